@@ -1,0 +1,20 @@
+# Everything comes from the distribution; scripts/install-dependencies names the packages.
+find_package(Threads REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS system json url)
+find_package(OpenSSL 3 REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(toml11 REQUIRED)
+find_package(ZLIB REQUIRED)
+find_path(LMDB_INCLUDE_DIR lmdb.h REQUIRED)
+find_library(LMDB_LIBRARY lmdb REQUIRED)
+
+add_library(parley_lmdb INTERFACE)
+target_include_directories(parley_lmdb SYSTEM INTERFACE ${LMDB_INCLUDE_DIR})
+target_link_libraries(parley_lmdb INTERFACE ${LMDB_LIBRARY})
+
+# Asio and Beast are compiled once, in base/aio/boost_asio.cpp and boost_beast.cpp.
+add_library(parley_boost INTERFACE)
+target_link_libraries(parley_boost INTERFACE Boost::system Boost::headers Threads::Threads OpenSSL::SSL OpenSSL::Crypto)
+target_compile_definitions(parley_boost INTERFACE BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION
+                           BOOST_ASIO_NO_DEPRECATED)

@@ -1,0 +1,1 @@
+# Filled in with the programs, units and configuration files that are installed.
