@@ -1,0 +1,123 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/number.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "storage/format/record.hpp"
+
+/// How a shard speaks to the world. Each port has two implementations, the real one (net, disk) and the simulated one,
+/// and promises only what disk and network really promise.
+namespace parley::shard {
+
+/// Which thread's world: 0 … threads-1.
+using ShardId = std::uint32_t;
+
+/// A conversation as storage knows it: what is durable, log's tail included.
+struct StoredConversation {
+  ConversationNumber number;
+  std::string name;
+  Epoch epoch;
+  Seq oldest;  ///< First seq that is still there; head + 1 when none is.
+  Seq head;    ///< 0: no entry yet.
+  Timestamp last_ts;
+  format::ConversationType type = format::ConversationType::Group;
+  format::Visibility visibility = format::Visibility::Public;
+};
+
+/// Where an idempotence id was used first.
+struct StoredId {
+  Seq seq;
+  Timestamp ts;
+};
+
+struct StoredSession {
+  std::string client_id;
+  std::string user;
+  std::uint32_t expiry_interval = 0;
+  Timestamp disconnected;
+  std::string state;
+  struct Cursor {
+    std::string topic;
+    Epoch epoch;
+    Seq acknowledged;
+  };
+  std::vector<Cursor> cursors;
+};
+
+/// Records that one shard wants appended, in this order, in one piece.
+struct AppendBatch {
+  ShardId shard = 0;
+  std::uint64_t ticket = 0;      ///< Rises by one with each batch of the shard.
+  std::uint64_t generation = 0;  ///< See LogStore::append.
+  std::vector<std::shared_ptr<const std::string>> records;  ///< Encoded by format::encode_record.
+};
+
+/// Answer to a read: what was asked for, ascending.
+struct ReadPage {
+  std::vector<format::EntryPtr> entries;
+  /// Entries in the range that are there but can't be read (corrupt). The range is [first, last] of the request.
+  std::vector<Seq> corrupt;
+};
+
+/// The node's durable log and history. Called from the shards' threads; never blocks on the disk's sync. Answers come
+/// as events into the shard's inbox, in any order among different calls, but `appended` in ticket order.
+class LogStore {
+ public:
+  virtual ~LogStore() = default;
+
+  /// Appends and syncs the batch, together with whatever else is waiting. Answered by Inbox::appended: success only
+  /// when everything in it survives power loss. After a failure every later batch of the same shard with the same
+  /// `generation` fails too, untried, so that nothing is appended behind a hole; the shard raises its generation once
+  /// it has handled the failure.
+  virtual void append(AppendBatch batch) = 0;
+
+  /// Answered by Inbox::conversation_loaded.
+  virtual void load_conversation(ShardId shard, std::string name) = 0;
+
+  /// Entries of [first, last], ascending, cut off after `entries_max` entries or once `bytes_max` payload bytes are
+  /// exceeded, but at least one. Answered by Inbox::entries_read with the same token.
+  struct ReadRequest {
+    std::uint64_t token = 0;
+    ConversationNumber conversation;
+    Seq first;
+    Seq last;
+    std::size_t entries_max = 256;
+    std::size_t bytes_max = 256 * 1024;
+  };
+  virtual void read_entries(ShardId shard, ReadRequest request) = 0;
+
+  /// Where (`from`, `id`) was used in the conversation, of what is materialised; a point read in the mapped file, on
+  /// the calling shard's thread. The unmaterialised rest is in the shard's own memory.
+  virtual std::optional<StoredId> find_id(ShardId shard, ConversationNumber conversation, std::string_view from,
+                                          std::string_view id) = 0;
+};
+
+/// What a shard receives from LogStore. Called on the shard's thread, between turns' other work.
+class LogStoreEvents {
+ public:
+  virtual ~LogStoreEvents() = default;
+
+  /// The batch with `ticket` is durable and begins at `first`, or nothing of it is stored (DiskFull, Failed).
+  virtual void appended(std::uint64_t ticket, Result<Lsn> first) = 0;
+  /// `unmaterialised`: entries with client ids that find_id doesn't know yet; records up to `materialised` are known to
+  /// it. Empty conversation: there is none of that name.
+  struct LoadedConversation {
+    std::string name;
+    std::optional<StoredConversation> conversation;
+    std::vector<format::EntryPtr> unmaterialised;
+  };
+  virtual void conversation_loaded(Result<LoadedConversation> loaded) = 0;
+  virtual void entries_read(std::uint64_t token, Result<ReadPage> page) = 0;
+  /// find_id now knows everything up to here.
+  virtual void materialised(Lsn upto) = 0;
+};
+
+}  // namespace parley::shard

@@ -1,0 +1,132 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "base/number.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "storage/format/error.hpp"
+
+/// What stands in log.mdb: one record an element of a slot's log, with a versioned header and a checksum. Pure: bytes to
+/// values and back. Format: docs/formats/log.md.
+namespace parley::format {
+
+enum class RecordKind : std::uint8_t {
+  NoOp = 1,          ///< A leader's first record in its term. Raft §8.
+  Conversation = 2,  ///< Creates a conversation; its number is (slot, index of this record).
+  Entry = 3,         ///< One element of a conversation.
+  Session = 4,       ///< A persistent session as it now is, without its cursors.
+  SessionEnd = 5,    ///< The session and its cursors are gone.
+  Cursor = 6,        ///< How far a persistent session has acknowledged one conversation topic.
+};
+
+/// Where a record stands in its slot's log.
+struct RecordPosition {
+  Slot slot;
+  Term term;
+  Index index;
+  friend bool operator==(const RecordPosition&, const RecordPosition&) = default;
+};
+
+/// DESIGN of names: docs/PROTOCOL.md.
+enum class ConversationType : std::uint8_t { Direct = 1, Group = 2 };
+enum class Visibility : std::uint8_t { Public = 1, Private = 2 };
+
+struct NoOpRecord {};
+
+struct ConversationRecord {
+  std::string_view name;
+  Epoch epoch;
+  Timestamp created;
+  ConversationType type = ConversationType::Group;
+  Visibility visibility = Visibility::Public;
+  std::string_view creator;
+};
+
+enum class EntryKind : std::uint8_t { Message = 1, Edit = 2, Redact = 3, Member = 4, Settings = 5 };
+/// As in user property `kind` and in JSON: "message", "edit", …
+std::string_view name_of(EntryKind kind);
+
+struct EntryRecord {
+  ConversationNumber conversation;
+  Seq seq;
+  Timestamp ts;
+  EntryKind kind = EntryKind::Message;
+  bool id_from_client = false;  ///< Only such ids are kept for idempotence; the broker's own never come twice.
+  Seq ref;                      ///< What an edit or redaction refers to; 0: nothing.
+  std::string_view from;
+  std::string_view id;
+  /// MQTT 5 property bytes that are forwarded with the payload, as mqtt::Message::Parts::properties; opaque here.
+  std::string_view properties;
+  std::string_view payload;
+};
+
+struct SessionRecord {
+  std::string_view client_id;
+  std::string_view user;
+  std::uint32_t expiry_interval = 0;  ///< Seconds; 0xFFFFFFFF: never. MQTT 5 §3.1.2.11.2.
+  Timestamp disconnected;             ///< 0: connected when this was written.
+  std::string_view state;             ///< Subscriptions and flows, written and read by broker/session.
+};
+
+struct SessionEndRecord {
+  std::string_view client_id;
+};
+
+struct CursorRecord {
+  std::string_view client_id;
+  std::string_view topic;  ///< The conversation topic, such as chat/x/msg.
+  Epoch epoch;
+  Seq acknowledged;  ///< Everything up to here was acknowledged by the client.
+};
+
+using RecordBody =
+    std::variant<NoOpRecord, ConversationRecord, EntryRecord, SessionRecord, SessionEndRecord, CursorRecord>;
+
+struct Record {
+  RecordPosition position;
+  RecordBody body;
+};
+
+inline constexpr std::uint8_t kRecordVersion = 1;
+
+/// Header, body and checksum as they are stored.
+std::string encode_record(const RecordPosition& position, const RecordBody& body);
+
+/// Checks version and checksum, then decodes; views live as long as `bytes`. Fails with CorruptRecord, or with
+/// NewerFormat for a version above kRecordVersion.
+Result<Record> decode_record(std::string_view bytes);
+/// Without the checksum, for bytes that were checked before or encoded by this process.
+Result<Record> decode_trusted_record(std::string_view bytes);
+
+/// An encoded entry record together with its decoded view: immutable, shared by log writer, feeds and readers on any
+/// thread.
+class Entry {
+ public:
+  /// `bytes` is an encoded Entry record; checks it. Fails as decode_record; CorruptRecord for another kind.
+  static Result<std::shared_ptr<const Entry>> from_bytes(std::string bytes);
+  /// Encodes `record` at `position`.
+  static std::shared_ptr<const Entry> make(const RecordPosition& position, const EntryRecord& record);
+
+  const EntryRecord* operator->() const { return &record_; }
+  const EntryRecord& operator*() const { return record_; }
+  [[nodiscard]] const RecordPosition& position() const { return position_; }
+  [[nodiscard]] const std::string& bytes() const { return bytes_; }
+
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+
+ private:
+  friend std::shared_ptr<const Entry> make_entry(std::string bytes, const Record& decoded);
+  Entry() = default;
+  std::string bytes_;
+  RecordPosition position_;
+  EntryRecord record_;
+};
+using EntryPtr = std::shared_ptr<const Entry>;
+
+}  // namespace parley::format
