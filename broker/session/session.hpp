@@ -1,0 +1,187 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/number.hpp"
+#include "base/output.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "broker/session/actions.hpp"
+#include "broker/session/limits.hpp"
+#include "mqtt/decode.hpp"
+#include "mqtt/message.hpp"
+#include "mqtt/packet.hpp"
+
+/// One client's protocol state: QoS flows, packet ids, windows, aliases, subscriptions, will, and its cursors on
+/// conversations. MQTT 5 §4.1. Pure: packets, messages and times come in; bytes go to the connection's Output, decisions
+/// into Actions.
+namespace parley::session {
+
+/// Index of a cursor within its session; reused after remove_cursor.
+using CursorId = std::uint32_t;
+
+/// What became of a message handed to deliver().
+enum class Delivered : std::uint8_t {
+  Sent,
+  Queued,     ///< Waits for the window or for the client to come back.
+  Dropped,    ///< QoS 0 while the output is full or nobody is connected, a full queue, or larger than the client takes.
+};
+
+/// A subscription as the session remembers it (and as it is persisted).
+struct Subscription {
+  std::string filter;  ///< As the client wrote it, `$share/…` included.
+  mqtt::SubscriptionOptions options;
+  std::uint32_t subscription_id = 0;  ///< 0: none.
+};
+
+/// A will that detach() hands over. MQTT 5 §3.1.2.5.
+struct WillPlan {
+  mqtt::MessagePtr message;
+  Duration delay{};
+  std::uint32_t expiry_interval = 0;  ///< Message Expiry Interval in seconds, counted from its publication; 0: none.
+};
+
+/// Belongs to one shard's thread. Memory: about 300 bytes without a connection, about 250 more with one; queue, ring and
+/// aliases are allocated when first used and freed when empty.
+class Session {
+ public:
+  Session(std::string client_id, std::string user, std::uint64_t identity, const Limits& limits);
+  ~Session();
+
+  // -- Connection ----------------------------------------------------------------------------------------------------
+
+  /// Binds a connection whose CONNECT was accepted; `output` lives until detach(). Clean Start is the caller's matter:
+  /// it makes a new Session then. Takes version, Receive Maximum, Maximum Packet Size, Topic Alias Maximum, Request
+  /// Problem Information, keep alive, session expiry and will from `connect`. The will's property bytes are kept as
+  /// mqtt::forwarded_properties.
+  void attach(const mqtt::Connect& connect, Output& output, Instant now);
+  /// Writes CONNACK with what MQTT 5 §3.2.2.3 wants said: Session Expiry (if changed), Receive Maximum, Maximum QoS,
+  /// Retain Available, Maximum Packet Size, Assigned Client Identifier, Topic Alias Maximum, Server Keep Alive (if
+  /// changed), availability flags; `extra` are further property bytes.
+  void write_connack(bool session_present, bool assigned_client_id, std::string_view extra);
+  /// After CONNACK: resends what was in flight, in its old order, with DUP and the old packet ids (MQTT 5 §4.4), then
+  /// what is queued. Stops where an entry has to be fetched; see resend_wanted().
+  void resume(Instant now);
+  /// The connection is gone or is to be closed. Returns the will if it is to be published: not after DISCONNECT 0x00.
+  /// Afterwards connected() is false; QoS flows stay.
+  std::optional<WillPlan> detach(Instant now);
+  [[nodiscard]] bool connected() const { return connection_ != nullptr; }
+  /// Writes DISCONNECT (nothing in 3.x); the caller closes after the flush.
+  void write_disconnect(mqtt::ReasonCode reason, std::string_view properties = {});
+
+  /// One frame from the client, any packet but CONNECT. Answers that need nobody else are written at once; the rest goes
+  /// into `actions`, whose views live as long as the frame's bytes. A violation becomes Actions::Close with its reason
+  /// after DISCONNECT has been written.
+  void receive(const mqtt::Frame& frame, Instant now, Actions& actions);
+
+  /// When nothing has come for 1.5 times keep alive (MQTT 5 §3.1.2.10); nothing when it is 0.
+  [[nodiscard]] std::optional<Instant> keep_alive_deadline() const;
+
+  // -- Inbound ---------------------------------------------------------------------------------------------------------
+
+  /// The outcome of Actions::Publish: PUBACK or PUBREC leaves in the order of arrival (MQTT 5 §4.6) with `properties`
+  /// (left out if the client forbids them or they don't fit its Maximum Packet Size), once those before it are done.
+  /// Toward 3.x a failure is acknowledged like a success; a caller that wants to refuse without acknowledging closes.
+  /// QoS 0 needs no call. A ticket of an earlier connection only settles the QoS 2 state.
+  void complete_publish(PublishTicket ticket, mqtt::ReasonCode reason, std::string_view properties);
+
+  void write_suback(mqtt::PacketId packet_id, const std::vector<mqtt::ReasonCode>& reasons,
+                    std::string_view properties);
+  void write_unsuback(mqtt::PacketId packet_id, const std::vector<mqtt::ReasonCode>& reasons);
+
+  // -- Subscriptions ---------------------------------------------------------------------------------------------------
+
+  /// Remembers it; true when the filter is new. The caller keeps trees and cursors.
+  bool add_subscription(Subscription subscription);
+  bool remove_subscription(std::string_view filter);
+  [[nodiscard]] const std::vector<Subscription>& subscriptions() const { return subscriptions_; }
+
+  // -- Outbound, ordinary topics -----------------------------------------------------------------------------------------
+
+  /// Delivers at the lower of the message's QoS and `qos`. `retain` is the flag the receiver sees.
+  Delivered deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool retain,
+                    std::span<const std::uint32_t> subscription_ids, Instant now);
+
+  // -- Outbound, conversations ---------------------------------------------------------------------------------------------
+
+  /// A cursor on `topic` (a conversation topic). Deliveries start behind `position`; everything up to `acknowledged`
+  /// counts as acknowledged. Replaces an existing cursor of the same topic, whose entries in flight stay until acked.
+  CursorId add_cursor(std::string topic, Epoch epoch, Seq position, mqtt::Qos qos, std::uint32_t subscription_id);
+  void remove_cursor(CursorId cursor);
+  [[nodiscard]] std::optional<CursorId> find_cursor(std::string_view topic) const;
+
+  struct CursorState {
+    std::string_view topic;
+    Epoch epoch;
+    Seq next;          ///< What send_entry expects now.
+    Seq acknowledged;  ///< For persistence: all up to here need never be sent again.
+    mqtt::Qos qos = mqtt::Qos::AtMostOnce;
+    std::uint32_t subscription_id = 0;
+  };
+  [[nodiscard]] CursorState cursor(CursorId cursor) const;
+  [[nodiscard]] std::vector<CursorId> cursors() const;
+
+  /// True when an entry of that QoS can be sent now: connected, nothing left to resend, the output below its bound, and
+  /// for QoS 1 and 2 a free place in the client's Receive Maximum (and in ours).
+  [[nodiscard]] bool can_send(mqtt::Qos qos) const;
+  /// While set, no new entry may be sent: first this one, by send_entry (or skip_entry when it is no more).
+  struct Wanted {
+    CursorId cursor = 0;
+    Seq seq;
+  };
+  [[nodiscard]] std::optional<Wanted> resend_wanted() const;
+  /// Sends entry `seq` of the cursor, which is the one resend_wanted() or cursor().next names. An entry larger than the
+  /// client's Maximum Packet Size is passed over (MQTT 5 §3.1.2.11.4) and counts as acknowledged.
+  void send_entry(CursorId cursor, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now);
+  /// `seq` is gone (retention, corrupt): as if it had been acknowledged.
+  void skip_entry(CursorId cursor, Seq seq);
+  /// To be called when the connection's output has drained below its bound: queued messages follow. Cursors are the
+  /// caller's to pump.
+  void drained(Instant now);
+
+  // -- Persistence -----------------------------------------------------------------------------------------------------
+
+  /// Subscriptions and inbound QoS 2 packet ids as bytes for SessionRecord::state; format: docs/formats/session.md.
+  [[nodiscard]] std::string encode_state() const;
+  /// Fails with MalformedPacket when the bytes are no state of a version known here.
+  static Result<std::unique_ptr<Session>> decode_state(std::string client_id, std::string user, std::uint64_t identity,
+                                                       std::uint32_t expiry_interval, std::string_view state,
+                                                       const Limits& limits);
+
+  [[nodiscard]] const std::string& client_id() const { return client_id_; }
+  [[nodiscard]] const std::string& user() const { return user_; }
+  [[nodiscard]] std::uint64_t identity() const { return identity_; }  ///< Never reused; Message::publisher.
+  [[nodiscard]] std::uint32_t expiry_interval() const { return expiry_interval_; }  ///< Seconds; 0: ends with the connection.
+  [[nodiscard]] mqtt::ProtocolVersion version() const;  ///< Of the current connection.
+  [[nodiscard]] bool problem_information() const;       ///< Request Problem Information. MQTT 5 §3.1.2.11.7.
+  [[nodiscard]] std::size_t queued() const;
+
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+ private:
+  struct Connection;
+  struct OutboundFlow;
+  struct InboundFlow;
+  struct Cursor;
+
+  std::string client_id_;
+  std::string user_;
+  std::uint64_t identity_;
+  const Limits& limits_;
+  std::uint32_t expiry_interval_ = 0;
+  std::uint32_t connections_ = 0;
+  std::unique_ptr<Connection> connection_;
+  std::unique_ptr<OutboundFlow> outbound_;
+  std::unique_ptr<InboundFlow> inbound_;
+  std::vector<Subscription> subscriptions_;
+  std::vector<Cursor> cursors_;
+};
+
+}  // namespace parley::session
