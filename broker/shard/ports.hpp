@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/number.hpp"
+#include "base/output.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "storage/format/record.hpp"
@@ -113,11 +114,53 @@ class LogStoreEvents {
     std::string name;
     std::optional<StoredConversation> conversation;
     std::vector<format::EntryPtr> unmaterialised;
+    Lsn log_end;  ///< The last record that was in the log when this was read.
   };
-  virtual void conversation_loaded(Result<LoadedConversation> loaded) = 0;
+  virtual void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) = 0;
   virtual void entries_read(std::uint64_t token, Result<ReadPage> page) = 0;
   /// find_id now knows everything up to here.
   virtual void materialised(Lsn upto) = 0;
+};
+
+/// A client connection of this shard's thread: place in the thread's table, and how often the place was used.
+struct ConnectionId {
+  std::uint32_t place = 0;
+  std::uint32_t generation = 0;  ///< 0: no connection.
+  friend bool operator==(const ConnectionId&, const ConnectionId&) = default;
+};
+
+/// The shard's client connections, on its own thread. Bytes may be lost with the connection at any time.
+class ClientLinks {
+ public:
+  virtual ~ClientLinks() = default;
+
+  /// Where to append what the client shall get; lives as long as the connection.
+  virtual Output& output(ConnectionId connection) = 0;
+  /// Writes what the socket takes now. What stays is written as the client reads, and then Shard::drained is called.
+  virtual void flush(ConnectionId connection) = 0;
+  /// Ends it once the output is written, or after a few seconds. No more events come for it.
+  virtual void close(ConnectionId connection) = 0;
+  /// Moves it to another shard's thread, which begins with `unread`, the bytes that were received so far.
+  virtual void hand_over(ConnectionId connection, ShardId target, std::string_view unread) = 0;
+  /// The peer's address for log lines, such as 127.0.0.1:50312.
+  [[nodiscard]] virtual std::string address(ConnectionId connection) const = 0;
+};
+
+struct PeerEvent;
+
+/// The other shards of this node. Events of one sender arrive in order, none is lost.
+class PeerShards {
+ public:
+  virtual ~PeerShards() = default;
+  /// Sent together with the turn's other events at its end.
+  virtual void post(ShardId target, PeerEvent event) = 0;
+};
+
+/// Numbers that nobody can predict.
+class Random {
+ public:
+  virtual ~Random() = default;
+  virtual std::uint64_t next() = 0;
 };
 
 }  // namespace parley::shard
