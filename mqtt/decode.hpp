@@ -41,7 +41,4 @@ Result<Publish> decode_publish(const Frame& frame, ProtocolVersion version);
 /// PUBACK, PUBREC, PUBREL and PUBCOMP.
 Result<Ack> decode_ack(const Frame& frame, ProtocolVersion version);
 
-/// Well-formed UTF-8 as MQTT 5 §1.5.4 demands: no surrogates, no U+0000.
-bool is_mqtt_utf8(std::string_view text);
-
 }  // namespace parley::mqtt

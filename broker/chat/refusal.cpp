@@ -1,0 +1,41 @@
+#include "broker/chat/refusal.hpp"
+
+#include <array>
+#include <string>
+
+namespace parley::chat {
+namespace {
+
+constexpr std::array kRules{
+    RefusalRule{Refusal::None, "", 0x00, 0, ""},
+    RefusalRule{Refusal::NotAuthorized, "not-authorized", 0x87, 0, "You may not do this in this conversation."},
+    RefusalRule{Refusal::InvalidTopic, "invalid-topic", 0x90, 0, "This is no topic of a conversation."},
+    RefusalRule{Refusal::InvalidPayload, "invalid-payload", 0x99, 0, "The payload isn't what it is declared to be."},
+    RefusalRule{Refusal::InvalidId, "invalid-id", 0x99, 0, "An id has 1 to 128 bytes and no control characters."},
+    RefusalRule{Refusal::TooLarge, "too-large", 0x97, 0, "The message is larger than this server takes."},
+    RefusalRule{Refusal::DiskFull, "disk-full", 0x97, 10, "The server has no room on its disk."},
+    RefusalRule{Refusal::StorageFailed, "storage-failed", 0x83, 10, "The server can't write to its disk."},
+    RefusalRule{Refusal::Busy, "busy", 0x97, 1, "The server's disk can't keep up."},
+    RefusalRule{Refusal::BeyondHead, "beyond-head", 0x83, 0, "The position is beyond the conversation's head."},
+    RefusalRule{Refusal::OtherEpoch, "other-epoch", 0x83, 0, "The position belongs to another epoch."},
+    RefusalRule{Refusal::Unsupported, "unsupported", 0x83, 0, "This server doesn't serve this yet."},
+};
+
+class Category final : public boost::system::error_category {
+ public:
+  [[nodiscard]] const char* name() const noexcept override { return "chat"; }
+  [[nodiscard]] std::string message(int value) const override {
+    return std::string(rule_of(static_cast<Refusal>(value)).message);
+  }
+};
+
+}  // namespace
+
+const RefusalRule& rule_of(Refusal refusal) { return kRules.at(static_cast<std::size_t>(refusal)); }
+
+const boost::system::error_category& refusal_category() {
+  static const Category category;
+  return category;
+}
+
+}  // namespace parley::chat

@@ -1,0 +1,118 @@
+#include "broker/shard/entry_message.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string>
+
+#include "json/entry_json.hpp"
+
+namespace parley::shard {
+namespace {
+
+/// User properties that only the server sets; a publisher's are dropped.
+constexpr std::array<std::string_view, 9> kServerNames{"seq", "ts", "from", "id", "kind", "ref", "dup", "epoch", "error"};
+
+class Decimal {
+ public:
+  explicit Decimal(std::uint64_t number) {
+    end_ = std::to_chars(digits_.data(), digits_.data() + digits_.size(), number).ptr;
+  }
+  operator std::string_view() const { return {digits_.data(), static_cast<std::size_t>(end_ - digits_.data())}; }
+
+ private:
+  std::array<char, 20> digits_{};
+  char* end_;
+};
+
+std::string topic_of(std::string_view root, std::string_view conversation, std::string_view form) {
+  std::string topic;
+  topic.reserve(root.size() + conversation.size() + form.size() + 2);
+  return topic.append(root).append("/").append(conversation).append("/").append(form);
+}
+
+mqtt::MessagePtr make_message(std::string_view topic, std::string_view properties, std::string_view payload,
+                              mqtt::Qos qos) {
+  return std::make_shared<const mqtt::Message>(
+      mqtt::Message::Parts{.topic = topic, .properties = properties, .payload = payload, .qos = qos});
+}
+
+}  // namespace
+
+mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,
+                               chat::Form form) {
+  mqtt::PropertyWriter properties;
+  if (form == chat::Form::Json) {
+    std::string json;
+    json::append_entry(json, *entry);
+    properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
+    properties.text(mqtt::PropertyId::ContentType, "application/json");
+    return make_message(topic_of(root, conversation, "json"), properties.bytes(), json, mqtt::Qos::ExactlyOnce);
+  }
+  properties.raw(entry->properties);
+  properties.user("seq", Decimal(entry->seq.value)).user("ts", Decimal(entry->ts.milliseconds));
+  properties.user("from", entry->from).user("id", entry->id);
+  if (entry->kind != format::EntryKind::Message) {
+    properties.user("kind", format::name_of(entry->kind));
+    if (entry->ref.value != 0) properties.user("ref", Decimal(entry->ref.value));
+  }
+  return make_message(topic_of(root, conversation, "msg"), properties.bytes(), entry->payload, mqtt::Qos::ExactlyOnce);
+}
+
+mqtt::MessagePtr gap_notice(std::string_view topic, chat::Form form, Seq first, Seq last) {
+  mqtt::PropertyWriter properties;
+  std::string payload;
+  if (form == chat::Form::Json) {
+    payload.append("{\"kind\":\"gap\",\"first\":").append(Decimal(first.value)).append(",\"last\":");
+    payload.append(Decimal(last.value)).append("}");
+  } else {
+    properties.user("kind", "gap").user("first", Decimal(first.value)).user("last", Decimal(last.value));
+  }
+  return make_message(topic, properties.bytes(), payload, mqtt::Qos::AtMostOnce);
+}
+
+void write_outcome(mqtt::PropertyWriter& to, const Outcome& outcome) {
+  if (outcome.refusal != chat::Refusal::None) {
+    const auto& rule = chat::rule_of(outcome.refusal);
+    to.text(mqtt::PropertyId::ReasonString, rule.message).user("error", rule.word);
+    if (rule.retry_after != 0) to.user("retry-after", Decimal(rule.retry_after));
+    return;
+  }
+  to.user("seq", Decimal(outcome.seq.value)).user("ts", Decimal(outcome.ts.milliseconds)).user("id", outcome.id);
+  if (outcome.duplicate) to.user("dup", "1");
+}
+
+mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& outcome) {
+  mqtt::PropertyWriter properties;
+  properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
+  properties.text(mqtt::PropertyId::ContentType, "application/json");
+  if (address.has_correlation) properties.text(mqtt::PropertyId::CorrelationData, address.correlation);
+  std::string payload;
+  if (outcome.refusal == chat::Refusal::None) {
+    write_outcome(properties, outcome);
+    payload.append("{\"ok\":true,\"seq\":").append(Decimal(outcome.seq.value)).append(",\"ts\":");
+    payload.append(Decimal(outcome.ts.milliseconds)).append(",\"id\":");
+    json::append_string(payload, outcome.id);
+    if (outcome.duplicate) payload.append(",\"dup\":true");
+  } else {
+    const auto& rule = chat::rule_of(outcome.refusal);
+    properties.user("error", rule.word);
+    payload.append("{\"ok\":false,\"error\":");
+    json::append_string(payload, rule.word);
+    payload.append(",\"message\":");
+    json::append_string(payload, rule.message);
+    if (rule.retry_after != 0) payload.append(",\"retry_after\":").append(Decimal(rule.retry_after));
+  }
+  payload.append("}");
+  return make_message(address.topic, properties.bytes(), payload, mqtt::Qos::AtLeastOnce);
+}
+
+void write_stored_properties(mqtt::PropertyWriter& to, const mqtt::Properties& received) {
+  for (const auto& item : received) {
+    const bool kept = item.id == mqtt::PropertyId::PayloadFormatIndicator || item.id == mqtt::PropertyId::ContentType ||
+                      (item.id == mqtt::PropertyId::UserProperty && std::ranges::find(kServerNames, item.name) == kServerNames.end());
+    if (kept) to.raw(item.raw);
+  }
+}
+
+}  // namespace parley::shard

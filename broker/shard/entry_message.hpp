@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string_view>
+
+#include "broker/chat/topic.hpp"
+#include "broker/shard/events.hpp"
+#include "mqtt/message.hpp"
+#include "mqtt/properties.hpp"
+#include "storage/format/record.hpp"
+
+/// What conversations look like as MQTT: entries, notices and receipts as messages and properties. docs/PROTOCOL.md.
+namespace parley::shard {
+
+/// The PUBLISH that delivers an entry on {root}/{conversation}/msg or /json.
+mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,
+                               chat::Form form);
+
+/// Tells a subscriber that the entries `first` to `last` are not there any more.
+mqtt::MessagePtr gap_notice(std::string_view topic, chat::Form form, Seq first, Seq last);
+
+/// The user properties of a receipt (PUBACK, PUBREC, and the message to the Response Topic), or of a refusal.
+void write_outcome(mqtt::PropertyWriter& to, const Outcome& outcome);
+
+/// The receipt, or refusal, as a message to `address`.
+mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& outcome);
+
+/// Of a PUBLISH's properties those that are stored with the entry: Payload Format Indicator, Content Type and user
+/// properties except the server's own names.
+void write_stored_properties(mqtt::PropertyWriter& to, const mqtt::Properties& received);
+
+}  // namespace parley::shard

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "broker/chat/conversation.hpp"
+#include "broker/chat/refusal.hpp"
+#include "broker/session/actions.hpp"
+#include "broker/shard/ports.hpp"
+#include "mqtt/message.hpp"
+
+/// What the shards of one node say to each other, and the values that go with it.
+namespace parley::shard {
+
+/// Where a receipt is sent in addition to PUBACK: the PUBLISH's Response Topic and Correlation Data.
+struct ReceiptAddress {
+  std::string topic;
+  std::string correlation;
+  bool has_correlation = false;
+};
+
+/// Who waits for the outcome of a proposal.
+struct Origin {
+  ShardId shard = 0;
+  std::uint32_t client = 0;
+  std::uint64_t identity = 0;  ///< The session's; 0: nobody waits.
+  session::PublishTicket ticket;
+  std::shared_ptr<const ReceiptAddress> receipt;
+};
+
+/// What became of a proposal.
+struct Outcome {
+  chat::Refusal refusal = chat::Refusal::None;
+  Seq seq;
+  Timestamp ts;
+  std::string id;
+  bool duplicate = false;
+};
+
+/// To the conversation's home shard.
+struct ProposeEvent {
+  std::string conversation;
+  format::EntryKind kind = format::EntryKind::Message;
+  std::string from;
+  std::string id;
+  bool id_from_client = false;
+  std::string properties;
+  std::string payload;
+  Origin origin;
+};
+/// Back to the origin's shard.
+struct OutcomeEvent {
+  Origin origin;
+  Outcome outcome;
+};
+
+/// To the home shard: `shard` wants to hear of the conversation's entries.
+struct FollowEvent {
+  std::string conversation;
+  ShardId shard = 0;
+};
+struct UnfollowEvent {
+  std::string conversation;
+  ShardId shard = 0;
+};
+/// From the home shard: how the conversation stands now; later entries come as CommittedEvent. `number` 0: there is no
+/// such conversation, or it can't be loaded (`refusal`).
+struct FollowedEvent {
+  std::string conversation;
+  chat::Refusal refusal = chat::Refusal::None;
+  ConversationNumber number;
+  Epoch epoch;
+  Seq oldest;
+  Seq head;
+  format::ConversationType type = format::ConversationType::Group;
+  format::Visibility visibility = format::Visibility::Public;
+};
+/// The next entries, without a hole behind what was said before.
+struct CommittedEvent {
+  std::string conversation;
+  std::vector<format::EntryPtr> entries;
+};
+
+/// An ordinary message for the subscribers of the target shard; a retained one goes to all shards.
+struct PublishEvent {
+  mqtt::MessagePtr message;
+};
+/// The sender has (or no longer has) subscribers for the filter. Answered with InterestTakenEvent when `token` isn't 0.
+struct InterestEvent {
+  ShardId shard = 0;
+  std::string filter;
+  bool wanted = false;
+  std::uint64_t token = 0;
+};
+struct InterestTakenEvent {
+  std::uint64_t token = 0;
+};
+/// To the shard that keeps the shared group: a member comes or goes.
+struct SharedMemberEvent {
+  std::string group;
+  std::string filter;
+  std::uint32_t member = 0;  ///< See plain_topics.hpp.
+  bool joins = false;
+  mqtt::SubscriptionOptions options;
+  std::uint32_t subscription_id = 0;
+  ShardId shard = 0;
+  std::uint64_t token = 0;  ///< As in InterestEvent.
+};
+/// To the shard of the member that was chosen.
+struct SharedDeliveryEvent {
+  std::uint32_t member = 0;
+  mqtt::SubscriptionOptions options;
+  std::uint32_t subscription_id = 0;
+  mqtt::MessagePtr message;
+};
+
+struct PeerEvent {
+  std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, PublishEvent,
+               InterestEvent, InterestTakenEvent, SharedMemberEvent, SharedDeliveryEvent>
+      what;
+};
+
+}  // namespace parley::shard

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "broker/session/actions.hpp"
+#include "broker/shard/events.hpp"
+#include "mqtt/properties.hpp"
+
+namespace parley::shard {
+
+class Shard;
+struct Client;
+
+/// What a PUBLISH means: an ordinary message, an entry for a conversation, or nothing allowed. And its way back: receipts
+/// and refusals. Belongs to its shard's thread.
+class Publishing {
+ public:
+  explicit Publishing(Shard& shard) : shard_(shard) {}
+
+  void publish(Client& client, session::PublishAction& action);
+  /// A will whose time has come; nobody waits for the outcome.
+  void publish_will(const mqtt::Message& will, const std::string& user, std::uint32_t expiry_interval);
+  void outcome(const Origin& origin, Outcome& outcome);
+
+ private:
+  struct Draft;
+  chat::Refusal read_draft(const mqtt::Properties& properties, std::string_view payload, chat::Form form, Draft& draft);
+  void propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
+               const std::string& user, Origin origin);
+  void plain(Client& client, session::PublishAction& action);
+  void refuse(Client& client, session::PublishTicket ticket, const Outcome& outcome);
+  void send_reply(Client& client, const mqtt::MessagePtr& message);
+  [[nodiscard]] std::string reply_topic(const Client& client) const;
+  std::string make_id();
+
+  Shard& shard_;
+  mqtt::PropertyWriter properties_;  ///< Reused for every publish.
+  std::string forwarded_;
+};
+
+}  // namespace parley::shard

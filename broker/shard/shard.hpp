@@ -1,0 +1,142 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/shard/append_queue.hpp"
+#include "broker/shard/clients.hpp"
+#include "broker/shard/connecting.hpp"
+#include "broker/shard/events.hpp"
+#include "broker/shard/feeds.hpp"
+#include "broker/shard/hosting.hpp"
+#include "broker/shard/options.hpp"
+#include "broker/shard/plain_topics.hpp"
+#include "broker/shard/ports.hpp"
+#include "broker/shard/publishing.hpp"
+#include "broker/shard/session_records.hpp"
+#include "broker/shard/subscribing.hpp"
+#include "broker/shard/timers.hpp"
+
+namespace parley::shard {
+
+/// One thread's world: the sessions, slots and timers that have their home there. It runs the pure rooms and speaks to
+/// the world through ports only, so a simulation can run it whole.
+///
+/// Belongs to one thread. That thread calls begin_turn, hands in whatever has come (bytes, events, answers of the store),
+/// and calls end_turn, which sends what the turn has brought about.
+class Shard final : public LogStoreEvents {
+ public:
+  Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLinks& links, PeerShards& peers, Random& random);
+  ~Shard() override;
+
+  // -- Before the first turn --
+  void restore(const StoredSession& stored, Timestamp now);
+  void restore_slot(Slot slot, Term term, Index last) { appends_.restore(slot, term, last); }
+
+  // -- The turn --
+  void begin_turn(Instant now, Timestamp wall);
+  void end_turn();
+  /// When the shard wants a turn even if nothing comes.
+  [[nodiscard]] std::optional<Instant> next_timer() const { return timers_.next(); }
+
+  // -- From the connections --
+  /// `bytes` are all that has come and isn't consumed; returns how many are consumed now. After ClientLinks::close or
+  /// hand_over the return value doesn't matter.
+  std::size_t received(ConnectionId connection, std::string_view bytes);
+  /// The output is empty again after it could not be written at once.
+  void drained(ConnectionId connection);
+  /// The connection was lost, or closed by the client.
+  void lost(ConnectionId connection);
+
+  // -- From the other shards --
+  void peer_event(PeerEvent& event);
+
+  // -- LogStoreEvents --
+  void appended(std::uint64_t ticket, Result<Lsn> first) override;
+  void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) override;
+  void entries_read(std::uint64_t token, Result<ReadPage> page) override;
+  void materialised(Lsn upto) override;
+
+  /// Tells every client that the server goes away, publishes no will, and writes what sessions have to keep. The caller
+  /// goes on with turns until `settled()`.
+  void shut_down();
+  [[nodiscard]] bool settled() const { return appends_.empty(); }
+
+  // -- For the parts of this room --
+  [[nodiscard]] ShardId id() const { return id_; }
+  [[nodiscard]] const ShardOptions& options() const { return options_; }
+  [[nodiscard]] Instant now() const { return now_; }
+  [[nodiscard]] Timestamp wall() const { return wall_; }
+  LogStore& store() { return store_; }
+  ClientLinks& links() { return links_; }
+  Random& random() { return random_; }
+  AppendQueue& appends() { return appends_; }
+  Clients& clients() { return clients_; }
+  Feeds& feeds() { return feeds_; }
+  Hosting& hosting() { return hosting_; }
+  PlainTopics& plain_topics() { return plain_topics_; }
+  Publishing& publishing() { return publishing_; }
+  SessionRecords& session_records() { return session_records_; }
+  Timers& timers() { return timers_; }
+
+  [[nodiscard]] Slot slot_of_name(std::string_view name) const;
+  [[nodiscard]] ShardId home_of_name(std::string_view name) const;
+  /// To another shard, or to this one at once.
+  void send(ShardId target, PeerEvent event);
+  void send_outcome(const Origin& origin, Outcome outcome);
+  /// The client's output has grown: it is flushed with the turn, or now when there is much of it.
+  void wrote(Client& client);
+  /// Ends the connection with a DISCONNECT; the session goes on or ends as it should.
+  void close_client(Client& client, mqtt::ReasonCode reason);
+  /// The client's connection is gone: will, expiry, persistence. May end the session, and `client` with it.
+  void detach(Client& client);
+  /// Ends a session for good: subscriptions, record, place.
+  void end_session(Client& client);
+  std::uint64_t new_identity() { return (static_cast<std::uint64_t>(id_) << 48) | next_identity_++; }
+  void bind(ConnectionId connection, Client& client);
+  void unbind(ConnectionId connection);
+
+ private:
+  void act(Client& client, session::Actions& actions, ConnectionId connection);
+  void run_timer(const Timers::Timer& timer);
+  void violation(const Client& client, mqtt::ReasonCode reason);
+  void expire_later(Client& client, Duration left, std::uint32_t expiry_interval);
+
+  /// What the shard knows of a connection's place: which client it belongs to.
+  struct Bound {
+    std::uint32_t generation = 0;
+    std::uint32_t client = 0;
+    bool has_client = false;
+  };
+  Client* client_of(ConnectionId connection);
+
+  const ShardId id_;
+  const ShardOptions& options_;
+  LogStore& store_;
+  ClientLinks& links_;
+  PeerShards& peers_;
+  Random& random_;
+  Instant now_;
+  Timestamp wall_;
+  std::uint64_t next_identity_ = 1;
+  bool stopping_ = false;
+
+  AppendQueue appends_;
+  Clients clients_;
+  Feeds feeds_;
+  Hosting hosting_;
+  PlainTopics plain_topics_;
+  Publishing publishing_;
+  Subscribing subscribing_;
+  SessionRecords session_records_;
+  Connecting connecting_;
+  Timers timers_;
+  std::vector<Bound> bound_;
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> touched_;  ///< Clients with output to flush.
+  session::Actions actions_;
+};
+
+}  // namespace parley::shard

@@ -1,0 +1,128 @@
+#include "json/entry_json.hpp"
+
+#include <array>
+#include <boost/json.hpp>
+#include <charconv>
+
+#include "mqtt/properties.hpp"
+#include "mqtt/utf8.hpp"
+#include "mqtt/properties.hpp"
+
+namespace parley::json {
+namespace {
+
+constexpr std::string_view kHex = "0123456789abcdef";
+constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void append_number(std::string& to, std::uint64_t number) {
+  std::array<char, 20> digits;
+  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), number);
+  to.append(digits.data(), end);
+}
+
+bool needs_escape(char c) { return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20; }
+
+void append_user_properties(std::string& to, const mqtt::Properties& properties) {
+  bool first = true;
+  for (const auto& item : properties) {
+    if (item.id != mqtt::PropertyId::UserProperty) continue;
+    to.append(first ? ",\"props\":[[" : ",[");
+    first = false;
+    append_string(to, item.name);
+    to.push_back(',');
+    append_string(to, item.text);
+    to.push_back(']');
+  }
+  if (!first) to.push_back(']');
+}
+
+}  // namespace
+
+void append_string(std::string& to, std::string_view text) {
+  to.push_back('"');
+  std::size_t clean = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (!needs_escape(c)) continue;
+    to.append(text.substr(clean, i - clean));
+    clean = i + 1;
+    if (c == '"' || c == '\\') {
+      to.push_back('\\');
+      to.push_back(c);
+    } else if (c == '\n') {
+      to.append("\\n");
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      to.append("\\u00").append(1, kHex[byte >> 4]).append(1, kHex[byte & 0xF]);
+    }
+  }
+  to.append(text.substr(clean));
+  to.push_back('"');
+}
+
+void append_base64(std::string& to, std::string_view bytes) {
+  const auto at = [&](std::size_t i) -> std::uint32_t {
+    return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0U;
+  };
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::uint32_t group = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
+    to.push_back(kBase64[group >> 18]);
+    to.push_back(kBase64[group >> 12 & 63]);
+    to.push_back(i + 1 < bytes.size() ? kBase64[group >> 6 & 63] : '=');
+    to.push_back(i + 2 < bytes.size() ? kBase64[group & 63] : '=');
+  }
+}
+
+void append_entry(std::string& to, const format::EntryRecord& entry) {
+  to.append("{\"seq\":");
+  append_number(to, entry.seq.value);
+  to.append(",\"ts\":");
+  append_number(to, entry.ts.milliseconds);
+  to.append(",\"id\":");
+  append_string(to, entry.id);
+  to.append(",\"from\":");
+  append_string(to, entry.from);
+  to.append(",\"kind\":");
+  append_string(to, format::name_of(entry.kind));
+  if (mqtt::is_mqtt_utf8(entry.payload)) {
+    to.append(",\"text\":");
+    append_string(to, entry.payload);
+  } else {
+    to.append(",\"data\":\"");
+    append_base64(to, entry.payload);
+    to.push_back('"');
+  }
+  if (!entry.properties.empty()) {
+    const auto properties = mqtt::Properties::trusted(entry.properties);
+    if (const auto type = properties.text(mqtt::PropertyId::ContentType)) {
+      to.append(",\"content_type\":");
+      append_string(to, *type);
+    }
+    append_user_properties(to, properties);
+  }
+  if (entry.ref.value != 0) {
+    to.append(",\"ref\":");
+    append_number(to, entry.ref.value);
+  }
+  to.push_back('}');
+}
+
+Result<Draft> read_draft(std::string_view text) {
+  const auto invalid = boost::system::errc::make_error_code(boost::system::errc::invalid_argument);
+  boost::system::error_code error;
+  boost::json::parse_options options;
+  options.max_depth = 16;
+  const auto value = boost::json::parse(boost::json::string_view(text.data(), text.size()), error, {}, options);
+  if (error || !value.is_object()) return invalid;
+  const auto& object = value.as_object();
+  const auto* body = object.if_contains("text");
+  if (body == nullptr || !body->is_string()) return invalid;
+  Draft draft{.id = std::nullopt, .text = std::string(body->as_string())};
+  if (const auto* id = object.if_contains("id")) {
+    if (!id->is_string()) return invalid;
+    draft.id = std::string(id->as_string());
+  }
+  return draft;
+}
+
+}  // namespace parley::json
