@@ -1,0 +1,103 @@
+#include "broker/routing/retained_messages.hpp"
+
+#include <vector>
+
+#include "mqtt/topic.hpp"
+
+namespace parley::routing {
+namespace {
+
+bool is_alive(const mqtt::MessagePtr& message, Instant now) {
+  return message && (!message->expires() || *message->expires() > now);
+}
+
+template <class Node>
+void visit_all(const Node& node, Instant now, bool skip_system, const RetainedMessages::Visit& visit) {
+  if (is_alive(node.message, now)) visit(node.message);
+  for (const auto& [level, child] : node.children) {
+    if (skip_system && level.starts_with('$')) continue;
+    visit_all(*child, now, false, visit);
+  }
+}
+
+template <class Node>
+void walk(const Node& node, mqtt::Levels rest, bool first, Instant now, const RetainedMessages::Visit& visit) {
+  const auto level = rest.next();
+  if (!level) {
+    if (is_alive(node.message, now)) visit(node.message);
+  } else if (*level == "#") {
+    visit_all(node, now, first, visit);  // §4.7.2: not the $ topics.
+  } else if (*level == "+") {
+    for (const auto& [name, child] : node.children) {
+      if (!(first && name.starts_with('$'))) walk(*child, rest, false, now, visit);
+    }
+  } else if (const auto child = node.children.find(*level); child != node.children.end()) {
+    walk(*child->second, rest, false, now, visit);
+  }
+}
+
+}  // namespace
+
+Result<void> RetainedMessages::set(const mqtt::MessagePtr& message) {
+  struct Step {
+    Node* parent;
+    std::string_view level;
+  };
+  const bool removal = message->payload().empty();
+  std::vector<Step> path;
+  Node* node = &root_;
+  mqtt::Levels levels(message->topic());
+  while (const auto level = levels.next()) {
+    auto child = node->children.find(*level);
+    if (child == node->children.end()) {
+      if (removal) return {};
+      if (count_ >= limits_.count_max || bytes_ + message->size() > limits_.bytes_max) {
+        return mqtt::ReasonCode::QuotaExceeded;
+      }
+      child = node->children.emplace(std::string(*level), std::make_unique<Node>()).first;
+    }
+    path.push_back({node, child->first});
+    node = child->second.get();
+  }
+  if (!removal) {
+    const std::size_t replaced = node->message ? node->message->size() : 0;
+    if ((!node->message && count_ >= limits_.count_max) || bytes_ - replaced + message->size() > limits_.bytes_max) {
+      return mqtt::ReasonCode::QuotaExceeded;
+    }
+    drop(*node);
+    node->message = message;
+    ++count_;
+    bytes_ += message->size();
+    return {};
+  }
+  drop(*node);
+  while (!path.empty() && node->children.empty() && !node->message) {
+    const Step step = path.back();
+    path.pop_back();
+    node = step.parent;
+    node->children.erase(node->children.find(step.level));
+  }
+  return {};
+}
+
+void RetainedMessages::drop(Node& node) {
+  if (!node.message) return;
+  --count_;
+  bytes_ -= node.message->size();
+  node.message.reset();
+}
+
+void RetainedMessages::match(std::string_view filter, Instant now, const Visit& visit) const {
+  walk(root_, mqtt::Levels(filter), true, now, visit);
+}
+
+void RetainedMessages::sweep(Instant now) { sweep(root_, now); }
+
+/// True when the node is empty afterwards.
+bool RetainedMessages::sweep(Node& node, Instant now) {
+  if (node.message && !is_alive(node.message, now)) drop(node);
+  std::erase_if(node.children, [&](auto& child) { return sweep(*child.second, now); });
+  return node.children.empty() && !node.message;
+}
+
+}  // namespace parley::routing

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "mqtt/packet.hpp"
+
+/// Which subscribers want a topic. Pure.
+namespace parley::routing {
+
+/// Whom a subscription belongs to; its meaning is the caller's.
+using SubscriberId = std::uint32_t;
+
+/// One subscriber of a topic, with its overlapping subscriptions brought together (MQTT 5 §3.3.4): the highest QoS, and
+/// all Subscription Identifiers.
+struct Match {
+  SubscriberId subscriber = 0;
+  mqtt::SubscriptionOptions options;
+  std::uint32_t subscription_id = 0;  ///< The first identifier; 0: none.
+  std::uint32_t more_begin = 0;       ///< Further identifiers: Matches::more_ids[more_begin, more_end).
+  std::uint32_t more_end = 0;
+};
+
+/// Reused by the caller, so that a match allocates nothing in steady state.
+struct Matches {
+  std::vector<Match> list;
+  std::vector<std::uint32_t> more_ids;
+
+  void clear() {
+    list.clear();
+    more_ids.clear();
+  }
+};
+
+/// Lets a map of strings be searched by view.
+struct StringHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return static_cast<std::size_t>(stable_hash(text)); }
+};
+
+/// Filters and their subscribers. Belongs to one thread. Filters without wildcards stand in one hash map, the others in a
+/// tree of levels, so a topic costs one lookup and a walk over the wildcards that can match it. Memory: about 150 bytes a
+/// filter, and 16 for each subscriber of it.
+class SubscriptionTree {
+ public:
+  /// True when the subscriber didn't have this filter; else its options are replaced.
+  bool add(std::string_view filter, SubscriberId subscriber, mqtt::SubscriptionOptions options,
+           std::uint32_t subscription_id);
+  bool remove(std::string_view filter, SubscriberId subscriber);
+  /// Every subscriber of `topic` once.
+  void match(std::string_view topic, Matches& out) const;
+  /// True when somebody wants `topic`.
+  [[nodiscard]] bool has_match(std::string_view topic) const;
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] std::size_t size() const { return size_; }  ///< Subscriptions.
+
+ private:
+  struct Subscriber {
+    SubscriberId id = 0;
+    std::uint32_t subscription_id = 0;
+    mqtt::SubscriptionOptions options;
+  };
+  using Subscribers = std::vector<Subscriber>;
+
+  struct Node {
+    std::map<std::string, std::unique_ptr<Node>, std::less<>> children;
+    Subscribers subscribers;
+    [[nodiscard]] bool empty() const { return children.empty() && subscribers.empty(); }
+  };
+
+  template <class Visit>
+  void visit_matches(std::string_view topic, Visit visit) const;
+  static bool insert(Subscribers& subscribers, Subscriber subscriber);
+  static bool erase(Subscribers& subscribers, SubscriberId subscriber);
+
+  std::unordered_map<std::string, Subscribers, StringHash, std::equal_to<>> exact_;
+  Node root_;
+  std::size_t wildcards_ = 0;
+  std::size_t size_ = 0;
+};
+
+}  // namespace parley::routing
