@@ -21,8 +21,8 @@ class Message {
     /// and user properties in their order; never Topic Alias, Subscription Identifier or Message Expiry Interval.
     std::string_view properties;
     std::string_view payload;
-    Qos qos = Qos::AtMostOnce;  ///< As published; a delivery's is the lower of this and the subscription's.
-    bool retain = false;        ///< As published.
+    Qos qos = Qos::AtMostOnce;       ///< As published; a delivery's is the lower of this and the subscription's.
+    bool retain = false;             ///< As published.
     std::optional<Instant> expires;  ///< When Message Expiry Interval ends.
     std::uint64_t publisher = 0;     ///< Identity of the publishing session, for No Local; 0: the broker.
   };

@@ -9,7 +9,15 @@
 namespace parley::mqtt {
 namespace {
 
-enum class Encoding : std::uint8_t { Byte, TwoByteInteger, FourByteInteger, VariableByteInteger, Utf8String, Binary, Utf8StringPair };
+enum class Encoding : std::uint8_t {
+  Byte,
+  TwoByteInteger,
+  FourByteInteger,
+  VariableByteInteger,
+  Utf8String,
+  Binary,
+  Utf8StringPair
+};
 
 constexpr std::uint16_t operator|(PropertyPlace a, PropertyPlace b) {
   return static_cast<std::uint16_t>(static_cast<std::uint16_t>(a) | static_cast<std::uint16_t>(b));
@@ -33,7 +41,7 @@ struct PropertyRule {
 using enum PropertyPlace;
 constexpr std::uint16_t kAcks = Puback | Pubrec | Pubrel | Pubcomp;
 constexpr std::uint16_t kAll = Will | Connect | Connack | Publish | Puback | Pubrec | Pubrel | Pubcomp | Subscribe |
-                               Suback | Unsubscribe | Unsuback | PropertyPlace::Disconnect | Auth;
+                               Suback | Unsubscribe | Unsuback | Disconnect | Auth;
 
 /// MQTT 5 §2.2.2.2, table 2-4, in order of identifier.
 constexpr std::array kPropertyRules{
@@ -42,8 +50,9 @@ constexpr std::array kPropertyRules{
     PropertyRule{PropertyId::ContentType, Encoding::Utf8String, Publish | Will},
     PropertyRule{PropertyId::ResponseTopic, Encoding::Utf8String, Publish | Will, Range::Topic},
     PropertyRule{PropertyId::CorrelationData, Encoding::Binary, Publish | Will},
-    PropertyRule{PropertyId::SubscriptionIdentifier, Encoding::VariableByteInteger, Publish | Subscribe, Range::NotZero},
-    PropertyRule{PropertyId::SessionExpiryInterval, Encoding::FourByteInteger, Connect | Connack | PropertyPlace::Disconnect},
+    PropertyRule{PropertyId::SubscriptionIdentifier, Encoding::VariableByteInteger, Publish | Subscribe,
+                 Range::NotZero},
+    PropertyRule{PropertyId::SessionExpiryInterval, Encoding::FourByteInteger, Connect | Connack | Disconnect},
     PropertyRule{PropertyId::AssignedClientIdentifier, Encoding::Utf8String, only(Connack)},
     PropertyRule{PropertyId::ServerKeepAlive, Encoding::TwoByteInteger, only(Connack)},
     PropertyRule{PropertyId::AuthenticationMethod, Encoding::Utf8String, Connect | Connack | Auth},
@@ -52,8 +61,9 @@ constexpr std::array kPropertyRules{
     PropertyRule{PropertyId::WillDelayInterval, Encoding::FourByteInteger, only(Will)},
     PropertyRule{PropertyId::RequestResponseInformation, Encoding::Byte, only(Connect), Range::Flag},
     PropertyRule{PropertyId::ResponseInformation, Encoding::Utf8String, only(Connack)},
-    PropertyRule{PropertyId::ServerReference, Encoding::Utf8String, Connack | PropertyPlace::Disconnect},
-    PropertyRule{PropertyId::ReasonString, Encoding::Utf8String, kAcks | Connack | Suback | Unsuback | PropertyPlace::Disconnect | Auth},
+    PropertyRule{PropertyId::ServerReference, Encoding::Utf8String, Connack | Disconnect},
+    PropertyRule{PropertyId::ReasonString, Encoding::Utf8String,
+                 kAcks | Connack | Suback | Unsuback | Disconnect | Auth},
     PropertyRule{PropertyId::ReceiveMaximum, Encoding::TwoByteInteger, Connect | Connack, Range::NotZero},
     PropertyRule{PropertyId::TopicAliasMaximum, Encoding::TwoByteInteger, Connect | Connack},
     PropertyRule{PropertyId::TopicAlias, Encoding::TwoByteInteger, only(Publish)},
@@ -82,6 +92,13 @@ const PropertyRule* rule_of(std::uint32_t id) {
   return &kPropertyRules[kRuleIndex[id]];
 }
 
+/// With `kTrusted` the text has passed before and isn't walked again.
+template <bool kTrusted>
+Result<std::string_view> read_string(Reader& reader) {
+  return kTrusted ? reader.binary() : reader.utf8_string();
+}
+
+template <bool kTrusted>
 Result<void> read_value(Reader& reader, const PropertyRule& rule, Properties::Item& item) {
   switch (rule.encoding) {
     case Encoding::Byte: {
@@ -101,7 +118,7 @@ Result<void> read_value(Reader& reader, const PropertyRule& rule, Properties::It
       break;
     }
     case Encoding::Utf8String: {
-      PARLEY_TRY(item.text, reader.utf8_string());
+      PARLEY_TRY(item.text, read_string<kTrusted>(reader));
       break;
     }
     case Encoding::Binary: {
@@ -109,8 +126,8 @@ Result<void> read_value(Reader& reader, const PropertyRule& rule, Properties::It
       break;
     }
     case Encoding::Utf8StringPair: {
-      PARLEY_TRY(item.name, reader.utf8_string());
-      PARLEY_TRY(item.text, reader.utf8_string());
+      PARLEY_TRY(item.name, read_string<kTrusted>(reader));
+      PARLEY_TRY(item.text, read_string<kTrusted>(reader));
       break;
     }
   }
@@ -138,7 +155,7 @@ Result<Properties> Properties::validate(std::string_view bytes, PropertyPlace pl
     const PropertyRule* rule = rule_of(id);
     if (rule == nullptr || (rule->places & static_cast<std::uint16_t>(place)) == 0) return ReasonCode::MalformedPacket;
     Item item;
-    PARLEY_TRY(read_value(reader, *rule, item));
+    PARLEY_TRY(read_value<false>(reader, *rule, item));
     if (!in_range(*rule, item)) return ReasonCode::ProtocolError;
     const std::uint32_t bit = 1U << kRuleIndex[id];
     // A PUBLISH may carry one Subscription Identifier for each matching subscription. §3.3.2.3.8.
@@ -158,7 +175,7 @@ void Properties::Iterator::load() {
   const auto id = reader.variable_byte_integer();
   const PropertyRule* rule = id ? rule_of(*id) : nullptr;
   // Bytes that were not validated end the list here instead of being read wrongly.
-  if (rule == nullptr || !read_value(reader, *rule, item_)) {
+  if (rule == nullptr || !read_value<true>(reader, *rule, item_)) {
     rest_ = {};
     return;
   }

@@ -9,28 +9,76 @@ namespace {
 
 using enum ReasonCode;
 
-constexpr ReasonCode kConnack[] = {
-    Success, UnspecifiedError, MalformedPacket, ProtocolError, ImplementationSpecificError, UnsupportedProtocolVersion,
-    ClientIdentifierNotValid, BadUserNameOrPassword, NotAuthorized, ServerUnavailable, ServerBusy, Banned,
-    BadAuthenticationMethod, TopicNameInvalid, PacketTooLarge, QuotaExceeded, PayloadFormatInvalid, RetainNotSupported,
-    QosNotSupported, UseAnotherServer, ServerMoved, ConnectionRateExceeded};
-constexpr ReasonCode kPuback[] = {Success, NoMatchingSubscribers, UnspecifiedError, ImplementationSpecificError,
-                                  NotAuthorized, TopicNameInvalid, PacketIdentifierInUse, QuotaExceeded,
-                                  PayloadFormatInvalid};
+constexpr ReasonCode kConnack[] = {Success,
+                                   UnspecifiedError,
+                                   MalformedPacket,
+                                   ProtocolError,
+                                   ImplementationSpecificError,
+                                   UnsupportedProtocolVersion,
+                                   ClientIdentifierNotValid,
+                                   BadUserNameOrPassword,
+                                   NotAuthorized,
+                                   ServerUnavailable,
+                                   ServerBusy,
+                                   Banned,
+                                   BadAuthenticationMethod,
+                                   TopicNameInvalid,
+                                   PacketTooLarge,
+                                   QuotaExceeded,
+                                   PayloadFormatInvalid,
+                                   RetainNotSupported,
+                                   QosNotSupported,
+                                   UseAnotherServer,
+                                   ServerMoved,
+                                   ConnectionRateExceeded};
+constexpr ReasonCode kPuback[] = {
+    Success,          NoMatchingSubscribers, UnspecifiedError, ImplementationSpecificError, NotAuthorized,
+    TopicNameInvalid, PacketIdentifierInUse, QuotaExceeded,    PayloadFormatInvalid};
 constexpr ReasonCode kPubrel[] = {Success, PacketIdentifierNotFound};
-constexpr ReasonCode kSuback[] = {
-    Success, GrantedQos1, GrantedQos2, UnspecifiedError, ImplementationSpecificError, NotAuthorized, TopicFilterInvalid,
-    PacketIdentifierInUse, QuotaExceeded, SharedSubscriptionsNotSupported, SubscriptionIdentifiersNotSupported,
-    WildcardSubscriptionsNotSupported};
-constexpr ReasonCode kUnsuback[] = {Success, NoSubscriptionExisted, UnspecifiedError, ImplementationSpecificError,
-                                    NotAuthorized, TopicFilterInvalid, PacketIdentifierInUse};
-constexpr ReasonCode kDisconnect[] = {
-    Success, DisconnectWithWill, UnspecifiedError, MalformedPacket, ProtocolError, ImplementationSpecificError,
-    NotAuthorized, ServerBusy, ServerShuttingDown, KeepAliveTimeout, SessionTakenOver, TopicFilterInvalid,
-    TopicNameInvalid, ReceiveMaximumExceeded, TopicAliasInvalid, PacketTooLarge, MessageRateTooHigh, QuotaExceeded,
-    AdministrativeAction, PayloadFormatInvalid, RetainNotSupported, QosNotSupported, UseAnotherServer, ServerMoved,
-    SharedSubscriptionsNotSupported, ConnectionRateExceeded, MaximumConnectTime, SubscriptionIdentifiersNotSupported,
-    WildcardSubscriptionsNotSupported};
+constexpr ReasonCode kSuback[] = {Success,
+                                  GrantedQos1,
+                                  GrantedQos2,
+                                  UnspecifiedError,
+                                  ImplementationSpecificError,
+                                  NotAuthorized,
+                                  TopicFilterInvalid,
+                                  PacketIdentifierInUse,
+                                  QuotaExceeded,
+                                  SharedSubscriptionsNotSupported,
+                                  SubscriptionIdentifiersNotSupported,
+                                  WildcardSubscriptionsNotSupported};
+constexpr ReasonCode kUnsuback[] = {
+    Success,       NoSubscriptionExisted, UnspecifiedError,     ImplementationSpecificError,
+    NotAuthorized, TopicFilterInvalid,    PacketIdentifierInUse};
+constexpr ReasonCode kDisconnect[] = {Success,
+                                      DisconnectWithWill,
+                                      UnspecifiedError,
+                                      MalformedPacket,
+                                      ProtocolError,
+                                      ImplementationSpecificError,
+                                      NotAuthorized,
+                                      ServerBusy,
+                                      ServerShuttingDown,
+                                      KeepAliveTimeout,
+                                      SessionTakenOver,
+                                      TopicFilterInvalid,
+                                      TopicNameInvalid,
+                                      ReceiveMaximumExceeded,
+                                      TopicAliasInvalid,
+                                      PacketTooLarge,
+                                      MessageRateTooHigh,
+                                      QuotaExceeded,
+                                      AdministrativeAction,
+                                      PayloadFormatInvalid,
+                                      RetainNotSupported,
+                                      QosNotSupported,
+                                      UseAnotherServer,
+                                      ServerMoved,
+                                      SharedSubscriptionsNotSupported,
+                                      ConnectionRateExceeded,
+                                      MaximumConnectTime,
+                                      SubscriptionIdentifiersNotSupported,
+                                      WildcardSubscriptionsNotSupported};
 constexpr ReasonCode kAuth[] = {Success, ContinueAuthentication, Reauthenticate};
 
 std::span<const ReasonCode> allowed(PacketType type) {

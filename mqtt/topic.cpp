@@ -1,22 +1,23 @@
 #include "mqtt/topic.hpp"
 
+#include <cstddef>
+
+#include "mqtt/utf8.hpp"
+
 namespace parley::mqtt {
 namespace {
 
-constexpr std::string_view kSharePrefix = "$share/";
 constexpr std::size_t kTopicSizeMax = 65'535;
+constexpr std::string_view kShare = "$share/";
 
-bool has_good_levels(std::string_view filter) {
-  if (filter.empty() || filter.size() > kTopicSizeMax) return false;
+bool is_plain_filter(std::string_view filter) {
+  if (filter.empty()) return false;
   Levels levels(filter);
-  bool ended = false;
+  bool last = false;
   while (const auto level = levels.next()) {
-    if (ended) return false;  // §4.7.1.2: # is the last level.
-    if (*level == "#") {
-      ended = true;
-    } else if (*level != "+" && level->find_first_of("+#") != std::string_view::npos) {
-      return false;
-    }
+    if (last) return false;  // Something follows the `#`.
+    last = *level == "#";
+    if (level->size() > 1 && has_wildcard(*level)) return false;
   }
   return true;
 }
@@ -24,35 +25,34 @@ bool has_good_levels(std::string_view filter) {
 }  // namespace
 
 bool is_topic_name(std::string_view topic) {
-  return !topic.empty() && topic.size() <= kTopicSizeMax && topic.find_first_of("+#") == std::string_view::npos;
+  return !topic.empty() && topic.size() <= kTopicSizeMax && is_mqtt_utf8_without_wildcards(topic);
 }
 
 bool is_topic_filter(std::string_view filter) {
-  if (!filter.starts_with(kSharePrefix)) return filter != "$share" && has_good_levels(filter);
+  if (filter.size() > kTopicSizeMax || !is_mqtt_utf8(filter)) return false;
+  if (!filter.starts_with(kShare)) return is_plain_filter(filter);
   const auto shared = shared_filter(filter);
-  // §4.8.2: the share name has at least one character and none of / + #.
-  return shared && !shared->group.empty() && shared->group.find_first_of("+#") == std::string_view::npos &&
-         has_good_levels(shared->filter) && filter.size() <= kTopicSizeMax;
+  return shared && !has_wildcard(shared->group) && is_plain_filter(shared->filter);
 }
 
 std::optional<SharedFilter> shared_filter(std::string_view filter) {
-  if (!filter.starts_with(kSharePrefix)) return std::nullopt;
-  filter.remove_prefix(kSharePrefix.size());
+  if (!filter.starts_with(kShare)) return std::nullopt;
+  filter.remove_prefix(kShare.size());
   const auto slash = filter.find('/');
-  if (slash == std::string_view::npos) return std::nullopt;
+  if (slash == 0 || slash == std::string_view::npos || slash + 1 == filter.size()) return std::nullopt;
   return SharedFilter{filter.substr(0, slash), filter.substr(slash + 1)};
 }
 
 bool matches(std::string_view filter, std::string_view topic) {
   if (topic.starts_with('$') && (filter.starts_with('+') || filter.starts_with('#'))) return false;
-  Levels filters(filter);
-  Levels topics(topic);
-  for (;;) {
-    const auto wanted = filters.next();
-    const auto level = topics.next();
-    if (!wanted) return !level;
-    if (*wanted == "#") return true;  // Also the parent level. §4.7.1.2.
-    if (!level || (*wanted != "+" && *wanted != *level)) return false;
+  Levels wanted(filter);
+  Levels given(topic);
+  while (true) {
+    const auto want = wanted.next();
+    if (want == "#") return true;  // The parent level, too: "a/#" matches "a".
+    const auto level = given.next();
+    if (!want || !level) return !want && !level;
+    if (*want != "+" && *want != *level) return false;
   }
 }
 

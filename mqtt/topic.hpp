@@ -11,7 +11,8 @@ namespace parley::mqtt {
 
 /// At least one character, no wildcard, well-formed, ≤ 65,535 bytes. MQTT 5 §4.7.3.
 bool is_topic_name(std::string_view topic);
-/// A topic filter, wildcards in whole levels only; a `$share/…` filter is checked with its parts. MQTT 5 §4.7.1, §4.8.2.
+/// A topic filter, wildcards in whole levels only; a `$share/…` filter is checked with its parts. MQTT 5 §4.7.1,
+/// §4.8.2.
 bool is_topic_filter(std::string_view filter);
 
 /// `$share/{group}/{filter}` taken apart; nothing for another filter. MQTT 5 §4.8.2.

@@ -12,8 +12,21 @@ enum class ProtocolVersion : std::uint8_t { V3_1 = 3, V3_1_1 = 4, V5 = 5 };
 
 /// MQTT 5 §2.1.2.
 enum class PacketType : std::uint8_t {
-  Connect = 1, Connack, Publish, Puback, Pubrec, Pubrel, Pubcomp, Subscribe, Suback, Unsubscribe, Unsuback, Pingreq,
-  Pingresp, Disconnect, Auth,
+  Connect = 1,
+  Connack,
+  Publish,
+  Puback,
+  Pubrec,
+  Pubrel,
+  Pubcomp,
+  Subscribe,
+  Suback,
+  Unsubscribe,
+  Unsuback,
+  Pingreq,
+  Pingresp,
+  Disconnect,
+  Auth,
 };
 
 enum class Qos : std::uint8_t { AtMostOnce = 0, AtLeastOnce = 1, ExactlyOnce = 2 };
@@ -70,6 +83,8 @@ constexpr bool is_failure(ReasonCode code) { return static_cast<std::uint8_t>(co
 /// The specification's name, as in "Topic Name invalid".
 std::string_view name_of(ReasonCode code);
 std::string_view name_of(PacketType type);
+/// True when a packet of that type can have that reason. MQTT 5 §2.4, table 2-6.
+bool may_carry(PacketType type, ReasonCode code);
 
 const boost::system::error_category& reason_category();
 inline boost::system::error_code make_error_code(ReasonCode code) {

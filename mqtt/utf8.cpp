@@ -6,46 +6,82 @@
 namespace parley::mqtt {
 namespace {
 
-/// Eight bytes at once: all of them ASCII and none zero.
+constexpr std::uint64_t kOnes = 0x0101'0101'0101'0101ULL;
+constexpr std::uint64_t kHighs = 0x8080'8080'8080'8080ULL;
+
+/// Non-zero when a byte of `word`, all of which are below 0x80, is zero.
+constexpr std::uint64_t zero_bytes(std::uint64_t word) { return (word - kOnes) & ~word & kHighs; }
+
+/// Eight bytes at once: all of them ASCII, none zero and, if so wanted, none a wildcard.
+template <bool kWildcards>
 bool is_plain(const char* from) {
   std::uint64_t word = 0;
   std::memcpy(&word, from, sizeof word);
-  constexpr std::uint64_t kHigh = 0x8080'8080'8080'8080ULL;
-  constexpr std::uint64_t kOnes = 0x0101'0101'0101'0101ULL;
-  return (word & kHigh) == 0 && (((word - kOnes) & ~word) & kHigh) == 0;
+  std::uint64_t bad = (word & kHighs) | zero_bytes(word);
+  if constexpr (!kWildcards) bad |= zero_bytes(word ^ (kOnes * '+')) | zero_bytes(word ^ (kOnes * '#'));
+  return bad == 0;
 }
 
-bool is_continuation(unsigned char byte) { return (byte & 0xC0) == 0x80; }
+constexpr bool is_continuation(unsigned char byte) { return (byte & 0xC0) == 0x80; }
+
+/// Size of the well-formed character of two to four bytes at the front of `text`; 0 when there is none. Unicode table
+/// 3-7.
+std::size_t long_character(std::string_view text) {
+  const auto byte = [text](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : static_cast<unsigned char>(0);
+  };
+  const unsigned char first = byte(0);
+  const unsigned char second = byte(1);
+  if (!is_continuation(second)) return 0;
+  if (first >= 0xC2 && first <= 0xDF) return 2;
+  if (!is_continuation(byte(2))) return 0;
+  if (first >= 0xE0 && first <= 0xEF) {
+    if (first == 0xE0 && second < 0xA0) return 0;
+    if (first == 0xED && second > 0x9F) return 0;
+    return 3;
+  }
+  if (!is_continuation(byte(3)) || first < 0xF0 || first > 0xF4) return 0;
+  if (first == 0xF0 && second < 0x90) return 0;
+  if (first == 0xF4 && second > 0x8F) return 0;
+  return 4;
+}
+
+template <bool kWildcards>
+bool is_well_formed(std::string_view text) {
+  const char* const end = text.data() + text.size();
+  const bool has_last_word = text.size() >= 8;
+  while (!text.empty()) {
+    if (text.size() >= 8) {
+      if (is_plain<kWildcards>(text.data())) {
+        text.remove_prefix(8);
+        continue;
+      }
+    } else if (has_last_word && is_plain<kWildcards>(end - 8)) {
+      return true;  // The last eight bytes, some of them seen before, hold all that is left.
+    }
+    const char first = text.front();
+    if (static_cast<unsigned char>(first) < 0x80) {
+      if (first == '\0' || (!kWildcards && (first == '+' || first == '#'))) return false;
+      text.remove_prefix(1);
+      continue;
+    }
+    const std::size_t size = long_character(text);
+    if (size == 0) return false;
+    text.remove_prefix(size);
+  }
+  return true;
+}
 
 }  // namespace
 
-bool is_mqtt_utf8(std::string_view text) {
-  std::size_t i = 0;
-  while (i < text.size()) {
-    if (i + 8 <= text.size() && is_plain(text.data() + i)) {
-      i += 8;
-      continue;
-    }
-    const auto byte = [&](std::size_t offset) -> unsigned char {
-      return i + offset < text.size() ? static_cast<unsigned char>(text[i + offset]) : static_cast<unsigned char>(0);
-    };
-    const unsigned char first = byte(0);
-    if (first == 0) return false;
-    if (first < 0x80) {
-      ++i;
-    } else if (first >= 0xC2 && first <= 0xDF && is_continuation(byte(1))) {
-      i += 2;
-    } else if ((first & 0xF0) == 0xE0 && is_continuation(byte(1)) && is_continuation(byte(2)) &&
-               !(first == 0xE0 && byte(1) < 0xA0) && !(first == 0xED && byte(1) >= 0xA0)) {
-      i += 3;
-    } else if (first >= 0xF0 && first <= 0xF4 && is_continuation(byte(1)) && is_continuation(byte(2)) &&
-               is_continuation(byte(3)) && !(first == 0xF0 && byte(1) < 0x90) && !(first == 0xF4 && byte(1) >= 0x90)) {
-      i += 4;
-    } else {
-      return false;
-    }
-  }
-  return true;
+bool is_mqtt_utf8(std::string_view text) { return is_well_formed<true>(text); }
+
+bool is_mqtt_utf8_without_wildcards(std::string_view text) { return is_well_formed<false>(text); }
+
+std::string_view utf8_prefix(std::string_view text, std::size_t size_max) {
+  if (text.size() <= size_max) return text;
+  while (size_max > 0 && is_continuation(static_cast<unsigned char>(text[size_max]))) --size_max;
+  return text.substr(0, size_max);
 }
 
 }  // namespace parley::mqtt

@@ -13,15 +13,22 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "broker/session/actions.hpp"
+#include "broker/session/inbound_ids.hpp"
 #include "broker/session/limits.hpp"
 #include "mqtt/decode.hpp"
 #include "mqtt/message.hpp"
 #include "mqtt/packet.hpp"
 
+namespace parley::mqtt {
+struct Delivery;
+}
+
 /// One client's protocol state: QoS flows, packet ids, windows, aliases, subscriptions, will, and its cursors on
 /// conversations. MQTT 5 §4.1. Pure: packets, messages and times come in; bytes go to the connection's Output, decisions
 /// into Actions.
 namespace parley::session {
+
+class OutboundFlow;
 
 /// Index of a cursor within its session; reused after remove_cursor.
 using CursorId = std::uint32_t;
@@ -130,7 +137,7 @@ class Session {
   /// True when an entry of that QoS can be sent now: connected, nothing left to resend, the output below its bound, and
   /// for QoS 1 and 2 a free place in the client's Receive Maximum (and in ours).
   [[nodiscard]] bool can_send(mqtt::Qos qos) const;
-  /// While set, no new entry may be sent: first this one, by send_entry (or skip_entry when it is no more).
+  /// While set, no new entry may be sent: first this one, by send_entry (or skip_entries when it is no more).
   struct Wanted {
     CursorId cursor = 0;
     Seq seq;
@@ -139,8 +146,8 @@ class Session {
   /// Sends entry `seq` of the cursor, which is the one resend_wanted() or cursor().next names. An entry larger than the
   /// client's Maximum Packet Size is passed over (MQTT 5 §3.1.2.11.4) and counts as acknowledged.
   void send_entry(CursorId cursor, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now);
-  /// `seq` is gone (retention, corrupt): as if it had been acknowledged.
-  void skip_entry(CursorId cursor, Seq seq);
+  /// The entries from the next (or wanted) one up to `upto` are gone (retention, corrupt): as if acknowledged.
+  void skip_entries(CursorId cursor, Seq upto, Instant now);
   /// To be called when the connection's output has drained below its bound: queued messages follow. Cursors are the
   /// caller's to pump.
   void drained(Instant now);
@@ -167,9 +174,24 @@ class Session {
 
  private:
   struct Connection;
-  struct OutboundFlow;
-  struct InboundFlow;
-  struct Cursor;
+  struct CursorSlot;
+
+  void violation(mqtt::ReasonCode reason, Actions& actions);
+  void receive_publish(const mqtt::Frame& frame, Actions& actions);
+  void receive_ack(const mqtt::Frame& frame, Instant now, Actions& actions);
+  void receive_pubrel(const mqtt::Ack& ack);
+  void receive_disconnect(const mqtt::Disconnect& packet, Actions& actions);
+  mqtt::ReasonCode resolve_alias(mqtt::Publish& publish);
+  void write(const mqtt::Packet& packet);
+  void write_ack(mqtt::PacketType type, mqtt::PacketId id, mqtt::ReasonCode reason, std::string_view properties);
+  void flush_acks();
+  /// False when the packet would be larger than the client takes; nothing is written then.
+  bool write_delivery(const mqtt::Message& message, mqtt::Delivery& delivery, Instant now);
+  bool resend_slot(Instant now);
+  void continue_resend(Instant now);
+  void send_queued(Instant now);
+  void settle_front();
+  OutboundFlow& outbound();
 
   std::string client_id_;
   std::string user_;
@@ -177,11 +199,12 @@ class Session {
   const Limits& limits_;
   std::uint32_t expiry_interval_ = 0;
   std::uint32_t connections_ = 0;
+  std::uint32_t cursor_generation_ = 0;
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<OutboundFlow> outbound_;
-  std::unique_ptr<InboundFlow> inbound_;
+  InboundIds inbound_;
   std::vector<Subscription> subscriptions_;
-  std::vector<Cursor> cursors_;
+  std::vector<CursorSlot> cursors_;
 };
 
 }  // namespace parley::session

@@ -160,7 +160,7 @@ bool Feeds::resend(Client& client) {
     Follower* follower = find_follower(client, wanted->cursor);
     if (follower == nullptr) {
       // Its feed isn't there yet; pump() comes again when it is.
-      if (!client.awaits_feeds()) client.session->skip_entry(wanted->cursor, wanted->seq);
+      if (!client.awaits_feeds()) client.session->skip_entries(wanted->cursor, wanted->seq, shard_.now());
       if (client.awaits_feeds()) return false;
       continue;
     }
@@ -193,7 +193,7 @@ Feeds::Pumped Feeds::pump(Follower& follower) {
       const Seq last{feed.standing.oldest.value - 1};
       const auto notice = gap_notice(session.cursor(follower.cursor).topic, follower.form, next, last);
       session.deliver(notice, mqtt::Qos::AtMostOnce, false, {}, shard_.now());
-      for (Seq seq = next; seq <= last; seq = seq.next()) session.skip_entry(follower.cursor, seq);
+      session.skip_entries(follower.cursor, last, shard_.now());
       shard_.wrote(*follower.client);
       continue;
     }
@@ -274,7 +274,7 @@ void Feeds::skip_unreadable(Follower& follower, Seq first, Seq last, const ReadP
             {{"conversation", follower.feed->name}, {"first", first}, {"last", unreadable_last}});
   session.deliver(gap_notice(session.cursor(follower.cursor).topic, follower.form, first, unreadable_last),
                   mqtt::Qos::AtMostOnce, false, {}, shard_.now());
-  for (Seq seq = first; seq <= unreadable_last; seq = seq.next()) session.skip_entry(follower.cursor, seq);
+  session.skip_entries(follower.cursor, unreadable_last, shard_.now());
   shard_.wrote(*follower.client);
 }
 

@@ -98,7 +98,8 @@ void Client::send_connect() {
   }
   mqtt::Connect connect;
   connect.version = settings_.version;
-  connect.clean_start = !settings_.persistent;
+  connect.clean_start =
+      settings_.clean_start && (!settings_.persistent || settings_.version == mqtt::ProtocolVersion::V5);
   connect.keep_alive = kKeepAlive;
   connect.client_id = settings_.client_id;
   if (!settings_.user_name.empty()) connect.user_name = settings_.user_name;
@@ -181,6 +182,7 @@ void Client::receive() {
   std::memcpy(buffer.data(), partial_.data(), kept);
   std::string_view bytes(buffer.data(), kept + static_cast<std::size_t>(count));
   static constexpr mqtt::DecodeLimits kLimits{};
+  const Instant now = Loop::now();
   while (!bytes.empty() && state_ != State::Closed) {
     const auto frame = mqtt::next_frame(bytes, kLimits);
     if (!frame) {
@@ -188,7 +190,7 @@ void Client::receive() {
       return;
     }
     if (!frame->has_value()) break;
-    take_frame(**frame);
+    take_frame(**frame, now);
     bytes.remove_prefix((*frame)->size);
   }
   if (state_ == State::Closed) return;
@@ -196,9 +198,9 @@ void Client::receive() {
   partial_ = std::string(bytes);
 }
 
-void Client::take_frame(const mqtt::Frame& frame) {
+void Client::take_frame(const mqtt::Frame& frame, Instant now) {
   switch (frame.type) {
-    case mqtt::PacketType::Publish: take_delivery(frame); break;
+    case mqtt::PacketType::Publish: take_delivery(frame, now); break;
     case mqtt::PacketType::Puback:
     case mqtt::PacketType::Pubrec:
     case mqtt::PacketType::Pubrel:
@@ -207,14 +209,15 @@ void Client::take_frame(const mqtt::Frame& frame) {
   }
 }
 
-void Client::take_delivery(const mqtt::Frame& frame) {
-  const auto delivery = read_delivery(frame, settings_.version);
+void Client::take_delivery(const mqtt::Frame& frame, Instant now) {
+  auto delivery = read_delivery(frame, settings_.version);
   if (!delivery) {
     close("the broker sent a malformed PUBLISH");
     return;
   }
   if (delivery->qos == mqtt::Qos::AtLeastOnce) send_ack(mqtt::PacketType::Puback, delivery->packet_id);
   if (delivery->qos == mqtt::Qos::ExactlyOnce) send_ack(mqtt::PacketType::Pubrec, delivery->packet_id);
+  delivery->received = now;
   owner_.on_delivery(*delivery);
 }
 

@@ -32,7 +32,8 @@ class Client : private Loop::Handler {
     std::string user_name;
     std::string password;
     std::string meta;         ///< User property `meta` of CONNECT; empty: none is sent.
-    bool persistent = false;  ///< Keeps its session for an hour after it left.
+    bool clean_start = true;
+    bool persistent = false;  ///< Keeps its session for an hour after it left; before MQTT 5 never a clean start.
     std::uint16_t topic_alias_max = 0;
     unsigned source = 0;  ///< See start_connect.
   };
@@ -73,8 +74,8 @@ class Client : private Loop::Handler {
   void send_connect();
   void finish_connect();
   void receive();
-  void take_frame(const mqtt::Frame& frame);
-  void take_delivery(const mqtt::Frame& frame);
+  void take_frame(const mqtt::Frame& frame, Instant now);
+  void take_delivery(const mqtt::Frame& frame, Instant now);
   void take_ack(const mqtt::Frame& frame);
   void take_control(const mqtt::Frame& frame);
   void send(const mqtt::Packet& packet);

@@ -21,6 +21,7 @@ struct Delivery {
   bool dup = false;
   mqtt::PacketId packet_id = 0;
   std::string_view payload;
+  Instant received{};  ///< When its bytes were read; set by the client.
 };
 
 /// Reads a PUBLISH by its lengths alone: neither UTF-8 nor properties are checked. Nothing when a length leads out of

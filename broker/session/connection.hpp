@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/output.hpp"
+#include "base/time.hpp"
+#include "broker/session/session.hpp"
+
+namespace parley::session {
+
+/// Topic aliases toward the client: a table addressed by the topic's hash, so a topic keeps its alias until another one
+/// needs the place. MQTT 5 §3.3.2.3.4.
+class OutboundAliases {
+ public:
+  explicit OutboundAliases(std::uint16_t count) : topics_(count) {}
+
+  struct Alias {
+    std::uint16_t alias = 0;
+    bool known = false;  ///< The client has it already.
+  };
+  Alias use(std::string_view topic) {
+    const std::size_t place = stable_hash(topic) % topics_.size();
+    const bool known = topics_[place] == topic;
+    if (!known) topics_[place] = topic;
+    return {static_cast<std::uint16_t>(place + 1), known};
+  }
+
+ private:
+  std::vector<std::string> topics_;
+};
+
+/// An inbound publish whose acknowledgement is due, in the order of arrival. MQTT 5 §4.6.
+struct PendingAck {
+  mqtt::PacketId packet_id = 0;
+  mqtt::Qos qos = mqtt::Qos::AtLeastOnce;
+  bool done = false;
+  mqtt::ReasonCode reason = mqtt::ReasonCode::Success;
+  std::string properties;
+};
+
+/// What belongs to one network connection of a session.
+struct Session::Connection {
+  Output* output = nullptr;
+  mqtt::ProtocolVersion version = mqtt::ProtocolVersion::V5;
+  bool problem_information = true;
+  bool server_keep_alive = false;
+  bool expiry_lowered = false;
+  bool expires_at_disconnect = false;  ///< Session Expiry Interval was 0 in CONNECT. §3.14.2.2.2.
+  bool resending = false;
+  std::uint16_t keep_alive = 0;
+  std::uint16_t receive_max = 65'535;
+  std::uint32_t packet_size_max = 0xFFFF'FFFF;
+  Instant last_received;
+  std::optional<WillPlan> will;
+  std::vector<std::string> aliases;  ///< Inbound, by alias - 1; empty until the first is set.
+  std::unique_ptr<OutboundAliases> aliases_out;
+
+  std::vector<PendingAck> acks;
+  std::size_t acks_first = 0;
+  std::size_t acks_qos1 = 0;    ///< Of those that wait, QoS 1; the QoS 2 ones are counted by their ids.
+  std::uint32_t acks_base = 0;  ///< PublishTicket::position of acks[0].
+};
+
+/// A cursor of the session; free for reuse when its generation is 0.
+struct Session::CursorSlot {
+  std::string topic;
+  Epoch epoch;
+  Seq next;
+  Seq acknowledged;
+  std::uint32_t generation = 0;
+  std::uint32_t subscription_id = 0;
+  mqtt::Qos qos = mqtt::Qos::AtMostOnce;
+};
+
+}  // namespace parley::session

@@ -1,0 +1,386 @@
+#include "broker/session/session.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "broker/session/connection.hpp"
+#include "broker/session/outbound_flow.hpp"
+#include "mqtt/encode.hpp"
+
+namespace parley::session {
+namespace {
+
+using mqtt::PropertyId;
+using mqtt::ProtocolVersion;
+using mqtt::ReasonCode;
+
+std::uint32_t expiry_of(const mqtt::Connect& connect, const Limits& limits) {
+  // 3.x: Clean Session 1 ends with the connection, 0 never does. MQTT 5 §3.1.2.11.2.
+  const std::uint32_t wanted = connect.version == ProtocolVersion::V5
+                                   ? connect.properties.integer(PropertyId::SessionExpiryInterval).value_or(0)
+                                   : (connect.clean_start ? 0 : 0xFFFF'FFFF);
+  return std::min(wanted, limits.session_expiry_max);
+}
+
+WillPlan will_of(const mqtt::Will& will, std::uint64_t identity) {
+  std::string buffer;
+  WillPlan plan;
+  plan.message = std::make_shared<const mqtt::Message>(
+      mqtt::Message::Parts{.topic = will.topic,
+                           .properties = mqtt::forwarded_properties(will.properties, buffer),
+                           .payload = will.payload,
+                           .qos = will.qos,
+                           .retain = will.retain,
+                           .publisher = identity});
+  plan.delay = std::chrono::seconds(will.properties.integer(PropertyId::WillDelayInterval).value_or(0));
+  plan.expiry_interval = will.properties.integer(PropertyId::MessageExpiryInterval).value_or(0);
+  return plan;
+}
+
+}  // namespace
+
+Session::Session(std::string client_id, std::string user, std::uint64_t identity, const Limits& limits)
+    : client_id_(std::move(client_id)), user_(std::move(user)), identity_(identity), limits_(limits) {}
+
+Session::~Session() = default;
+
+// -- Connection --------------------------------------------------------------------------------------------------------
+
+void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) {
+  connection_ = std::make_unique<Connection>();
+  Connection& link = *connection_;
+  ++connections_;
+  link.output = &output;
+  link.version = connect.version;
+  link.last_received = now;
+  link.keep_alive = connect.keep_alive;
+  if (limits_.keep_alive_max != 0 && (connect.keep_alive == 0 || connect.keep_alive > limits_.keep_alive_max)) {
+    // 3.x can't be told; the client's own value stays in force there.
+    if (connect.version == ProtocolVersion::V5) {
+      link.keep_alive = limits_.keep_alive_max;
+      link.server_keep_alive = true;
+    }
+  }
+  expiry_interval_ = expiry_of(connect, limits_);
+  link.expires_at_disconnect = expiry_interval_ == 0;
+  const auto& properties = connect.properties;
+  link.expiry_lowered = properties.integer(PropertyId::SessionExpiryInterval).value_or(0) > expiry_interval_;
+  link.receive_max = static_cast<std::uint16_t>(properties.integer(PropertyId::ReceiveMaximum).value_or(65'535));
+  link.packet_size_max = properties.integer(PropertyId::MaximumPacketSize).value_or(0xFFFF'FFFF);
+  link.problem_information = properties.integer(PropertyId::RequestProblemInformation).value_or(1) == 1;
+  const auto aliases = std::min<std::uint32_t>(properties.integer(PropertyId::TopicAliasMaximum).value_or(0),
+                                               limits_.topic_alias_out_max);
+  if (aliases != 0) link.aliases_out = std::make_unique<OutboundAliases>(static_cast<std::uint16_t>(aliases));
+  if (connect.will) {
+    link.will = will_of(*connect.will, identity_);
+    link.will->delay = std::min<Duration>(link.will->delay, std::chrono::seconds(expiry_interval_));
+  }
+  if (outbound_) {
+    outbound_->resend_at = 0;
+    outbound_->outstanding = 0;
+    for (std::size_t i = 0; i < outbound_->size(); ++i) (*outbound_)[i].sent_here = false;
+    link.resending = !outbound_->empty();
+  }
+}
+
+void Session::write_connack(bool session_present, bool assigned_client_id, std::string_view extra) {
+  mqtt::PropertyWriter properties;
+  const Connection& link = *connection_;
+  if (link.expiry_lowered) properties.integer(PropertyId::SessionExpiryInterval, expiry_interval_);
+  properties.integer(PropertyId::ReceiveMaximum, limits_.receive_max);
+  if (limits_.qos_max != mqtt::Qos::ExactlyOnce) {
+    properties.integer(PropertyId::MaximumQos, static_cast<std::uint32_t>(limits_.qos_max));
+  }
+  if (!limits_.retain_available) properties.integer(PropertyId::RetainAvailable, 0);
+  properties.integer(PropertyId::MaximumPacketSize, limits_.packet_size_max);
+  if (assigned_client_id) properties.text(PropertyId::AssignedClientIdentifier, client_id_);
+  if (limits_.topic_alias_max != 0) properties.integer(PropertyId::TopicAliasMaximum, limits_.topic_alias_max);
+  if (link.server_keep_alive) properties.integer(PropertyId::ServerKeepAlive, link.keep_alive);
+  properties.raw(extra);
+  write(mqtt::Connack{.session_present = session_present,
+                      .reason = ReasonCode::Success,
+                      .properties = mqtt::Properties::trusted(properties.bytes())});
+}
+
+std::optional<WillPlan> Session::detach(Instant /*now*/) {
+  if (!connection_) return std::nullopt;
+  auto will = std::move(connection_->will);
+  connection_.reset();
+  if (outbound_ && outbound_->empty() && outbound_->queued() == 0) outbound_.reset();
+  return will;
+}
+
+void Session::write_disconnect(ReasonCode reason, std::string_view properties) {
+  if (!connection_ || connection_->version != ProtocolVersion::V5) return;
+  mqtt::Disconnect packet{.reason = reason, .properties = mqtt::Properties::trusted(properties)};
+  if (mqtt::encoded_size(packet, connection_->version) > connection_->packet_size_max) packet.properties = {};
+  write(packet);
+}
+
+void Session::write(const mqtt::Packet& packet) { mqtt::encode(*connection_->output, packet, connection_->version); }
+
+std::optional<Instant> Session::keep_alive_deadline() const {
+  if (!connection_ || connection_->keep_alive == 0) return std::nullopt;
+  return connection_->last_received + std::chrono::milliseconds(1500) * connection_->keep_alive;
+}
+
+ProtocolVersion Session::version() const { return connection_ ? connection_->version : ProtocolVersion::V5; }
+
+bool Session::problem_information() const { return connection_ && connection_->problem_information; }
+
+// -- Receiving ---------------------------------------------------------------------------------------------------------
+
+void Session::violation(ReasonCode reason, Actions& actions) {
+  write_disconnect(reason);
+  actions.push_back(CloseAction{reason});
+}
+
+void Session::receive(const mqtt::Frame& frame, Instant now, Actions& actions) {
+  Connection& link = *connection_;
+  link.last_received = now;
+  switch (frame.type) {
+    case mqtt::PacketType::Publish: receive_publish(frame, actions); return;
+    case mqtt::PacketType::Puback:
+    case mqtt::PacketType::Pubrec:
+    case mqtt::PacketType::Pubrel:
+    case mqtt::PacketType::Pubcomp: receive_ack(frame, now, actions); return;
+    default: break;
+  }
+  auto packet = mqtt::decode(frame, link.version,
+                             {.packet_size_max = limits_.packet_size_max, .items_max = limits_.filters_max});
+  if (!packet) {
+    violation(mqtt::reason_of(packet.error()), actions);
+    return;
+  }
+  if (auto* subscribe = std::get_if<mqtt::Subscribe>(&*packet)) {
+    const auto id = subscribe->properties.integer(PropertyId::SubscriptionIdentifier).value_or(0);
+    actions.push_back(SubscribeAction{std::move(*subscribe), id});
+  } else if (auto* unsubscribe = std::get_if<mqtt::Unsubscribe>(&*packet)) {
+    actions.push_back(UnsubscribeAction{std::move(*unsubscribe)});
+  } else if (std::holds_alternative<mqtt::Pingreq>(*packet)) {
+    write(mqtt::Pingresp{});
+  } else if (const auto* disconnect = std::get_if<mqtt::Disconnect>(&*packet)) {
+    receive_disconnect(*disconnect, actions);
+  } else {
+    // A second CONNECT (§3.1.0-2), AUTH without a method in CONNECT (§4.12), and what only servers send.
+    violation(ReasonCode::ProtocolError, actions);
+  }
+}
+
+void Session::receive_disconnect(const mqtt::Disconnect& packet, Actions& actions) {
+  if (const auto expiry = packet.properties.integer(PropertyId::SessionExpiryInterval)) {
+    if (connection_->expires_at_disconnect && *expiry != 0) {
+      violation(ReasonCode::ProtocolError, actions);  // §3.14.2.2.2
+      return;
+    }
+    expiry_interval_ = std::min(*expiry, limits_.session_expiry_max);
+    if (connection_->will) {
+      connection_->will->delay = std::min<Duration>(connection_->will->delay, std::chrono::seconds(expiry_interval_));
+    }
+  }
+  if (packet.reason == ReasonCode::Success) connection_->will.reset();  // §3.14.4-3
+  actions.push_back(CloseAction{ReasonCode::Success});
+}
+
+ReasonCode Session::resolve_alias(mqtt::Publish& publish) {
+  const auto alias = publish.properties.integer(PropertyId::TopicAlias);
+  if (!alias) return ReasonCode::Success;
+  auto& aliases = connection_->aliases;
+  if (*alias == 0 || *alias > limits_.topic_alias_max) return ReasonCode::TopicAliasInvalid;
+  if (!publish.topic.empty()) {
+    if (aliases.empty()) aliases.resize(limits_.topic_alias_max);
+    aliases[*alias - 1] = publish.topic;
+  } else {
+    if (aliases.empty() || aliases[*alias - 1].empty()) return ReasonCode::ProtocolError;
+    publish.topic = aliases[*alias - 1];
+  }
+  return ReasonCode::Success;
+}
+
+void Session::receive_publish(const mqtt::Frame& frame, Actions& actions) {
+  Connection& link = *connection_;
+  auto decoded = mqtt::decode_publish(frame, link.version);
+  if (!decoded) {
+    violation(mqtt::reason_of(decoded.error()), actions);
+    return;
+  }
+  mqtt::Publish& publish = *decoded;
+  if (!publish.properties.empty()) {
+    const auto reason = resolve_alias(publish);
+    if (reason != ReasonCode::Success) return violation(reason, actions);
+    // §3.3.4-6: only servers send Subscription Identifiers.
+    if (publish.properties.integer(PropertyId::SubscriptionIdentifier)) return violation(ReasonCode::ProtocolError, actions);
+  }
+  if (publish.qos > limits_.qos_max) return violation(ReasonCode::QosNotSupported, actions);        // §3.2.2.3.4
+  if (publish.retain && !limits_.retain_available) return violation(ReasonCode::RetainNotSupported, actions);
+  PublishTicket ticket{connections_, 0, publish.packet_id, publish.qos};
+  if (publish.qos != mqtt::Qos::AtMostOnce) {
+    const auto state = publish.qos == mqtt::Qos::ExactlyOnce ? inbound_.state(publish.packet_id) : InboundIds::State::Unknown;
+    const bool fresh = state == InboundIds::State::Unknown;
+    if (link.version == ProtocolVersion::V5 && fresh && link.acks_qos1 + inbound_.size() >= limits_.receive_max) {
+      return violation(ReasonCode::ReceiveMaximumExceeded, actions);  // §3.3.4-9
+    }
+    ticket.position = link.acks_base + static_cast<std::uint32_t>(link.acks.size());
+    link.acks.push_back({publish.packet_id, publish.qos});
+    if (publish.qos == mqtt::Qos::AtLeastOnce) ++link.acks_qos1;
+    if (state == InboundIds::State::Received) {
+      link.acks.back().done = true;
+      flush_acks();
+      return;
+    }
+    // Its first copy came on an earlier connection and is answered here, too, once its outcome is known.
+    if (state == InboundIds::State::Pending) return;
+    if (publish.qos == mqtt::Qos::ExactlyOnce) inbound_.set(publish.packet_id, InboundIds::State::Pending);
+  }
+  actions.push_back(PublishAction{publish, ticket});
+}
+
+void Session::complete_publish(PublishTicket ticket, ReasonCode reason, std::string_view properties) {
+  if (ticket.qos == mqtt::Qos::AtMostOnce) return;
+  if (ticket.qos == mqtt::Qos::ExactlyOnce) {
+    // A PUBREC with a failure ends the exchange. §4.3.3.
+    if (mqtt::is_failure(reason) && (!connection_ || version() == ProtocolVersion::V5)) {
+      inbound_.erase(ticket.packet_id);
+    } else {
+      inbound_.set(ticket.packet_id, InboundIds::State::Received);
+    }
+  }
+  if (!connection_) return;
+  auto& acks = connection_->acks;
+  PendingAck* ack = nullptr;
+  if (ticket.connection == connections_) {
+    const std::size_t place = ticket.position - connection_->acks_base;
+    if (place < acks.size()) ack = &acks[place];
+  } else if (ticket.qos == mqtt::Qos::ExactlyOnce) {
+    for (std::size_t i = connection_->acks_first; i < acks.size(); ++i) {
+      if (!acks[i].done && acks[i].qos == ticket.qos && acks[i].packet_id == ticket.packet_id) ack = &acks[i];
+    }
+  }
+  if (ack == nullptr) return;
+  ack->done = true;
+  ack->reason = reason;
+  ack->properties = properties;
+  flush_acks();
+}
+
+void Session::flush_acks() {
+  Connection& link = *connection_;
+  while (link.acks_first < link.acks.size() && link.acks[link.acks_first].done) {
+    const PendingAck& ack = link.acks[link.acks_first++];
+    const auto type = ack.qos == mqtt::Qos::AtLeastOnce ? mqtt::PacketType::Puback : mqtt::PacketType::Pubrec;
+    if (ack.qos == mqtt::Qos::AtLeastOnce) --link.acks_qos1;
+    write_ack(type, ack.packet_id, ack.reason, ack.properties);
+  }
+  if (link.acks_first == link.acks.size() || link.acks_first >= 1024) {
+    link.acks_base += static_cast<std::uint32_t>(link.acks_first);
+    if (link.acks_first == link.acks.size()) {
+      link.acks.clear();
+    } else {
+      link.acks.erase(link.acks.begin(), link.acks.begin() + static_cast<std::ptrdiff_t>(link.acks_first));
+    }
+    link.acks_first = 0;
+  }
+}
+
+void Session::write_ack(mqtt::PacketType type, mqtt::PacketId id, ReasonCode reason, std::string_view properties) {
+  Connection& link = *connection_;
+  mqtt::Ack ack{.type = type, .packet_id = id, .reason = reason};
+  if (link.version == ProtocolVersion::V5 && link.problem_information && !properties.empty()) {
+    ack.properties = mqtt::Properties::trusted(properties);
+    if (mqtt::encoded_size(ack, link.version) > link.packet_size_max) ack.properties = {};
+  }
+  if (link.version != ProtocolVersion::V5 || (reason == ReasonCode::Success && ack.properties.empty())) {
+    char* to = link.output->extend(4);
+    to[0] = static_cast<char>(static_cast<unsigned>(type) << 4 | (type == mqtt::PacketType::Pubrel ? 2U : 0U));
+    to[1] = 2;
+    store_big_endian(to + 2, id);
+    return;
+  }
+  write(ack);
+}
+
+void Session::receive_pubrel(const mqtt::Ack& ack) {
+  const bool known = inbound_.state(ack.packet_id) == InboundIds::State::Received;
+  if (known) inbound_.erase(ack.packet_id);
+  write_ack(mqtt::PacketType::Pubcomp, ack.packet_id, known ? ReasonCode::Success : ReasonCode::PacketIdentifierNotFound, {});
+}
+
+void Session::receive_ack(const mqtt::Frame& frame, Instant now, Actions& actions) {
+  const auto decoded = mqtt::decode_ack(frame, connection_->version);
+  if (!decoded) return violation(mqtt::reason_of(decoded.error()), actions);
+  const mqtt::Ack& ack = *decoded;
+  if (ack.type == mqtt::PacketType::Pubrel) return receive_pubrel(ack);
+
+  const auto position = outbound_ ? outbound_->find(ack.packet_id) : std::nullopt;
+  InFlight* slot = position ? &(*outbound_)[*position] : nullptr;
+  using State = InFlight::State;
+  if (ack.type == mqtt::PacketType::Pubrec) {
+    const bool expected = slot != nullptr && (slot->state == State::AwaitingPubrec || slot->state == State::AwaitingPubcomp);
+    if (!expected) {
+      write_ack(mqtt::PacketType::Pubrel, ack.packet_id, ReasonCode::PacketIdentifierNotFound, {});
+      return;
+    }
+    if (!mqtt::is_failure(ack.reason)) {
+      slot->state = State::AwaitingPubcomp;
+      slot->outgoing.message.reset();  // §4.3.3: only the packet id is needed from here on.
+      write_ack(mqtt::PacketType::Pubrel, ack.packet_id, ReasonCode::Success, {});
+      return;
+    }
+  } else if (slot == nullptr || slot->state != (ack.type == mqtt::PacketType::Puback ? State::AwaitingPuback : State::AwaitingPubcomp)) {
+    return;  // A repeated or late acknowledgement.
+  }
+  slot->state = State::Done;
+  slot->outgoing = {};
+  if (slot->sent_here) --outbound_->outstanding;
+  settle_front();
+  if (connection_->resending) continue_resend(now);
+  if (!connection_->resending) send_queued(now);
+  if (actions.empty() || !std::holds_alternative<WindowAction>(actions.back())) actions.push_back(WindowAction{});
+}
+
+void Session::settle_front() {
+  OutboundFlow& flow = *outbound_;
+  while (!flow.empty() && flow[0].state == InFlight::State::Done) {
+    const InFlight& slot = flow[0];
+    if (slot.cursor_generation != 0 && slot.cursor < cursors_.size() &&
+        cursors_[slot.cursor].generation == slot.cursor_generation) {
+      cursors_[slot.cursor].acknowledged = std::max(cursors_[slot.cursor].acknowledged, slot.seq);
+    }
+    flow.pop();
+    if (flow.resend_at > 0) --flow.resend_at;
+  }
+}
+
+void Session::write_suback(mqtt::PacketId packet_id, const std::vector<ReasonCode>& reasons, std::string_view properties) {
+  mqtt::Suback packet{.packet_id = packet_id, .properties = mqtt::Properties::trusted(properties), .reasons = reasons};
+  if (connection_->version == ProtocolVersion::V5 && mqtt::encoded_size(packet, connection_->version) > connection_->packet_size_max) {
+    packet.properties = {};
+  }
+  write(packet);
+}
+
+void Session::write_unsuback(mqtt::PacketId packet_id, const std::vector<ReasonCode>& reasons) {
+  write(mqtt::Unsuback{.packet_id = packet_id, .properties = {}, .reasons = reasons});
+}
+
+// -- Subscriptions -----------------------------------------------------------------------------------------------------
+
+bool Session::add_subscription(Subscription subscription) {
+  const auto known = std::ranges::find(subscriptions_, subscription.filter, &Subscription::filter);
+  if (known != subscriptions_.end()) {
+    *known = std::move(subscription);
+    return false;
+  }
+  if (subscriptions_.empty()) subscriptions_.reserve(1);
+  subscriptions_.push_back(std::move(subscription));
+  return true;
+}
+
+bool Session::remove_subscription(std::string_view filter) {
+  return std::erase_if(subscriptions_, [&](const Subscription& one) { return one.filter == filter; }) != 0;
+}
+
+std::size_t Session::queued() const { return outbound_ ? outbound_->queued() : 0; }
+
+}  // namespace parley::session

@@ -1,0 +1,257 @@
+#include <algorithm>
+#include <utility>
+
+#include "broker/session/connection.hpp"
+#include "broker/session/outbound_flow.hpp"
+#include "broker/session/session.hpp"
+#include "mqtt/encode.hpp"
+
+/// The outbound half of a session: deliveries, the window, resending, cursors.
+namespace parley::session {
+namespace {
+
+/// Settled messages behind an unsettled one stay in the ring; a client that never acknowledges one of them stops here.
+constexpr std::size_t kRingMax = 16'384;
+
+mqtt::Qos lower(mqtt::Qos a, mqtt::Qos b) { return std::min(a, b); }
+
+std::uint32_t seconds_left(Instant expires, Instant now) {
+  const auto left = std::chrono::ceil<std::chrono::seconds>(expires - now).count();
+  return left > 0 ? static_cast<std::uint32_t>(left) : 0;
+}
+
+}  // namespace
+
+OutboundFlow& Session::outbound() {
+  if (!outbound_) outbound_ = std::make_unique<OutboundFlow>();
+  return *outbound_;
+}
+
+bool Session::can_send(mqtt::Qos qos) const {
+  if (!connection_ || connection_->resending) return false;
+  if (connection_->output->size() >= limits_.output_max) return false;
+  if (qos == mqtt::Qos::AtMostOnce || !outbound_) return true;
+  return outbound_->outstanding < std::min(limits_.inflight_max, connection_->receive_max) && outbound_->size() < kRingMax;
+}
+
+bool Session::write_delivery(const mqtt::Message& message, mqtt::Delivery& delivery, Instant now) {
+  Connection& link = *connection_;
+  delivery.version = link.version;
+  if (message.expires()) delivery.expiry_left = seconds_left(*message.expires(), now);
+  if (link.packet_size_max != 0xFFFF'FFFF && mqtt::delivery_size(message, delivery) + 3 > link.packet_size_max) return false;
+  if (link.aliases_out) {
+    const auto alias = link.aliases_out->use(message.topic());
+    delivery.topic_alias = alias.alias;
+    delivery.topic_in_full = !alias.known;
+  }
+  mqtt::encode_delivery(*link.output, message, delivery);
+  return true;
+}
+
+Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool retain,
+                           std::span<const std::uint32_t> subscription_ids, Instant now) {
+  const mqtt::Qos effective = lower(message->qos(), qos);
+  if (effective == mqtt::Qos::AtMostOnce) {
+    if (!connection_ || connection_->output->size() >= limits_.output_max) return Delivered::Dropped;
+    if (message->expires() && *message->expires() <= now) return Delivered::Dropped;
+    mqtt::Delivery delivery{.qos = effective, .retain = retain, .subscription_ids = subscription_ids};
+    return write_delivery(*message, delivery, now) ? Delivered::Sent : Delivered::Dropped;
+  }
+  OutboundFlow& flow = outbound();
+  if (flow.queued() != 0 || !can_send(effective)) {
+    if (flow.queued() >= limits_.queued_messages_max || flow.queue_bytes + message->size() > limits_.queued_bytes_max) {
+      return Delivered::Dropped;
+    }
+    flow.enqueue({message, effective, retain, {subscription_ids.begin(), subscription_ids.end()}});
+    return Delivered::Queued;
+  }
+  if (message->expires() && *message->expires() <= now) return Delivered::Dropped;
+  mqtt::Delivery delivery{.qos = effective, .retain = retain, .packet_id = flow.id_at(flow.size()), .subscription_ids = subscription_ids};
+  if (!write_delivery(*message, delivery, now)) return Delivered::Dropped;
+  InFlight slot{.outgoing = {message, effective, retain, {}}, .sent_here = true};
+  if (!subscription_ids.empty()) slot.outgoing.subscription_ids.assign(subscription_ids.begin(), subscription_ids.end());
+  slot.state = effective == mqtt::Qos::AtLeastOnce ? InFlight::State::AwaitingPuback : InFlight::State::AwaitingPubrec;
+  flow.push(std::move(slot));
+  ++flow.outstanding;
+  return Delivered::Sent;
+}
+
+void Session::send_queued(Instant now) {
+  if (!outbound_ || !connection_) return;
+  OutboundFlow& flow = *outbound_;
+  while (flow.queued() != 0 && can_send(mqtt::Qos::AtLeastOnce)) {
+    Outgoing next = flow.dequeue();
+    if (next.message->expires() && *next.message->expires() <= now) continue;
+    mqtt::Delivery delivery{.qos = next.qos,
+                            .retain = next.retain,
+                            .packet_id = flow.id_at(flow.size()),
+                            .subscription_ids = next.subscription_ids};
+    if (!write_delivery(*next.message, delivery, now)) continue;
+    InFlight slot{.outgoing = std::move(next), .sent_here = true};
+    slot.state = slot.outgoing.qos == mqtt::Qos::AtLeastOnce ? InFlight::State::AwaitingPuback : InFlight::State::AwaitingPubrec;
+    flow.push(std::move(slot));
+    ++flow.outstanding;
+  }
+}
+
+void Session::drained(Instant now) {
+  if (!connection_) return;
+  if (connection_->resending) {
+    continue_resend(now);
+  }
+  if (!connection_->resending) send_queued(now);
+}
+
+// -- Resending ---------------------------------------------------------------------------------------------------------
+
+void Session::resume(Instant now) {
+  if (connection_->resending) continue_resend(now);
+  if (!connection_->resending) send_queued(now);
+}
+
+/// Sends again, in order, what doesn't have to be fetched. Stops at an entry, and when the window or the output is full.
+void Session::continue_resend(Instant now) {
+  while (resend_slot(now)) ++outbound_->resend_at;
+  if (outbound_->resend_at >= outbound_->size()) connection_->resending = false;
+}
+
+bool Session::resend_slot(Instant now) {
+  OutboundFlow& flow = *outbound_;
+  if (flow.resend_at >= flow.size()) return false;
+  InFlight& slot = flow[flow.resend_at];
+  if (slot.state == InFlight::State::Done) return true;
+  if (connection_->output->size() >= limits_.output_max || flow.outstanding >= connection_->receive_max) return false;
+  if (slot.state == InFlight::State::AwaitingPubcomp) {
+    write_ack(mqtt::PacketType::Pubrel, flow.id_at(flow.resend_at), mqtt::ReasonCode::Success, {});
+  } else if (slot.cursor_generation != 0) {
+    const bool followed = slot.cursor < cursors_.size() && cursors_[slot.cursor].generation == slot.cursor_generation;
+    if (followed) return false;
+    slot.state = InFlight::State::Done;  // The subscription is gone.
+    return true;
+  } else {
+    mqtt::Delivery delivery{.dup = true,
+                            .qos = slot.outgoing.qos,
+                            .retain = slot.outgoing.retain,
+                            .packet_id = flow.id_at(flow.resend_at),
+                            .subscription_ids = slot.outgoing.subscription_ids};
+    if (!write_delivery(*slot.outgoing.message, delivery, now)) {
+      slot.state = InFlight::State::Done;
+      return true;
+    }
+  }
+  slot.sent_here = true;
+  ++flow.outstanding;
+  return true;
+}
+
+std::optional<Session::Wanted> Session::resend_wanted() const {
+  if (!connection_ || !connection_->resending) return std::nullopt;
+  OutboundFlow& flow = *outbound_;
+  if (flow.resend_at >= flow.size()) return std::nullopt;
+  const InFlight& slot = flow[flow.resend_at];
+  if (slot.cursor_generation == 0 || slot.state == InFlight::State::Done || slot.state == InFlight::State::AwaitingPubcomp) {
+    return std::nullopt;
+  }
+  if (connection_->output->size() >= limits_.output_max || flow.outstanding >= connection_->receive_max) return std::nullopt;
+  return Wanted{slot.cursor, slot.seq};
+}
+
+// -- Cursors -----------------------------------------------------------------------------------------------------------
+
+CursorId Session::add_cursor(std::string topic, Epoch epoch, Seq position, mqtt::Qos qos, std::uint32_t subscription_id) {
+  CursorSlot cursor{.topic = std::move(topic),
+                    .epoch = epoch,
+                    .next = position.next(),
+                    .acknowledged = position,
+                    .generation = ++cursor_generation_,
+                    .subscription_id = subscription_id,
+                    .qos = qos};
+  auto place = std::ranges::find(cursors_, cursor.topic, &CursorSlot::topic);
+  if (place == cursors_.end()) place = std::ranges::find(cursors_, 0U, &CursorSlot::generation);
+  if (place == cursors_.end()) {
+    if (cursors_.empty()) cursors_.reserve(1);
+    cursors_.push_back(std::move(cursor));
+    return static_cast<CursorId>(cursors_.size() - 1);
+  }
+  *place = std::move(cursor);
+  return static_cast<CursorId>(place - cursors_.begin());
+}
+
+void Session::remove_cursor(CursorId cursor) { cursors_.at(cursor) = {}; }
+
+std::optional<CursorId> Session::find_cursor(std::string_view topic) const {
+  const auto place = std::ranges::find(cursors_, topic, &CursorSlot::topic);
+  if (place == cursors_.end() || place->generation == 0) return std::nullopt;
+  return static_cast<CursorId>(place - cursors_.begin());
+}
+
+Session::CursorState Session::cursor(CursorId cursor) const {
+  const CursorSlot& slot = cursors_[cursor];
+  return {slot.topic, slot.epoch, slot.next, slot.acknowledged, slot.qos, slot.subscription_id};
+}
+
+std::vector<CursorId> Session::cursors() const {
+  std::vector<CursorId> list;
+  for (CursorId i = 0; i < cursors_.size(); ++i) {
+    if (cursors_[i].generation != 0) list.push_back(i);
+  }
+  return list;
+}
+
+void Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now) {
+  CursorSlot& cursor = cursors_[id];
+  const std::span<const std::uint32_t> ids(&cursor.subscription_id, cursor.subscription_id != 0 ? 1 : 0);
+  mqtt::Delivery delivery{.qos = lower(message->qos(), cursor.qos), .retain = replayed, .subscription_ids = ids};
+  if (const auto wanted = resend_wanted(); wanted && wanted->cursor == id && wanted->seq == seq) {
+    InFlight& slot = (*outbound_)[outbound_->resend_at];
+    delivery.dup = true;
+    delivery.packet_id = outbound_->id_at(outbound_->resend_at);
+    if (write_delivery(*message, delivery, now)) {
+      slot.sent_here = true;
+      ++outbound_->outstanding;
+    } else {
+      slot.state = InFlight::State::Done;
+    }
+    ++outbound_->resend_at;
+    settle_front();
+    continue_resend(now);
+    return;
+  }
+  if (delivery.qos == mqtt::Qos::AtMostOnce) {
+    write_delivery(*message, delivery, now);
+    cursor.next = seq.next();
+    cursor.acknowledged = seq;
+    return;
+  }
+  OutboundFlow& flow = outbound();
+  delivery.packet_id = flow.id_at(flow.size());
+  if (!write_delivery(*message, delivery, now)) {
+    skip_entries(id, seq, now);
+    return;
+  }
+  InFlight slot{.outgoing = {nullptr, delivery.qos, replayed, {}}, .sent_here = true, .cursor = id, .cursor_generation = cursor.generation, .seq = seq};
+  slot.state = delivery.qos == mqtt::Qos::AtLeastOnce ? InFlight::State::AwaitingPuback : InFlight::State::AwaitingPubrec;
+  flow.push(std::move(slot));
+  ++flow.outstanding;
+  cursor.next = seq.next();
+}
+
+void Session::skip_entries(CursorId id, Seq upto, Instant now) {
+  CursorSlot& cursor = cursors_[id];
+  if (const auto wanted = resend_wanted(); wanted && wanted->cursor == id && wanted->seq <= upto) {
+    (*outbound_)[outbound_->resend_at].state = InFlight::State::Done;
+    settle_front();
+    continue_resend(now);
+    return;
+  }
+  if (upto < cursor.next) return;
+  cursor.next = upto.next();
+  if (cursor.qos == mqtt::Qos::AtMostOnce || !outbound_ || outbound_->empty()) {
+    cursor.acknowledged = upto;
+    return;
+  }
+  // It counts once everything before it is settled; its packet id is spent.
+  outbound_->push({.outgoing = {}, .state = InFlight::State::Done, .cursor = id, .cursor_generation = cursor.generation, .seq = upto});
+}
+
+}  // namespace parley::session
