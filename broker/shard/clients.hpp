@@ -36,6 +36,7 @@ class Clients {
  public:
   /// Null when the place is free or has another session by now.
   Client* find(std::uint32_t place, std::uint64_t identity);
+  Client* find_place(std::uint32_t place) { return place < clients_.size() ? clients_[place].get() : nullptr; }
   Client& at(std::uint32_t place) { return *clients_[place]; }
   Client* find(std::string_view client_id);
 

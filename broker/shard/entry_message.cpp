@@ -107,11 +107,11 @@ mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& o
   return make_message(address.topic, properties.bytes(), payload, mqtt::Qos::AtLeastOnce);
 }
 
-void write_stored_properties(mqtt::PropertyWriter& to, const mqtt::Properties& received) {
+void write_stored_properties(mqtt::PropertyWriter& to, const mqtt::Properties& received, bool from_json) {
   for (const auto& item : received) {
-    const bool kept = item.id == mqtt::PropertyId::PayloadFormatIndicator || item.id == mqtt::PropertyId::ContentType ||
-                      (item.id == mqtt::PropertyId::UserProperty && std::ranges::find(kServerNames, item.name) == kServerNames.end());
-    if (kept) to.raw(item.raw);
+    const bool described = item.id == mqtt::PropertyId::PayloadFormatIndicator || item.id == mqtt::PropertyId::ContentType;
+    const bool users = item.id == mqtt::PropertyId::UserProperty && std::ranges::find(kServerNames, item.name) == kServerNames.end();
+    if ((described && !from_json) || users) to.raw(item.raw);
   }
 }
 

@@ -25,7 +25,8 @@ void write_outcome(mqtt::PropertyWriter& to, const Outcome& outcome);
 mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& outcome);
 
 /// Of a PUBLISH's properties those that are stored with the entry: Payload Format Indicator, Content Type and user
-/// properties except the server's own names.
-void write_stored_properties(mqtt::PropertyWriter& to, const mqtt::Properties& received);
+/// properties except the server's own names. `from_json`: the payload came out of a JSON object, so the first two, which
+/// describe that object, are left out.
+void write_stored_properties(mqtt::PropertyWriter& to, const mqtt::Properties& received, bool from_json);
 
 }  // namespace parley::shard

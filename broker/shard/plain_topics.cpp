@@ -1,0 +1,223 @@
+#include "broker/shard/plain_topics.hpp"
+
+#include <utility>
+
+#include "base/bytes.hpp"
+#include "base/log.hpp"
+#include "broker/shard/clients.hpp"
+#include "broker/shard/shard.hpp"
+#include "mqtt/topic.hpp"
+
+namespace parley::shard {
+namespace {
+
+/// A group's member is a client of any shard: shard id above, place below.
+constexpr std::uint32_t kPlaceBits = 24;
+
+std::uint32_t member_id(ShardId shard, std::uint32_t place) { return shard << kPlaceBits | place; }
+ShardId shard_of_member(std::uint32_t member) { return member >> kPlaceBits; }
+std::uint32_t place_of_member(std::uint32_t member) { return member & ((1U << kPlaceBits) - 1); }
+
+}  // namespace
+
+PlainTopics::PlainTopics(Shard& shard)
+    : shard_(shard), retained_({shard.options().retained_max, shard.options().retained_bytes_max}) {}
+
+// -- Publishing --------------------------------------------------------------------------------------------------------
+
+bool PlainTopics::publish(const mqtt::MessagePtr& message) {
+  if (message->retain()) store_retained(message);
+  bool matched = deliver_here(message);
+  const ShardId shards = shard_.options().shards;
+  if (shards == 1) return matched;
+  elsewhere_.match(message->topic(), elsewhere_matches_);
+  if (message->retain()) {
+    for (ShardId shard = 0; shard < shards; ++shard) {
+      if (shard != shard_.id()) shard_.send(shard, PeerEvent{PublishEvent{message}});
+    }
+    return matched || !elsewhere_matches_.list.empty();
+  }
+  for (const routing::Match& match : elsewhere_matches_.list) {
+    matched = true;
+    shard_.send(match.subscriber, PeerEvent{PublishEvent{message}});
+  }
+  return matched;
+}
+
+void PlainTopics::publish_here(const mqtt::MessagePtr& message) {
+  if (message->retain()) store_retained(message);
+  deliver_here(message);
+}
+
+bool PlainTopics::deliver_here(const mqtt::MessagePtr& message) {
+  bool matched = false;
+  here_.match(message->topic(), matches_);
+  for (const routing::Match& match : matches_.list) {
+    matched = true;
+    if (match.more_begin == match.more_end) {
+      deliver(shard_.clients().at(match.subscriber), message, match.options,
+              {&match.subscription_id, match.subscription_id != 0 ? 1U : 0U});
+      continue;
+    }
+    ids_.assign(1, match.subscription_id);
+    ids_.insert(ids_.end(), matches_.more_ids.begin() + match.more_begin, matches_.more_ids.begin() + match.more_end);
+    deliver(shard_.clients().at(match.subscriber), message, match.options, ids_);
+  }
+  const auto ready = [&](const routing::SharedGroups::Member& member) {
+    return shard_of_member(member.subscriber) != shard_.id() ||
+           shard_.clients().at(place_of_member(member.subscriber)).session->connected();
+  };
+  groups_.match(message->topic(), ready, [&](const routing::SharedGroups::Member& member) {
+    matched = true;
+    SharedDeliveryEvent event{member.subscriber, member.options, member.subscription_id, message};
+    shard_.send(shard_of_member(member.subscriber), PeerEvent{std::move(event)});
+  });
+  return matched;
+}
+
+void PlainTopics::deliver(Client& client, const mqtt::MessagePtr& message, const mqtt::SubscriptionOptions& options,
+                          std::span<const std::uint32_t> subscription_ids) {
+  session::Session& session = *client.session;
+  if (options.no_local && message->publisher() == session.identity()) return;  // §3.8.3.1
+  const bool retain = options.retain_as_published && message->retain();
+  const auto outcome = session.deliver(message, options.qos, retain, subscription_ids, shard_.now());
+  if (outcome == session::Delivered::Sent) shard_.wrote(client);
+}
+
+void PlainTopics::store_retained(const mqtt::MessagePtr& message) {
+  if (const auto stored = retained_.set(message); !stored) {
+    log::warn("retained message is not kept, the limit is reached",
+              {{"topic", message->topic()}, {"retained", retained_.size()}, {"bytes", retained_.bytes()}});
+  }
+}
+
+void PlainTopics::send_retained(Client& client, const session::Subscription& subscription) {
+  const std::span<const std::uint32_t> ids(&subscription.subscription_id, subscription.subscription_id != 0 ? 1 : 0);
+  retained_.match(subscription.filter, shard_.now(), [&](const mqtt::MessagePtr& message) {
+    const auto outcome = client.session->deliver(message, subscription.options.qos, true, ids, shard_.now());
+    if (outcome == session::Delivered::Sent) shard_.wrote(client);
+  });
+}
+
+void PlainTopics::sweep() { retained_.sweep(shard_.now()); }
+
+// -- Subscriptions -----------------------------------------------------------------------------------------------------
+
+void PlainTopics::subscribe(Client& client, const session::Subscription& subscription, std::function<void()> announced) {
+  const ShardId shards = shard_.options().shards;
+  if (const auto shared = mqtt::shared_filter(subscription.filter)) {
+    const ShardId keeper = keeper_of(shared->group, shared->filter);
+    const std::uint64_t token = announced ? await(1, std::move(announced)) : 0;
+    shard_.send(keeper, PeerEvent{SharedMemberEvent{.group = std::string(shared->group),
+                                                    .filter = std::string(shared->filter),
+                                                    .member = member_id(shard_.id(), client.place),
+                                                    .joins = true,
+                                                    .options = subscription.options,
+                                                    .subscription_id = subscription.subscription_id,
+                                                    .shard = shard_.id(),
+                                                    .token = token}});
+    return;
+  }
+  const bool added = here_.add(subscription.filter, client.place, subscription.options, subscription.subscription_id);
+  if (!added || shards == 1) {
+    if (announced) announced();
+    return;
+  }
+  const bool known = ++wanted_[subscription.filter] > 1;
+  if (known) {
+    if (announced) announced();
+    return;
+  }
+  want(subscription.filter, announced ? await(shards - 1, std::move(announced)) : 0);
+}
+
+void PlainTopics::unsubscribe(Client& client, std::string_view filter) {
+  if (const auto shared = mqtt::shared_filter(filter)) {
+    shard_.send(keeper_of(shared->group, shared->filter),
+                PeerEvent{SharedMemberEvent{.group = std::string(shared->group),
+                                            .filter = std::string(shared->filter),
+                                            .member = member_id(shard_.id(), client.place),
+                                            .joins = false,
+                                            .shard = shard_.id()}});
+    return;
+  }
+  if (here_.remove(filter, client.place) && shard_.options().shards > 1) want_no_more(filter);
+}
+
+std::uint64_t PlainTopics::await(std::size_t answers, std::function<void()> done) {
+  const std::uint64_t token = next_token_++;
+  awaited_.emplace(token, Awaited{answers, std::move(done)});
+  return token;
+}
+
+void PlainTopics::want(std::string_view filter, std::uint64_t token) {
+  for (ShardId shard = 0; shard < shard_.options().shards; ++shard) {
+    if (shard != shard_.id()) shard_.send(shard, PeerEvent{InterestEvent{shard_.id(), std::string(filter), true, token}});
+  }
+}
+
+void PlainTopics::want_no_more(std::string_view filter) {
+  const auto found = wanted_.find(std::string(filter));
+  if (found == wanted_.end() || --found->second > 0) return;
+  wanted_.erase(found);
+  for (ShardId shard = 0; shard < shard_.options().shards; ++shard) {
+    if (shard != shard_.id()) shard_.send(shard, PeerEvent{InterestEvent{shard_.id(), std::string(filter), false, 0}});
+  }
+}
+
+void PlainTopics::interest(InterestEvent& event) {
+  if (event.wanted) {
+    elsewhere_.add(event.filter, event.shard, {}, 0);
+  } else {
+    elsewhere_.remove(event.filter, event.shard);
+  }
+  if (event.token != 0) shard_.send(event.shard, PeerEvent{InterestTakenEvent{event.token}});
+}
+
+void PlainTopics::interest_taken(std::uint64_t token) {
+  const auto found = awaited_.find(token);
+  if (found == awaited_.end() || --found->second.answers > 0) return;
+  const auto done = std::move(found->second.done);
+  awaited_.erase(found);
+  done();
+}
+
+// -- Shared groups -----------------------------------------------------------------------------------------------------
+
+ShardId PlainTopics::keeper_of(std::string_view group, std::string_view filter) const {
+  return static_cast<ShardId>((stable_hash(group) ^ stable_hash(filter)) % shard_.options().shards);
+}
+
+void PlainTopics::shared_member(SharedMemberEvent& event) {
+  if (event.joins) {
+    join_group(event);
+  } else {
+    leave_group(event);
+  }
+}
+
+void PlainTopics::join_group(const SharedMemberEvent& event) {
+  const bool fresh = groups_.add(event.group, event.filter, {event.member, event.options, event.subscription_id});
+  const ShardId shards = shard_.options().shards;
+  const auto joined = [this, member_shard = event.shard, token = event.token] {
+    if (token != 0) shard_.send(member_shard, PeerEvent{InterestTakenEvent{token}});
+  };
+  if (!fresh || shards == 1 || ++wanted_[event.filter] > 1) {
+    joined();
+  } else {
+    want(event.filter, await(shards - 1, joined));
+  }
+}
+
+void PlainTopics::leave_group(const SharedMemberEvent& event) {
+  if (groups_.remove(event.group, event.filter, event.member) && shard_.options().shards > 1) want_no_more(event.filter);
+}
+
+void PlainTopics::shared_delivery(const SharedDeliveryEvent& event) {
+  const std::uint32_t place = place_of_member(event.member);
+  Client* client = shard_.clients().find_place(place);
+  if (client == nullptr) return;
+  deliver(*client, event.message, event.options, {&event.subscription_id, event.subscription_id != 0 ? 1U : 0U});
+}
+
+}  // namespace parley::shard

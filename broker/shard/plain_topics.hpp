@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/routing/retained_messages.hpp"
+#include "broker/routing/shared_groups.hpp"
+#include "broker/routing/subscription_tree.hpp"
+#include "broker/session/session.hpp"
+#include "broker/shard/events.hpp"
+
+namespace parley::shard {
+
+class Shard;
+struct Client;
+
+/// Ordinary topics across the shards of the node. A shard routes to its own clients; the others are told which filters it
+/// wants, and post what matches. Retained messages are known to every shard. A shared group is kept by one shard, which
+/// chooses the member. Belongs to its shard's thread.
+class PlainTopics {
+ public:
+  explicit PlainTopics(Shard& shard);
+
+  /// Routes a client's (or the broker's) message to everybody. False when nobody has a matching subscription.
+  bool publish(const mqtt::MessagePtr& message);
+  /// A message that another shard has published: for this shard's clients only.
+  void publish_here(const mqtt::MessagePtr& message);
+
+  /// `announced` (if any) is called once every shard knows of the filter, perhaps at once.
+  void subscribe(Client& client, const session::Subscription& subscription, std::function<void()> announced);
+  void unsubscribe(Client& client, std::string_view filter);
+  /// The retained messages for a new subscription. MQTT 5 §3.3.1.3.
+  void send_retained(Client& client, const session::Subscription& subscription);
+
+  void interest(InterestEvent& event);
+  void interest_taken(std::uint64_t token);
+  void shared_member(SharedMemberEvent& event);
+  void shared_delivery(const SharedDeliveryEvent& event);
+
+  void sweep();
+
+ private:
+  bool deliver_here(const mqtt::MessagePtr& message);
+  void deliver(Client& client, const mqtt::MessagePtr& message, const mqtt::SubscriptionOptions& options,
+               std::span<const std::uint32_t> subscription_ids);
+  void want(std::string_view filter, std::uint64_t token);
+  void want_no_more(std::string_view filter);
+  void store_retained(const mqtt::MessagePtr& message);
+  void join_group(const SharedMemberEvent& event);
+  void leave_group(const SharedMemberEvent& event);
+  [[nodiscard]] ShardId keeper_of(std::string_view group, std::string_view filter) const;
+  std::uint64_t await(std::size_t answers, std::function<void()> done);
+
+  struct Awaited {
+    std::size_t answers = 0;
+    std::function<void()> done;
+  };
+
+  Shard& shard_;
+  routing::SubscriptionTree here_;      ///< This shard's clients by place.
+  routing::SubscriptionTree elsewhere_; ///< Other shards by id.
+  routing::SharedGroups groups_;        ///< Groups kept here; members as member ids.
+  routing::RetainedMessages retained_;
+  std::unordered_map<std::string, std::uint32_t> wanted_;  ///< Filters announced to the others, with their users here.
+  std::unordered_map<std::uint64_t, Awaited> awaited_;
+  std::uint64_t next_token_ = 1;
+  routing::Matches matches_;
+  routing::Matches elsewhere_matches_;
+  std::vector<std::uint32_t> ids_;
+};
+
+}  // namespace parley::shard

@@ -1,0 +1,238 @@
+#include "broker/shard/publishing.hpp"
+
+#include <array>
+#include <utility>
+
+#include "base/log.hpp"
+#include "broker/chat/topic.hpp"
+#include "broker/shard/entry_message.hpp"
+#include "broker/shard/shard.hpp"
+#include "json/entry_json.hpp"
+#include "mqtt/topic.hpp"
+#include "mqtt/utf8.hpp"
+
+namespace parley::shard {
+namespace {
+
+using mqtt::PropertyId;
+using mqtt::ReasonCode;
+
+constexpr std::size_t kIdSizeMax = 128;
+
+bool is_id(std::string_view id) {
+  if (id.empty() || id.size() > kIdSizeMax) return false;
+  for (const char c : id) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) return false;
+  }
+  return true;
+}
+
+/// Only the broker publishes there.
+bool is_reserved(std::string_view topic) {
+  return topic.starts_with('$') || (topic.starts_with("client/") && topic.ends_with("/reply"));
+}
+
+std::optional<Instant> expiry(const mqtt::Properties& properties, Instant now) {
+  const auto interval = properties.integer(PropertyId::MessageExpiryInterval);
+  return interval ? std::optional(now + std::chrono::seconds(*interval)) : std::nullopt;
+}
+
+}  // namespace
+
+/// What is read out of a PUBLISH for a conversation; views into the packet or into `json`.
+struct Publishing::Draft {
+  json::Draft json;
+  std::string_view payload;
+  std::string_view id;
+};
+
+void Publishing::publish(Client& client, session::PublishAction& action) {
+  const mqtt::Publish& publish = action.publish;
+  if (!chat::in_subtree(shard_.options().root, publish.topic)) {
+    plain(client, action);
+    return;
+  }
+  Origin origin{.shard = shard_.id(), .client = client.place, .identity = client.session->identity(), .ticket = action.ticket};
+  if (const auto topic = publish.properties.text(PropertyId::ResponseTopic)) {
+    const auto correlation = publish.properties.text(PropertyId::CorrelationData);
+    origin.receipt = std::make_shared<const ReceiptAddress>(
+        ReceiptAddress{std::string(*topic), std::string(correlation.value_or("")), correlation.has_value()});
+  }
+  propose(publish.topic, publish.properties, publish.payload, client.session->user(), std::move(origin));
+}
+
+void Publishing::publish_will(const mqtt::Message& will, const std::string& user, std::uint32_t expiry_interval) {
+  const auto properties = mqtt::Properties::trusted(will.properties());
+  if (chat::in_subtree(shard_.options().root, will.topic())) {
+    propose(will.topic(), properties, will.payload(), user, {});
+    return;
+  }
+  if (is_reserved(will.topic())) return;
+  mqtt::Message::Parts parts{.topic = will.topic(),
+                             .properties = will.properties(),
+                             .payload = will.payload(),
+                             .qos = will.qos(),
+                             .retain = will.retain(),
+                             .publisher = will.publisher()};
+  if (expiry_interval != 0) parts.expires = shard_.now() + std::chrono::seconds(expiry_interval);
+  shard_.plain_topics().publish(std::make_shared<const mqtt::Message>(parts));
+}
+
+void Publishing::plain(Client& client, session::PublishAction& action) {
+  const mqtt::Publish& publish = action.publish;
+  if (is_reserved(publish.topic)) {
+    client.session->complete_publish(action.ticket, ReasonCode::NotAuthorized, {});
+    return;
+  }
+  mqtt::Message::Parts parts{.topic = publish.topic,
+                             .properties = mqtt::forwarded_properties(publish.properties, forwarded_),
+                             .payload = publish.payload,
+                             .qos = publish.qos,
+                             .retain = publish.retain,
+                             .publisher = client.session->identity()};
+  if (!publish.properties.empty()) parts.expires = expiry(publish.properties, shard_.now());
+  const bool matched = shard_.plain_topics().publish(std::make_shared<const mqtt::Message>(parts));
+  if (publish.qos != mqtt::Qos::AtMostOnce) {
+    client.session->complete_publish(action.ticket, matched ? ReasonCode::Success : ReasonCode::NoMatchingSubscribers, {});
+  }
+}
+
+chat::Refusal Publishing::read_draft(const mqtt::Properties& properties, std::string_view payload, chat::Form form,
+                                     Draft& draft) {
+  if (payload.size() > shard_.options().message_size_max) return chat::Refusal::TooLarge;
+  draft.payload = payload;
+  draft.id = properties.user("id").value_or(std::string_view());
+  if (form == chat::Form::Json) {
+    auto read = json::read_draft(payload);
+    if (!read) return chat::Refusal::InvalidPayload;
+    draft.json = *std::move(read);
+    draft.payload = draft.json.text;
+    if (draft.json.id) draft.id = *draft.json.id;
+    if (draft.json.id && draft.id.empty()) return chat::Refusal::InvalidId;
+    if (!mqtt::is_mqtt_utf8(draft.id)) return chat::Refusal::InvalidId;
+  } else if (properties.integer(PropertyId::PayloadFormatIndicator) == 1U && !mqtt::is_mqtt_utf8(payload)) {
+    return chat::Refusal::InvalidPayload;
+  }
+  if (!draft.id.empty() && !is_id(draft.id)) return chat::Refusal::InvalidId;
+  return chat::Refusal::None;
+}
+
+void Publishing::propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
+                         const std::string& user, Origin origin) {
+  const auto parts = chat::read_topic(shard_.options().root, topic);
+  Draft draft;
+  auto refusal = chat::Refusal::None;
+  if (!parts) {
+    refusal = chat::Refusal::InvalidTopic;
+  } else if (parts->form != chat::Form::Message && parts->form != chat::Form::Json) {
+    refusal = chat::Refusal::Unsupported;
+  } else {
+    refusal = read_draft(properties, payload, parts->form, draft);
+  }
+  if (refusal != chat::Refusal::None) {
+    shard_.send_outcome(origin, {.refusal = refusal});
+    return;
+  }
+  properties_.clear();
+  if (parts->form == chat::Form::Json) properties_.integer(PropertyId::PayloadFormatIndicator, 1);
+  if (!properties.empty()) write_stored_properties(properties_, properties, parts->form == chat::Form::Json);
+  const bool from_client = !draft.id.empty();
+  const std::string made = from_client ? std::string() : make_id();
+  const chat::EntryDraft entry{.from = user,
+                               .id = from_client ? draft.id : std::string_view(made),
+                               .id_from_client = from_client,
+                               .properties = properties_.bytes(),
+                               .payload = draft.payload};
+  const ShardId home = shard_.home_of_name(parts->conversation);
+  if (home == shard_.id()) {
+    shard_.hosting().propose(parts->conversation, entry, std::move(origin));
+    return;
+  }
+  shard_.send(home, PeerEvent{ProposeEvent{.conversation = std::string(parts->conversation),
+                                           .from = user,
+                                           .id = std::string(entry.id),
+                                           .id_from_client = from_client,
+                                           .properties = std::string(entry.properties),
+                                           .payload = std::string(entry.payload),
+                                           .origin = std::move(origin)}});
+}
+
+/// 13 characters for 64 random bits: short enough to need no allocation.
+std::string Publishing::make_id() {
+  constexpr std::string_view kAlphabet = "0123456789abcdefghjkmnpqrstvwxyz";
+  std::uint64_t bits = shard_.random().next();
+  std::string id(13, '0');
+  for (char& c : id) {
+    c = kAlphabet[bits & 31];
+    bits >>= 5;
+  }
+  return id;
+}
+
+// -- The way back ------------------------------------------------------------------------------------------------------
+
+void Publishing::outcome(const Origin& origin, Outcome& outcome) {
+  Client* client = shard_.clients().find(origin.client, origin.identity);
+  if (client == nullptr) return;
+  if (origin.receipt) {
+    const auto receipt = receipt_message(*origin.receipt, outcome);
+    if (origin.receipt->topic == reply_topic(*client)) {
+      send_reply(*client, receipt);
+    } else if (!is_reserved(origin.receipt->topic) && !chat::in_subtree(shard_.options().root, origin.receipt->topic)) {
+      shard_.plain_topics().publish(receipt);
+    }
+  }
+  if (origin.ticket.qos == mqtt::Qos::AtMostOnce) return;
+  if (outcome.refusal != chat::Refusal::None) {
+    refuse(*client, origin.ticket, outcome);
+    return;
+  }
+  mqtt::PropertyWriter properties;
+  if (client->session->problem_information() && client->session->version() == mqtt::ProtocolVersion::V5) {
+    write_outcome(properties, outcome);
+  }
+  client->session->complete_publish(origin.ticket, ReasonCode::Success, properties.bytes());
+  shard_.wrote(*client);
+}
+
+void Publishing::refuse(Client& client, session::PublishTicket ticket, const Outcome& outcome) {
+  const auto& rule = chat::rule_of(outcome.refusal);
+  if (!client.session->connected()) {
+    client.session->complete_publish(ticket, static_cast<ReasonCode>(rule.reason), {});
+    return;
+  }
+  if (client.session->version() == mqtt::ProtocolVersion::V5) {
+    mqtt::PropertyWriter properties;
+    write_outcome(properties, outcome);
+    client.session->complete_publish(ticket, static_cast<ReasonCode>(rule.reason), properties.bytes());
+    shard_.wrote(client);
+    return;
+  }
+  // 3.x has no way to refuse a PUBLISH. What may pass is left unacknowledged, so that the client sends it again.
+  if (rule.retry_after != 0 || shard_.options().v3_refuse_closes) {
+    log::info("refusing a publish of a 3.x client by closing its connection",
+              {{"client_id", client.session->client_id()}, {"error", rule.word}});
+    shard_.close_client(client, static_cast<ReasonCode>(rule.reason));
+    return;
+  }
+  client.session->complete_publish(ticket, ReasonCode::Success, {});
+  send_reply(client, receipt_message({reply_topic(client), "", false}, outcome));
+  shard_.wrote(client);
+}
+
+std::string Publishing::reply_topic(const Client& client) const {
+  return std::string("client/").append(client.session->client_id()).append("/reply");
+}
+
+/// Replies are for this client alone, so they don't go through the other clients' subscriptions.
+void Publishing::send_reply(Client& client, const mqtt::MessagePtr& message) {
+  for (const auto& subscription : client.session->subscriptions()) {
+    if (!mqtt::matches(subscription.filter, message->topic())) continue;
+    const std::span<const std::uint32_t> ids(&subscription.subscription_id, subscription.subscription_id != 0 ? 1 : 0);
+    client.session->deliver(message, subscription.options.qos, false, ids, shard_.now());
+    shard_.wrote(client);
+    return;
+  }
+}
+
+}  // namespace parley::shard
