@@ -1,0 +1,202 @@
+#include "config/command_line.hpp"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <toml.hpp>
+
+#include "config/error.hpp"
+#include "config/settings.hpp"
+
+namespace parley::config {
+namespace {
+
+using Toml = toml::value;
+
+/// A scalar as `assign` reads it.
+std::string text_of(const std::string& name, const Toml& value) {
+  if (value.is_string()) return value.as_string().str;
+  if (value.is_boolean()) return value.as_boolean() ? "true" : "false";
+  if (value.is_integer()) return std::to_string(value.as_integer());
+  throw ConfigError(name + " must be a text, a whole number, true or false");
+}
+
+Listener read_listener(const Toml& table) {
+  if (!table.is_table()) throw ConfigError("a listener is a table: [[listener]]");
+  Listener listener;
+  bool has_url = false;
+  std::optional<bool> anonymous;
+  for (const auto& [key, value] : table.as_table()) {
+    if (key == "url") {
+      listener.address = read_url("listener.url", "tcp", text_of("listener.url", value));
+      has_url = true;
+    } else if (key == "allow_anonymous" && value.is_boolean()) {
+      anonymous = value.as_boolean();
+    } else if (key == "allow_anonymous") {
+      throw ConfigError("listener.allow_anonymous must be true or false");
+    } else {
+      throw ConfigError("unknown setting \"listener." + key + "\"; a listener has url and allow_anonymous");
+    }
+  }
+  if (!has_url) throw ConfigError("a [[listener]] has no url");
+  listener.allow_anonymous = anonymous.value_or(is_loopback(listener.address.host));
+  return listener;
+}
+
+void read_section(Config& config, const std::string& section, const Toml& table) {
+  for (const auto& [key, value] : table.as_table()) {
+    const std::string name = section + "." + key;
+    const Setting* setting = find_setting(name);
+    if (setting == nullptr) throw ConfigError(unknown_setting(name));
+    assign(config, *setting, text_of(name, value));
+  }
+}
+
+void read_sections(Config& config, const Toml& document) {
+  for (const auto& [key, value] : document.as_table()) {
+    if (key == "listener") {
+      if (!value.is_array()) throw ConfigError("listeners are written as [[listener]]");
+      config.listeners.clear();
+      for (const Toml& listener : value.as_array()) config.listeners.push_back(read_listener(listener));
+    } else if (value.is_table()) {
+      read_section(config, key, value);
+    } else {
+      throw ConfigError(unknown_setting(key));
+    }
+  }
+}
+
+/// PARLEY_MQTT_MAX_QOS names mqtt.max_qos. Variables of other sections are somebody else's.
+void read_environment(Config& config, const std::vector<std::pair<std::string, std::string>>& environment) {
+  std::set<std::string_view> sections;
+  for (const Setting& setting : settings()) sections.insert(setting.name.substr(0, setting.name.find('.')));
+  for (const auto& [variable, value] : environment) {
+    constexpr std::string_view kPrefix = "PARLEY_";
+    if (!variable.starts_with(kPrefix)) continue;
+    std::string name = variable.substr(kPrefix.size());
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    const auto underscore = name.find('_');
+    if (underscore == std::string::npos || !sections.contains(std::string_view(name).substr(0, underscore))) continue;
+    name[underscore] = '.';
+    const Setting* setting = find_setting(name);
+    if (setting == nullptr) throw ConfigError(unknown_setting(name) + " (from the environment: " + variable + ")");
+    assign(config, *setting, value);
+  }
+}
+
+void read_pair(Config& config, const std::string& pair) {
+  const auto equals = pair.find('=');
+  if (equals == std::string::npos) throw ConfigError("--set " + pair + " must be written key=value");
+  const std::string name = pair.substr(0, equals);
+  const Setting* setting = find_setting(name);
+  if (setting == nullptr) throw ConfigError(unknown_setting(name));
+  assign(config, *setting, pair.substr(equals + 1));
+}
+
+void read_listen(Config& config, const Program& program, const std::vector<std::string>& urls) {
+  if (urls.empty()) return;
+  if (!program.listen_setting.empty()) {
+    if (urls.size() > 1) throw ConfigError("--listen can be given once here");
+    assign(config, *find_setting(program.listen_setting), urls.front());
+    return;
+  }
+  config.listeners.clear();
+  for (const std::string& url : urls) {
+    Address address = read_url("--listen", "tcp", url);
+    const bool loopback = is_loopback(address.host);
+    config.listeners.push_back({.address = std::move(address), .allow_anonymous = loopback});
+  }
+}
+
+struct Arguments {
+  std::string file;
+  std::vector<std::string> pairs;
+  std::vector<std::string> listen;
+  std::string data_dir;
+  bool check_only = false;
+  bool version = false;
+  bool settings_page = false;
+};
+
+Config config_of(const Program& program, const Arguments& arguments,
+                 const std::vector<std::pair<std::string, std::string>>& environment) {
+  Config config = standard_config();
+  if (!arguments.file.empty()) {
+    std::ifstream file(arguments.file);
+    if (!file) throw ConfigError("the configuration file \"" + arguments.file + "\" can't be read");
+    std::ostringstream text;
+    text << file.rdbuf();
+    read_file(config, text.str(), arguments.file);
+  }
+  read_environment(config, environment);
+  for (const std::string& pair : arguments.pairs) read_pair(config, pair);
+  read_listen(config, program, arguments.listen);
+  if (!arguments.data_dir.empty()) config.node.data_dir = arguments.data_dir;
+  check(config);
+  return config;
+}
+
+}  // namespace
+
+void read_file(Config& config, const std::string& text, const std::string& file) {
+  std::istringstream stream(text);
+  try {
+    const Toml document = toml::parse(stream, file);
+    if (document.is_table()) read_sections(config, document);
+  } catch (const toml::exception& error) {
+    const auto& where = error.location();
+    throw ConfigError(file + ":" + std::to_string(where.line()) + " is no TOML: column " +
+                      std::to_string(where.column()));
+  } catch (const ConfigError& error) {
+    throw ConfigError(file + ": " + error.what());
+  } catch (const std::exception& error) {
+    throw ConfigError(file + " is no TOML: " + error.what());
+  }
+}
+
+CommandLine read_command_line(const Program& program, std::vector<std::string> arguments,
+                              const std::vector<std::pair<std::string, std::string>>& environment) {
+  CLI::App app{std::string(program.description), std::string(program.name)};
+  Arguments given;
+  app.add_option("--config", given.file, "Configuration file (TOML)")->option_text("FILE");
+  app.add_option("--set", given.pairs, "One setting; may be repeated")
+      ->option_text("section.key=value")
+      ->allow_extra_args(false);
+  app.add_option("--listen", given.listen, "Where to listen")->option_text("URL")->allow_extra_args(false);
+  app.add_option("--data-dir", given.data_dir, "node.data_dir")->option_text("DIR");
+  app.add_flag("--check-config", given.check_only, "Check the configuration and exit");
+  app.add_flag("--settings", given.settings_page, "Print every setting as a page of Markdown and exit");
+  app.add_flag("--version", given.version, "Print the version and exit");
+  try {
+    std::ranges::reverse(arguments);  // CLI11 takes the last one first.
+    app.parse(std::move(arguments));
+  } catch (const CLI::CallForHelp&) {
+    return {.config = std::nullopt, .output = app.help()};
+  } catch (const CLI::ParseError& error) {
+    throw ConfigError(error.what());
+  }
+  if (given.version)
+    return {.config = std::nullopt,
+            .output = std::string(program.name).append(" ").append(program.version).append("\n")};
+  if (given.settings_page) return {.config = std::nullopt, .output = settings_page()};
+  Config config = config_of(program, given, environment);
+  if (given.check_only) return {.config = std::nullopt, .output = "The configuration is sound.\n"};
+  return {.config = std::move(config), .output = {}};
+}
+
+std::vector<std::pair<std::string, std::string>> process_environment() {
+  std::vector<std::pair<std::string, std::string>> list;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const auto equals = text.find('=');
+    if (equals != text.npos) list.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return list;
+}
+
+}  // namespace parley::config

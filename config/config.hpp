@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/time.hpp"
+#include "config/listener.hpp"
+
+namespace parley::config {
+
+/// Every setting as a value, in the sections of the configuration file. What each means, its standard value and its
+/// bounds stand in the table of settings.cpp, and so in docs/SETTINGS.md. Sizes are in bytes.
+struct Config {
+  struct Node {
+    std::string data_dir;
+    std::uint64_t threads = 0;
+  } node;
+  struct Mqtt {
+    std::uint64_t max_packet_size = 0;
+    std::uint64_t receive_maximum = 0;
+    std::uint64_t max_inflight_messages = 0;
+    std::uint64_t max_topic_alias = 0;
+    Duration max_keepalive{};
+    Duration max_session_expiry{};
+    std::uint64_t max_qos = 0;
+    bool retain_available = false;
+    std::uint64_t max_queued_messages = 0;
+    std::uint64_t max_queued_bytes = 0;
+    std::uint64_t max_retained_messages = 0;
+    std::uint64_t max_retained_bytes = 0;
+    std::uint64_t max_subscriptions = 0;
+    std::uint64_t max_connections = 0;
+    std::uint64_t max_output = 0;
+    Duration connect_timeout{};
+    std::string v3_refuse;
+  } mqtt;
+  struct Chat {
+    std::string root;
+    bool auto_create = false;
+    std::uint64_t max_message_size = 0;
+  } chat;
+  struct Storage {
+    std::uint64_t readers = 0;
+    Duration log_retention{};
+    std::uint64_t log_size = 0;
+    std::uint64_t map_size = 0;
+    std::uint64_t log_map_size = 0;
+    std::uint64_t max_pending = 0;
+  } storage;
+  struct Bridge {
+    std::string listen;
+    std::string broker;
+    bool allow_anonymous = false;
+    std::uint64_t threads = 0;
+    std::uint64_t max_connections = 0;
+  } bridge;
+  struct Log {
+    std::string level;
+    std::string format;
+  } log;
+  std::vector<Listener> listeners;
+};
+
+/// What the table says where nobody says anything else; one listener on tcp://127.0.0.1:1883.
+Config standard_config();
+
+/// Refuses what no single setting shows: names that aren't names, listeners that nobody protects. Throws ConfigError.
+void check(const Config& config);
+
+}  // namespace parley::config

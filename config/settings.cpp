@@ -1,0 +1,253 @@
+#include "config/settings.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "config/error.hpp"
+#include "config/nearest.hpp"
+#include "config/units.hpp"
+
+namespace parley::config {
+namespace {
+
+// A place is a function, so that the table is made at compile time.
+#define PARLEY_PLACE(field) Place(+[](Config & config) -> auto& { return config.field; })
+
+/// Two settings of one section stand together; docs/SETTINGS.md keeps this order.
+const std::array kSettings{
+    Setting{"node.data_dir", Kind::Text, PARLEY_PLACE(node.data_dir), "data", "", "",
+            "Directory of all that must not be lost. One broker at a time; made when it is missing."},
+    Setting{"node.threads", Kind::Integer, PARLEY_PLACE(node.threads), "0", "0", "256",
+            "Threads that serve clients, each with its own part of the conversations; 0: one for each usable core."},
+
+    Setting{
+        "mqtt.max_packet_size", Kind::Size, PARLEY_PLACE(mqtt.max_packet_size), "2MB", "1KB", "256MB",
+        "Largest packet a client may send; announced as Maximum Packet Size. A larger one ends the connection (0x95)."},
+    Setting{"mqtt.receive_maximum", Kind::Integer, PARLEY_PLACE(mqtt.receive_maximum), "256", "1", "65535",
+            "QoS 1 and 2 publishes that a client may have under way; announced as Receive Maximum."},
+    Setting{"mqtt.max_inflight_messages", Kind::Integer, PARLEY_PLACE(mqtt.max_inflight_messages), "256", "1", "16000",
+            "QoS 1 and 2 deliveries under way to a client; its own Receive Maximum may lower it."},
+    Setting{"mqtt.max_topic_alias", Kind::Integer, PARLEY_PLACE(mqtt.max_topic_alias), "32", "0", "65535",
+            "Topic aliases that a client may use; announced as Topic Alias Maximum."},
+    Setting{"mqtt.max_keepalive", Kind::Duration, PARLEY_PLACE(mqtt.max_keepalive), "0", "0", "65535s",
+            "Longest keep alive; an MQTT 5 client with a longer one (or none) is told this one. 0: no limit."},
+    Setting{"mqtt.max_session_expiry", Kind::Duration, PARLEY_PLACE(mqtt.max_session_expiry), "0", "0", "49000d",
+            "How long a session may be kept for an absent client. 0: as long as the client wants."},
+    Setting{"mqtt.max_qos", Kind::Integer, PARLEY_PLACE(mqtt.max_qos), "2", "0", "2",
+            "Highest QoS of a client's publishes; announced as Maximum QoS."},
+    Setting{"mqtt.retain_available", Kind::Truth, PARLEY_PLACE(mqtt.retain_available), "true", "", "",
+            "Whether ordinary topics have retained messages; announced as Retain Available."},
+    Setting{
+        "mqtt.max_queued_messages", Kind::Integer, PARLEY_PLACE(mqtt.max_queued_messages), "1000", "0", "10000000",
+        "Messages of ordinary topics that wait for one client; further ones are dropped. Conversations have no queue."},
+    Setting{"mqtt.max_queued_bytes", Kind::Size, PARLEY_PLACE(mqtt.max_queued_bytes), "8MB", "0", "64GB",
+            "The same in bytes."},
+    Setting{"mqtt.max_retained_messages", Kind::Integer, PARLEY_PLACE(mqtt.max_retained_messages), "1000000", "0",
+            "1000000000", "Retained messages of ordinary topics; further topics are not retained."},
+    Setting{"mqtt.max_retained_bytes", Kind::Size, PARLEY_PLACE(mqtt.max_retained_bytes), "1GB", "0", "1TB",
+            "The same in bytes."},
+    Setting{"mqtt.max_subscriptions", Kind::Integer, PARLEY_PLACE(mqtt.max_subscriptions), "10000", "1", "10000000",
+            "Subscriptions of one client; a further one is refused (0x97)."},
+    Setting{
+        "mqtt.max_connections", Kind::Integer, PARLEY_PLACE(mqtt.max_connections), "1000000", "1", "100000000",
+        "Connections of all listeners together; a further one is closed at once. The limit of open files counts, too."},
+    Setting{"mqtt.max_output", Kind::Size, PARLEY_PLACE(mqtt.max_output), "256KB", "4KB", "64MB",
+            "Bytes that wait for one client's socket. Beyond it QoS 0 messages of ordinary topics are dropped, and "
+            "conversations are delivered from the log once there is room."},
+    Setting{"mqtt.connect_timeout", Kind::Duration, PARLEY_PLACE(mqtt.connect_timeout), "10s", "100ms", "1h",
+            "How long a connection may take to send its CONNECT."},
+    Setting{
+        "mqtt.v3_refuse", Kind::Choice, PARLEY_PLACE(mqtt.v3_refuse), "notice", "", "notice|close",
+        "How a 3.1.1 client's publish is refused for good: acknowledged and told on client/{id}/reply, or by closing "
+        "the connection."},
+
+    Setting{"chat.root", Kind::Text, PARLEY_PLACE(chat.root), "chat", "", "",
+            "First level of the topics with chat meaning."},
+    Setting{"chat.auto_create", Kind::Truth, PARLEY_PLACE(chat.auto_create), "false", "", "",
+            "Conversations appear on first use, public for every user. For development."},
+    Setting{"chat.max_message_size", Kind::Size, PARLEY_PLACE(chat.max_message_size), "256KB", "1", "64MB",
+            "Largest payload of a chat message; a larger one is refused (0x97)."},
+
+    Setting{"storage.readers", Kind::Integer, PARLEY_PLACE(storage.readers), "1", "1", "64",
+            "Threads that read history from disk for clients that catch up."},
+    Setting{"storage.log_retention", Kind::Duration, PARLEY_PLACE(storage.log_retention), "24h", "0", "365d",
+            "How long records stay in log.mdb after they are in store.mdb."},
+    Setting{"storage.log_size", Kind::Size, PARLEY_PLACE(storage.log_size), "4GB", "16MB", "1TB",
+            "Size from which records that are in store.mdb leave log.mdb earlier."},
+    Setting{"storage.log_map_size", Kind::Size, PARLEY_PLACE(storage.log_map_size), "64GB", "1MB", "16TB",
+            "Address space for log.mdb; what it may grow to at the most."},
+    Setting{"storage.map_size", Kind::Size, PARLEY_PLACE(storage.map_size), "1TB", "1MB", "64TB",
+            "Address space for store.mdb; what it may grow to at the most."},
+    Setting{"storage.max_pending", Kind::Size, PARLEY_PLACE(storage.max_pending), "64MB", "64KB", "16GB",
+            "Messages that wait for the disk, for each thread; beyond it sends are refused as busy (0x97)."},
+
+    Setting{"bridge.listen", Kind::Text, PARLEY_PLACE(bridge.listen), "http://127.0.0.1:8080", "", "",
+            "Where parley-bridge serves HTTP."},
+    Setting{"bridge.broker", Kind::Text, PARLEY_PLACE(bridge.broker), "tcp://127.0.0.1:1883", "", "",
+            "The broker of this node, for what the bridge sends."},
+    Setting{"bridge.allow_anonymous", Kind::Truth, PARLEY_PLACE(bridge.allow_anonymous), "false", "", "",
+            "Requests name their user by themselves, without proof. Loopback only."},
+    Setting{"bridge.threads", Kind::Integer, PARLEY_PLACE(bridge.threads), "0", "0", "256",
+            "Threads that serve HTTP; 0: one for each usable core."},
+    Setting{"bridge.max_connections", Kind::Integer, PARLEY_PLACE(bridge.max_connections), "10000", "1", "1000000",
+            "HTTP connections; further ones wait in the listener's queue."},
+
+    Setting{"log.level", Kind::Choice, PARLEY_PLACE(log.level), "info", "", "debug|info|warn|error",
+            "Least important lines that are written."},
+    Setting{"log.format", Kind::Choice, PARLEY_PLACE(log.format), "text", "", "text|json|journal",
+            "`text` for people, `json` for programs, `journal` for journald (a priority instead of the time)."},
+};
+
+#undef PARLEY_PLACE
+
+std::string_view section_of(const Setting& setting) { return setting.name.substr(0, setting.name.find('.')); }
+
+[[noreturn]] void refuse(const Setting& setting, std::string_view value, const std::string& wanted) {
+  throw ConfigError(
+      std::string(setting.name).append(" is \"").append(value).append("\", but it must be ").append(wanted));
+}
+
+std::optional<std::uint64_t> read_integer(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return number;
+}
+
+/// The value as a number, whatever the unit; nothing when it is not of this kind.
+std::optional<std::uint64_t> read_number(Kind kind, std::string_view text) {
+  if (kind == Kind::Integer) return read_integer(text);
+  if (kind == Kind::Size) return read_size(text);
+  const auto duration = read_duration(text);
+  return duration ? std::optional(static_cast<std::uint64_t>(duration->count())) : std::nullopt;
+}
+
+std::string_view example_of(Kind kind) {
+  if (kind == Kind::Integer) return "a whole number";
+  return kind == Kind::Size ? "a size such as 64KB or 2MB" : "a duration such as 250ms, 10s or 24h";
+}
+
+std::uint64_t number_of(const Setting& setting, std::string_view value) {
+  const auto number = read_number(setting.kind, value);
+  const auto least = read_number(setting.kind, setting.least);
+  const auto most = read_number(setting.kind, setting.most);
+  if (!number || (least && *number < *least) || (most && *number > *most)) {
+    refuse(setting, value,
+           std::string(example_of(setting.kind))
+               .append(" from ")
+               .append(setting.least)
+               .append(" to ")
+               .append(setting.most));
+  }
+  return *number;
+}
+
+bool truth_of(const Setting& setting, std::string_view value) {
+  if (value != "true" && value != "false") refuse(setting, value, "true or false");
+  return value == "true";
+}
+
+bool is_choice(std::string_view choices, std::string_view word) {
+  while (!choices.empty()) {
+    const auto end = std::min(choices.find('|'), choices.size());
+    if (choices.substr(0, end) == word) return true;
+    choices.remove_prefix(std::min(end + 1, choices.size()));
+  }
+  return false;
+}
+
+void append_row(std::string& page, const Setting& setting) {
+  page.append("| `").append(setting.name.substr(setting.name.find('.') + 1)).append("` | ");
+  if (setting.kind == Kind::Choice) {
+    std::string words(setting.most);
+    for (auto at = words.find('|'); at != words.npos; at = words.find('|', at + 2)) words.replace(at, 1, ", ");
+    page.append(words);
+  } else if (setting.kind == Kind::Truth) {
+    page.append("true, false");
+  } else if (setting.kind == Kind::Text) {
+    page.append("text");
+  } else {
+    page.append(setting.least).append(" … ").append(setting.most);
+  }
+  page.append(" | `").append(setting.standard).append("` | ").append(setting.meaning).append(" |\n");
+}
+
+}  // namespace
+
+std::span<const Setting> settings() { return kSettings; }
+
+const Setting* find_setting(std::string_view name) {
+  const auto found = std::ranges::find(kSettings, name, &Setting::name);
+  return found == kSettings.end() ? nullptr : &*found;
+}
+
+std::string unknown_setting(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const Setting& setting : kSettings) names.push_back(setting.name);
+  std::string sentence = std::string("unknown setting \"").append(name).append("\"");
+  const auto near = nearest(name, names);
+  if (!near.empty()) sentence.append("; did you mean \"").append(near).append("\"?");
+  return sentence;
+}
+
+void assign(Config& config, const Setting& setting, std::string_view value) {
+  switch (setting.kind) {
+    case Kind::Text:
+      if (value.empty()) refuse(setting, value, "not empty");
+      std::get<std::string& (*)(Config&)>(setting.place)(config) = value;
+      return;
+    case Kind::Choice:
+      if (!is_choice(setting.most, value)) refuse(setting, value, std::string("one of ").append(setting.most));
+      std::get<std::string& (*)(Config&)>(setting.place)(config) = value;
+      return;
+    case Kind::Truth: std::get<bool& (*)(Config&)>(setting.place)(config) = truth_of(setting, value); return;
+    case Kind::Integer:
+    case Kind::Size: std::get<std::uint64_t& (*)(Config&)>(setting.place)(config) = number_of(setting, value); return;
+    case Kind::Duration:
+      std::get<Duration& (*)(Config&)>(setting.place)(config) =
+          Duration(static_cast<std::int64_t>(number_of(setting, value)));
+      return;
+  }
+}
+
+std::string value_text(const Config& config, const Setting& setting) {
+  auto& from = const_cast<Config&>(config);  // The places are only read here.
+  switch (setting.kind) {
+    case Kind::Text:
+    case Kind::Choice: return std::get<std::string& (*)(Config&)>(setting.place)(from);
+    case Kind::Truth: return std::get<bool& (*)(Config&)>(setting.place)(from) ? "true" : "false";
+    case Kind::Integer: return std::to_string(std::get<std::uint64_t& (*)(Config&)>(setting.place)(from));
+    case Kind::Size: return write_size(std::get<std::uint64_t& (*)(Config&)>(setting.place)(from));
+    case Kind::Duration: return write_duration(std::get<Duration& (*)(Config&)>(setting.place)(from));
+  }
+  return {};
+}
+
+std::string settings_page() {
+  std::string page =
+      "# Settings\n\n"
+      "Generated from config/settings.cpp: `parleyd --settings`.\n\n"
+      "A setting is given, each place overriding the one before, in the file (`--config FILE`, TOML), in the "
+      "environment\n"
+      "(`PARLEY_SECTION_KEY`), and on the command line (`--set section.key=value`). Durations are written `250ms`, "
+      "`10s`,\n"
+      "`5m`, `24h`, `365d`; sizes `64KB`, `2MB`, `1GB`, in steps of 1,024.\n\n"
+      "Each `[[listener]]` in the file has a `url` (`tcp://ADDRESS:PORT`) and may have `allow_anonymous`, which is "
+      "true on\n"
+      "loopback addresses unless set; `--listen URL` replaces them all. A listener on any other address that would "
+      "let\n"
+      "everybody in is refused at start.\n";
+  std::string_view section;
+  for (const Setting& setting : kSettings) {
+    if (section_of(setting) != section) {
+      section = section_of(setting);
+      page.append("\n## [").append(section).append(
+          "]\n\n| key | values | standard | meaning |\n| --- | --- | --- | --- |\n");
+    }
+    append_row(page, setting);
+  }
+  return page;
+}
+
+}  // namespace parley::config
