@@ -1,1 +1,31 @@
-# Filled in with the programs, units and configuration files that are installed.
+# What `cmake --install` lays down: programs, configuration, units, the user they run as, and the documentation.
+foreach(program parleyd parley-bridge parley-bench)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+endforeach()
+
+# An operator's own parley.toml stays.
+install(CODE "
+  set(to \"\$ENV{DESTDIR}${CMAKE_INSTALL_FULL_SYSCONFDIR}/parley\")
+  if(EXISTS \"\${to}/parley.toml\")
+    message(STATUS \"Keeping: \${to}/parley.toml\")
+  else()
+    file(INSTALL \"${CMAKE_SOURCE_DIR}/conf/parley.toml\" DESTINATION \"\${to}\")
+  endif()
+")
+install(FILES conf/dev.toml conf/parley.toml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(FILES README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
+
+# The units name the places where this build installs to.
+foreach(unit parleyd parley-bridge)
+  file(READ systemd/${unit}.service text)
+  string(REPLACE "/usr/bin/" "${CMAKE_INSTALL_FULL_BINDIR}/" text "${text}")
+  string(REPLACE "/etc/parley/" "${CMAKE_INSTALL_FULL_SYSCONFDIR}/parley/" text "${text}")
+  string(REPLACE "/usr/share/doc/parley/" "${CMAKE_INSTALL_FULL_DOCDIR}/" text "${text}")
+  file(WRITE ${CMAKE_BINARY_DIR}/systemd/${unit}.service "${text}")
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS systemd/${unit}.service)
+  install(FILES ${CMAKE_BINARY_DIR}/systemd/${unit}.service DESTINATION ${CMAKE_INSTALL_PREFIX}/lib/systemd/system)
+endforeach()
+install(FILES systemd/parley.conf DESTINATION ${CMAKE_INSTALL_PREFIX}/lib/sysusers.d)
