@@ -2,6 +2,7 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 namespace parley::aio {
@@ -17,8 +18,12 @@ Event::Event(Event&&) noexcept = default;
 Event& Event::operator=(Event&&) noexcept = default;
 Event::~Event() = default;
 
-asio::awaitable<void> Event::wait() {
+asio::awaitable<bool> Event::wait() {
+  const auto before = co_await asio::this_coro::cancellation_state;
+  if (before.cancelled() != asio::cancellation_type::none) co_return false;
   [[maybe_unused]] const auto woken = co_await impl_->timer.async_wait(asio::as_tuple(asio::use_awaitable));
+  const auto after = co_await asio::this_coro::cancellation_state;
+  co_return after.cancelled() == asio::cancellation_type::none;
 }
 
 void Event::notify() { impl_->timer.cancel(); }

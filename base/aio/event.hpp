@@ -19,8 +19,8 @@ class Event {
   Event& operator=(Event&&) noexcept;
   ~Event();  ///< Nobody may be waiting any more.
 
-  /// Returns after the next notify(), or when the waiting coroutine is cancelled.
-  asio::awaitable<void> wait();
+  /// True after the next notify(); false when the waiting coroutine is cancelled, now or earlier.
+  asio::awaitable<bool> wait();
   /// Wakes all that wait now. They run in later turns of the loop, so the caller's state may still change before.
   void notify();
 

@@ -1,14 +1,16 @@
 #include "base/aio/task_group.hpp"
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <list>
 #include <utility>
 
-#include "base/aio/event.hpp"
 #include "base/log.hpp"
 
 namespace parley::aio {
@@ -32,11 +34,11 @@ void report(const std::exception_ptr& thrown) {
 
 /// Shared with the completion handlers, which may run after the group has gone.
 struct TaskGroup::State {
-  explicit State(const asio::any_io_executor& on) : executor(on), ended(on) {}
+  explicit State(const asio::any_io_executor& on) : executor(on), ended(on, asio::steady_timer::time_point::max()) {}
 
   asio::any_io_executor executor;
   std::list<asio::cancellation_signal> running;
-  Event ended;
+  asio::steady_timer ended;  ///< Never comes due; cancelled whenever a task has ended.
   bool stopping = false;
 };
 
@@ -49,7 +51,7 @@ void TaskGroup::spawn(asio::awaitable<void> task) {
   const auto signal = state_->running.emplace(state_->running.end());
   auto completed = [state = state_, signal](const std::exception_ptr& thrown) {
     state->running.erase(signal);
-    state->ended.notify();
+    state->ended.cancel();
     report(thrown);
   };
   asio::co_spawn(state_->executor, run(std::move(task)),
@@ -67,7 +69,10 @@ void TaskGroup::stop() {
 
 asio::awaitable<void> TaskGroup::join() {
   const auto state = state_;
-  while (!state->running.empty()) co_await state->ended.wait();
+  while (!state->running.empty()) {
+    // Also when the joining coroutine is cancelled: what the tasks refer to must not go before them.
+    [[maybe_unused]] const auto woken = co_await state->ended.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
 }
 
 bool TaskGroup::stopping() const { return state_->stopping; }

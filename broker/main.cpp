@@ -1,0 +1,205 @@
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/log.hpp"
+#include "base/notify.hpp"
+#include "base/version.hpp"
+#include "broker/disk/disk_store.hpp"
+#include "broker/net/server.hpp"
+#include "config/command_line.hpp"
+#include "config/error.hpp"
+
+/// parleyd: builds every part, hands them to each other, and waits for a signal.
+namespace parley {
+namespace {
+
+const config::Program kProgram{.name = "parleyd",
+                               .version = version(),
+                               .description = "An MQTT 5 broker in which a conversation is a durable, sequenced log.",
+                               .listen_setting = {}};
+
+/// An answer of the store, on its way to the shard's thread.
+class StoreLetter final : public net::Letter {
+ public:
+  explicit StoreLetter(disk::StoreEvent event) : event_(std::move(event)) {}
+  void deliver(shard::Shard& shard) override { disk::deliver(event_, shard); }
+
+ private:
+  disk::StoreEvent event_;
+};
+
+/// Between the store, which is there first, and the server, which needs it.
+class StoreAnswers final : public disk::StoreEventSink {
+ public:
+  void connect(net::Server& server) { server_ = &server; }
+  void post(shard::ShardId shard, disk::StoreEvent event) override {
+    if (server_ != nullptr) server_->send(shard, std::make_unique<StoreLetter>(std::move(event)));
+  }
+
+ private:
+  std::atomic<net::Server*> server_ = nullptr;
+};
+
+std::uint32_t usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<std::uint32_t>(CPU_COUNT(&set));
+}
+
+std::uint32_t seconds_or_unlimited(Duration duration) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration).count();
+  return seconds == 0 ? 0xFFFF'FFFF : static_cast<std::uint32_t>(seconds);
+}
+
+shard::ShardOptions shard_options(const config::Config& config) {
+  const auto& mqtt = config.mqtt;
+  shard::ShardOptions options;
+  options.shards = config.node.threads != 0 ? static_cast<std::uint32_t>(config.node.threads) : usable_cores();
+  options.limits.packet_size_max = static_cast<std::uint32_t>(mqtt.max_packet_size);
+  options.limits.receive_max = static_cast<std::uint16_t>(mqtt.receive_maximum);
+  options.limits.inflight_max = static_cast<std::uint16_t>(mqtt.max_inflight_messages);
+  options.limits.topic_alias_max = static_cast<std::uint16_t>(mqtt.max_topic_alias);
+  options.limits.keep_alive_max =
+      static_cast<std::uint16_t>(std::chrono::duration_cast<std::chrono::seconds>(mqtt.max_keepalive).count());
+  options.limits.session_expiry_max = seconds_or_unlimited(mqtt.max_session_expiry);
+  options.limits.qos_max = static_cast<mqtt::Qos>(mqtt.max_qos);
+  options.limits.retain_available = mqtt.retain_available;
+  options.limits.queued_messages_max = mqtt.max_queued_messages;
+  options.limits.queued_bytes_max = mqtt.max_queued_bytes;
+  options.limits.output_max = mqtt.max_output;
+  options.root = config.chat.root;
+  options.auto_create = config.chat.auto_create;
+  options.message_size_max = config.chat.max_message_size;
+  options.v3_refuse_closes = mqtt.v3_refuse == "close";
+  options.pending_bytes_max = config.storage.max_pending;
+  options.subscriptions_max = mqtt.max_subscriptions;
+  options.retained_max = mqtt.max_retained_messages;
+  options.retained_bytes_max = mqtt.max_retained_bytes;
+  return options;
+}
+
+disk::DiskOptions disk_options(const config::Config& config, std::uint32_t shards) {
+  disk::DiskOptions options;
+  options.data_dir = config.node.data_dir;
+  options.shards = shards;
+  options.readers = static_cast<unsigned>(config.storage.readers);
+  options.log_map_size = config.storage.log_map_size;
+  options.store_map_size = config.storage.map_size;
+  options.log_retention = config.storage.log_retention;
+  options.log_size_max = config.storage.log_size;
+  return options;
+}
+
+log::Format log_format(const std::string& word) {
+  if (word == "json") return log::Format::Json;
+  return word == "journal" ? log::Format::Journal : log::Format::Text;
+}
+
+void configure_log(const config::Config& config) {
+  log::Level level = log::Level::Info;
+  log::read_level(config.log.level, level);
+  log::configure(level, log_format(config.log.format));
+}
+
+/// The signals that `main` waits for; blocked before there are threads, so that no thread is interrupted by one.
+sigset_t awaited_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  return set;
+}
+
+Timestamp wall_now() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return {static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(since).count())};
+}
+
+void restore(net::Server& server, disk::DiskStore& store, const shard::ShardOptions& options) {
+  for (const disk::SlotEnd& end : store.slot_ends()) {
+    for (shard::ShardId id = 0; id < options.shards; ++id) server.shard(id).restore_slot(end.slot, end.term, end.last);
+  }
+  const Timestamp now = wall_now();
+  std::size_t sessions = 0;
+  store.for_each_session([&](const shard::StoredSession& session) {
+    server.shard(shard::home_of_client(session.client_id, options.shards)).restore(session, now);
+    ++sessions;
+  });
+  log::info("data directory is open", {{"log_end", store.log_end()}, {"sessions", sessions}});
+}
+
+void listen(net::Server& server, const config::Config& config) {
+  for (const config::Listener& listener : config.listeners) {
+    const auto port = server.listen(listener.address.host, listener.address.port);
+    if (!port) {
+      throw config::ConfigError("listener tcp://" + config::to_text(listener.address) +
+                                " can't be opened: " + port.error().message());
+    }
+    log::info("listening", {{"url", "tcp://" + config::to_text({listener.address.host, *port})}});
+  }
+}
+
+void wait_for_the_end(const sigset_t& signals) {
+  for (;;) {
+    int signal = 0;
+    if (::sigwait(&signals, &signal) != 0) continue;
+    if (signal == SIGHUP) {
+      log::info("SIGHUP: there is nothing to load again in this version");
+      continue;
+    }
+    log::info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
+    return;
+  }
+}
+
+void run(const config::Config& config, const sigset_t& signals) {
+  configure_log(config);
+  const auto options = shard_options(config);
+  net::WorkerOptions worker_options;
+  worker_options.connect_timeout = config.mqtt.connect_timeout;
+  worker_options.connections_max = config.mqtt.max_connections;
+  StoreAnswers answers;
+  const auto store = disk::DiskStore::open(disk_options(config, options.shards), answers);
+  net::Server server(worker_options, options, *store);
+  answers.connect(server);
+  restore(server, *store, options);
+  listen(server, config);
+  server.start();
+  log::info("ready", {{"pid", ::getpid()}, {"version", version()}, {"threads", options.shards}});
+  notify_supervisor("READY=1");
+  wait_for_the_end(signals);
+  notify_supervisor("STOPPING=1");
+  server.stop();
+  store->stop();
+  log::info("stopped");
+}
+
+}  // namespace
+}  // namespace parley
+
+int main(int count, char** arguments) {
+  const sigset_t signals = parley::awaited_signals();
+  try {
+    const auto command = parley::config::read_command_line(parley::kProgram, {arguments + 1, arguments + count},
+                                                           parley::config::process_environment());
+    if (!command.config) {
+      std::fputs(command.output.c_str(), stdout);
+      return 0;
+    }
+    parley::run(*command.config, signals);
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "parleyd: %s\n", error.what());
+    return 1;
+  }
+}

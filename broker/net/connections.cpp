@@ -1,0 +1,167 @@
+#include "broker/net/connections.hpp"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "base/check.hpp"
+
+namespace parley::net {
+namespace {
+
+/// Pieces of one write: 512 KiB, more than a socket takes.
+constexpr std::size_t kPieces = 64;
+
+}  // namespace
+
+Connections::Connections(int epoll, Exits& exits) : epoll_(epoll), exits_(exits) {}
+
+Connections::~Connections() {
+  for (const Connection& connection : connections_) {
+    if (connection.socket >= 0) ::close(connection.socket);
+  }
+}
+
+shard::ConnectionId Connections::add(Descriptor socket) {
+  std::uint32_t place = 0;
+  if (free_.empty()) {
+    place = static_cast<std::uint32_t>(connections_.size());
+    connections_.emplace_back();
+  } else {
+    place = free_.back();
+    free_.pop_back();
+  }
+  Connection& connection = connections_[place];
+  if (++connection.generation == 0) ++connection.generation;  // 0 names no connection.
+  connection.socket = socket.release();
+  connection.state = ConnectionState::Open;
+  ++size_;
+  const shard::ConnectionId id{place, connection.generation};
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = id_of(id)}};
+  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.socket, &event) != 0) mark_lost(id, connection);
+  return id;
+}
+
+Connection* Connections::find(shard::ConnectionId id) {
+  if (id.place >= connections_.size()) return nullptr;
+  Connection& connection = connections_[id.place];
+  return connection.state != ConnectionState::Free && connection.generation == id.generation ? &connection : nullptr;
+}
+
+Output& Connections::output(shard::ConnectionId id) {
+  Connection* connection = find(id);
+  PARLEY_CHECK(connection != nullptr, "output was asked for of a connection that has gone");
+  return connection->output;
+}
+
+void Connections::flush(shard::ConnectionId id) {
+  Connection* connection = find(id);
+  if (connection != nullptr && !connection->blocked) write(id, *connection);
+}
+
+bool Connections::write_on(shard::ConnectionId id) {
+  Connection* connection = find(id);
+  if (connection == nullptr || !connection->blocked) return false;
+  connection->blocked = false;
+  write(id, *connection);
+  if (connection->blocked || connection->lost) return false;
+  watch(id, *connection, false);
+  if (connection->state == ConnectionState::Closing) {
+    linger(*connection);
+    return false;
+  }
+  return connection->state == ConnectionState::Open;
+}
+
+/// Writes until the output is empty or the socket is full.
+void Connections::write(shard::ConnectionId id, Connection& connection) {
+  std::array<iovec, kPieces> pieces;
+  while (!connection.output.empty()) {
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = connection.output.gather(pieces);
+    std::size_t offered = 0;
+    for (std::size_t i = 0; i < message.msg_iovlen; ++i) offered += pieces[i].iov_len;
+    const auto written = ::sendmsg(connection.socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno != EAGAIN) {
+      mark_lost(id, connection);
+      return;
+    }
+    if (written > 0) connection.output.consume(static_cast<std::size_t>(written));
+    if (written < 0 || static_cast<std::size_t>(written) < offered) {
+      connection.blocked = true;
+      watch(id, connection, true);
+      return;
+    }
+  }
+}
+
+void Connections::watch(shard::ConnectionId id, Connection& connection, bool writable) {
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = id_of(id)}};
+  if (writable) event.events |= EPOLLOUT;
+  if (::epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.socket, &event) != 0) mark_lost(id, connection);
+}
+
+void Connections::mark_lost(shard::ConnectionId id, Connection& connection) {
+  connection.output.clear();
+  if (std::exchange(connection.lost, true)) return;
+  lost_.push_back(id);
+}
+
+void Connections::close(shard::ConnectionId id) {
+  Connection* connection = find(id);
+  if (connection == nullptr || connection->state != ConnectionState::Open) return;
+  connection->state = ConnectionState::Closing;
+  connection->unconsumed.reset();
+  closing_.push_back(id);
+  if (!connection->blocked) write(id, *connection);
+  if (!connection->blocked) linger(*connection);
+}
+
+/// Closing a socket with unread bytes would make the kernel send RST, which can take our last packet from the client.
+void Connections::linger(Connection& connection) {
+  connection.state = ConnectionState::Lingering;
+  ::shutdown(connection.socket, SHUT_WR);
+}
+
+void Connections::drop(shard::ConnectionId id) {
+  Connection* connection = find(id);
+  if (connection == nullptr) return;
+  if (connection->socket >= 0) ::close(connection->socket);  // Which takes it out of the epoll set, too.
+  const std::uint32_t generation = connection->generation;
+  *connection = {};
+  connection->generation = generation;
+  free_.push_back(id.place);
+  --size_;
+}
+
+void Connections::hand_over(shard::ConnectionId id, shard::ShardId target, std::string_view unread) {
+  Connection* connection = find(id);
+  if (connection == nullptr || connection->state != ConnectionState::Open) return;
+  ::epoll_ctl(epoll_, EPOLL_CTL_DEL, connection->socket, nullptr);
+  Arrival arrival{Descriptor(std::exchange(connection->socket, -1)), std::string(unread)};
+  drop(id);
+  exits_.leave(target, std::move(arrival));
+}
+
+std::string Connections::address(shard::ConnectionId id) const {
+  if (id.place >= connections_.size() || connections_[id.place].socket < 0) return "unknown";
+  return peer_address(connections_[id.place].socket);
+}
+
+void Connections::take_lost(std::vector<shard::ConnectionId>& lost) {
+  lost.clear();
+  lost.swap(lost_);
+}
+
+void Connections::take_closing(std::vector<shard::ConnectionId>& closing) {
+  closing.clear();
+  closing.swap(closing_);
+}
+
+}  // namespace parley::net

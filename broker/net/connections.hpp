@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/output.hpp"
+#include "base/time.hpp"
+#include "broker/net/mailbox.hpp"
+#include "broker/net/socket.hpp"
+#include "broker/shard/ports.hpp"
+
+namespace parley::net {
+
+/// What a connection's socket is in.
+enum class ConnectionState : std::uint8_t {
+  Free,
+  Open,
+  Closing,    ///< Its output is to be written, then it lingers.
+  Lingering,  ///< We have said our last; what still comes is thrown away until the other side closes, too.
+};
+
+/// A client's connection. 48 bytes; an idle one owns nothing else.
+struct Connection {
+  int socket = -1;
+  std::uint32_t generation = 0;
+  Output output;
+  std::unique_ptr<std::string> unconsumed;  ///< The beginning of a packet that isn't whole yet.
+  ConnectionState state = ConnectionState::Free;
+  bool blocked = false;  ///< The socket takes no more; epoll tells when it does.
+  bool lost = false;     ///< A write has failed; the shard hears of it before the next wait.
+  bool greeted = false;  ///< The shard has consumed a packet.
+};
+
+/// The client connections of one worker, and its shard's ClientLinks. Belongs to the worker's thread.
+class Connections final : public shard::ClientLinks {
+ public:
+  /// Where a connection goes that is handed over.
+  class Exits {
+   public:
+    virtual ~Exits() = default;
+    virtual void leave(shard::ShardId target, Arrival arrival) = 0;
+  };
+  /// `epoll` lives longer. An event's data is the connection's id, see id_of.
+  Connections(int epoll, Exits& exits);
+  ~Connections() override;
+
+  // -- ClientLinks, called by the shard --
+  Output& output(shard::ConnectionId connection) override;
+  void flush(shard::ConnectionId connection) override;
+  void close(shard::ConnectionId connection) override;
+  void hand_over(shard::ConnectionId connection, shard::ShardId target, std::string_view unread) override;
+  [[nodiscard]] std::string address(shard::ConnectionId connection) const override;
+
+  // -- For the worker --
+  shard::ConnectionId add(Descriptor socket);
+  /// Null when it has gone.
+  Connection* find(shard::ConnectionId connection);
+  /// The socket takes bytes again. True when the output is empty now, so that the shard may be told.
+  bool write_on(shard::ConnectionId connection);
+  /// Closes the socket at once.
+  void drop(shard::ConnectionId connection);
+  /// Takes out the connections whose writes have failed since the last call.
+  void take_lost(std::vector<shard::ConnectionId>& lost);
+  [[nodiscard]] bool has_lost() const { return !lost_.empty(); }
+  /// Connections that the shard has closed since the last call; those that are still there after a while are dropped.
+  void take_closing(std::vector<shard::ConnectionId>& closing);
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+  template <class Visit>
+  void for_each(Visit visit) {
+    for (std::uint32_t place = 0; place < connections_.size(); ++place) {
+      if (connections_[place].state != ConnectionState::Free)
+        visit(shard::ConnectionId{place, connections_[place].generation});
+    }
+  }
+
+  static std::uint64_t id_of(shard::ConnectionId connection) {
+    return static_cast<std::uint64_t>(connection.generation) << 32 | connection.place;
+  }
+  static shard::ConnectionId connection_of(std::uint64_t id) {
+    return {static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)};
+  }
+
+ private:
+  void write(shard::ConnectionId id, Connection& connection);
+  static void linger(Connection& connection);
+  void watch(shard::ConnectionId id, Connection& connection, bool writable);
+  void mark_lost(shard::ConnectionId id, Connection& connection);
+
+  int epoll_;
+  Exits& exits_;
+  std::deque<Connection> connections_;  ///< References stay valid as it grows.
+  std::vector<std::uint32_t> free_;
+  std::vector<shard::ConnectionId> lost_;
+  std::vector<shard::ConnectionId> closing_;
+  std::size_t size_ = 0;
+};
+
+}  // namespace parley::net

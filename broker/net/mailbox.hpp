@@ -1,0 +1,66 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "broker/net/socket.hpp"
+#include "broker/shard/events.hpp"
+
+namespace parley::shard {
+class Shard;
+}
+
+/// How other threads reach a worker.
+namespace parley::net {
+
+/// Something for the shard that the net room needn't understand, such as an answer of the store.
+class Letter {
+ public:
+  virtual ~Letter() = default;
+  /// On the shard's thread.
+  virtual void deliver(shard::Shard& shard) = 0;
+};
+
+/// A connection that moves to another worker, with the bytes that were received and not consumed.
+struct Arrival {
+  Descriptor socket;
+  std::string unread;
+};
+
+/// What came since the last look; each list in the order it was sent.
+struct Mail {
+  std::vector<shard::PeerEvent> peer_events;
+  std::vector<std::unique_ptr<Letter>> letters;
+  std::vector<Arrival> arrivals;
+  bool stop = false;
+};
+
+/// Batches for one worker. send… may be called from any thread, `take` from the worker's. The mutex guards the mail
+/// alone; nothing else is taken while it is held. A worker that has been woken and hasn't looked yet isn't woken again.
+class Mailbox {
+ public:
+  Mailbox();
+
+  void send(std::vector<shard::PeerEvent>& events);  ///< Leaves `events` empty.
+  void send(std::unique_ptr<Letter> letter);
+  void send(Arrival arrival);
+  void send_stop();
+
+  /// Readable while there is mail.
+  [[nodiscard]] int descriptor() const { return wake_.number(); }
+  /// Swaps what has come into `mail`, which must be empty.
+  void take(Mail& mail);
+
+ private:
+  template <class Put>
+  void put(Put put);
+
+  Descriptor wake_;
+  std::mutex mutex_;
+  Mail mail_;
+  bool woken_ = false;
+};
+
+}  // namespace parley::net

@@ -1,0 +1,1 @@
+parley_fuzzer(config_fuzzer config_fuzzer.cpp parley_config)
