@@ -78,6 +78,8 @@ Report run_absent(const RunOptions& options) {
   const Endpoint endpoint = Endpoint::resolve(options.target.host, options.target.port);
   const auto broker = broker_process(options.target, endpoint);
   if (!broker) throw Failure("absent needs the broker's process: --pid");
+  if (options.traffic.qos == mqtt::Qos::AtMostOnce)
+    throw Failure("absent needs --qos 1 or 2: at QoS 0 nothing is kept");
   Counts all;
   std::vector<double> costs;
   for (const std::size_t members : options.members) {

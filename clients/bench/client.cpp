@@ -1,6 +1,7 @@
 #include "clients/bench/client.hpp"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -28,10 +29,16 @@ std::string words_for(mqtt::ReasonCode reason) { return std::string(mqtt::name_o
 
 Client::Client(Loop& loop, const Endpoint& endpoint, Settings settings, Owner& owner)
     : loop_(loop), settings_(std::move(settings)), owner_(owner), socket_(start_connect(endpoint, settings_.source)) {
-  loop_.add(socket_, EPOLLOUT, *this);
+  try {
+    loop_.add(socket_, EPOLLOUT, *this);
+  } catch (...) {
+    ::close(socket_);
+    throw;
+  }
 }
 
 Client::~Client() {
+  if (marked_) loop_.forget_flush(*this);
   if (socket_ >= 0) ::close(socket_);
 }
 
@@ -52,9 +59,7 @@ void Client::mark() {
   loop_.flush_later(*this);
 }
 
-void Client::watch() {
-  loop_.change(socket_, (reading_ ? EPOLLIN : 0U) | (blocked_ ? EPOLLOUT : 0U), *this);
-}
+void Client::watch() { loop_.change(socket_, (reading_ ? EPOLLIN : 0U) | (blocked_ ? EPOLLOUT : 0U), *this); }
 
 void Client::handle(std::uint32_t events) {
   if (state_ == State::Closed) return;
@@ -149,7 +154,8 @@ void Client::flush() {
   while (state_ != State::Closed && !output_.empty()) {
     std::array<iovec, 64> pieces;
     const std::size_t count = output_.gather(pieces);
-    const ssize_t written = ::writev(socket_, pieces.data(), static_cast<int>(count));
+    const msghdr message{.msg_iov = pieces.data(), .msg_iovlen = count};
+    const ssize_t written = ::sendmsg(socket_, &message, MSG_NOSIGNAL);
     if (written >= 0) {
       output_.consume(static_cast<std::size_t>(written));
     } else if (errno == EAGAIN) {
@@ -195,7 +201,7 @@ void Client::receive() {
   }
   if (state_ == State::Closed) return;
   if (bytes.empty() && partial_.empty()) return;
-  partial_ = std::string(bytes);
+  partial_.assign(bytes);
 }
 
 void Client::take_frame(const mqtt::Frame& frame, Instant now) {

@@ -31,7 +31,7 @@ class Client : private Loop::Handler {
     std::string client_id;
     std::string user_name;
     std::string password;
-    std::string meta;         ///< User property `meta` of CONNECT; empty: none is sent.
+    std::string meta;  ///< User property `meta` of CONNECT; empty: none is sent.
     bool clean_start = true;
     bool persistent = false;  ///< Keeps its session for an hour after it left; before MQTT 5 never a clean start.
     std::uint16_t topic_alias_max = 0;
@@ -46,7 +46,8 @@ class Client : private Loop::Handler {
   Client& operator=(const Client&) = delete;
   ~Client() override;
 
-  /// When ready; `filter` lives until the call returns. Granted or refused shows in `pending_subscriptions` and `error`.
+  /// When ready; `filter` lives until the call returns. Granted or refused shows in `pending_subscriptions` and
+  /// `error`.
   void subscribe(std::string_view filter, mqtt::Qos qos);
   void publish(PublishTemplate& shape, const Stamp& stamp);
   void ping();

@@ -15,6 +15,13 @@
 namespace parley::bench {
 namespace {
 
+[[noreturn]] void fail_and_close(int socket, const std::string& what) {
+  const int error = errno;
+  ::close(socket);
+  errno = error;
+  fail_with_errno(what);
+}
+
 void bind_source(int socket, const Endpoint& endpoint, unsigned source) {
   if (source == 0 || endpoint.address.ss_family != AF_INET) return;
   const auto& to = reinterpret_cast<const sockaddr_in&>(endpoint.address);
@@ -26,7 +33,7 @@ void bind_source(int socket, const Endpoint& endpoint, unsigned source) {
   const int on = 1;
   ::setsockopt(socket, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
   if (::bind(socket, reinterpret_cast<const sockaddr*>(&from), sizeof from) != 0) {
-    fail_with_errno("can't use another loopback address");
+    fail_and_close(socket, "can't use another loopback address");
   }
 }
 
@@ -59,10 +66,7 @@ int start_connect(const Endpoint& endpoint, unsigned source) {
   bind_source(socket, endpoint, source);
   if (::connect(socket, reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.size) != 0 &&
       errno != EINPROGRESS) {
-    const int error = errno;
-    ::close(socket);
-    errno = error;
-    fail_with_errno("can't connect to port " + std::to_string(endpoint.port()));
+    fail_and_close(socket, "can't connect to port " + std::to_string(endpoint.port()));
   }
   return socket;
 }
@@ -71,8 +75,7 @@ void wait_until_accepting(const Endpoint& endpoint, Instant deadline, bool (*ali
   while (alive(context)) {
     const int socket = ::socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (socket < 0) fail_with_errno("can't make a socket");
-    const bool accepted =
-        ::connect(socket, reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.size) == 0;
+    const bool accepted = ::connect(socket, reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.size) == 0;
     ::close(socket);
     if (accepted) return;
     if (std::chrono::steady_clock::now() >= deadline) break;

@@ -5,8 +5,6 @@
 
 namespace parley::bench {
 
-void fail_with_errno(const std::string& what) {
-  throw Failure(what + ": " + std::generic_category().message(errno));
-}
+void fail_with_errno(const std::string& what) { throw Failure(what + ": " + std::generic_category().message(errno)); }
 
 }  // namespace parley::bench

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include "clients/bench/failure.hpp"
@@ -20,7 +21,8 @@ class IdleClients : public Client::Owner {
     while (clients_.size() < count) add_batch(std::min(kConnectingMax, count - clients_.size()));
   }
   [[nodiscard]] std::size_t closed() const {
-    return static_cast<std::size_t>(std::ranges::count_if(clients_, [](const auto& client) { return client->closed(); }));
+    return static_cast<std::size_t>(
+        std::ranges::count_if(clients_, [](const auto& client) { return client->closed(); }));
   }
 
  private:

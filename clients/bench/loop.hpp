@@ -35,6 +35,8 @@ class Loop {
   void remove(int descriptor);
   /// `handler.flush()` is called before the next wait. Call once per handler and turn.
   void flush_later(Handler& handler) { unflushed_.push_back(&handler); }
+  /// A handler that goes away before its flush.
+  void forget_flush(const Handler& handler) { std::erase(unflushed_, &handler); }
 
   /// One turn; waits at most until `wake`.
   void turn(Instant wake);

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -38,8 +39,9 @@ void add_target(CLI::App& command, RunOptions& run) {
 }
 
 void add_messages(CLI::App& command, RunOptions& run) {
-  command.add_flag_callback("--chat", [&run] { run.traffic.topics = Topics::Chat; },
-                            "Use conversations (chat/NAME-N/msg) instead of plain topics");
+  command.add_flag_callback(
+      "--chat", [&run] { run.traffic.topics = Topics::Chat; },
+      "Use conversations (chat/NAME-N/msg) instead of plain topics");
   command.add_option("--name", run.traffic.name, "Begins every topic and client id")->capture_default_str();
   command.add_option("--qos", run.traffic.qos, "Of publishers and subscribers: 0, 1 or 2")
       ->transform(CLI::CheckedTransformer(std::map<std::string, mqtt::Qos>{
@@ -96,7 +98,8 @@ void add_own(CLI::App& command, RunOptions& run) {
       command.add_option("--connections", run.history.connections, "Kept alive, one request at a time on each")
           ->check(CLI::Range(std::size_t{1}, std::size_t{10'000}))
           ->capture_default_str();
-      command.add_option("--fill", run.history.fill, "Messages sent into the conversation first")->capture_default_str();
+      command.add_option("--fill", run.history.fill, "Messages sent into the conversation first")
+          ->capture_default_str();
       command.add_option("--limit", run.history.limit, "Entries of a page")->capture_default_str();
       command.add_flag("--spread", run.history.spread, "Ask for pages from all over the conversation, not the newest");
       command.add_option("--authorization", run.history.authorization, "Value of the Authorization header");
@@ -120,20 +123,20 @@ void add_compare(CLI::App& command, CompareOptions& compare) {
   command.add_option("--warmup", compare.warmup, "Seconds before measuring")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command.add_option("--seconds", compare.seconds, "Seconds of one measurement")
+  command.add_option("--seconds", compare.seconds, "Seconds of one measurement; idle and slow have their own")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command.add_option("--parleyd", compare.parleyd, "Path of parleyd (default: beside this program)");
   command.add_option("--mosquitto", compare.mosquitto, "Path of mosquitto")->capture_default_str();
   command.add_option("--set", compare.settings, "key=value for parleyd, repeatable");
   command.add_option("--data-root", compare.data_root, "Directory for the brokers' data (default: $TMPDIR)");
+  command.add_flag("--strict", compare.strict,
+                   "Exit with 1 when a target is missed, not only when one can't be measured");
 }
 
 }  // namespace
 
-std::string name_of(Scenario scenario) {
-  return std::ranges::find(kScenarios, scenario, &ScenarioRow::scenario)->name;
-}
+std::string name_of(Scenario scenario) { return std::ranges::find(kScenarios, scenario, &ScenarioRow::scenario)->name; }
 
 RunOptions default_run(Scenario scenario) {
   RunOptions run;
@@ -150,9 +153,7 @@ RunOptions default_run(Scenario scenario) {
       traffic.window = 1'000;
       traffic.rate = 5'000;
       break;
-    case Scenario::Idle:
-      run.seconds = 2;
-      break;
+    case Scenario::Idle: run.seconds = 2; break;
     case Scenario::Absent:
       traffic.qos = mqtt::Qos::AtLeastOnce;
       traffic.streams = 1;
@@ -207,7 +208,7 @@ ParsedOptions parse_options(std::vector<std::string> arguments) {
     app.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
     std::ostringstream output, errors;
-    parsed.exit_code = app.exit(error, output, errors);
+    parsed.exit_code = app.exit(error, output, errors) == 0 ? 0 : 2;
     parsed.output = output.str();
     parsed.error = errors.str();
     return parsed;

@@ -41,8 +41,8 @@ struct RunOptions {
   TrafficShape traffic;
   double warmup = 1;
   double seconds = 5;
-  std::uint64_t messages = 0;                        ///< At most so many a stream in the measured time; 0: no limit.
-  std::size_t connections = 1'000;                   ///< Idle.
+  std::uint64_t messages = 0;                       ///< At most so many a stream in the measured time; 0: no limit.
+  std::size_t connections = 1'000;                  ///< Idle.
   std::vector<std::size_t> members = {10, 10'000};  ///< Absent: one conversation each.
   HistoryOptions history;
 };
@@ -56,6 +56,7 @@ struct CompareOptions {
   std::string mosquitto = "/usr/sbin/mosquitto";
   std::vector<std::string> settings;  ///< `key=value` for parleyd.
   std::string data_root;              ///< Where data directories are made; empty: $TMPDIR.
+  bool strict = false;                ///< A missed target is a failure, too.
 };
 
 struct Options {
@@ -70,9 +71,9 @@ RunOptions default_run(Scenario scenario);
 
 struct ParsedOptions {
   std::optional<Options> options;  ///< Nothing when there is nothing to run: a mistake, or help was asked for.
-  int exit_code = 0;
-  std::string output;  ///< For standard output.
-  std::string error;   ///< For standard error.
+  int exit_code = 0;               ///< 2 for a mistake.
+  std::string output;              ///< For standard output.
+  std::string error;               ///< For standard error.
 };
 /// `arguments` without the program's name.
 ParsedOptions parse_options(std::vector<std::string> arguments);

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,6 +64,16 @@ bool has_socket(const std::filesystem::path& process, const std::string& inode) 
     if (!error && target == "socket:[" + inode + "]") return true;
   }
   return false;
+}
+
+/// The brokers that write there may still be dying, and make a file while we remove.
+void remove_stubbornly(const std::string& path) {
+  std::error_code error;
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    std::filesystem::remove_all(path, error);
+    if (!error && !std::filesystem::exists(path, error)) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 }  // namespace
@@ -172,14 +183,41 @@ Child::~Child() {
   ::waitpid(pid_, nullptr, 0);
 }
 
-TemporaryDirectory::TemporaryDirectory() {
-  path_ = std::filesystem::temp_directory_path() / "parley-bench-XXXXXX";
-  if (::mkdtemp(path_.data()) == nullptr) fail_with_errno("can't make a temporary directory");
+TemporaryDirectory::TemporaryDirectory(const std::string& root) {
+  path_ = (root.empty() ? std::filesystem::temp_directory_path() : std::filesystem::path(root)) / "parley-bench-XXXXXX";
+  if (::mkdtemp(path_.data()) == nullptr) fail_with_errno("can't make a temporary directory " + path_);
+  start_janitor();
+}
+
+void TemporaryDirectory::start_janitor() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) fail_with_errno("can't make a socket");
+  const pid_t janitor = ::fork();
+  if (janitor == 0) {
+    // A session of its own, so that an interrupt from the terminal ends us first and not it.
+    ::setsid();
+    ::close(ends[0]);
+    char goodbye = 0;
+    while (::recv(ends[1], &goodbye, 1, 0) < 0 && errno == EINTR) {
+    }
+    if (goodbye == 0) remove_stubbornly(path_);
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  if (janitor < 0) {
+    ::close(ends[0]);
+    fail_with_errno("can't start a process");
+  }
+  janitor_ = janitor;
+  janitor_socket_ = ends[0];
 }
 
 TemporaryDirectory::~TemporaryDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
+  remove_stubbornly(path_);
+  const char goodbye = 1;
+  ::send(janitor_socket_, &goodbye, 1, MSG_NOSIGNAL);
+  ::close(janitor_socket_);
+  ::waitpid(janitor_, nullptr, 0);
 }
 
 }  // namespace parley::bench

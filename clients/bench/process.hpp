@@ -60,17 +60,22 @@ class Child {
   bool reaped_ = false;
 };
 
-/// A directory under $TMPDIR (else /tmp), removed with its contents on destruction.
+/// A directory under `root` (empty: $TMPDIR, else /tmp), removed with its contents on destruction. When this process is
+/// killed instead, a small process that waits for its end removes it.
 class TemporaryDirectory {
  public:
-  TemporaryDirectory();
+  explicit TemporaryDirectory(const std::string& root = {});
   TemporaryDirectory(const TemporaryDirectory&) = delete;
   TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
   ~TemporaryDirectory();
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
+  void start_janitor();
+
   std::string path_;
+  pid_t janitor_ = -1;
+  int janitor_socket_ = -1;
 };
 
 }  // namespace parley::bench

@@ -47,8 +47,8 @@ std::optional<pid_t> broker_process(const Target& target, const Endpoint& endpoi
 Report begin_report(const RunOptions& options) {
   Report report;
   report.scenario = name_of(options.scenario);
-  report.broker =
-      options.target.name.empty() ? options.target.host + ":" + std::to_string(options.target.port) : options.target.name;
+  report.broker = options.target.name.empty() ? options.target.host + ":" + std::to_string(options.target.port)
+                                              : options.target.name;
   const TrafficShape& traffic = options.traffic;
   report.settings = {{"topics", traffic.topics == Topics::Chat ? "chat" : "plain"},
                      {"QoS", std::to_string(static_cast<int>(traffic.qos))},
@@ -80,6 +80,12 @@ void add_integrity(Report& report, const Counts& counts) {
     report.add(row.name, static_cast<double>(row.count));
     if (row.count > 0) report.problems.push_back(std::to_string(row.count) + " " + row.sentence);
   }
+}
+
+void add_schedule(Report& report, const Traffic& traffic) {
+  const auto behind = traffic.behind_schedule();
+  if (behind == 0) return;
+  report.problems.push_back(std::to_string(behind) + " messages were due and could not even be sent");
 }
 
 double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }

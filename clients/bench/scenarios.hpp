@@ -46,6 +46,8 @@ Report begin_report(const RunOptions& options);
 void add_latency(Report& report, const Histogram& latency, const std::string& prefix = "");
 /// Figures of what got lost, doubled, reordered or refused, and a problem for each that isn't zero.
 void add_integrity(Report& report, const Counts& counts);
+/// A problem when messages that were due by the schedule could not be sent.
+void add_schedule(Report& report, const Traffic& traffic);
 
 double seconds_of(Duration duration);
 double microseconds_of(Duration duration);

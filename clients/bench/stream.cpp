@@ -67,8 +67,7 @@ void Stream::refill(Instant now) {
   if (!traffic_.publishing_ && !paced) return;
   const std::uint64_t streams = traffic_.streams_.size();
   // Message k belongs to stream k modulo streams.
-  const std::uint64_t due =
-      paced ? (traffic_.scheduled_ + streams - 1 - number_) / streams : sent_ + window_;
+  const std::uint64_t due = paced ? (traffic_.scheduled_ + streams - 1 - number_) / streams : sent_ + window_;
   const std::uint64_t end = traffic_.messages_max_ > 0 ? std::min(due, traffic_.messages_max_) : due;
   while (sent_ < end && under_way() < window_) {
     const Instant intended = paced ? traffic_.due(sent_ * streams + number_) : now;

@@ -27,9 +27,9 @@ class Tally {
 
   [[nodiscard]] std::uint64_t next() const { return next_; }  ///< One more than the highest sequence seen.
   [[nodiscard]] std::uint64_t received() const { return received_; }
-  [[nodiscard]] std::uint64_t missing() const { return missing_; }        ///< Below next(), not seen so far.
+  [[nodiscard]] std::uint64_t missing() const { return missing_; }  ///< Below next(), not seen so far.
   [[nodiscard]] std::uint64_t duplicated() const { return duplicated_; }
-  [[nodiscard]] std::uint64_t reordered() const { return reordered_; }    ///< Came after a later one.
+  [[nodiscard]] std::uint64_t reordered() const { return reordered_; }  ///< Came after a later one.
 
  private:
   struct Hole {

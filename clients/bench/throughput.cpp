@@ -57,9 +57,7 @@ Report run_throughput(const RunOptions& options) {
   add_latency(report, traffic.latency());
   Counts total = traffic.counts();
   add_integrity(report, total);
-  if (const auto behind = traffic.behind_schedule(); behind > 0) {
-    report.problems.push_back(std::to_string(behind) + " messages were due and could not even be sent");
-  }
+  add_schedule(report, traffic);
   return report;
 }
 

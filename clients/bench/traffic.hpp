@@ -64,8 +64,8 @@ class Traffic {
   /// Publishes until `until` or, with `messages` > 0, until each stream has published so many in all. Throws Failure
   /// when a client is disconnected or nothing moves for ten seconds.
   void run_until(Instant until, std::uint64_t messages = 0);
-  /// Publishes only what was due before and waits until nothing is under way; what still is after `patience` without progress counts as
-  /// missing.
+  /// Publishes only what was due before and waits until nothing is under way; what still is after `patience` without
+  /// progress counts as missing.
   void drain(Duration patience);
 
   /// Latencies of messages due in [from, until) are recorded into `latency()`.

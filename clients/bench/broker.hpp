@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "clients/bench/options.hpp"
+#include "clients/bench/process.hpp"
+
+/// The brokers that `compare` starts by itself.
+namespace parley::bench {
+
+enum class Brand : std::uint8_t { Parley, Mosquitto };
+std::string name_of(Brand brand);
+
+/// How to start one: the program, and the core that it and all its threads stay on.
+struct BrokerSetup {
+  Brand brand = Brand::Parley;
+  std::string program;
+  std::vector<std::string> settings;  ///< Parley: `key=value` on top of the development settings.
+  std::string data_root;
+  int core = 0;
+};
+
+/// Arguments of Parley on `port`, with its data under `directory`: one thread for clients, conversations appear on
+/// first use, everything else as it comes.
+std::vector<std::string> parley_arguments(const BrokerSetup& setup, const std::string& directory, std::uint16_t port);
+/// mosquitto's configuration: everything in memory, nothing dropped, no Nagle, no log lines per client.
+std::string mosquitto_configuration(std::uint16_t port);
+
+/// A broker on a free port of 127.0.0.1 with an empty data directory; both go with this object.
+class RunningBroker {
+ public:
+  /// Returns when it takes clients. Throws Failure with the end of its log when it doesn't.
+  explicit RunningBroker(const BrokerSetup& setup);
+  [[nodiscard]] Target target() const;
+
+ private:
+  void await_ready();
+  [[nodiscard]] std::string log_tail() const;
+
+  BrokerSetup setup_;
+  TemporaryDirectory directory_;
+  std::uint16_t port_;
+  std::string log_file_;
+  std::unique_ptr<Child> child_;  ///< Ends before its directory goes.
+};
+
+}  // namespace parley::bench
