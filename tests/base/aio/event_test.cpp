@@ -16,8 +16,8 @@ TEST(Event, WakesEverybodyWhoWaits) {
     Event event(executor);
     TaskGroup group(executor);
     auto waiter = [](Event* on, int* counted) -> asio::awaitable<void> {
-      co_await on->wait();
-      ++*counted;
+      const bool notified = co_await on->wait();
+      if (notified) ++*counted;
     };
     for (int i = 0; i < 5; ++i) group.spawn(waiter(&event, count));
     co_await test::rest(1ms);
@@ -36,6 +36,27 @@ TEST(Event, RemembersNothing) {
     const auto result = co_await within(5ms, std::move(waiting));
     EXPECT_EQ(result.error(), boost::system::errc::timed_out);
   }());
+}
+
+TEST(Event, TellsThatTheWaitWasCancelled) {
+  int cancelled = 0;
+  auto body = [](int* count) -> asio::awaitable<void> {
+    const auto executor = co_await asio::this_coro::executor;
+    Event event(executor);
+    TaskGroup group(executor);
+    auto waiter = [](Event* on, int* counted) -> asio::awaitable<void> {
+      for (int i = 0; i < 3; ++i) {
+        const bool notified = co_await on->wait();
+        if (!notified) ++*counted;
+      }
+    };
+    group.spawn(waiter(&event, count));
+    co_await test::rest(1ms);
+    group.stop();
+    co_await group.join();
+  };
+  test::run(body(&cancelled));
+  EXPECT_EQ(cancelled, 3) << "a cancelled coroutine must not wait again";
 }
 
 }  // namespace
