@@ -1,0 +1,199 @@
+"""Real parleyd and parley-bridge processes, each in a temporary directory, on free ports of the loopback interface."""
+
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.parse
+
+BINARIES = pathlib.Path(os.environ.get("PARLEY_BINARY_DIR", "build/dev/bin"))
+START_DEADLINE = 60.0
+STOP_DEADLINE = 60.0
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def clean_environment():
+    """Without what a developer may have set for a broker of his own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+
+
+class Program:
+    """One process whose log lines (JSON) are read by a thread of ours, so that a test can wait for one."""
+
+    def __init__(self, *arguments):
+        self.arguments = [str(argument) for argument in arguments]
+        self.lines = []
+        self.raw = []
+        self.arrived = threading.Condition()
+        self.ended = False
+        self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, env=clean_environment())
+        self.reader = threading.Thread(target=self.read_log, daemon=True)
+        self.reader.start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def read_log(self):
+        for line in self.process.stderr:
+            line = line.decode(errors="replace").rstrip("\n")
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = {}
+            with self.arrived:
+                self.raw.append(line)
+                self.lines.append(entry if isinstance(entry, dict) else {})
+                self.arrived.notify_all()
+        with self.arrived:
+            self.ended = True
+            self.arrived.notify_all()
+
+    def wait_for(self, wanted, deadline=START_DEADLINE):
+        """The first log line for which `wanted` (a predicate, or the event's name) holds, also of those that came before."""
+        predicate = wanted if callable(wanted) else (lambda line: line.get("event") == wanted)
+        end, at = time.monotonic() + deadline, 0
+        with self.arrived:
+            while True:
+                while at < len(self.lines):
+                    if predicate(self.lines[at]):
+                        return self.lines[at]
+                    at += 1
+                left = end - time.monotonic()
+                if self.ended or left <= 0:
+                    what = "ended" if self.ended else f"said nothing of {wanted} within {deadline} s"
+                    raise AssertionError("\n".join([f"{self.arguments[0]} {what}:", *self.raw[-20:]]))
+                self.arrived.wait(left)
+
+    def count(self, predicate):
+        with self.arrived:
+            return sum(1 for line in self.lines if predicate(line))
+
+    def kill(self):
+        """As kill -9 does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(STOP_DEADLINE)
+        self.reader.join(STOP_DEADLINE)
+
+    def stop(self):
+        """As systemd does; the exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            status = self.process.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError("\n".join([f"{self.arguments[0]} does not stop:", *self.raw[-20:]])) from None
+        self.reader.join(STOP_DEADLINE)
+        return status
+
+    def memory(self):
+        """Anonymous resident memory in bytes: what isn't pages of the databases."""
+        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("the process has gone")
+
+
+class Server:
+    """A broker and, when asked for, a bridge beside it, over one data directory. Use it in a `with`."""
+
+    def __init__(self, *, bridge=False, directory=None, settings=None):
+        self.own_directory = directory is None
+        self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="parley-e2e-"))
+        self.data = self.directory / "data"
+        self.port = free_port()
+        self.http_port = free_port()
+        self.wants_bridge = bridge
+        self.settings = settings or {}
+        self.broker = None
+        self.bridge = None
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for program in (self.bridge, self.broker):
+            if program is not None and program.process.poll() is None:
+                program.kill()
+        if self.own_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def configuration(self):
+        lines = [
+            "[[listener]]", f'url = "tcp://127.0.0.1:{self.port}"', "allow_anonymous = true",
+            "[node]", f'data_dir = "{self.data}"',
+            "[chat]", "auto_create = true",
+            "[bridge]", f'listen = "http://127.0.0.1:{self.http_port}"', f'broker = "tcp://127.0.0.1:{self.port}"',
+            "allow_anonymous = true",
+            "[log]", 'format = "json"',
+        ]  # fmt: skip
+        path = self.directory / "parley.toml"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    def command(self, program):
+        options = [f"--set={key}={value}" for key, value in self.settings.items()]
+        return [BINARIES / program, "--config", self.configuration(), *options]
+
+    def start(self):
+        self.start_broker()
+        if self.wants_bridge:
+            self.start_bridge()
+
+    def start_broker(self):
+        self.broker = Program(*self.command("parleyd"))
+        self.broker.wait_for("ready")
+
+    def start_bridge(self):
+        self.bridge = Program(*self.command("parley-bridge"))
+        self.bridge.wait_for("ready")
+
+    def get(self, path, **query):
+        """(status, headers, JSON body) of a GET at the bridge."""
+        return self.request("GET", path, query=query)
+
+    def request(self, method, path, *, query=None, body=None, headers=None):
+        if query:
+            path += "?" + urllib.parse.urlencode(query)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=30)
+        try:
+            data = None if body is None else json.dumps(body)
+            given = {"Content-Type": "application/json"} if data is not None else {}
+            connection.request(method, path, body=data, headers=given | (headers or {}))
+            response = connection.getresponse()
+            content = response.read()
+            return response.status, response.headers, json.loads(content) if content else None
+        finally:
+            connection.close()
+
+    def history(self, conversation, limit=1000):
+        """Every entry of a conversation, read from its beginning page by page."""
+        entries, after = [], 0
+        while True:
+            path = f"/v1/conversations/{urllib.parse.quote(conversation, safe='')}/messages"
+            status, _, body = self.get(path, after=f"seq:{after}", limit=limit)
+            if status != 200:
+                raise AssertionError(f"GET {path} after seq:{after}: {status} {body}")
+            if not body["data"]:
+                return entries
+            entries += body["data"]
+            after = entries[-1]["seq"]
