@@ -7,7 +7,10 @@
 namespace parley::mqtt {
 namespace {
 
-/// By the first byte of a packet: whether type and flags are allowed together. MQTT 5 §2.1.2, §2.1.3, §3.3.1.
+constexpr unsigned kDup = 8;
+
+/// By the first byte of a packet: whether type and flags are allowed together in some version. MQTT 5 §2.1.2, §2.1.3,
+/// §3.3.1.
 constexpr auto kFirstByteAllowed = [] {
   std::array<bool, 256> allowed{};
   for (unsigned byte = 0x10; byte < 256; ++byte) {
@@ -16,18 +19,23 @@ constexpr auto kFirstByteAllowed = [] {
     switch (type) {
       case PacketType::Publish: {
         const unsigned qos = (flags >> 1) & 3;
-        const bool dup = (flags & 8) != 0;
+        const bool dup = (flags & kDup) != 0;
         allowed[byte] = qos != 3 && !(qos == 0 && dup);
         break;
       }
       case PacketType::Pubrel:
       case PacketType::Subscribe:
-      case PacketType::Unsubscribe: allowed[byte] = flags == 2; break;
+      case PacketType::Unsubscribe: allowed[byte] = (flags & ~kDup) == 2; break;
       default: allowed[byte] = flags == 0;
     }
   }
   return allowed;
 }();
+
+/// Only 3.1 knows DUP on PUBREL, SUBSCRIBE and UNSUBSCRIBE. MQTT 3.1 "Fixed header"; reserved later, MQTT 5 §2.1.3.
+bool has_reserved_dup(const Frame& frame, ProtocolVersion version) {
+  return (frame.flags & kDup) != 0 && frame.type != PacketType::Publish && version != ProtocolVersion::V3_1;
+}
 
 /// DISCONNECT and AUTH: a reason and properties, both of which may be left out.
 struct ReasonAndProperties {
@@ -112,8 +120,9 @@ Result<std::optional<Frame>> next_frame(std::string_view bytes, const DecodeLimi
 
 Result<Publish> decode_publish(const Frame& frame, ProtocolVersion version) {
   Reader reader(frame.body);
-  Publish packet{
-      .dup = (frame.flags & 8) != 0, .qos = static_cast<Qos>((frame.flags >> 1) & 3), .retain = (frame.flags & 1) != 0};
+  Publish packet{.dup = (frame.flags & kDup) != 0,
+                 .qos = static_cast<Qos>((frame.flags >> 1) & 3),
+                 .retain = (frame.flags & 1) != 0};
   PARLEY_TRY(packet.topic, read_topic(reader));
   if (packet.qos != Qos::AtMostOnce) {
     PARLEY_TRY(packet.packet_id, read_packet_id(reader));
@@ -128,6 +137,7 @@ Result<Publish> decode_publish(const Frame& frame, ProtocolVersion version) {
 }
 
 Result<Ack> decode_ack(const Frame& frame, ProtocolVersion version) {
+  if (has_reserved_dup(frame, version)) return ReasonCode::MalformedPacket;
   Reader reader(frame.body);
   Ack packet{.type = frame.type};
   PARLEY_TRY(packet.packet_id, read_packet_id(reader));
@@ -143,6 +153,7 @@ Result<Ack> decode_ack(const Frame& frame, ProtocolVersion version) {
 }
 
 Result<Packet> decode(const Frame& frame, ProtocolVersion version, const DecodeLimits& limits) {
+  if (has_reserved_dup(frame, version)) return ReasonCode::MalformedPacket;
   switch (frame.type) {
     case PacketType::Connect: return as_packet(decode_connect(frame));
     case PacketType::Connack: return as_packet(decode_connack(frame, version));

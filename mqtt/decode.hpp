@@ -25,8 +25,8 @@ struct Frame {
 };
 
 /// Cuts the first packet off `bytes`. Nothing when it isn't complete yet, and then `needed` (if given) says how many
-/// bytes the whole packet takes, 0 when not even that is known. Fails with MalformedPacket for a bad type, flags or
-/// Remaining Length, with PacketTooLarge as soon as the length is known. MQTT 5 §2.1.
+/// bytes the whole packet takes, 0 when not even that is known. Fails with MalformedPacket for a type, flags (of any
+/// version) or Remaining Length that can't be, with PacketTooLarge as soon as the length is known. MQTT 5 §2.1.
 Result<std::optional<Frame>> next_frame(std::string_view bytes, const DecodeLimits& limits,
                                         std::size_t* needed = nullptr);
 

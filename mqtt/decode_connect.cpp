@@ -62,6 +62,11 @@ Result<Will> read_will(Reader& reader, const ConnectFlags& flags, ProtocolVersio
   return will;
 }
 
+/// 3.1 has no identifiers made by the server (MQTT 3.1 "CONNECT"), 3.1.1 only for a clean session (§3.1.3.1).
+bool may_lack_client_id(const Connect& packet) {
+  return packet.version == ProtocolVersion::V5 || (packet.version == ProtocolVersion::V3_1_1 && packet.clean_start);
+}
+
 /// Data without the method it belongs to is a Protocol Error. MQTT 5 §3.1.2.11.10.
 bool has_stray_authentication_data(const Properties& properties) {
   return properties.text(PropertyId::AuthenticationData) && !properties.text(PropertyId::AuthenticationMethod);
@@ -92,8 +97,7 @@ Result<Connect> decode_connect(const Frame& frame) {
   PARLEY_TRY(packet.properties, read_properties(reader, PropertyPlace::Connect, packet.version));
   if (has_stray_authentication_data(packet.properties)) return ReasonCode::ProtocolError;
   PARLEY_TRY(packet.client_id, reader.utf8_string());
-  // 3.1 has no identifiers made by the server. MQTT 3.1 "CONNECT".
-  if (packet.version == ProtocolVersion::V3_1 && packet.client_id.empty()) return ReasonCode::ClientIdentifierNotValid;
+  if (packet.client_id.empty() && !may_lack_client_id(packet)) return ReasonCode::ClientIdentifierNotValid;
   if (flags.has_will) {
     PARLEY_TRY(packet.will, read_will(reader, flags, packet.version));
   }

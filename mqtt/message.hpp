@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,7 +13,10 @@
 /// An application message on its way to its receivers.
 namespace parley::mqtt {
 
-/// Immutable and shared by all receivers, on any thread. One allocation for the bytes.
+class Message;
+using MessagePtr = std::shared_ptr<const Message>;
+
+/// Immutable and shared by all receivers, on any thread. One allocation for reference count, header and bytes.
 class Message {
  public:
   struct Parts {
@@ -27,41 +31,41 @@ class Message {
     std::uint64_t publisher = 0;     ///< Identity of the publishing session, for No Local; 0: the broker.
   };
 
-  explicit Message(const Parts& parts)
-      : topic_size_(static_cast<std::uint32_t>(parts.topic.size())),
-        properties_size_(static_cast<std::uint32_t>(parts.properties.size())),
-        qos_(parts.qos),
-        retain_(parts.retain),
-        publisher_(parts.publisher),
-        expires_(parts.expires) {
-    bytes_.reserve(parts.topic.size() + parts.properties.size() + parts.payload.size());
-    bytes_.append(parts.topic).append(parts.properties).append(parts.payload);
-  }
+  /// Copies `parts`. O(size).
+  static MessagePtr make(const Parts& parts);
+  /// For std::make_shared: as `make`, but with a second allocation for the bytes.
+  explicit Message(const Parts& parts);
+  ~Message() = default;
+  Message(const Message&) = delete;
+  Message& operator=(const Message&) = delete;
 
-  [[nodiscard]] std::string_view topic() const { return std::string_view(bytes_).substr(0, topic_size_); }
-  [[nodiscard]] std::string_view properties() const {
-    return std::string_view(bytes_).substr(topic_size_, properties_size_);
-  }
-  [[nodiscard]] std::string_view payload() const {
-    return std::string_view(bytes_).substr(topic_size_ + properties_size_);
-  }
+  [[nodiscard]] std::string_view topic() const { return {bytes_, topic_size_}; }
+  [[nodiscard]] std::string_view properties() const { return {bytes_ + topic_size_, properties_size_}; }
+  [[nodiscard]] std::string_view payload() const { return {bytes_ + topic_size_ + properties_size_, payload_size_}; }
   [[nodiscard]] Qos qos() const { return qos_; }
   [[nodiscard]] bool retain() const { return retain_; }
   [[nodiscard]] std::uint64_t publisher() const { return publisher_; }
-  [[nodiscard]] std::optional<Instant> expires() const { return expires_; }
-  [[nodiscard]] std::size_t size() const { return bytes_.size(); }
+  [[nodiscard]] std::optional<Instant> expires() const {
+    return expires_ == kNever ? std::nullopt : std::optional(expires_);
+  }
+  [[nodiscard]] std::size_t size() const { return topic_size_ + properties_size_ + payload_size_; }
 
  private:
-  std::string bytes_;
+  static constexpr Instant kNever = Instant::max();
+
+  /// The bytes are at `bytes`, which has room for them, and live as long as the message.
+  Message(const Parts& parts, char* bytes);
+
+  const char* bytes_;
+  std::size_t payload_size_;
   std::uint32_t topic_size_;
   std::uint32_t properties_size_;
+  std::uint64_t publisher_;
+  Instant expires_;
   Qos qos_;
   bool retain_;
-  std::uint64_t publisher_;
-  std::optional<Instant> expires_;
+  std::unique_ptr<char[]> own_;
 };
-
-using MessagePtr = std::shared_ptr<const Message>;
 
 /// The properties of a received PUBLISH (or will) that are forwarded, as Message::Parts::properties wants them: those
 /// of `received` without Topic Alias, Subscription Identifier, Message Expiry Interval and Will Delay Interval. Uses

@@ -14,8 +14,10 @@ bool is_plain_filter(std::string_view filter) {
   if (filter.empty()) return false;
   Levels levels(filter);
   bool last = false;
+  std::size_t count = 0;
   while (const auto level = levels.next()) {
     if (last) return false;  // Something follows the `#`.
+    if (++count > kFilterLevelsMax) return false;
     last = *level == "#";
     if (level->size() > 1 && has_wildcard(*level)) return false;
   }

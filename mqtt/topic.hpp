@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string_view>
 
@@ -11,6 +12,8 @@ namespace parley::mqtt {
 
 /// At least one character, no wildcard, well-formed, ≤ 65,535 bytes. MQTT 5 §4.7.3.
 bool is_topic_name(std::string_view topic);
+/// More levels make no topic filter here: what walks a tree of levels goes one call deeper for each.
+inline constexpr std::size_t kFilterLevelsMax = 256;
 /// A topic filter, wildcards in whole levels only; a `$share/…` filter is checked with its parts. MQTT 5 §4.7.1,
 /// §4.8.2.
 bool is_topic_filter(std::string_view filter);
