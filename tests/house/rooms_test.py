@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Every room of cmake/layers.txt that has sources has a README.md of one screen, and a document named in a comment or in
-another document exists."""
+"""Every room of cmake/layers.txt that has sources has a README.md of one screen, a document that is named anywhere exists,
+and so does every source file that a document under docs/ names in backticks."""
 
 import re
 
 import tree
 
 LINES_MAX = 70
+SOURCE = re.compile(r"`([a-z0-9_./-]+/[a-z0-9_.-]+\.(?:cpp|hpp|py|toml|cmake|txt))`")
 NAMED = re.compile(r"\b(docs/[A-Za-z0-9_/]+\.md)\b")
 
 
@@ -31,6 +32,10 @@ def main():
     for path in tree.files(".hpp", ".cpp", ".md", ".txt", ".cmake"):
         for number, line in tree.lines(path):
             for name in NAMED.findall(line):
+                checked += 1
+                if not (tree.ROOT / name).is_file():
+                    findings.append(f"{path}:{number}: names {name}, which doesn't exist")
+            for name in SOURCE.findall(line) if path.suffix == ".md" and path.parts[0] == "docs" else ():
                 checked += 1
                 if not (tree.ROOT / name).is_file():
                     findings.append(f"{path}:{number}: names {name}, which doesn't exist")
