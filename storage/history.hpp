@@ -18,15 +18,14 @@ namespace parley::storage {
 
 class Files;
 class ReadTransaction;
-struct ConversationRow;
 
 /// A conversation as it stands in store and log together.
 struct ConversationState {
   ConversationNumber number;
   std::string name;
   Epoch epoch;
-  Seq oldest;         ///< First seq that retention has left; head + 1 when there is none.
-  Seq head;           ///< 0: no entry yet.
+  Seq oldest;  ///< First seq that retention has left; head + 1 when there is none.
+  Seq head;    ///< 0: no entry yet.
   Timestamp created;
   Timestamp last_ts;  ///< Of the entry at head; `created` while there is none.
   format::ConversationType type = format::ConversationType::Group;
@@ -59,18 +58,18 @@ struct Page {
 class EntryVisitor {
  public:
   virtual ~EntryVisitor() = default;
-  /// `bytes` is the whole encoded record; its checksum is right.
-  virtual void entry(const format::EntryRecord& entry, std::string_view bytes) = 0;
+  /// `record` is the decoded form of `bytes`, an Entry whose checksum is right.
+  virtual void entry(const format::Record& record, std::string_view bytes) = 0;
   virtual void corrupt(Seq seq) = 0;
 };
 
-/// What a reader sees: store.mdb and behind it the part of log.mdb that isn't materialised yet, as one history. The same
-/// code in the broker and in another process. Formats: docs/formats/log.md, docs/formats/store.md.
+/// What a reader sees: store.mdb and behind it the part of log.mdb that isn't materialised yet, as one history. The
+/// same code in the broker and in another process. Formats: docs/formats/log.md, docs/formats/store.md.
 ///
-/// Belongs to one thread; each thread that reads has its own. Every call first sees what is durable at its beginning (two
-/// read transactions renewed: half a microsecond when nothing is new) and holds no transaction when it returns, so an
-/// idle reader never keeps pages from being used again. Nobody sees an entry before it is synced.
-/// Memory: the TailIndex. Reads allocate nothing but the entries they return.
+/// Belongs to one thread; each thread that reads has its own. Every call first sees what is durable at its beginning
+/// (two read transactions renewed: half a microsecond when nothing is new) and holds no transaction when it returns, so
+/// an idle reader never keeps pages from being used again. Nobody sees an entry before it is synced. Memory: the
+/// TailIndex. Reads allocate nothing but the entries they return.
 class History {
  public:
   struct Options {
@@ -78,7 +77,8 @@ class History {
   };
 
   /// In a process that doesn't write: opens both files of `directory` (…/storage-0) read-only, while the broker runs or
-  /// not. NotFound when no broker has run there yet, NewerFormat, ReadOnly when the lock files can't be written, Failed.
+  /// not. NotFound when no broker has run there yet, NewerFormat, ReadOnly when the lock files can't be written,
+  /// Failed.
   static Result<std::unique_ptr<History>> open(const std::string& directory, Options options);
   /// In the broker, and for a second thread of the reading process: one process opens the files only once.
   explicit History(std::shared_ptr<Files> files);
@@ -93,22 +93,29 @@ class History {
   Result<std::optional<ConversationState>> find_conversation(std::string_view name);
   Result<std::optional<ConversationState>> find_conversation(ConversationNumber number);
 
-  /// Entries of `range`, which is first cut to what the conversation has: from its first seq on when ascending, from its
-  /// last when descending. Empty when nothing is left of it. NotFound when there is no such conversation.
+  /// Entries of `range`, which is first cut to what the conversation has: from its first seq on when ascending, from
+  /// its last when descending. Empty when nothing is left of it. NotFound when there is no such conversation.
   Result<Page> read(ConversationNumber number, SeqRange range, PageLimits limits, Direction direction);
   /// The same without copying. Returns how many entries and corrupt seqs were handed over.
   Result<std::size_t> visit(ConversationNumber number, SeqRange range, PageLimits limits, Direction direction,
                             EntryVisitor& visitor);
 
-  /// The first entry whose ts is not before `time`; head + 1 when there is none. ts never falls within a conversation, so
-  /// this takes O(log n) point reads.
+  /// The first entry whose ts is not before `time`; head + 1 when there is none. ts never falls within a conversation,
+  /// so this takes O(log n) point reads.
   Result<Seq> first_at_or_after(ConversationNumber number, Timestamp time);
 
  private:
   class Snapshot;
   class Walk;
+  /// Which seqs a conversation has, and up to where they are in the store.
+  struct Extent {
+    Seq oldest{1};
+    Seq head;
+    Seq store_head;
+  };
 
   Result<std::optional<ConversationState>> state_of(ConversationNumber number);
+  Result<std::optional<Extent>> extent_of(ConversationNumber number);
 
   std::shared_ptr<Files> files_;
   std::unique_ptr<ReadTransaction> log_;

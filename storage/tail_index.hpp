@@ -26,8 +26,8 @@ class TailIndex {
  public:
   /// A conversation that was created or has grown in the tail.
   struct Conversation {
-    /// Set when the tail holds its creation.
     struct Creation {
+      Lsn position;
       std::string name;
       Epoch epoch;
       Timestamp created;
@@ -35,43 +35,49 @@ class TailIndex {
       format::Visibility visibility = format::Visibility::Public;
       std::string creator;
     };
-    std::optional<Creation> creation;
-    Lsn created_at;           ///< Where the creation stands.
-    Seq first;                ///< Of `positions`; meaningless when there are none.
-    std::vector<Lsn> positions;  ///< Of first, first + 1, …; 0 for a seq whose record is lost.
-    Timestamp last_ts;        ///< Of the last entry.
+    std::optional<Creation> creation;  ///< Set when the tail holds the conversation's creation.
+    Seq first;                         ///< Of `positions`; means nothing when there are none.
+    std::vector<Lsn> positions;        ///< Of first, first + 1, …; 0 for a seq whose record is lost.
+    Timestamp last_ts;                 ///< Of the last entry.
 
     [[nodiscard]] Seq head() const { return {first.value + positions.size() - 1}; }
   };
 
-  /// Drops what the store has by now and reads every record after the last one seen. O(new records) and, when the
-  /// watermark moved, O(conversations). `watermark` is that of a store snapshot taken after `log` was.
-  /// A record with a wrong checksum is reported once, with its position, and passed over; where its fields still say
-  /// plainly whose next entry it was, its seq counts as given. Fails with NewerFormat, Failed; what came before stays
-  /// usable.
-  Result<void> follow(ReadTransaction& log, Lsn watermark);
+  /// Drops what `store` has by now and reads every record of `log` after the last one seen. `store` was begun after
+  /// `log`: then no record is in neither of them, whatever is materialised or cut in between. O(new records), and
+  /// O(conversations in the tail) when the watermark has moved; nothing new costs no read.
+  ///
+  /// A damaged record is reported once, with its position, and passed over. Where its fields still say plainly whose
+  /// next entry it is, that seq counts as given, so that it is never given again. Fails with NewerFormat, Failed; what
+  /// came before stays usable.
+  Result<void> follow(ReadTransaction& log, ReadTransaction& store);
 
-  /// Log positions of `conversation`'s entries in [first, last], ascending; empty when the tail has none. Zero stands for
-  /// an entry whose record is lost. Valid until the next follow().
+  /// Log positions of `conversation`'s entries in [first, last], ascending; empty when the tail has none. Zero stands
+  /// for an entry whose record is lost. Valid until the next follow().
   [[nodiscard]] std::span<const Lsn> find(ConversationNumber conversation, Seq first, Seq last) const;
   /// Null when the tail has nothing of it. Valid until the next follow().
   [[nodiscard]] const Conversation* find(ConversationNumber conversation) const;
   /// Of a conversation that was created in the tail.
   [[nodiscard]] std::optional<ConversationNumber> find(std::string_view name) const;
 
+  /// The store has everything up to here.
   [[nodiscard]] Lsn watermark() const { return watermark_; }
-  /// The last record seen, or the watermark if that is further.
+  /// The last record of the log, or the watermark if that is further.
   [[nodiscard]] Lsn end() const { return end_; }
 
  private:
-  void take(Lsn position, std::string_view bytes, const format::Record& record, bool damaged);
-  void take_entry(Lsn position, const format::EntryRecord& entry, bool damaged);
+  Result<void> take(Lsn position, std::string_view bytes, ReadTransaction& store);
+  void take_creation(Lsn position, const format::Record& record);
+  void take_entry(Lsn position, const format::EntryRecord& entry);
+  Result<bool> is_next(const format::EntryRecord& entry, ReadTransaction& store) const;
   void drop_materialised();
 
   std::unordered_map<ConversationNumber, Conversation> conversations_;
   std::unordered_map<std::string, ConversationNumber> created_;
   Lsn watermark_;
   Lsn end_;
+  std::uint64_t log_version_ = 0;
+  std::uint64_t store_version_ = 0;
 };
 
 }  // namespace parley::storage

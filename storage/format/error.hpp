@@ -9,10 +9,10 @@ enum class StorageError {
   CorruptRecord = 1,  ///< A checksum or length doesn't match; the position stands in the log line.
   NewerFormat,        ///< Written by a newer Parley.
   NotFound,
-  DiskFull,           ///< ENOSPC, a quota, or the map's size limit. Passes when there is room.
-  ReadOnly,           ///< The directory or file can't be written.
-  InUse,              ///< Another broker has this data directory.
-  Failed,             ///< Any other error of LMDB or the system.
+  DiskFull,  ///< ENOSPC, a quota, or the map's size limit. Passes when there is room.
+  ReadOnly,  ///< The directory or file can't be written.
+  InUse,     ///< Another broker has this data directory.
+  Failed,    ///< Any other error of LMDB or the system.
 };
 
 const boost::system::error_category& storage_category();

@@ -11,8 +11,8 @@
 #include "base/time.hpp"
 #include "storage/format/error.hpp"
 
-/// What stands in log.mdb: one record an element of a slot's log, with a versioned header and a checksum. Pure: bytes to
-/// values and back. Format: docs/formats/log.md.
+/// What stands in log.mdb: one record an element of a slot's log, with a versioned header and a checksum. Pure: bytes
+/// to values and back. Format: docs/formats/log.md.
 namespace parley::format {
 
 enum class RecordKind : std::uint8_t {
@@ -109,6 +109,8 @@ class Entry {
  public:
   /// `bytes` is an encoded Entry record; checks it. Fails as decode_record; CorruptRecord for another kind.
   static Result<std::shared_ptr<const Entry>> from_bytes(std::string bytes);
+  /// A copy of `bytes`, which were checked and decoded as `decoded`, an Entry record.
+  static std::shared_ptr<const Entry> copy_of(std::string_view bytes, const Record& decoded);
   /// Encodes `record` at `position`.
   static std::shared_ptr<const Entry> make(const RecordPosition& position, const EntryRecord& record);
 
@@ -121,7 +123,8 @@ class Entry {
   Entry& operator=(const Entry&) = delete;
 
  private:
-  friend std::shared_ptr<const Entry> make_entry(std::string bytes, const Record& decoded);
+  /// `views`: where the views of `decoded` point into, the same bytes.
+  static std::shared_ptr<const Entry> take(std::string bytes, const Record& decoded, const char* views);
   Entry() = default;
   std::string bytes_;
   RecordPosition position_;

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/number.hpp"
+#include "base/result.hpp"
+#include "storage/format/keyed_hash.hpp"
+
+namespace parley::storage {
+
+class Environment;
+
+/// log.mdb and store.mdb of one storage shard, opened together. Shared by everybody in the process; any thread.
+class Files {
+ public:
+  struct Options {
+    std::uint64_t log_map_size = 64ULL << 30;  ///< Address space, not disk: the file grows as needed.
+    std::uint64_t store_map_size = 1ULL << 40;
+    unsigned readers_max = 1024;
+  };
+
+  /// For the broker, which holds the DataDirectory: opens or creates both. Throws OpenFailure: NewerFormat, ReadOnly,
+  /// DiskFull, CorruptRecord (the two don't fit together), Failed.
+  static std::shared_ptr<Files> open_to_write(const std::string& directory, const Options& options);
+  /// For everybody else. NotFound when no broker has made them yet, NewerFormat, ReadOnly, Failed.
+  static Result<std::shared_ptr<Files>> open_to_read(const std::string& directory, unsigned readers_max);
+  ~Files();
+
+  [[nodiscard]] Environment& log() const { return *log_; }
+  [[nodiscard]] Environment& store() const { return *store_; }
+  /// Keys the hashes in store.mdb.
+  [[nodiscard]] const format::HashKey& hash_key() const { return hash_key_; }
+
+ private:
+  Files(std::unique_ptr<Environment> log, std::unique_ptr<Environment> store);
+  void prepare_log();
+  void prepare_store();
+  Result<void> check_formats();
+
+  std::unique_ptr<Environment> log_;
+  std::unique_ptr<Environment> store_;
+  format::HashKey hash_key_;
+};
+
+}  // namespace parley::storage

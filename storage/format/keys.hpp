@@ -1,0 +1,72 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.hpp"
+#include "base/number.hpp"
+#include "storage/format/keyed_hash.hpp"
+
+/// Keys of log.mdb and store.mdb: big-endian, so that LMDB's bytewise order is the order of the numbers. Formats:
+/// docs/formats/log.md, docs/formats/store.md.
+namespace parley::format {
+
+/// LMDB allows 511 bytes as it is built by the distributions.
+inline constexpr std::size_t kKeySizeMax = 511;
+
+/// A key of known size, on the stack.
+template <std::size_t Size>
+class Key {
+ public:
+  [[nodiscard]] std::string_view bytes() const { return {bytes_.data(), Size}; }
+  operator std::string_view() const { return bytes(); }
+  char* at(std::size_t offset) { return bytes_.data() + offset; }
+
+ private:
+  std::array<char, Size> bytes_;
+};
+
+template <class Tag>
+Key<8> number_key(Number<Tag> number) {
+  Key<8> key;
+  store_big_endian(key.at(0), number.value);
+  return key;
+}
+inline std::uint64_t number_from_key(std::string_view key) {
+  return key.size() == 8 ? load_big_endian<std::uint64_t>(key.data()) : 0;
+}
+
+inline Key<16> entry_key(ConversationNumber conversation, Seq seq) {
+  Key<16> key;
+  store_big_endian(key.at(0), conversation.value);
+  store_big_endian(key.at(8), seq.value);
+  return key;
+}
+struct EntryPlace {
+  ConversationNumber conversation;
+  Seq seq;
+};
+/// Nothing when `key` is no entry key.
+std::optional<EntryPlace> entry_place(std::string_view key);
+
+/// Of table `ids`: the conversation, which generation of its ids, and the hash of sender and id.
+inline Key<20> id_key(ConversationNumber conversation, std::uint32_t generation, std::uint64_t hash) {
+  Key<20> key;
+  store_big_endian(key.at(0), conversation.value);
+  store_big_endian(key.at(8), generation);
+  store_big_endian(key.at(12), hash);
+  return key;
+}
+std::uint64_t id_hash(const HashKey& hash_key, std::string_view from, std::string_view id);
+
+/// Of table `sessions`; also what the keys of its cursors begin with. Client ids and topics may be longer than a key:
+/// long ones are hashed, and the row says which they are.
+std::string session_key(const HashKey& hash_key, std::string_view client_id);
+/// Of table `cursors`.
+std::string cursor_key(const HashKey& hash_key, std::string_view client_id, std::string_view topic);
+
+}  // namespace parley::format

@@ -1,0 +1,248 @@
+#include "storage/format/record.hpp"
+
+#include <array>
+#include <utility>
+
+#include "base/bytes.hpp"
+#include "base/check.hpp"
+#include "storage/format/field_reader.hpp"
+#include "storage/format/sealed.hpp"
+
+namespace parley::format {
+namespace {
+
+constexpr std::size_t kHeaderSize = 24;  // Checksum 4, version 1, kind 1, slot 2, term 8, index 8.
+constexpr std::size_t kShortTextMax = 0xFFFF;
+
+constexpr std::array<std::string_view, 6> kEntryKindNames{"", "message", "edit", "redact", "member", "settings"};
+
+/// Writes fields one after the other into memory that is large enough.
+class FieldWriter {
+ public:
+  explicit FieldWriter(char* to) : to_(to) {}
+  template <class Integer>
+  void integer(Integer value) {
+    store_big_endian(to_, value);
+    to_ += sizeof(Integer);
+  }
+  void text(std::string_view bytes) {
+    if (bytes.empty()) return;
+    std::memcpy(to_, bytes.data(), bytes.size());
+    to_ += bytes.size();
+  }
+  void size16(std::string_view bytes) { integer(static_cast<std::uint16_t>(bytes.size())); }
+
+ private:
+  char* to_;
+};
+
+// Each body in three parts: its size, its fields out, its fields in. The page docs/formats/log.md has them as tables.
+
+std::size_t size_of(const NoOpRecord&) { return 0; }
+std::size_t size_of(const ConversationRecord& body) { return 20 + body.name.size() + body.creator.size(); }
+std::size_t size_of(const EntryRecord& body) {
+  return 42 + body.from.size() + body.id.size() + body.properties.size() + body.payload.size();
+}
+std::size_t size_of(const SessionRecord& body) {
+  return 16 + body.client_id.size() + body.user.size() + body.state.size();
+}
+std::size_t size_of(const SessionEndRecord& body) { return body.client_id.size(); }
+std::size_t size_of(const CursorRecord& body) { return 18 + body.client_id.size() + body.topic.size(); }
+
+RecordKind kind_of(const NoOpRecord&) { return RecordKind::NoOp; }
+RecordKind kind_of(const ConversationRecord&) { return RecordKind::Conversation; }
+RecordKind kind_of(const EntryRecord&) { return RecordKind::Entry; }
+RecordKind kind_of(const SessionRecord&) { return RecordKind::Session; }
+RecordKind kind_of(const SessionEndRecord&) { return RecordKind::SessionEnd; }
+RecordKind kind_of(const CursorRecord&) { return RecordKind::Cursor; }
+
+void check_short(std::string_view text) {
+  PARLEY_CHECK(text.size() <= kShortTextMax, "a name, id or topic of a record is longer than 65535 bytes");
+}
+
+void write(FieldWriter&, const NoOpRecord&) {}
+void write(FieldWriter& out, const ConversationRecord& body) {
+  check_short(body.name);
+  out.integer(body.epoch.value);
+  out.integer(body.created.milliseconds);
+  out.integer(static_cast<std::uint8_t>(body.type));
+  out.integer(static_cast<std::uint8_t>(body.visibility));
+  out.size16(body.name);
+  out.text(body.name);
+  out.text(body.creator);
+}
+void write(FieldWriter& out, const EntryRecord& body) {
+  check_short(body.from);
+  check_short(body.id);
+  PARLEY_CHECK(body.properties.size() <= 0xFFFF'FFFF, "an entry's properties are longer than 4 GiB");
+  out.integer(body.conversation.value);
+  out.integer(body.seq.value);
+  out.integer(body.ts.milliseconds);
+  out.integer(body.ref.value);
+  out.integer(static_cast<std::uint8_t>(body.kind));
+  out.integer(static_cast<std::uint8_t>(body.id_from_client ? 1 : 0));
+  out.size16(body.from);
+  out.size16(body.id);
+  out.integer(static_cast<std::uint32_t>(body.properties.size()));
+  out.text(body.from);
+  out.text(body.id);
+  out.text(body.properties);
+  out.text(body.payload);
+}
+void write(FieldWriter& out, const SessionRecord& body) {
+  check_short(body.client_id);
+  check_short(body.user);
+  out.integer(body.expiry_interval);
+  out.integer(body.disconnected.milliseconds);
+  out.size16(body.client_id);
+  out.size16(body.user);
+  out.text(body.client_id);
+  out.text(body.user);
+  out.text(body.state);
+}
+void write(FieldWriter& out, const SessionEndRecord& body) { out.text(body.client_id); }
+void write(FieldWriter& out, const CursorRecord& body) {
+  check_short(body.client_id);
+  out.integer(body.epoch.value);
+  out.integer(body.acknowledged.value);
+  out.size16(body.client_id);
+  out.text(body.client_id);
+  out.text(body.topic);
+}
+
+ConversationRecord read_conversation(FieldReader& in, bool& sound) {
+  ConversationRecord body;
+  body.epoch = {in.integer<std::uint64_t>()};
+  body.created = {in.integer<std::uint64_t>()};
+  const auto type = in.integer<std::uint8_t>();
+  const auto visibility = in.integer<std::uint8_t>();
+  sound = type >= 1 && type <= 2 && visibility >= 1 && visibility <= 2;
+  body.type = static_cast<ConversationType>(type);
+  body.visibility = static_cast<Visibility>(visibility);
+  body.name = in.text(in.integer<std::uint16_t>());
+  body.creator = in.rest();
+  return body;
+}
+EntryRecord read_entry(FieldReader& in, bool& sound) {
+  EntryRecord body;
+  body.conversation = {in.integer<std::uint64_t>()};
+  body.seq = {in.integer<std::uint64_t>()};
+  body.ts = {in.integer<std::uint64_t>()};
+  body.ref = {in.integer<std::uint64_t>()};
+  const auto kind = in.integer<std::uint8_t>();
+  const auto flags = in.integer<std::uint8_t>();
+  sound = kind >= 1 && kind < kEntryKindNames.size() && flags <= 1;
+  body.kind = static_cast<EntryKind>(kind);
+  body.id_from_client = flags != 0;
+  const auto from_size = in.integer<std::uint16_t>();
+  const auto id_size = in.integer<std::uint16_t>();
+  const auto properties_size = in.integer<std::uint32_t>();
+  body.from = in.text(from_size);
+  body.id = in.text(id_size);
+  body.properties = in.text(properties_size);
+  body.payload = in.rest();
+  return body;
+}
+SessionRecord read_session(FieldReader& in) {
+  SessionRecord body;
+  body.expiry_interval = in.integer<std::uint32_t>();
+  body.disconnected = {in.integer<std::uint64_t>()};
+  const auto client_id_size = in.integer<std::uint16_t>();
+  const auto user_size = in.integer<std::uint16_t>();
+  body.client_id = in.text(client_id_size);
+  body.user = in.text(user_size);
+  body.state = in.rest();
+  return body;
+}
+CursorRecord read_cursor(FieldReader& in) {
+  CursorRecord body;
+  body.epoch = {in.integer<std::uint64_t>()};
+  body.acknowledged = {in.integer<std::uint64_t>()};
+  body.client_id = in.text(in.integer<std::uint16_t>());
+  body.topic = in.rest();
+  return body;
+}
+
+template <class Body>
+std::string encode(const RecordPosition& position, const Body& body) {
+  PARLEY_CHECK(position.slot.value <= 0xFFFF, "a record's slot number is above 65535");
+  std::string bytes(kHeaderSize + size_of(body), '\0');
+  FieldWriter out(bytes.data() + kVersionOffset);
+  out.integer(kRecordVersion);
+  out.integer(static_cast<std::uint8_t>(kind_of(body)));
+  out.integer(static_cast<std::uint16_t>(position.slot.value));
+  out.integer(position.term.value);
+  out.integer(position.index.value);
+  write(out, body);
+  seal(bytes.data(), bytes.size());
+  return bytes;
+}
+
+}  // namespace
+
+std::string_view name_of(EntryKind kind) { return kEntryKindNames.at(static_cast<std::size_t>(kind)); }
+
+std::string encode_record(const RecordPosition& position, const RecordBody& body) {
+  return std::visit([&position](const auto& one) { return encode(position, one); }, body);
+}
+
+Result<Record> decode_record(std::string_view bytes) {
+  PARLEY_TRY(check_seal(bytes, kRecordVersion));
+  return decode_trusted_record(bytes);
+}
+
+Result<Record> decode_trusted_record(std::string_view bytes) {
+  FieldReader in(bytes);
+  in.text(kSealSize);
+  const auto kind = static_cast<RecordKind>(in.integer<std::uint8_t>());
+  Record record;
+  record.position.slot = {in.integer<std::uint16_t>()};
+  record.position.term = {in.integer<std::uint64_t>()};
+  record.position.index = {in.integer<std::uint64_t>()};
+  bool sound = true;
+  switch (kind) {
+    case RecordKind::NoOp: break;
+    case RecordKind::Conversation: record.body = read_conversation(in, sound); break;
+    case RecordKind::Entry: record.body = read_entry(in, sound); break;
+    case RecordKind::Session: record.body = read_session(in); break;
+    case RecordKind::SessionEnd: record.body = SessionEndRecord{in.rest()}; break;
+    case RecordKind::Cursor: record.body = read_cursor(in); break;
+    default: return StorageError::CorruptRecord;
+  }
+  if (!sound || !in.complete()) return StorageError::CorruptRecord;
+  return record;
+}
+
+std::shared_ptr<const Entry> Entry::take(std::string bytes, const Record& decoded, const char* views) {
+  struct Made : Entry {};
+  auto entry = std::make_shared<Made>();
+  entry->bytes_ = std::move(bytes);
+  entry->position_ = decoded.position;
+  entry->record_ = std::get<EntryRecord>(decoded.body);
+  const char* const data = entry->bytes_.data();
+  for (auto* view : {&entry->record_.from, &entry->record_.id, &entry->record_.properties, &entry->record_.payload}) {
+    *view = view->empty() ? std::string_view() : std::string_view(data + (view->data() - views), view->size());
+  }
+  return entry;
+}
+
+Result<std::shared_ptr<const Entry>> Entry::from_bytes(std::string bytes) {
+  PARLEY_TRY(const Record record, decode_record(bytes));
+  if (!std::holds_alternative<EntryRecord>(record.body)) return StorageError::CorruptRecord;
+  const char* views = bytes.data();
+  return take(std::move(bytes), record, views);
+}
+
+std::shared_ptr<const Entry> Entry::copy_of(std::string_view bytes, const Record& decoded) {
+  return take(std::string(bytes), decoded, bytes.data());
+}
+
+std::shared_ptr<const Entry> Entry::make(const RecordPosition& position, const EntryRecord& record) {
+  std::string bytes = encode(position, record);
+  const auto decoded = decode_trusted_record(bytes);
+  PARLEY_CHECK(decoded.has_value(), "an entry record that was just encoded can't be decoded");
+  const char* views = bytes.data();
+  return take(std::move(bytes), *decoded, views);
+}
+
+}  // namespace parley::format

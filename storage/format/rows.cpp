@@ -1,0 +1,93 @@
+#include "storage/format/rows.hpp"
+
+#include "base/bytes.hpp"
+#include "base/check.hpp"
+#include "storage/format/field_reader.hpp"
+#include "storage/format/sealed.hpp"
+
+namespace parley::format {
+namespace {
+
+constexpr std::uint8_t kRowVersion = 1;
+
+void begin(std::string& to) {
+  to.assign(kVersionOffset, '\0');
+  append_big_endian(to, kRowVersion);
+}
+
+}  // namespace
+
+void encode_row(std::string& to, const ConversationRow& row) {
+  PARLEY_CHECK(row.name.size() <= 0xFFFF, "a conversation's name is longer than 65535 bytes");
+  begin(to);
+  append_big_endian(to, static_cast<std::uint8_t>(row.type));
+  append_big_endian(to, static_cast<std::uint8_t>(row.visibility));
+  for (const std::uint64_t number :
+       {row.epoch.value, row.oldest.value, row.head.value, row.created.milliseconds, row.last_ts.milliseconds}) {
+    append_big_endian(to, number);
+  }
+  append_big_endian(to, row.ids.generation);
+  for (const std::uint64_t number : {row.ids.first.value, row.ids.started.milliseconds, row.ids.previous_first.value}) {
+    append_big_endian(to, number);
+  }
+  append_big_endian(to, static_cast<std::uint16_t>(row.name.size()));
+  to.append(row.name).append(row.creator);
+  seal(to.data(), to.size());
+}
+
+void encode_row(std::string& to, const SlotRow& row) {
+  begin(to);
+  append_big_endian(to, row.term.value);
+  append_big_endian(to, row.last.value);
+  seal(to.data(), to.size());
+}
+
+void encode_row(std::string& to, const IdRow& row) {
+  to.clear();
+  append_big_endian(to, row.seq.value);
+  append_big_endian(to, row.ts.milliseconds);
+}
+
+Result<ConversationRow> decode_conversation_row(std::string_view bytes) {
+  PARLEY_TRY(check_seal(bytes, kRowVersion));
+  FieldReader in(bytes);
+  in.text(kSealSize);
+  ConversationRow row;
+  row.type = static_cast<ConversationType>(in.integer<std::uint8_t>());
+  row.visibility = static_cast<Visibility>(in.integer<std::uint8_t>());
+  row.epoch = {in.integer<std::uint64_t>()};
+  row.oldest = {in.integer<std::uint64_t>()};
+  row.head = {in.integer<std::uint64_t>()};
+  row.created = {in.integer<std::uint64_t>()};
+  row.last_ts = {in.integer<std::uint64_t>()};
+  row.ids.generation = in.integer<std::uint32_t>();
+  row.ids.first = {in.integer<std::uint64_t>()};
+  row.ids.started = {in.integer<std::uint64_t>()};
+  row.ids.previous_first = {in.integer<std::uint64_t>()};
+  row.name = in.text(in.integer<std::uint16_t>());
+  row.creator = in.rest();
+  if (!in.complete()) return StorageError::CorruptRecord;
+  return row;
+}
+
+Result<SlotRow> decode_slot_row(std::string_view bytes) {
+  PARLEY_TRY(check_seal(bytes, kRowVersion));
+  FieldReader in(bytes);
+  in.text(kSealSize);
+  SlotRow row;
+  row.term = {in.integer<std::uint64_t>()};
+  row.last = {in.integer<std::uint64_t>()};
+  if (!in.complete()) return StorageError::CorruptRecord;
+  return row;
+}
+
+Result<IdRow> decode_id_row(std::string_view bytes) {
+  FieldReader in(bytes);
+  IdRow row;
+  row.seq = {in.integer<std::uint64_t>()};
+  row.ts = {in.integer<std::uint64_t>()};
+  if (!in.complete()) return StorageError::CorruptRecord;
+  return row;
+}
+
+}  // namespace parley::format

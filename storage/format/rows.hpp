@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/number.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "storage/format/record.hpp"
+
+/// Rows of store.mdb that are no records of the log: each with checksum and version, like those. Entries, sessions and
+/// cursors are stored as their records. Format: docs/formats/store.md.
+namespace parley::format {
+
+/// Table `conversations`; views live as long as the decoded bytes.
+struct ConversationRow {
+  std::string_view name;
+  Epoch epoch;
+  Seq oldest{1};
+  Seq head;
+  Timestamp created;
+  Timestamp last_ts;
+  ConversationType type = ConversationType::Group;
+  Visibility visibility = Visibility::Public;
+  std::string_view creator;
+
+  /// Ids for idempotence are kept in generations: a new one begins once the current one covers 24 hours and 1,000
+  /// entries, and only the current one and the one before are kept.
+  struct Ids {
+    std::uint32_t generation = 0;
+    Seq first{1};        ///< Of the current generation.
+    Timestamp started;   ///< ts of that entry.
+    Seq previous_first;  ///< Of the generation before; 0 when there is none.
+    friend bool operator==(const Ids&, const Ids&) = default;
+  } ids;
+};
+
+/// Table `slots`.
+struct SlotRow {
+  Term term;
+  Index last;
+  friend bool operator==(const SlotRow&, const SlotRow&) = default;
+};
+
+/// Table `ids`; it has no checksum of its own, the entry that it points to tells whether it is right.
+struct IdRow {
+  Seq seq;
+  Timestamp ts;
+};
+
+void encode_row(std::string& to, const ConversationRow& row);
+void encode_row(std::string& to, const SlotRow& row);
+void encode_row(std::string& to, const IdRow& row);
+
+/// They fail like decode_record.
+Result<ConversationRow> decode_conversation_row(std::string_view bytes);
+Result<SlotRow> decode_slot_row(std::string_view bytes);
+Result<IdRow> decode_id_row(std::string_view bytes);
+
+}  // namespace parley::format

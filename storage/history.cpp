@@ -1,0 +1,192 @@
+#include "storage/history.hpp"
+
+#include <algorithm>
+
+#include "base/log.hpp"
+#include "storage/environment.hpp"
+#include "storage/files.hpp"
+#include "storage/format/keys.hpp"
+#include "storage/format/rows.hpp"
+#include "storage/history_walk.hpp"
+#include "storage/store_tables.hpp"
+
+namespace parley::storage {
+
+/// Both transactions, the log's begun first (see TailIndex::follow), and the tail brought up to them.
+class History::Snapshot {
+ public:
+  explicit Snapshot(History& history) : log_(*history.log_), store_(*history.store_) {
+    if (!log_.begun()) {
+      ready_ = log_.begun();
+    } else if (!store_.begun()) {
+      ready_ = store_.begun();
+    } else {
+      ready_ = history.tail_.follow(*history.log_, *history.store_);
+    }
+  }
+  [[nodiscard]] const Result<void>& ready() const { return ready_; }
+
+ private:
+  ReadScope log_;
+  ReadScope store_;
+  Result<void> ready_;
+};
+
+Result<std::unique_ptr<History>> History::open(const std::string& directory, Options options) {
+  PARLEY_TRY(auto files, Files::open_to_read(directory, options.readers_max));
+  return std::make_unique<History>(std::move(files));
+}
+
+History::History(std::shared_ptr<Files> files)
+    : files_(std::move(files)),
+      log_(std::make_unique<ReadTransaction>(files_->log())),
+      store_(std::make_unique<ReadTransaction>(files_->store())) {}
+History::~History() = default;
+
+Result<Lsn> History::follow() {
+  const Snapshot snapshot(*this);
+  PARLEY_TRY(snapshot.ready());
+  return tail_.end();
+}
+
+Result<std::optional<ConversationState>> History::find_conversation(std::string_view name) {
+  const Snapshot snapshot(*this);
+  PARLEY_TRY(snapshot.ready());
+  // An empty name is no key, and a longer one than a key names nothing.
+  if (name.empty() || name.size() > format::kKeySizeMax) return std::optional<ConversationState>();
+  PARLEY_TRY(const auto number, store_->get(kNames, name));
+  if (number) return state_of({format::number_from_key(*number)});
+  if (const auto created = tail_.find(name)) return state_of(*created);
+  return std::optional<ConversationState>();
+}
+
+Result<std::optional<ConversationState>> History::find_conversation(ConversationNumber number) {
+  const Snapshot snapshot(*this);
+  PARLEY_TRY(snapshot.ready());
+  return state_of(number);
+}
+
+Result<std::optional<ConversationState>> History::state_of(ConversationNumber number) {
+  const auto* tail = tail_.find(number);
+  PARLEY_TRY(const auto bytes, store_->get(kConversations, format::number_key(number)));
+  ConversationState state;
+  if (bytes) {
+    const auto row = format::decode_conversation_row(*bytes);
+    if (!row) {
+      log::error("a conversation's row in the store is damaged", {{"conversation", number}});
+      return row.error();
+    }
+    state = {.number = number,
+             .name = std::string(row->name),
+             .epoch = row->epoch,
+             .oldest = row->oldest,
+             .head = row->head,
+             .created = row->created,
+             .last_ts = row->last_ts,
+             .type = row->type,
+             .visibility = row->visibility,
+             .creator = std::string(row->creator)};
+  } else if (tail != nullptr && tail->creation) {
+    const auto& creation = *tail->creation;
+    state = {.number = number,
+             .name = creation.name,
+             .epoch = creation.epoch,
+             .oldest = {1},
+             .head = {0},
+             .created = creation.created,
+             .last_ts = creation.created,
+             .type = creation.type,
+             .visibility = creation.visibility,
+             .creator = creation.creator};
+  } else {
+    return std::optional<ConversationState>();
+  }
+  if (tail != nullptr && !tail->positions.empty()) {
+    state.head = std::max(state.head, tail->head());
+    state.last_ts = std::max(state.last_ts, tail->last_ts);
+  }
+  return std::optional<ConversationState>(std::move(state));
+}
+
+Result<std::optional<History::Extent>> History::extent_of(ConversationNumber number) {
+  const auto* tail = tail_.find(number);
+  PARLEY_TRY(const auto bytes, store_->get(kConversations, format::number_key(number)));
+  Extent extent;
+  if (bytes) {
+    PARLEY_TRY(const auto row, format::decode_conversation_row(*bytes));
+    extent = {row.oldest, row.head, row.head};
+  } else if (tail == nullptr || !tail->creation) {
+    return std::optional<Extent>();
+  }
+  if (tail != nullptr && !tail->positions.empty()) extent.head = std::max(extent.head, tail->head());
+  return std::optional<Extent>(extent);
+}
+
+Result<std::size_t> History::visit(ConversationNumber number, SeqRange range, PageLimits limits, Direction direction,
+                                   EntryVisitor& visitor) {
+  const Snapshot snapshot(*this);
+  PARLEY_TRY(snapshot.ready());
+  PARLEY_TRY(const auto extent, extent_of(number));
+  if (!extent) return StorageError::NotFound;
+  range.first = std::max(range.first, extent->oldest);
+  range.last = std::min(range.last, extent->head);
+  if (range.first > range.last) return std::size_t{0};
+
+  PARLEY_TRY(auto walk, Walk::begin(*log_, *store_, tail_, number, extent->store_head, direction));
+  const std::uint64_t count = std::min<std::uint64_t>(range.last.value - range.first.value + 1, limits.entries_max);
+  std::size_t visited = 0;
+  for (std::size_t bytes = 0; visited < count && (visited == 0 || bytes < limits.bytes_max); ++visited) {
+    const Seq seq{direction == Direction::Ascending ? range.first.value + visited : range.last.value - visited};
+    PARLEY_TRY(const auto item, walk.item(seq));
+    if (item) {
+      bytes += item->bytes.size();
+      visitor.entry(item->record, item->bytes);
+    } else {
+      visitor.corrupt(seq);
+    }
+  }
+  return visited;
+}
+
+Result<Page> History::read(ConversationNumber number, SeqRange range, PageLimits limits, Direction direction) {
+  struct Collector final : EntryVisitor {
+    Page page;
+    void entry(const format::Record& record, std::string_view bytes) override {
+      page.entries.push_back(format::Entry::copy_of(bytes, record));
+    }
+    void corrupt(Seq seq) override { page.corrupt.push_back(seq); }
+  } collector;
+  const std::uint64_t wanted = range.first <= range.last ? range.last.value - range.first.value + 1 : 0;
+  collector.page.entries.reserve(std::min<std::uint64_t>({wanted, limits.entries_max, 64}));
+  PARLEY_TRY([[maybe_unused]] const std::size_t visited, visit(number, range, limits, direction, collector));
+  return std::move(collector.page);
+}
+
+Result<Seq> History::first_at_or_after(ConversationNumber number, Timestamp time) {
+  const Snapshot snapshot(*this);
+  PARLEY_TRY(snapshot.ready());
+  PARLEY_TRY(const auto extent, extent_of(number));
+  if (!extent) return StorageError::NotFound;
+  PARLEY_TRY(auto walk, Walk::begin(*log_, *store_, tail_, number, extent->store_head, Direction::Ascending));
+  // Everything before `low` is too early; `high` is late enough or behind the head.
+  Seq low = extent->oldest;
+  Seq high = extent->head.next();
+  while (low < high) {
+    const Seq middle{low.value + (high.value - low.value) / 2};
+    // What can't be read has no time: the next one that can tells for both.
+    Seq readable = middle;
+    PARLEY_TRY(auto item, walk.item(readable));
+    while (!item && readable.next() < high) {
+      readable = readable.next();
+      PARLEY_TRY(item, walk.item(readable));
+    }
+    if (item && item->entry().ts < time) {
+      low = readable.next();
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+}  // namespace parley::storage

@@ -1,0 +1,271 @@
+#include "storage/materialiser.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/log.hpp"
+#include "storage/environment.hpp"
+#include "storage/files.hpp"
+#include "storage/format/keys.hpp"
+#include "storage/format/rows.hpp"
+#include "storage/materialiser_batch.hpp"
+#include "storage/store_tables.hpp"
+
+namespace parley::storage {
+
+/// One batch on its way into the store: which tables it changes, in which order, within one transaction.
+class Materialiser::Writing {
+ public:
+  Writing(Batch& batch, WriteTransaction& store, const format::HashKey& hash_key,
+          std::vector<std::pair<ConversationNumber, std::uint32_t>>& ids_to_prune)
+      : batch_(batch), store_(store), hash_key_(hash_key), ids_to_prune_(ids_to_prune) {}
+
+  Result<void> write() {
+    PARLEY_TRY(write_created());
+    PARLEY_TRY(count_damaged());
+    batch_.sort();
+    PARLEY_TRY(write_entries());
+    PARLEY_TRY(write_ids());
+    PARLEY_TRY(prune_ids());
+    for (const auto& [client_id, change] : batch_.sessions().clients()) {
+      PARLEY_TRY(write_session(client_id, change));
+    }
+    PARLEY_TRY(write_slots());
+    return store_.put(kMeta, kMetaWatermark, format::number_key(batch_.extent().watermark));
+  }
+
+ private:
+  struct NewId {
+    ConversationNumber conversation;
+    std::uint32_t generation;
+    std::uint64_t hash;
+    format::IdRow row;
+  };
+  using Items = std::span<const Batch::Item>;
+
+  Result<void> write_created();
+  Result<void> count_damaged();
+  Result<void> write_entries();
+  Result<void> write_conversation(Items items);
+  void take_ids(Items items, format::ConversationRow& row);
+  Result<void> write_ids();
+  Result<void> prune_ids();
+  Result<void> write_session(std::string_view client_id, const SessionChange& change);
+  Result<void> erase_cursors(std::string_view session_key);
+  Result<void> write_slots();
+
+  Batch& batch_;
+  WriteTransaction& store_;
+  const format::HashKey& hash_key_;
+  std::vector<std::pair<ConversationNumber, std::uint32_t>>& ids_to_prune_;
+  std::vector<NewId> ids_;
+  std::string row_;  ///< Encoded here.
+};
+
+Result<void> Materialiser::Writing::write_created() {
+  for (const Batch::Created& created : batch_.created()) {
+    const auto key = format::number_key(created.number);
+    PARLEY_TRY(const auto named, store_.get(kNames, created.record.name));
+    if (named && *named != key.bytes()) {
+      log::error("a second conversation of the same name is in the log, the first one keeps the name",
+                 {{"lsn", created.position}, {"conversation", created.number}});
+    } else if (!named) {
+      PARLEY_TRY(store_.put(kNames, created.record.name, key));
+    }
+    PARLEY_TRY(const auto row, store_.get(kConversations, key));
+    if (row) continue;  // Done before.
+    format::encode_row(row_, format::ConversationRow{.name = created.record.name,
+                                                     .epoch = created.record.epoch,
+                                                     .created = created.record.created,
+                                                     .last_ts = created.record.created,
+                                                     .type = created.record.type,
+                                                     .visibility = created.record.visibility,
+                                                     .creator = created.record.creator});
+    PARLEY_TRY(store_.put(kConversations, key, row_));
+  }
+  return {};
+}
+
+/// The same rule as in the TailIndex: where a damaged record's fields still say plainly whose next entry it is, its seq
+/// counts as given. Its bytes are stored there, and whoever reads them finds that they are damaged.
+Result<void> Materialiser::Writing::count_damaged() {
+  for (const Batch::Damaged& damaged : batch_.damaged()) {
+    bool counted = false;
+    if (damaged.conversation.value != 0) {
+      PARLEY_TRY(const auto bytes, store_.get(kConversations, format::number_key(damaged.conversation)));
+      const auto row = bytes ? format::decode_conversation_row(*bytes) : StorageError::NotFound;
+      // What came after it in the log may show that it was given, too.
+      counted = row.has_value() && damaged.seq > row->head &&
+                damaged.seq <= std::max(row->head, batch_.highest(damaged.conversation)).next();
+      if (counted) batch_.count(damaged);
+    }
+    log::error("a record of the log is damaged, going on behind it",
+               {{"lsn", damaged.position}, {"seq_counts_as_given", counted}});
+  }
+  return {};
+}
+
+Result<void> Materialiser::Writing::write_entries() {
+  const Items items(batch_.items());
+  PARLEY_TRY(Cursor cursor, store_.cursor(kEntries));
+  for (std::size_t begin = 0; begin < items.size();) {
+    std::size_t end = begin;
+    for (; end < items.size() && items[end].conversation == items[begin].conversation; ++end) {
+      // One that is there stays: it is the same, or the first of two.
+      const int code =
+          cursor.put(format::entry_key(items[end].conversation, items[end].seq), items[end].bytes, MDB_NOOVERWRITE);
+      if (code != MDB_SUCCESS && code != MDB_KEYEXIST) return store_.environment().translate(code, "write entries");
+    }
+    PARLEY_TRY(write_conversation(items.subspan(begin, end - begin)));
+    begin = end;
+  }
+  return {};
+}
+
+Result<void> Materialiser::Writing::write_conversation(Items items) {
+  const auto key = format::number_key(items.front().conversation);
+  PARLEY_TRY(const auto bytes, store_.get(kConversations, key));
+  if (!bytes) {
+    log::error("entries of a conversation that nobody has created, keeping them unreachable",
+               {{"conversation", items.front().conversation}, {"first", items.front().seq}, {"count", items.size()}});
+    return {};
+  }
+  auto row = format::decode_conversation_row(*bytes);
+  if (!row) {
+    if (row.error() != make_error_code(StorageError::CorruptRecord)) return row.error();
+    log::error("a conversation's row in the store is damaged, its head doesn't move",
+               {{"conversation", items.front().conversation}, {"first", items.front().seq}, {"count", items.size()}});
+    return {};
+  }
+  take_ids(items, *row);
+  row->head = std::max(row->head, items.back().seq);
+  for (const Batch::Item& item : items) row->last_ts = std::max(row->last_ts, item.ts);
+  format::encode_row(row_, *row);
+  return store_.put(kConversations, key, row_);
+}
+
+void Materialiser::Writing::take_ids(Items items, format::ConversationRow& row) {
+  format::ConversationRow::Ids& ids = row.ids;
+  for (const Batch::Item& item : items) {
+    if (item.ts.milliseconds == 0) continue;  // Damaged.
+    if (ids.started.milliseconds == 0) ids = {.generation = 0, .first = item.seq, .started = item.ts};
+    if (item.seq.value >= ids.first.value + kIdGenerationEntries &&
+        item.ts.milliseconds >= ids.started.milliseconds + kIdGenerationMilliseconds) {
+      ids = {ids.generation + 1, item.seq, item.ts, ids.first};
+      if (ids.generation >= 2) ids_to_prune_.emplace_back(item.conversation, ids.generation - 1);
+    }
+    if (!item.has_id || item.seq < ids.previous_first) continue;
+    const std::uint32_t generation = item.seq >= ids.first ? ids.generation : ids.generation - 1;
+    ids_.push_back({item.conversation, generation, item.id_hash, {item.seq, item.ts}});
+  }
+}
+
+Result<void> Materialiser::Writing::write_ids() {
+  const auto place = [](const NewId& id) { return std::tuple(id.conversation, id.generation, id.hash); };
+  std::ranges::stable_sort(ids_, {}, place);
+  PARLEY_TRY(Cursor cursor, store_.cursor(kIds));
+  Cursor::Row there;
+  for (const NewId& id : ids_) {
+    const auto key = format::id_key(id.conversation, id.generation, id.hash);
+    format::encode_row(row_, id.row);
+    int code = cursor.put(key, row_, MDB_NOOVERWRITE);
+    if (code == MDB_KEYEXIST && cursor.seek_exactly(key, there)) {
+      // Used again after it was forgotten: the later use counts.
+      const auto earlier = format::decode_id_row(there.value);
+      code = earlier && earlier->seq >= id.row.seq ? MDB_SUCCESS : cursor.put(key, row_);
+    }
+    if (code != MDB_SUCCESS) return store_.environment().translate(code, "write ids");
+  }
+  return {};
+}
+
+/// A generation can be large: a piece of it goes with each batch.
+Result<void> Materialiser::Writing::prune_ids() {
+  std::size_t left = 1'000 + 2 * batch_.extent().records;
+  PARLEY_TRY(Cursor cursor, store_.cursor(kIds));
+  while (!ids_to_prune_.empty() && left > 0) {
+    const auto [conversation, kept] = ids_to_prune_.back();
+    const auto behind = format::id_key(conversation, kept, 0);
+    Cursor::Row row;
+    while (left > 0 && cursor.seek(format::id_key(conversation, 0, 0), row) && row.key < behind.bytes()) {
+      if (const int code = cursor.erase(); code != 0) return store_.environment().translate(code, "erase ids");
+      --left;
+    }
+    PARLEY_TRY(store_.check(cursor, "look for old ids"));
+    if (left > 0) ids_to_prune_.pop_back();
+  }
+  return {};
+}
+
+Result<void> Materialiser::Writing::write_session(std::string_view client_id, const SessionChange& change) {
+  const std::string key = format::session_key(hash_key_, client_id);
+  if (change.ended) {
+    PARLEY_TRY(store_.erase(kSessions, key));
+    PARLEY_TRY(erase_cursors(key));
+  }
+  if (change.session) {
+    PARLEY_TRY(store_.put(kSessions, key, *change.session));
+  } else {
+    PARLEY_TRY(const auto session, store_.get(kSessions, key));
+    if (!session) return {};
+  }
+  for (const auto& [topic, bytes] : change.cursors) {
+    PARLEY_TRY(store_.put(kCursors, format::cursor_key(hash_key_, client_id, topic), bytes));
+  }
+  return {};
+}
+
+Result<void> Materialiser::Writing::erase_cursors(std::string_view session_key) {
+  PARLEY_TRY(Cursor cursor, store_.cursor(kCursors));
+  Cursor::Row row;
+  while (cursor.seek(session_key, row) && row.key.starts_with(session_key)) {
+    if (const int code = cursor.erase(); code != 0) return store_.environment().translate(code, "erase cursors");
+  }
+  return store_.check(cursor, "look for cursors");
+}
+
+Result<void> Materialiser::Writing::write_slots() {
+  for (const auto& [slot, seen] : batch_.slots()) {
+    const auto key = format::number_key(slot);
+    PARLEY_TRY(const auto bytes, store_.get(kSlots, key));
+    format::SlotRow row = seen;
+    if (const auto before = bytes ? format::decode_slot_row(*bytes) : StorageError::NotFound) {
+      row = {std::max(row.term, before->term), std::max(row.last, before->last)};
+    }
+    format::encode_row(row_, row);
+    PARLEY_TRY(store_.put(kSlots, key, row_));
+  }
+  return {};
+}
+
+Materialiser::Materialiser(std::shared_ptr<Files> files)
+    : files_(std::move(files)),
+      log_(std::make_unique<ReadTransaction>(files_->log())),
+      batch_(std::make_unique<Batch>()) {}
+Materialiser::~Materialiser() = default;
+
+Result<Materialiser::Done> Materialiser::step(const Limits& limits) {
+  const ReadScope log_scope(*log_);
+  PARLEY_TRY(log_scope.begun());
+  WriteTransaction store(files_->store());
+  auto done = store.begin();
+  if (done) {
+    PARLEY_TRY(const Lsn watermark, read_watermark(store));
+    PARLEY_TRY(batch_->read(*log_, watermark, limits, files_->hash_key()));
+    if (batch_->empty()) return batch_->extent();
+    const auto pruning_before = ids_to_prune_;
+    done = Writing(*batch_, store, files_->hash_key(), ids_to_prune_).write();
+    if (done) done = store.commit();
+    if (!done) ids_to_prune_ = pruning_before;
+  }
+  if (done) return batch_->extent();
+  if (store.environment_stopped()) {
+    // Whether the batch is in the file or not: the watermark tells, and the next step goes on from there.
+    PARLEY_TRY(files_->store().revive(store.opening()));
+  }
+  return done.error();
+}
+
+}  // namespace parley::storage

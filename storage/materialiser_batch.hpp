@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string_view>
+#include <vector>
+
+#include "base/number.hpp"
+#include "base/result.hpp"
+#include "storage/environment.hpp"
+#include "storage/format/keyed_hash.hpp"
+#include "storage/format/record.hpp"
+#include "storage/format/rows.hpp"
+#include "storage/materialiser.hpp"
+#include "storage/session_changes.hpp"
+
+namespace parley::storage {
+
+/// What a stretch of the log says, sorted the way the store wants it. Views the log's bytes, so it is good for as long
+/// as the snapshot that it was read from.
+class Materialiser::Batch {
+ public:
+  struct Item {
+    ConversationNumber conversation;
+    Seq seq;
+    Timestamp ts;
+    std::uint64_t id_hash = 0;
+    bool has_id = false;  ///< To be kept for idempotence.
+    std::string_view bytes;
+  };
+  struct Created {
+    Lsn position;
+    ConversationNumber number;
+    format::ConversationRecord record;
+  };
+  /// A damaged record that might be an entry; whether its seq counts as given depends on what the store has.
+  struct Damaged {
+    Lsn position;
+    ConversationNumber conversation;  ///< 0: it says nothing.
+    Seq seq;
+    std::string_view bytes;
+  };
+
+  /// Reads from behind `watermark` up to the limits. Fails with NewerFormat, Failed.
+  Result<void> read(ReadTransaction& log, Lsn watermark, const Limits& limits, const format::HashKey& hash_key);
+  /// Adds a damaged record's seq to the given ones.
+  void count(const Damaged& damaged) {
+    items_.push_back({damaged.conversation, damaged.seq, {}, 0, false, damaged.bytes});
+  }
+  /// By conversation and seq; an entry that stands twice keeps the order of the log.
+  void sort();
+  /// The highest seq of `conversation` that was read, before sorting; 0: none.
+  [[nodiscard]] Seq highest(ConversationNumber conversation) const;
+
+  [[nodiscard]] const std::vector<Item>& items() const { return items_; }
+  [[nodiscard]] const std::vector<Created>& created() const { return created_; }
+  [[nodiscard]] const std::vector<Damaged>& damaged() const { return damaged_; }
+  [[nodiscard]] const SessionChanges& sessions() const { return sessions_; }
+  [[nodiscard]] const std::map<Slot, format::SlotRow>& slots() const { return slots_; }
+  [[nodiscard]] const Done& extent() const { return extent_; }
+  [[nodiscard]] bool empty() const { return extent_.records == 0; }
+
+ private:
+  void clear(Lsn watermark);
+  Result<void> take(Lsn position, std::string_view bytes, const format::HashKey& hash_key);
+
+  std::vector<Item> items_;
+  std::vector<Created> created_;
+  std::vector<Damaged> damaged_;
+  SessionChanges sessions_;
+  std::map<Slot, format::SlotRow> slots_;
+  Done extent_;
+};
+
+}  // namespace parley::storage

@@ -1,0 +1,33 @@
+#include "storage/store_tables.hpp"
+
+#include "storage/format/keys.hpp"
+
+namespace parley::storage {
+namespace {
+
+template <class Transaction>
+Result<Lsn> watermark_in(Transaction& store) {
+  PARLEY_TRY(const auto row, store.get(kMeta, kMetaWatermark));
+  if (!row) return Lsn{0};
+  if (row->size() != 8) return StorageError::CorruptRecord;
+  return Lsn{format::number_from_key(*row)};
+}
+
+}  // namespace
+
+Result<Lsn> read_watermark(ReadTransaction& store) { return watermark_in(store); }
+Result<Lsn> read_watermark(WriteTransaction& store) { return watermark_in(store); }
+
+Result<LogRange> read_log_range(ReadTransaction& log) {
+  PARLEY_TRY(Cursor cursor, log.cursor(kLogTable));
+  Cursor::Row row;
+  LogRange range;
+  if (cursor.seek(format::number_key(kLogHeader.next()), row)) {
+    range.first = {format::number_from_key(row.key)};
+    if (cursor.last(row)) range.last = {format::number_from_key(row.key)};
+  }
+  if (cursor.failed()) return log.environment().translate(cursor.code(), "find the log's end");
+  return range;
+}
+
+}  // namespace parley::storage

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/number.hpp"
+#include "base/result.hpp"
+#include "storage/environment.hpp"
+
+/// The tables of the two files and the rows that everybody needs. Formats: docs/formats/log.md, docs/formats/store.md.
+namespace parley::storage {
+
+/// log.mdb is one table: record `Lsn`, and under 0 the file's own row.
+inline constexpr std::size_t kLogTable = 0;
+inline constexpr Lsn kLogHeader{0};
+
+/// Tables of store.mdb, in the order they are opened in.
+enum Table : std::size_t { kEntries, kConversations, kNames, kIds, kSessions, kCursors, kSlots, kMeta };
+inline constexpr const char* kTableNames[] = {"entries",  "conversations", "names", "ids",
+                                              "sessions", "cursors",       "slots", "meta"};
+
+inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::string_view kMetaFormat = "format";
+inline constexpr std::string_view kMetaWatermark = "watermark";
+inline constexpr std::string_view kMetaHashKey = "hash key";
+
+/// Everything up to there is in store.mdb.
+Result<Lsn> read_watermark(ReadTransaction& store);
+Result<Lsn> read_watermark(WriteTransaction& store);
+
+/// First and last record of the log; both 0 when there is none.
+struct LogRange {
+  Lsn first;
+  Lsn last;
+};
+Result<LogRange> read_log_range(ReadTransaction& log);
+
+}  // namespace parley::storage
