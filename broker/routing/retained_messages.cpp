@@ -1,5 +1,6 @@
 #include "broker/routing/retained_messages.hpp"
 
+#include <algorithm>
 #include <vector>
 
 #include "mqtt/topic.hpp"
@@ -44,6 +45,10 @@ Result<void> RetainedMessages::set(const mqtt::MessagePtr& message) {
     std::string_view level;
   };
   const bool removal = message->payload().empty();
+  // No filter can name more levels one by one, and the walks go one call deeper for each.
+  if (std::ranges::count(message->topic(), '/') >= static_cast<std::ptrdiff_t>(mqtt::kFilterLevelsMax)) {
+    return mqtt::ReasonCode::QuotaExceeded;
+  }
   std::vector<Step> path;
   Node* node = &root_;
   mqtt::Levels levels(message->topic());

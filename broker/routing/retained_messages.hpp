@@ -24,7 +24,8 @@ class RetainedMessages {
 
   explicit RetainedMessages(Limits limits) : limits_(limits) {}
 
-  /// Replaces the topic's message; an empty payload removes it. Fails with QuotaExceeded when it doesn't fit.
+  /// Replaces the topic's message; an empty payload removes it. Fails with QuotaExceeded when it doesn't fit, or when
+  /// the topic has more than mqtt::kFilterLevelsMax levels.
   Result<void> set(const mqtt::MessagePtr& message);
 
   using Visit = std::function<void(const mqtt::MessagePtr&)>;

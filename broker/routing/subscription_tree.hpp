@@ -44,9 +44,9 @@ struct StringHash {
   std::size_t operator()(std::string_view text) const { return static_cast<std::size_t>(stable_hash(text)); }
 };
 
-/// Filters and their subscribers. Belongs to one thread. Filters without wildcards stand in one hash map, the others in a
-/// tree of levels, so a topic costs one lookup and a walk over the wildcards that can match it. Memory: about 150 bytes a
-/// filter, and 16 for each subscriber of it.
+/// Filters and their subscribers. Belongs to one thread. Filters without wildcards stand in one hash map, the others in
+/// a tree of levels, so a topic costs one lookup and a walk over the wildcards that can match it. Memory: about 150
+/// bytes a filter, and 16 for each subscriber of it.
 class SubscriptionTree {
  public:
   /// True when the subscriber didn't have this filter; else its options are replaced.
