@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 /// Bytes on their way out of one connection: appended by encoders, handed to a gathered write, consumed from the front.
@@ -36,7 +37,11 @@ class Output {
  public:
   Output() = default;
   Output(Output&&) noexcept = default;
-  Output& operator=(Output&&) noexcept = default;
+  Output& operator=(Output&& other) noexcept {
+    clear();
+    state_ = std::move(other.state_);
+    return *this;
+  }
   ~Output() { clear(); }
 
   [[nodiscard]] std::size_t size() const { return state_ ? state_->size : 0; }
