@@ -6,7 +6,6 @@
 
 #include "mqtt/properties.hpp"
 #include "mqtt/utf8.hpp"
-#include "mqtt/properties.hpp"
 
 namespace parley::json {
 namespace {

@@ -7,12 +7,12 @@
 #include "base/result.hpp"
 #include "storage/format/record.hpp"
 
-/// Entries as JSON objects: one form for the HTTP bridge and for chat/{conversation}/json. docs/PROTOCOL.md "An entry in
-/// JSON". Pure; any thread.
+/// Entries as JSON objects: one form for the HTTP bridge and for chat/{conversation}/json. docs/PROTOCOL.md "An entry
+/// in JSON". Pure; any thread.
 namespace parley::json {
 
-/// Appends `{"seq":…,"ts":…,"id":…,"from":…,"kind":…,"text":…}`: `text` when the payload is UTF-8, else `data` (base64);
-/// `content_type`, `props` (user properties, an array of [name, value]) and `ref` where present. RFC 8259.
+/// Appends `{"seq":…,"ts":…,"id":…,"from":…,"kind":…,"text":…}`: `text` when the payload is UTF-8, else `data`
+/// (base64); `content_type`, `props` (user properties, an array of [name, value]) and `ref` where present. RFC 8259.
 void append_entry(std::string& to, const format::EntryRecord& entry);
 
 /// Appends `text` as a JSON string with its quotes. `text` is well-formed UTF-8.
@@ -27,8 +27,8 @@ struct Draft {
   std::string text;
 };
 
-/// Reads `{"text":…}` with an optional `id`; other members are ignored. Fails with std::errc::invalid_argument when it is
-/// no such object.
+/// Reads `{"text":…}` with an optional `id`; other members are ignored. Fails with std::errc::invalid_argument when it
+/// is no such object.
 Result<Draft> read_draft(std::string_view text);
 
 }  // namespace parley::json

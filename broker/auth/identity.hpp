@@ -16,9 +16,9 @@ struct Credentials {
   std::optional<std::string_view> password;
 };
 
-/// The user of a client on a listener that allows anonymous ones: its MQTT user name as it stands, else its client id with
-/// the characters that no name may have replaced by `_`. Nothing when the user name is no valid name (docs/PROTOCOL.md
-/// "Names").
+/// The user of a client on a listener that allows anonymous ones: its MQTT user name as it stands, else its client id
+/// with the characters that no name may have replaced by `_`. Nothing when the user name is no valid name
+/// (docs/PROTOCOL.md "Names").
 std::optional<std::string> anonymous_user(const Credentials& credentials);
 
 }  // namespace parley::auth

@@ -20,7 +20,8 @@ std::string key_of(std::string_view from, std::string_view id) {
 Conversation::Place Conversation::propose(const EntryDraft& draft, Timestamp now) {
   tip_ = tip_.next();
   tip_ts_ = std::max(tip_ts_, now);
-  if (draft.id_from_client) recent_ids_.emplace(key_of(draft.from, draft.id), FirstUse{tip_, tip_ts_});
+  // An id that had been used before is one that is no longer remembered: this use counts from now on.
+  if (draft.id_from_client) recent_ids_.insert_or_assign(key_of(draft.from, draft.id), FirstUse{tip_, tip_ts_});
   return {tip_, tip_ts_};
 }
 
@@ -37,7 +38,7 @@ bool Conversation::still_remembered(const FirstUse& use, Timestamp now) const {
 }
 
 void Conversation::remember(std::string_view from, std::string_view id, FirstUse use) {
-  recent_ids_.emplace(key_of(from, id), use);
+  recent_ids_.insert_or_assign(key_of(from, id), use);
 }
 
 void Conversation::forget(std::string_view from, std::string_view id) { recent_ids_.erase(key_of(from, id)); }

@@ -62,12 +62,12 @@ class Conversation {
   };
   Place propose(const EntryDraft& draft, Timestamp now);
 
-  /// The earlier use of this id among entries that are not materialised yet, proposed ones included; whether that one is
-  /// committed shows in head().
+  /// The earlier use of this id among entries that are not materialised yet, proposed ones included; whether that one
+  /// is committed shows in head().
   [[nodiscard]] std::optional<FirstUse> recent_use(std::string_view from, std::string_view id) const;
   /// True when a use found in storage still counts. now: the leader's clock.
   [[nodiscard]] bool still_remembered(const FirstUse& use, Timestamp now) const;
-  /// Of an entry read back from the log after a restart.
+  /// Of an entry read back from the log after a restart, in the order of seq.
   void remember(std::string_view from, std::string_view id, FirstUse use);
   /// The id is to be found in storage from now on.
   void forget(std::string_view from, std::string_view id);

@@ -10,17 +10,17 @@ namespace parley::chat {
 
 enum class Refusal {
   None = 0,
-  NotAuthorized,    ///< Not allowed here, or no such conversation for this user.
-  InvalidTopic,     ///< No topic of the chat subtree, or a name outside the rules.
-  InvalidPayload,   ///< Not UTF-8 although declared so, or no JSON of the documented shape.
-  InvalidId,        ///< An id of more than 128 bytes, empty or with control characters.
-  TooLarge,         ///< Above [chat] max_message_size.
+  NotAuthorized,   ///< Not allowed here, or no such conversation for this user.
+  InvalidTopic,    ///< No topic of the chat subtree, or a name outside the rules.
+  InvalidPayload,  ///< Not UTF-8 although declared so, or no JSON of the documented shape.
+  InvalidId,       ///< An id of more than 128 bytes, empty or with control characters.
+  TooLarge,        ///< Above [chat] max_message_size.
   DiskFull,
   StorageFailed,
-  Busy,             ///< Too much waits for the disk already.
-  BeyondHead,       ///< `since` is a seq that nobody has seen.
-  OtherEpoch,       ///< `since` belongs to another incarnation of the conversation.
-  Unsupported,      ///< Part of the contract that this version doesn't serve yet.
+  Busy,         ///< Too much waits for the disk already.
+  BeyondHead,   ///< `since` is a seq that nobody has seen.
+  OtherEpoch,   ///< `since` belongs to another incarnation of the conversation.
+  Unsupported,  ///< Part of the contract that this version doesn't serve yet.
 };
 
 struct RefusalRule {
