@@ -16,6 +16,7 @@ import urllib.parse
 BINARIES = pathlib.Path(os.environ.get("PARLEY_BINARY_DIR", "build/dev/bin"))
 START_DEADLINE = 60.0
 STOP_DEADLINE = 60.0
+SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", ": runtime error: ")
 
 
 def free_port():
@@ -100,6 +101,14 @@ class Program:
         self.reader.join(STOP_DEADLINE)
         return status
 
+    def reports(self):
+        """What sanitizers said, with what stands behind it."""
+        with self.arrived:
+            for at, line in enumerate(self.raw):
+                if any(mark in line for mark in SANITIZER_MARKS):
+                    return self.raw[at : at + 60]
+        return []
+
     def memory(self):
         """Anonymous resident memory in bytes: what isn't pages of the databases."""
         for line in pathlib.Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():
@@ -121,21 +130,32 @@ class Server:
         self.settings = settings or {}
         self.broker = None
         self.bridge = None
+        self.programs = []
 
     def __enter__(self):
         try:
             self.start()
-        except BaseException:
-            self.__exit__()
+        except BaseException as error:
+            self.__exit__(type(error))
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, error=None, *_):
+        """Both must end in order when told to, unless the test has failed already."""
+        wrong = []
         for program in (self.bridge, self.broker):
-            if program is not None and program.process.poll() is None:
+            if program is None or program.process.poll() is not None:
+                continue
+            if error is not None:
                 program.kill()
+            elif (status := program.stop()) != 0:
+                wrong += [f"{program.arguments[0]} ended with status {status}:", *program.raw[-20:]]
+        for program in self.programs:
+            wrong += program.reports()
         if self.own_directory:
             shutil.rmtree(self.directory, ignore_errors=True)
+        if wrong:
+            raise AssertionError("\n".join(wrong))
 
     def configuration(self):
         lines = [
@@ -161,10 +181,12 @@ class Server:
 
     def start_broker(self):
         self.broker = Program(*self.command("parleyd"))
+        self.programs.append(self.broker)
         self.broker.wait_for("ready")
 
     def start_bridge(self):
         self.bridge = Program(*self.command("parley-bridge"))
+        self.programs.append(self.bridge)
         self.bridge.wait_for("ready")
 
     def get(self, path, **query):
