@@ -132,7 +132,7 @@ void restore(net::Server& server, disk::DiskStore& store, const shard::ShardOpti
   const Timestamp now = wall_now();
   std::size_t sessions = 0;
   store.for_each_session([&](const shard::StoredSession& session) {
-    server.shard(shard::home_of_client(session.client_id, options.shards)).restore(session, now);
+    server.shard(shard::home_of_name(session.client_id, options)).restore(session, now);
     ++sessions;
   });
   log::info("data directory is open", {{"log_end", store.log_end()}, {"sessions", sessions}});

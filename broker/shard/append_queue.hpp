@@ -55,8 +55,8 @@ class AppendQueue {
   [[nodiscard]] std::size_t pending_bytes() const { return pending_bytes_; }
   [[nodiscard]] bool empty() const { return pending_.empty() && batch_.empty(); }
 
-  /// Takes out who waited for `ticket`, in order of addition. After a failure everything that is under way is taken out,
-  /// the slots' ends go back to what is durable, and a new generation begins.
+  /// Takes out who waited for `ticket`, in order of addition. After a failure everything that is under way is taken
+  /// out, the slots' ends go back to what is durable, and a new generation begins.
   std::vector<Waiting> settle(std::uint64_t ticket, bool stored);
 
  private:

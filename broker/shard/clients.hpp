@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -13,25 +12,36 @@
 
 namespace parley::shard {
 
+/// A will that waits for its delay. MQTT 5 §3.1.3.2.2.
+struct PendingWill {
+  session::WillPlan plan;
+  Instant due;
+};
+
 /// A client id that this shard knows: with a connection, or a session that waits for one.
 struct Client {
-  std::uint32_t place = 0;  ///< In Clients; also its SubscriberId.
-  std::unique_ptr<session::Session> session;
-  ConnectionId connection;
-  std::vector<std::unique_ptr<Follower>> following;  ///< While connected: one for each cursor.
-  std::vector<Follower*> behind;                     ///< Those with entries to send and no room.
+  std::uint32_t place = 0;          ///< In Clients; also its SubscriberId.
   std::uint32_t feeds_awaited = 0;  ///< Cursors of a resumed session whose feed isn't there yet.
-  std::optional<session::WillPlan> will;  ///< Waits for its delay.
-  Instant will_due;
-  Instant expires_at;             ///< While disconnected.
-  bool persisted = false;      ///< The log has a record of the session.
-  bool output_touched = false;  ///< In the turn's list of outputs to flush.
-  bool cursors_touched = false;
+  std::unique_ptr<session::Session> session;
+  Output* output = nullptr;  ///< The connection's; null without one.
+  ConnectionId connection;
+  ConnectionId opening;  ///< Has sent CONNECT and waits for the session's record; see Connecting.
+  std::vector<std::unique_ptr<Follower>> following;  ///< While connected: by CursorId, null where there is no feed yet.
+  std::vector<Follower*> behind;      ///< Those with entries to send, whose turn comes first at the front.
+  std::unique_ptr<CatchUp> catch_up;  ///< Its one page out of the log.
+  std::unique_ptr<PendingWill> will;
+  Instant expires_at = Instant::max();  ///< While disconnected.
+  Instant timer_due = Instant::max();   ///< Of the timer that counts; see Shard::schedule.
+  bool persisted = false;               ///< The log has a record of the session, or one is under way.
+  bool record_stale = false;            ///< The last record could not be written.
+  bool output_touched = false;          ///< In the turn's list of outputs to flush.
+  bool cursors_touched = false;         ///< In the list of clients whose cursors are to be written.
 
   [[nodiscard]] bool awaits_feeds() const { return feeds_awaited != 0; }
 };
 
-/// The clients of one shard, by place and by client id.
+/// The clients of one shard, by place and by client id. Belongs to its shard's thread; a Client stays where it is until
+/// it is removed.
 class Clients {
  public:
   /// Null when the place is free or has another session by now.
@@ -45,10 +55,11 @@ class Clients {
 
   [[nodiscard]] std::size_t size() const { return by_id_.size(); }
 
+  /// `visit` may remove the client it is given.
   template <class Visit>
   void for_each(Visit visit) {
-    for (auto& client : clients_) {
-      if (client) visit(*client);
+    for (std::size_t place = 0; place < clients_.size(); ++place) {
+      if (clients_[place]) visit(*clients_[place]);
     }
   }
 

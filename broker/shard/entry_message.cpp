@@ -11,7 +11,8 @@ namespace parley::shard {
 namespace {
 
 /// User properties that only the server sets; a publisher's are dropped.
-constexpr std::array<std::string_view, 9> kServerNames{"seq", "ts", "from", "id", "kind", "ref", "dup", "epoch", "error"};
+constexpr std::array<std::string_view, 9> kServerNames{"seq", "ts",  "from",  "id",   "kind",
+                                                       "ref", "dup", "epoch", "error"};
 
 class Decimal {
  public:
@@ -71,11 +72,31 @@ mqtt::MessagePtr gap_notice(std::string_view topic, chat::Form form, Seq first, 
   return make_message(topic, properties.bytes(), payload, mqtt::Qos::AtMostOnce);
 }
 
+mqtt::MessagePtr epoch_notice(std::string_view topic, chat::Form form, Epoch epoch) {
+  mqtt::PropertyWriter properties;
+  std::string payload;
+  if (form == chat::Form::Json) {
+    payload.append("{\"kind\":\"gap\",\"epoch\":\"").append(Decimal(epoch.value)).append("\"}");
+  } else {
+    properties.user("kind", "gap").user("epoch", Decimal(epoch.value));
+  }
+  return make_message(topic, properties.bytes(), payload, mqtt::Qos::AtMostOnce);
+}
+
+void write_refusal(mqtt::PropertyWriter& to, chat::Refusal refusal) {
+  const auto& rule = chat::rule_of(refusal);
+  to.user("error", rule.word);
+  if (rule.retry_after != 0) to.user("retry-after", Decimal(rule.retry_after));
+}
+
+void write_standing(mqtt::PropertyWriter& to, Seq head, Seq oldest, Epoch epoch) {
+  to.user("head", Decimal(head.value)).user("oldest", Decimal(oldest.value)).user("epoch", Decimal(epoch.value));
+}
+
 void write_outcome(mqtt::PropertyWriter& to, const Outcome& outcome) {
   if (outcome.refusal != chat::Refusal::None) {
-    const auto& rule = chat::rule_of(outcome.refusal);
-    to.text(mqtt::PropertyId::ReasonString, rule.message).user("error", rule.word);
-    if (rule.retry_after != 0) to.user("retry-after", Decimal(rule.retry_after));
+    to.text(mqtt::PropertyId::ReasonString, chat::rule_of(outcome.refusal).message);
+    write_refusal(to, outcome.refusal);
     return;
   }
   to.user("seq", Decimal(outcome.seq.value)).user("ts", Decimal(outcome.ts.milliseconds)).user("id", outcome.id);
@@ -96,7 +117,7 @@ mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& o
     if (outcome.duplicate) payload.append(",\"dup\":true");
   } else {
     const auto& rule = chat::rule_of(outcome.refusal);
-    properties.user("error", rule.word);
+    write_refusal(properties, outcome.refusal);
     payload.append("{\"ok\":false,\"error\":");
     json::append_string(payload, rule.word);
     payload.append(",\"message\":");
@@ -107,10 +128,16 @@ mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& o
   return make_message(address.topic, properties.bytes(), payload, mqtt::Qos::AtLeastOnce);
 }
 
+std::string reply_topic(std::string_view client_id) {
+  return std::string("client/").append(client_id).append("/reply");
+}
+
 void write_stored_properties(mqtt::PropertyWriter& to, const mqtt::Properties& received, bool from_json) {
   for (const auto& item : received) {
-    const bool described = item.id == mqtt::PropertyId::PayloadFormatIndicator || item.id == mqtt::PropertyId::ContentType;
-    const bool users = item.id == mqtt::PropertyId::UserProperty && std::ranges::find(kServerNames, item.name) == kServerNames.end();
+    const bool described =
+        item.id == mqtt::PropertyId::PayloadFormatIndicator || item.id == mqtt::PropertyId::ContentType;
+    const bool users =
+        item.id == mqtt::PropertyId::UserProperty && std::ranges::find(kServerNames, item.name) == kServerNames.end();
     if ((described && !from_json) || users) to.raw(item.raw);
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "broker/chat/topic.hpp"
@@ -17,16 +18,25 @@ mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversat
 
 /// Tells a subscriber that the entries `first` to `last` are not there any more.
 mqtt::MessagePtr gap_notice(std::string_view topic, chat::Form form, Seq first, Seq last);
+/// Tells a subscriber that the positions it knows are void: the conversation has another epoch now.
+mqtt::MessagePtr epoch_notice(std::string_view topic, chat::Form form, Epoch epoch);
 
 /// The user properties of a receipt (PUBACK, PUBREC, and the message to the Response Topic), or of a refusal.
 void write_outcome(mqtt::PropertyWriter& to, const Outcome& outcome);
+/// The user properties that say why something is refused: `error` and `retry-after`.
+void write_refusal(mqtt::PropertyWriter& to, chat::Refusal refusal);
+/// How a conversation stands: `head`, `oldest`, `epoch`.
+void write_standing(mqtt::PropertyWriter& to, Seq head, Seq oldest, Epoch epoch);
 
 /// The receipt, or refusal, as a message to `address`.
 mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& outcome);
 
+/// Where answers, receipts and notices for a client go unless it names another topic: client/{client id}/reply.
+std::string reply_topic(std::string_view client_id);
+
 /// Of a PUBLISH's properties those that are stored with the entry: Payload Format Indicator, Content Type and user
-/// properties except the server's own names. `from_json`: the payload came out of a JSON object, so the first two, which
-/// describe that object, are left out.
+/// properties except the server's own names. `from_json`: the payload came out of a JSON object, so the first two,
+/// which describe that object, are left out.
 void write_stored_properties(mqtt::PropertyWriter& to, const mqtt::Properties& received, bool from_json);
 
 }  // namespace parley::shard

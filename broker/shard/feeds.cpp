@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.hpp"
+#include "broker/chat/access.hpp"
 #include "broker/shard/clients.hpp"
 #include "broker/shard/entry_message.hpp"
 #include "broker/shard/shard.hpp"
@@ -17,25 +18,41 @@ constexpr std::size_t kRecentBytesMax = 128 * 1024;
 /// One page of a reader that catches up.
 constexpr std::size_t kPageEntries = 128;
 constexpr std::size_t kPageBytes = 64 * 1024;
+/// Cursors that are tried in vain before the others of the client have to wait for its next event.
+constexpr std::size_t kVainTriesMax = 16;
+
+/// A read's token is a running number with the client's place below.
+constexpr unsigned kPlaceBits = 24;
 
 std::size_t cost(const format::Entry& entry) { return entry.bytes().size() + 256; }
 
 }  // namespace
 
+// -- Feeds --
+
 void Feeds::with_feed(std::string_view conversation, std::function<void(Feed&)> ready) {
-  const auto [place, added] = feeds_.try_emplace(std::string(conversation));
+  auto found = feeds_.find(conversation);
+  const bool added = found == feeds_.end();
   if (added) {
-    place->second = std::make_unique<Feed>();
-    place->second->name = place->first;
+    found = feeds_.emplace(std::string(conversation), std::make_unique<Feed>()).first;
+    found->second->name = found->first;
   }
-  Feed& feed = *place->second;
+  Feed& feed = *found->second;
+  feed.waiting.push_back(std::move(ready));
   if (feed.state == Feed::State::Ready) {
-    ready(feed);
-    forget_if_unused(feed);
+    run_waiting(feed);
+  } else if (added) {
+    shard_.send(home_of_name(feed.name, shard_.options()), PeerEvent{FollowEvent{feed.name, shard_.id()}});
+  }
+}
+
+void Feeds::after_feed(std::string_view conversation, std::function<void()> then) {
+  const auto found = feeds_.find(conversation);
+  if (found == feeds_.end() || (found->second->state == Feed::State::Ready && found->second->waiting.empty())) {
+    then();
     return;
   }
-  feed.waiting.push_back(std::move(ready));
-  if (added) shard_.send(shard_.home_of_name(feed.name), PeerEvent{FollowEvent{feed.name, shard_.id()}});
+  found->second->waiting.push_back([then = std::move(then)](Feed&) { then(); });
 }
 
 void Feeds::followed(FollowedEvent& event) {
@@ -45,59 +62,120 @@ void Feeds::followed(FollowedEvent& event) {
   if (feed.state == Feed::State::Ready) return;
   feed.standing = std::move(event);
   feed.state = Feed::State::Ready;
-  for (auto& ready : std::exchange(feed.waiting, {})) ready(feed);
+  run_waiting(feed);
+}
+
+/// Those that wait may add others, and may close connections, which removes followers.
+void Feeds::run_waiting(Feed& feed) {
+  if (feed.in_use) return;  // Whoever runs them further up goes on with these.
+  feed.in_use = true;
+  while (!feed.waiting.empty()) {
+    for (auto& ready : std::exchange(feed.waiting, {})) ready(feed);
+  }
+  feed.in_use = false;
   forget_if_unused(feed);
 }
 
 void Feeds::forget_if_unused(Feed& feed) {
-  if (!feed.followers.empty() || feed.state != Feed::State::Ready || !feed.waiting.empty()) return;
-  shard_.send(shard_.home_of_name(feed.name), PeerEvent{UnfollowEvent{feed.name, shard_.id()}});
-  feeds_.erase(feed.name);
+  if (feed.in_use || !feed.followers.empty() || feed.state != Feed::State::Ready || !feed.waiting.empty()) return;
+  shard_.send(home_of_name(feed.name, shard_.options()), PeerEvent{UnfollowEvent{feed.name, shard_.id()}});
+  feeds_.erase(feeds_.find(feed.name));
 }
 
-Follower& Feeds::add_follower(Feed& feed, Client& client, session::CursorId cursor, chat::Form form,
-                              Seq replayed_until) {
+// -- Followers --
+
+Follower& Feeds::add_follower(Feed& feed, Client& client, session::CursorId cursor, chat::Form form) {
   auto follower = std::make_unique<Follower>();
   follower->client = &client;
   follower->feed = &feed;
   follower->cursor = cursor;
   follower->form = form;
-  follower->replayed_until = replayed_until;
-  follower->place = feed.followers.size();
+  follower->held = true;
+  follower->place = static_cast<std::uint32_t>(feed.followers.size());
   feed.followers.push_back(follower.get());
-  client.following.push_back(std::move(follower));
-  return *client.following.back();
+  if (cursor >= client.following.size()) client.following.resize(cursor + 1);
+  client.following[cursor] = std::move(follower);
+  return *client.following[cursor];
+}
+
+void Feeds::release(Client& client, Follower& follower) {
+  follower.held = false;
+  set_behind(follower);
+  pump(client);
+}
+
+Follower* Feeds::find_follower(Client& client, session::CursorId cursor) {
+  return cursor < client.following.size() ? client.following[cursor].get() : nullptr;
+}
+
+void Feeds::detach(Follower& follower) {
+  Feed& feed = *follower.feed;
+  feed.followers[follower.place] = feed.followers.back();
+  feed.followers[follower.place]->place = follower.place;
+  feed.followers.pop_back();
+  forget_if_unused(feed);
 }
 
 void Feeds::remove_followers(Client& client) {
-  client.behind.clear();
+  client.behind = {};
+  client.catch_up.reset();
   for (auto& follower : std::exchange(client.following, {})) {
-    Feed& feed = *follower->feed;
-    reads_.erase(follower->reading);
-    feed.followers[follower->place] = feed.followers.back();
-    feed.followers[follower->place]->place = follower->place;
-    feed.followers.pop_back();
-    forget_if_unused(feed);
+    if (follower) detach(*follower);
   }
 }
 
 void Feeds::remove_follower(Client& client, session::CursorId cursor) {
   Follower* follower = find_follower(client, cursor);
   if (follower == nullptr) return;
-  set_behind(*follower, false);
-  reads_.erase(follower->reading);
-  Feed& feed = *follower->feed;
-  feed.followers[follower->place] = feed.followers.back();
-  feed.followers[follower->place]->place = follower->place;
-  feed.followers.pop_back();
-  std::erase_if(client.following, [&](const auto& one) { return one.get() == follower; });
-  forget_if_unused(feed);
+  if (follower->behind) std::erase(client.behind, follower);
+  if (client.catch_up && client.catch_up->follower == follower) client.catch_up.reset();
+  detach(*follower);
+  client.following[cursor].reset();
+  // Another cursor may have waited for the page.
+  pump(client);
 }
 
-Follower* Feeds::find_follower(Client& client, session::CursorId cursor) {
-  const auto found = std::ranges::find_if(client.following, [&](const auto& one) { return one->cursor == cursor; });
-  return found == client.following.end() ? nullptr : found->get();
+void Feeds::resume(Feed& feed, Client& client, const std::string& topic) {
+  session::Session& session = *client.session;
+  const auto found = session.find_cursor(topic);
+  if (!found) {
+    pump(client);
+    return;
+  }
+  const FollowedEvent& standing = feed.standing;
+  if (standing.refusal != chat::Refusal::None) {
+    log::error("a session's conversation can't be read, closing the client's connection",
+               {{"client_id", session.client_id()}, {"conversation", feed.name}});
+    shard_.close_client(client, mqtt::ReasonCode::UnspecifiedError);
+    return;
+  }
+  const bool allowed = standing.number.value != 0 &&
+                       chat::may(chat::Right::Read, {session.user(), feed.name, standing.type, standing.visibility});
+  if (!allowed) {
+    log::info("a session's user may not read the conversation any more, ending the subscription",
+              {{"client_id", session.client_id()}, {"conversation", feed.name}});
+    session.remove_cursor(*found);
+    session.remove_subscription(topic);
+    pump(client);
+    return;
+  }
+  const chat::Form form = chat::read_topic(shard_.options().root, topic)->form;
+  session::CursorId cursor = *found;
+  const auto position = session.cursor(cursor);
+  const bool other_epoch = position.epoch != standing.epoch;
+  if (other_epoch) {
+    // A position of another incarnation means nothing: the client is told, and gets what there is.
+    cursor = session.add_cursor(topic, standing.epoch, Seq{standing.oldest.value - 1}, position.qos,
+                                position.subscription_id);
+    session.deliver(epoch_notice(topic, form, standing.epoch), mqtt::Qos::AtMostOnce, false, {}, shard_.now());
+  }
+  Follower& follower = add_follower(feed, client, cursor, form);
+  follower.persisted = other_epoch ? Follower::kUnwritten : session.cursor(cursor).acknowledged;
+  follower.resumed = true;
+  release(client, follower);
 }
+
+// -- Sending --
 
 Feed::Recent* Feeds::recent(Feed& feed, Seq seq) {
   const std::size_t count = feed.recent.size() - feed.recent_first;
@@ -106,21 +184,24 @@ Feed::Recent* Feeds::recent(Feed& feed, Seq seq) {
   return &feed.recent[feed.recent_first + (seq.value - first)];
 }
 
-void Feeds::committed(CommittedEvent& event) {
-  const auto found = feeds_.find(event.conversation);
+void Feeds::committed(const std::string& conversation, std::span<const format::EntryPtr> entries) {
+  const auto found = feeds_.find(conversation);
   if (found == feeds_.end() || found->second->state != Feed::State::Ready) return;
   Feed& feed = *found->second;
-  for (auto& entry : event.entries) {
+  for (const auto& entry : entries) {
     if ((*entry)->seq <= feed.standing.head) continue;
     feed.standing.head = (*entry)->seq;
     feed.recent_bytes += cost(*entry);
-    feed.recent.push_back({std::move(entry), nullptr, nullptr});
+    feed.recent.push_back({entry, nullptr, nullptr});
   }
-  for (std::size_t i = 0; i < feed.followers.size(); ++i) {
-    Follower& follower = *feed.followers[i];
-    // Whoever waits for room or for the disk comes to these entries by itself.
-    if (!follower.behind && follower.reading == 0) pump(follower);
+  for (Follower* follower : feed.followers) {
+    // Whoever waits for room, for the disk or for its SUBACK comes to these entries by itself.
+    if (!follower->behind && !follower->held && !pump(*follower)) set_behind(*follower);
   }
+  trim(feed);
+}
+
+void Feeds::trim(Feed& feed) {
   const auto too_much = [&] {
     return feed.recent.size() - feed.recent_first > kRecentEntriesMax || feed.recent_bytes > kRecentBytesMax;
   };
@@ -135,103 +216,116 @@ void Feeds::committed(CommittedEvent& event) {
   }
 }
 
-void Feeds::set_behind(Follower& follower, bool behind) {
-  if (follower.behind == behind) return;
-  follower.behind = behind;
-  auto& list = follower.client->behind;
-  if (behind) {
-    list.push_back(&follower);
-  } else {
-    std::erase(list, &follower);
-  }
+void Feeds::set_behind(Follower& follower) {
+  if (std::exchange(follower.behind, true)) return;
+  follower.client->behind.push_back(&follower);
 }
 
 void Feeds::pump(Client& client) {
-  if (!client.session->connected()) return;
-  if (!resend(client)) return;
-  // Each gets its turn: one that fills the window goes to the end of the list.
-  std::vector<Follower*> list = std::exchange(client.behind, {});
-  for (Follower* follower : list) follower->behind = false;
-  for (Follower* follower : list) pump(*follower);
+  if (!client.session->connected() || !resend(client)) return;
+  if (!client.behind.empty()) pump_in_turn(client);
+  if (client.behind.empty()) client.catch_up.reset();
 }
 
+/// Each cursor gets its turn: one that was tried goes to the end of the list, whatever it could send.
+void Feeds::pump_in_turn(Client& client) {
+  std::vector<Follower*>& list = client.behind;
+  std::size_t tried = 0;
+  std::size_t kept = 0;
+  std::size_t in_vain = 0;
+  while (tried < list.size() && in_vain < kVainTriesMax) {
+    Follower* follower = list[tried++];
+    const Seq before = client.session->cursor(follower->cursor).next;
+    if (pump(*follower)) {
+      follower->behind = false;
+      continue;
+    }
+    if (client.session->cursor(follower->cursor).next == before) ++in_vain;
+    list[kept++] = follower;
+  }
+  // [0, kept) were tried and stay, [kept, tried) are holes, the rest wasn't tried.
+  list.erase(list.begin() + static_cast<std::ptrdiff_t>(kept), list.begin() + static_cast<std::ptrdiff_t>(tried));
+  std::rotate(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(kept), list.end());
+  if (list.empty()) list = {};
+}
+
+/// False while an entry is wanted that isn't here.
 bool Feeds::resend(Client& client) {
+  client.session->resume(shard_.now());
   while (const auto wanted = client.session->resend_wanted()) {
     Follower* follower = find_follower(client, wanted->cursor);
     if (follower == nullptr) {
-      // Its feed isn't there yet; pump() comes again when it is.
-      if (!client.awaits_feeds()) client.session->skip_entries(wanted->cursor, wanted->seq, shard_.now());
-      if (client.awaits_feeds()) return false;
+      if (client.awaits_feeds()) return false;  // Its feed may be among them; pump() comes again when it is there.
+      client.session->skip_entries(wanted->cursor, wanted->seq, shard_.now());
       continue;
     }
-    if (follower->reading != 0) return false;
-    if (!send(*follower, wanted->seq)) {
-      read(*follower, wanted->seq, wanted->seq);
+    if (send(*follower, wanted->seq)) continue;
+    read(*follower, wanted->seq, follower->feed->standing.head);
+    return false;
+  }
+  return true;
+}
+
+/// True when the follower has come to the head.
+bool Feeds::pump(Follower& follower) {
+  session::Session& session = *follower.client->session;
+  const Feed& feed = *follower.feed;
+  for (;;) {
+    const auto cursor = session.cursor(follower.cursor);
+    if (cursor.next > feed.standing.head) return true;
+    if (!session.can_send(cursor.qos)) return false;
+    if (cursor.next < feed.standing.oldest) {
+      const Seq last{feed.standing.oldest.value - 1};
+      if (!tell_gap(follower, cursor.next, last)) return false;
+      session.skip_entries(follower.cursor, last, shard_.now());
+    } else if (!send(follower, cursor.next)) {
+      read(follower, cursor.next, feed.standing.head);
       return false;
     }
   }
-  return true;
 }
 
-Feeds::Pumped Feeds::pump(Follower& follower) {
-  session::Session& session = *follower.client->session;
-  const auto qos = session.cursor(follower.cursor).qos;
-  const Feed& feed = *follower.feed;
-  if (follower.reading != 0) return Pumped::Reading;
-  for (;;) {
-    const Seq next = session.cursor(follower.cursor).next;
-    if (next > feed.standing.head) {
-      follower.page.clear();
-      follower.page_next = 0;
-      return Pumped::AtHead;
-    }
-    if (!session.can_send(qos)) {
-      set_behind(follower, true);
-      return Pumped::NoRoom;
-    }
-    if (next < feed.standing.oldest) {
-      const Seq last{feed.standing.oldest.value - 1};
-      const auto notice = gap_notice(session.cursor(follower.cursor).topic, follower.form, next, last);
-      session.deliver(notice, mqtt::Qos::AtMostOnce, false, {}, shard_.now());
-      session.skip_entries(follower.cursor, last, shard_.now());
-      shard_.wrote(*follower.client);
-      continue;
-    }
-    if (!send(follower, next)) {
-      read(follower, next, feed.standing.head);
-      return Pumped::Reading;
-    }
-  }
-}
-
+/// False when the entry has to be read first.
 bool Feeds::send(Follower& follower, Seq seq) {
-  const bool replayed = seq <= follower.replayed_until;
+  Client& client = *follower.client;
   Feed& feed = *follower.feed;
-  mqtt::MessagePtr message;
+  mqtt::MessagePtr made;
+  const mqtt::MessagePtr* message = &made;
   if (Feed::Recent* entry = recent(feed, seq)) {
-    mqtt::MessagePtr& cached = follower.form == chat::Form::Json ? entry->json : entry->message;
-    if (!cached) cached = entry_message(shard_.options().root, feed.name, *entry->entry, follower.form);
-    message = cached;
+    mqtt::MessagePtr& kept = follower.form == chat::Form::Json ? entry->json : entry->message;
+    if (!kept) kept = entry_message(shard_.options().root, feed.name, *entry->entry, follower.form);
+    message = &kept;
   } else {
-    while (follower.page_next < follower.page.size() && (*follower.page[follower.page_next])->seq < seq) {
-      ++follower.page_next;
-    }
-    if (follower.page_next >= follower.page.size() || (*follower.page[follower.page_next])->seq != seq) return false;
-    message = entry_message(shard_.options().root, feed.name, *follower.page[follower.page_next], follower.form);
-    ++follower.page_next;
+    const format::EntryPtr* read = find_in_page(follower, seq);
+    if (read == nullptr) return false;
+    made = entry_message(shard_.options().root, feed.name, **read, follower.form);
   }
-  follower.client->session->send_entry(follower.cursor, seq, message, replayed, shard_.now());
-  shard_.wrote(*follower.client);
+  client.session->send_entry(follower.cursor, seq, *message, seq <= follower.replayed_until, shard_.now());
+  // What is sent at QoS 0 counts as acknowledged at once.
+  if (client.persisted && !client.cursors_touched) shard_.session_records().cursors_moved(client);
+  shard_.wrote(client);
   return true;
 }
 
+// -- Catching up --
+
+const format::EntryPtr* Feeds::find_in_page(Follower& follower, Seq seq) {
+  CatchUp* catch_up = follower.client->catch_up.get();
+  if (catch_up == nullptr || catch_up->follower != &follower || catch_up->token != 0) return nullptr;
+  auto& next = catch_up->next;
+  while (next < catch_up->page.size() && (*catch_up->page[next])->seq < seq) ++next;
+  if (next >= catch_up->page.size() || (*catch_up->page[next])->seq != seq) return nullptr;
+  return &catch_up->page[next];
+}
+
+/// Nothing while the client's one read is under way; what is behind then comes when it is answered.
 void Feeds::read(Follower& follower, Seq first, Seq last) {
-  follower.page.clear();
-  follower.page_next = 0;
-  follower.reading = next_token_++;
-  const Client& client = *follower.client;
-  reads_.emplace(follower.reading, Read{client.place, client.session->identity(), follower.cursor, first, last});
-  shard_.store().read_entries(shard_.id(), {.token = follower.reading,
+  Client& client = *follower.client;
+  if (!client.catch_up) client.catch_up = std::make_unique<CatchUp>();
+  CatchUp& catch_up = *client.catch_up;
+  if (catch_up.token != 0) return;
+  catch_up = {.follower = &follower, .token = next_token_++ << kPlaceBits | client.place, .first = first, .last = last};
+  shard_.store().read_entries(shard_.id(), {.token = catch_up.token,
                                             .conversation = follower.feed->standing.number,
                                             .first = first,
                                             .last = last,
@@ -240,42 +334,53 @@ void Feeds::read(Follower& follower, Seq first, Seq last) {
 }
 
 void Feeds::entries_read(std::uint64_t token, Result<ReadPage>& page) {
-  const auto found = reads_.find(token);
-  if (found == reads_.end()) return;
-  const Read read = found->second;
-  reads_.erase(found);
-  Client* client = shard_.clients().find(read.client, read.identity);
-  if (client == nullptr) return;
-  Follower* follower = find_follower(*client, read.cursor);
-  if (follower == nullptr || follower->reading != token) return;
-  follower->reading = 0;
+  Client* client = shard_.clients().find_place(token & ((1U << kPlaceBits) - 1));
+  if (client == nullptr || !client->catch_up || client->catch_up->token != token) return;
+  CatchUp& catch_up = *client->catch_up;
+  Follower& follower = *catch_up.follower;
   if (!page) {
     log::error("history can't be read, closing the subscriber's connection",
-               {{"conversation", follower->feed->name}, {"seq", read.first}, {"error", page.error().message()}});
+               {{"conversation", follower.feed->name}, {"seq", catch_up.first}, {"error", page.error().message()}});
     shard_.close_client(*client, mqtt::ReasonCode::UnspecifiedError);
     return;
   }
-  follower->page = std::move(page->entries);
-  follower->page_next = 0;
-  skip_unreadable(*follower, read.first, read.last, *page);
-  set_behind(*follower, true);
+  catch_up.token = 0;
+  catch_up.page = std::move(page->entries);
+  skip_unreadable(follower, catch_up, *page);
   pump(*client);
 }
 
-void Feeds::skip_unreadable(Follower& follower, Seq first, Seq last, const ReadPage& page) {
-  // Up to where the page reaches, a seq that isn't in it doesn't exist any more or can't be read.
-  const bool nothing = follower.page.empty();
-  if (nothing && !page.corrupt.empty()) last = page.corrupt.back();
+/// Up to where the page reaches, a seq that isn't in it doesn't exist any more or can't be read.
+void Feeds::skip_unreadable(Follower& follower, const CatchUp& catch_up, const ReadPage& page) {
+  Seq readable = catch_up.last.next();
+  if (!catch_up.page.empty()) {
+    readable = (*catch_up.page.front())->seq;
+  } else if (!page.corrupt.empty()) {
+    readable = page.corrupt.back().next();
+  }
+  if (readable <= catch_up.first) return;
+  const Seq last{readable.value - 1};
   session::Session& session = *follower.client->session;
-  const Seq readable = nothing ? last.next() : (*follower.page.front())->seq;
-  if (readable <= first) return;
-  const Seq unreadable_last{readable.value - 1};
   log::warn("entries can't be delivered, telling the subscriber of a gap",
-            {{"conversation", follower.feed->name}, {"first", first}, {"last", unreadable_last}});
-  session.deliver(gap_notice(session.cursor(follower.cursor).topic, follower.form, first, unreadable_last),
-                  mqtt::Qos::AtMostOnce, false, {}, shard_.now());
-  session.skip_entries(follower.cursor, unreadable_last, shard_.now());
-  shard_.wrote(*follower.client);
+            {{"conversation", follower.feed->name}, {"first", catch_up.first}, {"last", last}});
+  if (!tell_gap(follower, catch_up.first, last)) return;  // It is read again when there is room.
+  while (const auto wanted = session.resend_wanted()) {
+    if (wanted->cursor != follower.cursor || wanted->seq > last) break;
+    session.skip_entries(follower.cursor, wanted->seq, shard_.now());
+  }
+  if (!session.resend_wanted() && session.cursor(follower.cursor).next <= last) {
+    session.skip_entries(follower.cursor, last, shard_.now());
+  }
+}
+
+/// False when the output is full: nobody may jump over entries without being told.
+bool Feeds::tell_gap(Follower& follower, Seq first, Seq last) {
+  Client& client = *follower.client;
+  if (client.output->size() >= shard_.options().limits.output_max) return false;
+  const auto notice = gap_notice(client.session->cursor(follower.cursor).topic, follower.form, first, last);
+  client.session->deliver(notice, mqtt::Qos::AtMostOnce, false, {}, shard_.now());
+  shard_.wrote(client);
+  return true;
 }
 
 }  // namespace parley::shard

@@ -2,12 +2,14 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "broker/chat/topic.hpp"
+#include "broker/routing/subscription_tree.hpp"
 #include "broker/session/session.hpp"
 #include "broker/shard/events.hpp"
 
@@ -17,25 +19,37 @@ class Shard;
 struct Client;
 struct Feed;
 
-/// One client's cursor on a feed.
+/// One client's cursor on a feed. 56 bytes.
 struct Follower {
   Client* client = nullptr;
   Feed* feed = nullptr;
   session::CursorId cursor = 0;
+  std::uint32_t place = 0;  ///< In Feed::followers.
+  Seq replayed_until;       ///< Entries up to here carry RETAIN: the subscriber asked for the past.
+  Seq persisted;            ///< The acknowledged position that the log knows; kUnwritten: none.
   chat::Form form = chat::Form::Message;
-  Seq replayed_until;    ///< Entries up to here carry RETAIN: the subscriber asked for the past.
-  Seq persisted;         ///< The acknowledged position that was last written to the log.
-  std::size_t place = 0;  ///< In Feed::followers.
-  std::uint64_t reading = 0;  ///< Token of the read under way; 0: none.
-  std::vector<format::EntryPtr> page;  ///< Read from the log and not sent yet, from page_next on.
-  std::size_t page_next = 0;
-  bool behind = false;  ///< In Client::behind: stopped before the head for want of room.
+  bool behind = false;   ///< In Client::behind: has entries to send and could not send them yet.
+  bool held = false;     ///< Waits for its SUBACK.
+  bool resumed = false;  ///< Goes on where the session left off, and no SUBSCRIBE has come for it since.
+
+  static constexpr Seq kUnwritten{~std::uint64_t{0}};
+};
+
+/// What a client that is behind reads of the log: one page at a time, whatever number of cursors it has.
+struct CatchUp {
+  Follower* follower = nullptr;
+  std::uint64_t token = 0;  ///< Of the read under way; 0: the page is here.
+  Seq first;                ///< What was asked for.
+  Seq last;
+  std::vector<format::EntryPtr> page;
+  std::size_t next = 0;  ///< In `page`.
 };
 
 /// What this shard's clients get of one conversation: its committed head and its latest entries.
 struct Feed {
   std::string name;
   enum class State : std::uint8_t { Asking, Ready } state = State::Asking;
+  bool in_use = false;     ///< Somebody up the stack holds a reference.
   FollowedEvent standing;  ///< As the home shard last said it; head moves with the entries.
   std::vector<Follower*> followers;
   std::vector<std::function<void(Feed&)>> waiting;  ///< For Ready.
@@ -53,6 +67,8 @@ struct Feed {
 
 /// Delivery of conversations by cursor, the same for live subscribers, replays and resumed sessions: from the feed's
 /// recent entries where they reach, else from the log. Belongs to its shard's thread.
+///
+/// Memory: a feed keeps up to 256 entries or 128 KiB; a client that is behind one page (64 KiB) besides its output.
 class Feeds {
  public:
   explicit Feeds(Shard& shard) : shard_(shard) {}
@@ -60,42 +76,46 @@ class Feeds {
   /// Calls `ready` with the feed once it is known how the conversation stands (perhaps at once). `ready` may find
   /// feed.standing.refusal set. A feed that nobody follows afterwards is dropped.
   void with_feed(std::string_view conversation, std::function<void(Feed&)> ready);
-  Follower& add_follower(Feed& feed, Client& client, session::CursorId cursor, chat::Form form, Seq replayed_until);
+  /// Calls `then` when everything is done that waits for the conversation's feed at this moment (perhaps at once).
+  void after_feed(std::string_view conversation, std::function<void()> then);
+
+  /// The cursor must exist and have no follower. `held` until release().
+  Follower& add_follower(Feed& feed, Client& client, session::CursorId cursor, chat::Form form);
+  void release(Client& client, Follower& follower);
+  Follower* find_follower(Client& client, session::CursorId cursor);
+  void remove_follower(Client& client, session::CursorId cursor);
   /// All of the client's followers, as when it disconnects.
   void remove_followers(Client& client);
-  void remove_follower(Client& client, session::CursorId cursor);
 
-  /// Sends what can be sent to this client now: what is to be resent, then every cursor that is behind.
+  /// Lets a cursor of a resumed session go on, or begin anew when the conversation has another epoch by now. Ends the
+  /// subscription when its user may not read any more.
+  void resume(Feed& feed, Client& client, const std::string& topic);
+
+  /// Sends what can be sent to this client now: what is to be resent, then the cursors that are behind, in turn.
   void pump(Client& client);
 
   void followed(FollowedEvent& event);
-  void committed(CommittedEvent& event);
+  void committed(const std::string& conversation, std::span<const format::EntryPtr> entries);
   void entries_read(std::uint64_t token, Result<ReadPage>& page);
 
  private:
-  enum class Pumped : std::uint8_t { AtHead, NoRoom, Reading };
-  Pumped pump(Follower& follower);
+  bool pump(Follower& follower);
+  void pump_in_turn(Client& client);
   bool resend(Client& client);
-  /// False when the entry has to be read first.
   bool send(Follower& follower, Seq seq);
-  void skip_unreadable(Follower& follower, Seq first, Seq last, const ReadPage& page);
+  const format::EntryPtr* find_in_page(Follower& follower, Seq seq);
   void read(Follower& follower, Seq first, Seq last);
-  void set_behind(Follower& follower, bool behind);
+  bool tell_gap(Follower& follower, Seq first, Seq last);
+  void skip_unreadable(Follower& follower, const CatchUp& catch_up, const ReadPage& page);
+  void set_behind(Follower& follower);
+  void detach(Follower& follower);
+  void trim(Feed& feed);
+  void run_waiting(Feed& feed);
   void forget_if_unused(Feed& feed);
-  Follower* find_follower(Client& client, session::CursorId cursor);
-  Feed::Recent* recent(Feed& feed, Seq seq);
-
-  struct Read {
-    std::uint32_t client = 0;
-    std::uint64_t identity = 0;
-    session::CursorId cursor = 0;
-    Seq first;
-    Seq last;
-  };
+  static Feed::Recent* recent(Feed& feed, Seq seq);
 
   Shard& shard_;
-  std::unordered_map<std::string, std::unique_ptr<Feed>> feeds_;
-  std::unordered_map<std::uint64_t, Read> reads_;
+  std::unordered_map<std::string, std::unique_ptr<Feed>, routing::StringHash, std::equal_to<>> feeds_;
   std::uint64_t next_token_ = 1;
 };
 

@@ -17,14 +17,14 @@ chat::Refusal refusal_of(boost::system::error_code error) {
 }  // namespace
 
 Hosted& Hosting::find_or_load(std::string_view conversation) {
-  const auto [place, added] = hosted_.try_emplace(std::string(conversation));
-  if (added) {
-    place->second = std::make_unique<Hosted>();
-    place->second->name = place->first;
-    shard_.store().load_conversation(shard_.id(), place->first);
+  auto found = hosted_.find(conversation);
+  if (found == hosted_.end()) {
+    found = hosted_.emplace(std::string(conversation), std::make_unique<Hosted>()).first;
+    found->second->name = found->first;
+    shard_.store().load_conversation(shard_.id(), found->first);
   }
-  place->second->used = true;
-  return *place->second;
+  found->second->used = true;
+  return *found->second;
 }
 
 void Hosting::propose(std::string_view conversation, const chat::EntryDraft& draft, Origin origin) {
@@ -95,7 +95,7 @@ void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origi
 }
 
 void Hosting::create(Hosted& hosted, std::string_view creator) {
-  const Slot slot = shard_.slot_of_name(hosted.name);
+  const Slot slot = slot_of_name(hosted.name, shard_.options());
   const auto position = shard_.appends().next_position(slot);
   chat::Conversation::State state{.number = conversation_number(slot, position.index),
                                   .name = hosted.name,
@@ -157,15 +157,15 @@ void Hosting::loaded(LogStoreEvents::LoadedConversation loaded) {
     }
   } else {
     StoredConversation& stored = *loaded.conversation;
-    hosted.conversation = std::make_unique<chat::Conversation>(
-        chat::Conversation::State{.number = stored.number,
-                                  .name = stored.name,
-                                  .epoch = stored.epoch,
-                                  .oldest = stored.oldest,
-                                  .head = stored.head,
-                                  .last_ts = stored.last_ts,
-                                  .type = stored.type,
-                                  .visibility = stored.visibility});
+    hosted.conversation =
+        std::make_unique<chat::Conversation>(chat::Conversation::State{.number = stored.number,
+                                                                       .name = stored.name,
+                                                                       .epoch = stored.epoch,
+                                                                       .oldest = stored.oldest,
+                                                                       .head = stored.head,
+                                                                       .last_ts = stored.last_ts,
+                                                                       .type = stored.type,
+                                                                       .visibility = stored.visibility});
     last_ = std::max(last_, loaded.log_end);
     for (const auto& entry : loaded.unmaterialised) {
       const format::EntryRecord& record = **entry;
@@ -212,27 +212,7 @@ void Hosting::become_ready(Hosted& hosted) {
 
 void Hosting::settled(std::vector<Waiting>& waiting, Result<Lsn> first) {
   if (!first) {
-    const auto refusal = refusal_of(first.error());
-    std::vector<Hosted*> touched;
-    for (Waiting& one : waiting) {
-      if (auto* entry = std::get_if<EntryWaiting>(&one)) {
-        touched.push_back(entry->hosted);
-        shard_.send_outcome(entry->origin, {.refusal = refusal});
-      } else if (auto* creation = std::get_if<CreationWaiting>(&one)) {
-        touched.push_back(creation->hosted);
-      }
-    }
-    std::ranges::sort(touched);
-    touched.erase(std::ranges::unique(touched).begin(), touched.end());
-    for (Hosted* hosted : touched) {
-      hosted->conversation->rolled_back();
-      release_repeats(*hosted, refusal);
-      if (hosted->state == Hosted::State::Creating) {
-        hosted->state = Hosted::State::Absent;
-        hosted->conversation.reset();
-        refuse_waiting(*hosted, refusal);
-      }
-    }
+    roll_back(waiting, refusal_of(first.error()));
     return;
   }
   // Entries of one conversation stand together for its followers, but outcomes keep the order of the log.
@@ -254,29 +234,70 @@ void Hosting::settled(std::vector<Waiting>& waiting, Result<Lsn> first) {
     }
     ++lsn;
   }
-  last_ = {lsn - 1};
+  last_ = std::max(last_, Lsn{lsn - 1});
   for (auto& [hosted, entries] : fresh) {
     for (const ShardId follower : hosted->followers) {
-      shard_.send(follower, PeerEvent{CommittedEvent{hosted->name, entries}});
+      if (follower == shard_.id()) {
+        shard_.feeds().committed(hosted->name, entries);
+      } else {
+        shard_.send(follower, PeerEvent{CommittedEvent{hosted->name, entries}});
+      }
     }
-    release_repeats(*hosted, chat::Refusal::None);
+    if (!hosted->repeats.empty()) release_repeats(*hosted);
   }
 }
 
-void Hosting::release_repeats(Hosted& hosted, chat::Refusal refusal) {
-  if (hosted.repeats.empty()) return;
-  std::vector<Hosted::Repeat> later;
-  for (Hosted::Repeat& repeat : std::exchange(hosted.repeats, {})) {
-    if (repeat.seq <= hosted.conversation->head()) {
-      shard_.send_outcome(repeat.origin,
-                          {.seq = repeat.seq, .ts = repeat.ts, .id = std::move(repeat.id), .duplicate = true});
-    } else if (refusal != chat::Refusal::None) {
-      shard_.send_outcome(repeat.origin, {.refusal = refusal});
-    } else {
-      later.push_back(std::move(repeat));
+void Hosting::roll_back(std::vector<Waiting>& waiting, chat::Refusal refusal) {
+  std::vector<Hosted*> touched;
+  for (const Waiting& one : waiting) {
+    if (const auto* entry = std::get_if<EntryWaiting>(&one)) {
+      touched.push_back(entry->hosted);
+    } else if (const auto* creation = std::get_if<CreationWaiting>(&one)) {
+      touched.push_back(creation->hosted);
     }
   }
-  hosted.repeats = std::move(later);
+  std::ranges::sort(touched);
+  touched.erase(std::ranges::unique(touched).begin(), touched.end());
+  // First everything goes back, then it is told: whoever hears of it may at once propose again.
+  for (Hosted* hosted : touched) hosted->conversation->rolled_back();
+  std::vector<Origin> refused;
+  std::vector<std::pair<std::string, ShardId>> unanswered;
+  for (Hosted* hosted : touched) {
+    if (hosted->state != Hosted::State::Creating) continue;
+    hosted->state = Hosted::State::Absent;
+    hosted->conversation.reset();
+    for (const ShardId follower : std::exchange(hosted->followers_waiting, {})) {
+      std::erase(hosted->followers, follower);
+      unanswered.emplace_back(hosted->name, follower);
+    }
+  }
+  for (Hosted* hosted : touched) {
+    const Seq head = hosted->conversation ? hosted->conversation->head() : Seq{};
+    // A repeat of an entry that isn't stored shares its fate.
+    std::erase_if(hosted->repeats, [&](Hosted::Repeat& repeat) {
+      if (repeat.seq <= head) return false;
+      refused.push_back(std::move(repeat.origin));
+      return true;
+    });
+  }
+  for (const auto& [name, follower] : unanswered) {
+    shard_.send(follower, PeerEvent{FollowedEvent{.conversation = name, .refusal = refusal}});
+  }
+  for (const Waiting& one : waiting) {
+    if (const auto* entry = std::get_if<EntryWaiting>(&one)) shard_.send_outcome(entry->origin, {.refusal = refusal});
+  }
+  for (const Origin& origin : refused) shard_.send_outcome(origin, {.refusal = refusal});
+}
+
+/// The repeats whose first use is committed by now.
+void Hosting::release_repeats(Hosted& hosted) {
+  const Seq head = hosted.conversation->head();
+  std::erase_if(hosted.repeats, [&](Hosted::Repeat& repeat) {
+    if (repeat.seq > head) return false;
+    shard_.send_outcome(repeat.origin,
+                        {.seq = repeat.seq, .ts = repeat.ts, .id = std::move(repeat.id), .duplicate = true});
+    return true;
+  });
 }
 
 void Hosting::materialised(Lsn upto) {
@@ -293,8 +314,8 @@ void Hosting::materialised(Lsn upto) {
 void Hosting::sweep() {
   std::erase_if(hosted_, [&](auto& one) {
     Hosted& hosted = *one.second;
-    const bool settled = hosted.state == Hosted::State::Absent ||
-                         (hosted.state == Hosted::State::Ready && hosted.conversation->idle());
+    const bool settled =
+        hosted.state == Hosted::State::Absent || (hosted.state == Hosted::State::Ready && hosted.conversation->idle());
     if (!settled || !hosted.followers.empty() || !hosted.repeats.empty()) return false;
     return std::exchange(hosted.used, false) == false;
   });

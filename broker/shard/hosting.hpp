@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "broker/chat/conversation.hpp"
+#include "broker/routing/subscription_tree.hpp"
 #include "broker/shard/append_queue.hpp"
 #include "broker/shard/events.hpp"
 
@@ -22,8 +23,8 @@ struct Hosted {
   enum class State : std::uint8_t { Loading, Absent, Creating, Ready } state = State::Loading;
   std::unique_ptr<chat::Conversation> conversation;  ///< From Creating on.
   std::vector<ShardId> followers;
-  std::vector<ShardId> followers_waiting;            ///< To be answered when Ready or Absent.
-  std::vector<ProposeEvent> proposals_waiting;       ///< For Loading.
+  std::vector<ShardId> followers_waiting;       ///< To be answered when Ready or Absent.
+  std::vector<ProposeEvent> proposals_waiting;  ///< For Loading.
   /// Second uses of an id whose first use is under way.
   struct Repeat {
     Seq seq;
@@ -63,7 +64,8 @@ class Hosting {
   void answer_follower(const Hosted& hosted, ShardId follower, chat::Refusal refusal);
   void become_ready(Hosted& hosted);
   void refuse_waiting(Hosted& hosted, chat::Refusal refusal);
-  void release_repeats(Hosted& hosted, chat::Refusal refusal);
+  void release_repeats(Hosted& hosted);
+  void roll_back(std::vector<Waiting>& waiting, chat::Refusal refusal);
 
   /// Ids that find_id will know once their record is materialised.
   struct UnmaterialisedId {
@@ -74,7 +76,7 @@ class Hosting {
   };
 
   Shard& shard_;
-  std::unordered_map<std::string, std::unique_ptr<Hosted>> hosted_;
+  std::unordered_map<std::string, std::unique_ptr<Hosted>, routing::StringHash, std::equal_to<>> hosted_;
   std::deque<UnmaterialisedId> unmaterialised_;  ///< By ascending lsn.
   Lsn last_;                                     ///< At least the log's end when the last of these was seen.
 };

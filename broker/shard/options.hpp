@@ -3,7 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
+#include "base/bytes.hpp"
+#include "base/number.hpp"
 #include "base/time.hpp"
 #include "broker/session/limits.hpp"
 
@@ -15,17 +18,29 @@ struct ShardOptions {
   std::uint32_t slots = 256;
   session::Limits limits;
   std::size_t packet_size_before_connect_max = 64 * 1024;
-  std::string root = "chat";           ///< [chat] root.
-  bool auto_create = false;            ///< [chat] auto_create: conversations appear on first use and are public.
+  std::string root = "chat";                  ///< [chat] root.
+  bool auto_create = false;                   ///< [chat] auto_create: conversations appear on first use and are public.
   std::size_t message_size_max = 256 * 1024;  ///< [chat] max_message_size, payload bytes.
-  bool v3_refuse_closes = false;       ///< [mqtt] v3_refuse = "close".
+  bool v3_refuse_closes = false;              ///< [mqtt] v3_refuse = "close".
   std::size_t pending_bytes_max = 64 * 1024 * 1024;  ///< Waiting for the disk; more is refused as busy.
-  std::size_t output_flush = 64 * 1024;  ///< An output this large is written before the turn ends.
-  std::size_t subscriptions_max = 10'000;  ///< Per client.
+  std::size_t output_flush = 64 * 1024;              ///< An output this large is written before the turn ends.
+  std::size_t subscriptions_max = 10'000;            ///< Per client.
   std::size_t filter_levels_max = 128;
   std::size_t retained_max = 1'000'000;
   std::size_t retained_bytes_max = 1024ULL * 1024 * 1024;
   Duration cursor_flush = std::chrono::seconds(1);
 };
+
+/// The slot of a conversation, user or client id.
+inline Slot slot_of_name(std::string_view name, const ShardOptions& options) {
+  return {stable_hash(name) % options.slots};
+}
+/// The shard that owns a slot, and so the sessions and conversations in it. There are at least as many slots as shards.
+inline std::uint32_t home_of_slot(Slot slot, const ShardOptions& options) {
+  return static_cast<std::uint32_t>(slot.value % options.shards);
+}
+inline std::uint32_t home_of_name(std::string_view name, const ShardOptions& options) {
+  return home_of_slot(slot_of_name(name, options), options);
+}
 
 }  // namespace parley::shard

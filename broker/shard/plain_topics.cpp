@@ -1,5 +1,6 @@
 #include "broker/shard/plain_topics.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/bytes.hpp"
@@ -23,7 +24,7 @@ std::uint32_t place_of_member(std::uint32_t member) { return member & ((1U << kP
 PlainTopics::PlainTopics(Shard& shard)
     : shard_(shard), retained_({shard.options().retained_max, shard.options().retained_bytes_max}) {}
 
-// -- Publishing --------------------------------------------------------------------------------------------------------
+// -- Publishing --
 
 bool PlainTopics::publish(const mqtt::MessagePtr& message) {
   if (message->retain()) store_retained(message);
@@ -70,7 +71,11 @@ bool PlainTopics::deliver_here(const mqtt::MessagePtr& message) {
   groups_.match(message->topic(), ready, [&](const routing::SharedGroups::Member& member) {
     matched = true;
     SharedDeliveryEvent event{member.subscriber, member.options, member.subscription_id, message};
-    shard_.send(shard_of_member(member.subscriber), PeerEvent{std::move(event)});
+    if (shard_of_member(member.subscriber) == shard_.id()) {
+      shared_delivery(event);
+    } else {
+      shard_.send(shard_of_member(member.subscriber), PeerEvent{std::move(event)});
+    }
   });
   return matched;
 }
@@ -101,9 +106,10 @@ void PlainTopics::send_retained(Client& client, const session::Subscription& sub
 
 void PlainTopics::sweep() { retained_.sweep(shard_.now()); }
 
-// -- Subscriptions -----------------------------------------------------------------------------------------------------
+// -- Subscriptions --
 
-void PlainTopics::subscribe(Client& client, const session::Subscription& subscription, std::function<void()> announced) {
+void PlainTopics::subscribe(Client& client, const session::Subscription& subscription,
+                            std::function<void()> announced) {
   const ShardId shards = shard_.options().shards;
   if (const auto shared = mqtt::shared_filter(subscription.filter)) {
     const ShardId keeper = keeper_of(shared->group, shared->filter);
@@ -119,16 +125,11 @@ void PlainTopics::subscribe(Client& client, const session::Subscription& subscri
     return;
   }
   const bool added = here_.add(subscription.filter, client.place, subscription.options, subscription.subscription_id);
-  if (!added || shards == 1) {
-    if (announced) announced();
-    return;
+  if (added && shards > 1) {
+    want(subscription.filter, std::move(announced));
+  } else if (announced) {
+    after_announcement(subscription.filter, std::move(announced));
   }
-  const bool known = ++wanted_[subscription.filter] > 1;
-  if (known) {
-    if (announced) announced();
-    return;
-  }
-  want(subscription.filter, announced ? await(shards - 1, std::move(announced)) : 0);
 }
 
 void PlainTopics::unsubscribe(Client& client, std::string_view filter) {
@@ -146,19 +147,41 @@ void PlainTopics::unsubscribe(Client& client, std::string_view filter) {
 
 std::uint64_t PlainTopics::await(std::size_t answers, std::function<void()> done) {
   const std::uint64_t token = next_token_++;
-  awaited_.emplace(token, Awaited{answers, std::move(done)});
+  auto& awaited = awaited_[token];
+  awaited.answers = answers;
+  if (done) awaited.done.push_back(std::move(done));
   return token;
 }
 
-void PlainTopics::want(std::string_view filter, std::uint64_t token) {
-  for (ShardId shard = 0; shard < shard_.options().shards; ++shard) {
-    if (shard != shard_.id()) shard_.send(shard, PeerEvent{InterestEvent{shard_.id(), std::string(filter), true, token}});
+/// One more user of the filter: the first one makes it known to the others, the next ones wait with him.
+void PlainTopics::want(std::string_view filter, std::function<void()> announced) {
+  Wanted& wanted = wanted_[std::string(filter)];
+  if (++wanted.users > 1) {
+    if (announced) after_announcement(filter, std::move(announced));
+    return;
+  }
+  const ShardId shards = shard_.options().shards;
+  wanted.token = await(shards - 1, std::move(announced));
+  for (ShardId shard = 0; shard < shards; ++shard) {
+    if (shard == shard_.id()) continue;
+    shard_.send(shard, PeerEvent{InterestEvent{shard_.id(), std::string(filter), true, wanted.token}});
+  }
+}
+
+/// At once when everybody has heard of the filter.
+void PlainTopics::after_announcement(std::string_view filter, std::function<void()> then) {
+  const auto wanted = wanted_.find(std::string(filter));
+  const auto pending = wanted != wanted_.end() ? awaited_.find(wanted->second.token) : awaited_.end();
+  if (pending == awaited_.end()) {
+    then();
+  } else {
+    pending->second.done.push_back(std::move(then));
   }
 }
 
 void PlainTopics::want_no_more(std::string_view filter) {
   const auto found = wanted_.find(std::string(filter));
-  if (found == wanted_.end() || --found->second > 0) return;
+  if (found == wanted_.end() || --found->second.users > 0) return;
   wanted_.erase(found);
   for (ShardId shard = 0; shard < shard_.options().shards; ++shard) {
     if (shard != shard_.id()) shard_.send(shard, PeerEvent{InterestEvent{shard_.id(), std::string(filter), false, 0}});
@@ -179,10 +202,10 @@ void PlainTopics::interest_taken(std::uint64_t token) {
   if (found == awaited_.end() || --found->second.answers > 0) return;
   const auto done = std::move(found->second.done);
   awaited_.erase(found);
-  done();
+  for (const auto& one : done) one();
 }
 
-// -- Shared groups -----------------------------------------------------------------------------------------------------
+// -- Shared groups --
 
 ShardId PlainTopics::keeper_of(std::string_view group, std::string_view filter) const {
   return static_cast<ShardId>((stable_hash(group) ^ stable_hash(filter)) % shard_.options().shards);
@@ -202,21 +225,30 @@ void PlainTopics::join_group(const SharedMemberEvent& event) {
   const auto joined = [this, member_shard = event.shard, token = event.token] {
     if (token != 0) shard_.send(member_shard, PeerEvent{InterestTakenEvent{token}});
   };
-  if (!fresh || shards == 1 || ++wanted_[event.filter] > 1) {
+  if (shards == 1) {
     joined();
+  } else if (fresh) {
+    want(event.filter, joined);
   } else {
-    want(event.filter, await(shards - 1, joined));
+    after_announcement(event.filter, joined);
   }
 }
 
 void PlainTopics::leave_group(const SharedMemberEvent& event) {
-  if (groups_.remove(event.group, event.filter, event.member) && shard_.options().shards > 1) want_no_more(event.filter);
+  if (groups_.remove(event.group, event.filter, event.member) && shard_.options().shards > 1)
+    want_no_more(event.filter);
 }
 
 void PlainTopics::shared_delivery(const SharedDeliveryEvent& event) {
   const std::uint32_t place = place_of_member(event.member);
   Client* client = shard_.clients().find_place(place);
   if (client == nullptr) return;
+  // The member may have left while this was on its way, and somebody else have taken its place.
+  const auto is_member = [&](const session::Subscription& subscription) {
+    const auto shared = mqtt::shared_filter(subscription.filter);
+    return shared && mqtt::matches(shared->filter, event.message->topic());
+  };
+  if (std::ranges::none_of(client->session->subscriptions(), is_member)) return;
   deliver(*client, event.message, event.options, {&event.subscription_id, event.subscription_id != 0 ? 1U : 0U});
 }
 

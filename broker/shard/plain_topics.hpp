@@ -18,9 +18,9 @@ namespace parley::shard {
 class Shard;
 struct Client;
 
-/// Ordinary topics across the shards of the node. A shard routes to its own clients; the others are told which filters it
-/// wants, and post what matches. Retained messages are known to every shard. A shared group is kept by one shard, which
-/// chooses the member. Belongs to its shard's thread.
+/// Ordinary topics across the shards of the node. A shard routes to its own clients; the others are told which filters
+/// it wants, and post what matches. Retained messages are known to every shard. A shared group is kept by one shard,
+/// which chooses the member. Belongs to its shard's thread.
 class PlainTopics {
  public:
   explicit PlainTopics(Shard& shard);
@@ -47,7 +47,8 @@ class PlainTopics {
   bool deliver_here(const mqtt::MessagePtr& message);
   void deliver(Client& client, const mqtt::MessagePtr& message, const mqtt::SubscriptionOptions& options,
                std::span<const std::uint32_t> subscription_ids);
-  void want(std::string_view filter, std::uint64_t token);
+  void want(std::string_view filter, std::function<void()> announced);
+  void after_announcement(std::string_view filter, std::function<void()> then);
   void want_no_more(std::string_view filter);
   void store_retained(const mqtt::MessagePtr& message);
   void join_group(const SharedMemberEvent& event);
@@ -57,15 +58,20 @@ class PlainTopics {
 
   struct Awaited {
     std::size_t answers = 0;
-    std::function<void()> done;
+    std::vector<std::function<void()>> done;
+  };
+  /// A filter that the other shards were told of.
+  struct Wanted {
+    std::uint32_t users = 0;
+    std::uint64_t token = 0;  ///< Of `awaited_` until they have all answered.
   };
 
   Shard& shard_;
-  routing::SubscriptionTree here_;      ///< This shard's clients by place.
-  routing::SubscriptionTree elsewhere_; ///< Other shards by id.
-  routing::SharedGroups groups_;        ///< Groups kept here; members as member ids.
+  routing::SubscriptionTree here_;       ///< This shard's clients by place.
+  routing::SubscriptionTree elsewhere_;  ///< Other shards by id.
+  routing::SharedGroups groups_;         ///< Groups kept here; members as member ids.
   routing::RetainedMessages retained_;
-  std::unordered_map<std::string, std::uint32_t> wanted_;  ///< Filters announced to the others, with their users here.
+  std::unordered_map<std::string, Wanted> wanted_;
   std::unordered_map<std::uint64_t, Awaited> awaited_;
   std::uint64_t next_token_ = 1;
   routing::Matches matches_;

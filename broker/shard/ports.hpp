@@ -56,8 +56,8 @@ struct StoredSession {
 /// Records that one shard wants appended, in this order, in one piece.
 struct AppendBatch {
   ShardId shard = 0;
-  std::uint64_t ticket = 0;      ///< Rises by one with each batch of the shard.
-  std::uint64_t generation = 0;  ///< See LogStore::append.
+  std::uint64_t ticket = 0;                                 ///< Rises by one with each batch of the shard.
+  std::uint64_t generation = 0;                             ///< See LogStore::append.
   std::vector<std::shared_ptr<const std::string>> records;  ///< Encoded by format::encode_record.
 };
 
@@ -136,7 +136,8 @@ class ClientLinks {
 
   /// Where to append what the client shall get; lives as long as the connection.
   virtual Output& output(ConnectionId connection) = 0;
-  /// Writes what the socket takes now. What stays is written as the client reads, and then Shard::drained is called.
+  /// Writes what the socket takes now. What stays is written as the client reads, and then Shard::drained is called. A
+  /// connection that turns out to be lost is reported later, not from within this call.
   virtual void flush(ConnectionId connection) = 0;
   /// Ends it once the output is written, or after a few seconds. No more events come for it.
   virtual void close(ConnectionId connection) = 0;

@@ -52,7 +52,8 @@ void Publishing::publish(Client& client, session::PublishAction& action) {
     plain(client, action);
     return;
   }
-  Origin origin{.shard = shard_.id(), .client = client.place, .identity = client.session->identity(), .ticket = action.ticket};
+  Origin origin{
+      .shard = shard_.id(), .client = client.place, .identity = client.session->identity(), .ticket = action.ticket};
   if (const auto topic = publish.properties.text(PropertyId::ResponseTopic)) {
     const auto correlation = publish.properties.text(PropertyId::CorrelationData);
     origin.receipt = std::make_shared<const ReceiptAddress>(
@@ -93,7 +94,8 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
   if (!publish.properties.empty()) parts.expires = expiry(publish.properties, shard_.now());
   const bool matched = shard_.plain_topics().publish(std::make_shared<const mqtt::Message>(parts));
   if (publish.qos != mqtt::Qos::AtMostOnce) {
-    client.session->complete_publish(action.ticket, matched ? ReasonCode::Success : ReasonCode::NoMatchingSubscribers, {});
+    client.session->complete_publish(action.ticket, matched ? ReasonCode::Success : ReasonCode::NoMatchingSubscribers,
+                                     {});
   }
 }
 
@@ -143,7 +145,7 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
                                .id_from_client = from_client,
                                .properties = properties_.bytes(),
                                .payload = draft.payload};
-  const ShardId home = shard_.home_of_name(parts->conversation);
+  const ShardId home = home_of_name(parts->conversation, shard_.options());
   if (home == shard_.id()) {
     shard_.hosting().propose(parts->conversation, entry, std::move(origin));
     return;
@@ -157,7 +159,6 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
                                            .origin = std::move(origin)}});
 }
 
-/// 13 characters for 64 random bits: short enough to need no allocation.
 std::string Publishing::make_id() {
   constexpr std::string_view kAlphabet = "0123456789abcdefghjkmnpqrstvwxyz";
   std::uint64_t bits = shard_.random().next();
@@ -169,14 +170,14 @@ std::string Publishing::make_id() {
   return id;
 }
 
-// -- The way back ------------------------------------------------------------------------------------------------------
+// -- The way back --
 
-void Publishing::outcome(const Origin& origin, Outcome& outcome) {
+void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   Client* client = shard_.clients().find(origin.client, origin.identity);
   if (client == nullptr) return;
   if (origin.receipt) {
     const auto receipt = receipt_message(*origin.receipt, outcome);
-    if (origin.receipt->topic == reply_topic(*client)) {
+    if (origin.receipt->topic == reply_topic(client->session->client_id())) {
       send_reply(*client, receipt);
     } else if (!is_reserved(origin.receipt->topic) && !chat::in_subtree(shard_.options().root, origin.receipt->topic)) {
       shard_.plain_topics().publish(receipt);
@@ -216,12 +217,8 @@ void Publishing::refuse(Client& client, session::PublishTicket ticket, const Out
     return;
   }
   client.session->complete_publish(ticket, ReasonCode::Success, {});
-  send_reply(client, receipt_message({reply_topic(client), "", false}, outcome));
+  send_reply(client, receipt_message({reply_topic(client.session->client_id()), "", false}, outcome));
   shard_.wrote(client);
-}
-
-std::string Publishing::reply_topic(const Client& client) const {
-  return std::string("client/").append(client.session->client_id()).append("/reply");
 }
 
 /// Replies are for this client alone, so they don't go through the other clients' subscriptions.

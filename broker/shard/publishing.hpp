@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "broker/chat/topic.hpp"
 #include "broker/session/actions.hpp"
 #include "broker/shard/events.hpp"
 #include "mqtt/properties.hpp"
@@ -12,8 +13,8 @@ namespace parley::shard {
 class Shard;
 struct Client;
 
-/// What a PUBLISH means: an ordinary message, an entry for a conversation, or nothing allowed. And its way back: receipts
-/// and refusals. Belongs to its shard's thread.
+/// What a PUBLISH means: an ordinary message, an entry for a conversation, or nothing allowed. And its way back:
+/// receipts and refusals. Belongs to its shard's thread.
 class Publishing {
  public:
   explicit Publishing(Shard& shard) : shard_(shard) {}
@@ -21,7 +22,10 @@ class Publishing {
   void publish(Client& client, session::PublishAction& action);
   /// A will whose time has come; nobody waits for the outcome.
   void publish_will(const mqtt::Message& will, const std::string& user, std::uint32_t expiry_interval);
-  void outcome(const Origin& origin, Outcome& outcome);
+  void outcome(const Origin& origin, const Outcome& outcome);
+
+  /// 13 characters for 64 random bits: short enough to need no allocation.
+  std::string make_id();
 
  private:
   struct Draft;
@@ -31,8 +35,6 @@ class Publishing {
   void plain(Client& client, session::PublishAction& action);
   void refuse(Client& client, session::PublishTicket ticket, const Outcome& outcome);
   void send_reply(Client& client, const mqtt::MessagePtr& message);
-  [[nodiscard]] std::string reply_topic(const Client& client) const;
-  std::string make_id();
 
   Shard& shard_;
   mqtt::PropertyWriter properties_;  ///< Reused for every publish.

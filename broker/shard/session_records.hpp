@@ -1,6 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.hpp"
@@ -10,26 +14,38 @@ namespace parley::shard {
 
 class Shard;
 struct Client;
+struct Follower;
 
 /// Persistent sessions in the log: when they change, where their cursors are. Belongs to its shard's thread.
+///
+/// A cursor's position is written once in ShardOptions::cursor_flush while it moves, and when its client leaves: after
+/// a crash a session gets again what it acknowledged since. What can't be written is tried again with the next flush.
 class SessionRecords {
  public:
+  using Done = std::function<void(Result<void>)>;
+
   explicit SessionRecords(Shard& shard) : shard_(shard) {}
 
-  /// Writes the session as it is now, its cursors that have no record yet included; `done` (if any) once that is durable
-  /// or refused. A session that ends with its connection is not written: `done` is called at once.
-  void write(Client& client, Timestamp disconnected, std::function<void(Result<void>)> done);
-  void write_end(Client& client);
+  /// Writes the session as it is now, its cursors that have no record yet included; `done` (if any) is called once that
+  /// is durable or refused. `disconnected` 0: it has a connection. A session that ends with its connection is not
+  /// written: `done` is called at once.
+  void write(Client& client, Timestamp disconnected, Done done);
+  void write_end(const std::string& client_id);
   /// The client's acknowledgements moved; written with the next flush.
   void cursors_moved(Client& client);
-  void flush_cursors();
+  /// What is due now, and what could not be written before.
+  void flush();
   void flush_cursors(Client& client);
 
  private:
-  void write_cursor(Client& client, std::string_view topic, Epoch epoch, Seq acknowledged);
+  void add(std::string_view client_id, const format::RecordBody& body, Done done);
+  void write_cursor(const Client& client, Follower& follower);
+  void written(std::uint32_t place, std::uint64_t identity, bool first, bool stored);
+  void touch(Client& client);
 
   Shard& shard_;
-  std::vector<std::pair<std::uint32_t, std::uint64_t>> touched_;
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> touched_;  ///< Clients with something to write.
+  std::vector<std::string> unwritten_ends_;
 };
 
 }  // namespace parley::shard

@@ -1,8 +1,8 @@
 #include "broker/shard/shard.hpp"
 
+#include <algorithm>
 #include <utility>
 
-#include "base/bytes.hpp"
 #include "base/log.hpp"
 #include "mqtt/decode.hpp"
 
@@ -32,26 +32,38 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
 
 Shard::~Shard() = default;
 
-// -- The turn ----------------------------------------------------------------------------------------------------------
+// -- The turn --
 
 void Shard::begin_turn(Instant now, Timestamp wall) {
-  if (now_ == Instant{}) {
-    timers_.add({.due = now + options_.cursor_flush, .kind = TimerKind::CursorFlush});
-    timers_.add({.due = now + kHousekeeping, .kind = TimerKind::Housekeeping});
-  }
+  const bool first = now_ == Instant{};
   now_ = now;
   wall_ = wall;
+  if (first) start(now);
   while (const auto timer = timers_.take_due(now)) run_timer(*timer);
+}
+
+void Shard::start(Instant now) {
+  timers_.add({.due = now + options_.cursor_flush, .kind = TimerKind::CursorFlush});
+  timers_.add({.due = now + kHousekeeping, .kind = TimerKind::Housekeeping});
+  // Sessions were restored before there was a time: they count from zero.
+  clients_.for_each([&](Client& client) {
+    if (client.expires_at == Instant::max()) return;
+    client.expires_at = now + client.expires_at.time_since_epoch();
+    schedule(client);
+  });
 }
 
 void Shard::end_turn() {
   appends_.flush();
-  // Flushing a connection may find it lost, which touches other clients (a will): those are added at the end.
+  // What follows may touch clients again: they are added at the end.
   for (std::size_t i = 0; i < touched_.size(); ++i) {
     Client* client = clients_.find(touched_[i].first, touched_[i].second);
     if (client == nullptr) continue;
     client->output_touched = false;
-    if (client->connection.generation != 0) links_.flush(client->connection);
+    if (client->output == nullptr) continue;
+    links_.flush(client->connection);
+    // A cursor that stopped for want of room goes on at once when the socket has taken everything.
+    if (!client->behind.empty() && client->output->empty()) feeds_.pump(*client);
   }
   touched_.clear();
   appends_.flush();
@@ -59,35 +71,15 @@ void Shard::end_turn() {
 
 void Shard::run_timer(const Timers::Timer& timer) {
   switch (timer.kind) {
-    case TimerKind::KeepAlive: {
+    case TimerKind::Client: {
       Client* client = clients_.find(timer.client, timer.identity);
-      if (client == nullptr || !client->session->connected()) return;
-      const auto deadline = client->session->keep_alive_deadline();
-      if (!deadline) return;
-      if (*deadline <= now_) {
-        log::debug("client is silent, closing its connection",
-                   {{"client_id", client->session->client_id()}, {"address", links_.address(client->connection)}});
-        close_client(*client, mqtt::ReasonCode::KeepAliveTimeout);
-      } else {
-        timers_.add({*deadline, TimerKind::KeepAlive, timer.client, timer.identity});
-      }
-      return;
-    }
-    case TimerKind::WillDelay: {
-      Client* client = clients_.find(timer.client, timer.identity);
-      if (client == nullptr || !client->will || client->will_due > now_) return;
-      const auto will = std::exchange(client->will, std::nullopt);
-      publishing_.publish_will(*will->message, client->session->user(), will->expiry_interval);
-      return;
-    }
-    case TimerKind::SessionExpiry: {
-      Client* client = clients_.find(timer.client, timer.identity);
-      if (client == nullptr || client->session->connected() || client->expires_at > now_) return;
-      end_session(*client);
+      if (client == nullptr || client->timer_due != timer.due) return;
+      client->timer_due = Instant::max();
+      run_client_timer(*client);
       return;
     }
     case TimerKind::CursorFlush:
-      session_records_.flush_cursors();
+      session_records_.flush();
       timers_.add({.due = now_ + options_.cursor_flush, .kind = TimerKind::CursorFlush});
       return;
     case TimerKind::Housekeeping:
@@ -98,12 +90,42 @@ void Shard::run_timer(const Timers::Timer& timer) {
   }
 }
 
-// -- Connections -------------------------------------------------------------------------------------------------------
+void Shard::run_client_timer(Client& client) {
+  if (client.will && client.will->due <= now_) {
+    const auto will = std::move(client.will);
+    publishing_.publish_will(*will->plan.message, client.session->user(), will->plan.expiry_interval);
+  }
+  if (const auto deadline = client.session->keep_alive_deadline(); deadline && *deadline <= now_) {
+    log::debug("client is silent, closing its connection",
+               {{"client_id", client.session->client_id()}, {"address", links_.address(client.connection)}});
+    close_client(client, mqtt::ReasonCode::KeepAliveTimeout);
+    return;
+  }
+  const bool absent = !client.session->connected() && client.opening.generation == 0;
+  if (absent && client.expires_at <= now_) {
+    end_session(client);
+    return;
+  }
+  schedule(client);
+}
+
+void Shard::schedule(Client& client) {
+  Instant due =
+      client.session->connected() ? client.session->keep_alive_deadline().value_or(Instant::max()) : client.expires_at;
+  if (client.will) due = std::min(due, client.will->due);
+  // An earlier timer asks again when it comes.
+  if (due >= client.timer_due) return;
+  client.timer_due = due;
+  timers_.add({due, TimerKind::Client, client.place, client.session->identity()});
+}
+
+// -- Connections --
 
 void Shard::bind(ConnectionId connection, Client& client) {
   if (connection.place >= bound_.size()) bound_.resize(connection.place + 1);
   bound_[connection.place] = {connection.generation, client.place, true};
   client.connection = connection;
+  client.output = &links_.output(connection);
 }
 
 void Shard::unbind(ConnectionId connection) {
@@ -118,53 +140,62 @@ Client* Shard::client_of(ConnectionId connection) {
 }
 
 std::size_t Shard::received(ConnectionId connection, std::string_view bytes) {
+  if (connecting_.is_waiting(connection)) return connecting_.hold(connection, bytes);
   std::size_t consumed = 0;
   Client* client = client_of(connection);
-  mqtt::DecodeLimits limits{.packet_size_max = client != nullptr ? options_.limits.packet_size_max
-                                                                 : options_.packet_size_before_connect_max,
-                            .items_max = options_.limits.filters_max};
+  mqtt::DecodeLimits limits{
+      .packet_size_max = client != nullptr ? options_.limits.packet_size_max : options_.packet_size_before_connect_max,
+      .items_max = options_.limits.filters_max};
   while (consumed < bytes.size()) {
     const auto rest = bytes.substr(consumed);
-    auto frame = mqtt::next_frame(rest, limits);
+    const auto frame = mqtt::next_frame(rest, limits);
     if (!frame) {
-      const auto reason = mqtt::reason_of(frame.error());
-      if (client == nullptr) {
-        log::info("first packet is malformed, closing the connection",
-                  {{"address", links_.address(connection)}, {"reason", mqtt::name_of(reason)}});
-        links_.close(connection);
-      } else {
-        violation(*client, reason);
-        close_client(*client, reason);
-      }
+      malformed(connection, client, mqtt::reason_of(frame.error()));
       return bytes.size();
     }
     if (!*frame) break;
     const mqtt::Frame& packet = **frame;
     consumed += packet.size;
-    if (client == nullptr) {
-      const auto outcome = connecting_.first_packet(connection, packet, rest);
-      if (outcome != Connecting::Outcome::Connected) return bytes.size();
-      client = client_of(connection);
-      if (client == nullptr) return bytes.size();
-      limits.packet_size_max = options_.limits.packet_size_max;
+    if (client != nullptr) {
+      if (!handle(*client, connection, packet)) return bytes.size();
       continue;
     }
-    actions_.clear();
-    client->session->receive(packet, now_, actions_);
-    if (!actions_.empty()) {
-      act(*client, actions_, connection);
-      if (client_of(connection) != client) return bytes.size();
+    const auto outcome = connecting_.first_packet(connection, packet, rest);
+    if (outcome == Connecting::Outcome::Held) {
+      return consumed + connecting_.hold(connection, bytes.substr(consumed));
     }
+    client = client_of(connection);
+    if (client == nullptr) return bytes.size();
+    limits.packet_size_max = options_.limits.packet_size_max;
   }
   if (client != nullptr) wrote(*client);
   return consumed;
 }
 
+/// False when the connection is no longer the client's.
+bool Shard::handle(Client& client, ConnectionId connection, const mqtt::Frame& frame) {
+  actions_.clear();
+  client.session->receive(frame, now_, actions_);
+  if (actions_.empty()) return true;
+  act(client, actions_, connection);
+  return client_of(connection) == &client;
+}
+
+void Shard::malformed(ConnectionId connection, Client* client, mqtt::ReasonCode reason) {
+  if (client != nullptr) {
+    violation(*client, reason);
+    close_client(*client, reason);
+    return;
+  }
+  log::info("first packet is malformed, closing the connection",
+            {{"address", links_.address(connection)}, {"reason", mqtt::name_of(reason)}});
+  links_.close(connection);
+}
+
 void Shard::violation(const Client& client, mqtt::ReasonCode reason) {
-  log::info("client breaks the protocol, closing its connection",
-            {{"client_id", client.session->client_id()},
-             {"address", links_.address(client.connection)},
-             {"reason", mqtt::name_of(reason)}});
+  log::info("client breaks the protocol, closing its connection", {{"client_id", client.session->client_id()},
+                                                                   {"address", links_.address(client.connection)},
+                                                                   {"reason", mqtt::name_of(reason)}});
 }
 
 void Shard::act(Client& client, session::Actions& actions, ConnectionId connection) {
@@ -189,11 +220,7 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
     // A refusal of a publish may have closed the connection.
     if (client_of(connection) != &client) return;
   }
-  if (pump && !client.behind.empty()) {
-    feeds_.pump(client);
-  } else if (pump && client.session->resend_wanted()) {
-    feeds_.pump(client);
-  }
+  if (pump && (!client.behind.empty() || client.session->resend_wanted())) feeds_.pump(client);
 }
 
 void Shard::drained(ConnectionId connection) {
@@ -206,12 +233,16 @@ void Shard::drained(ConnectionId connection) {
 
 void Shard::lost(ConnectionId connection) {
   Client* client = client_of(connection);
-  if (client != nullptr) detach(*client);
+  if (client != nullptr) {
+    detach(*client);
+  } else {
+    connecting_.lost(connection);
+  }
 }
 
 void Shard::wrote(Client& client) {
-  if (client.connection.generation == 0) return;
-  if (links_.output(client.connection).size() >= options_.output_flush) {
+  if (client.output == nullptr || client.output->empty()) return;
+  if (client.output->size() >= options_.output_flush) {
     links_.flush(client.connection);
     return;
   }
@@ -229,49 +260,44 @@ void Shard::close_client(Client& client, mqtt::ReasonCode reason) {
 }
 
 void Shard::detach(Client& client) {
-  if (client.session->connected()) {
-    feeds_.remove_followers(client);
-    client.feeds_awaited = 0;
-    unbind(client.connection);
-    client.connection = {};
-    auto will = client.session->detach(now_);
-    const std::uint32_t expiry = client.session->expiry_interval();
-    const std::string user = client.session->user();
-    if (will && (will->delay <= Duration::zero() || expiry == 0)) {
-      if (!stopping_) publishing_.publish_will(*will->message, user, will->expiry_interval);
-    } else if (will) {
-      client.will_due = now_ + will->delay;
-      timers_.add({client.will_due, TimerKind::WillDelay, client.place, client.session->identity()});
-      client.will = std::move(will);
-    }
-    if (expiry == 0) {
-      end_session(client);
-      return;
-    }
-    expire_later(client, std::chrono::seconds(expiry), expiry);
-    session_records_.flush_cursors(client);
-    session_records_.write(client, wall_, nullptr);
+  if (!client.session->connected()) return;
+  session_records_.flush_cursors(client);
+  feeds_.remove_followers(client);
+  client.feeds_awaited = 0;
+  unbind(client.connection);
+  client.connection = {};
+  client.output = nullptr;
+  auto will = client.session->detach(now_);
+  const bool lasts = client.session->expiry_interval() != 0;
+  if (will && will->delay > Duration::zero() && lasts) {
+    client.will = std::make_unique<PendingWill>(PendingWill{*std::move(will), now_ + will->delay});
+  } else if (will && !stopping_) {
+    publishing_.publish_will(*will->message, client.session->user(), will->expiry_interval);
   }
-}
-
-void Shard::expire_later(Client& client, Duration left, std::uint32_t expiry_interval) {
-  if (expiry_interval == 0xFFFF'FFFFU) {
-    client.expires_at = Instant::max();
+  if (!lasts) {
+    end_session(client);
     return;
   }
-  client.expires_at = now_ + left;
-  timers_.add({client.expires_at, TimerKind::SessionExpiry, client.place, client.session->identity()});
+  session_records_.write(client, wall_, nullptr);
+  expire_later(client);
+}
+
+void Shard::expire_later(Client& client) {
+  const std::uint32_t interval = client.session->expiry_interval();
+  client.expires_at = interval == 0xFFFF'FFFFU ? Instant::max() : now_ + std::chrono::seconds(interval);
+  schedule(client);
 }
 
 void Shard::end_session(Client& client) {
   // A will still in its delay is due when the session ends. MQTT 5 §3.1.3.2.2.
-  if (const auto will = std::exchange(client.will, std::nullopt); will && !stopping_) {
-    publishing_.publish_will(*will->message, client.session->user(), will->expiry_interval);
+  if (const auto will = std::move(client.will); will && !stopping_) {
+    publishing_.publish_will(*will->plan.message, client.session->user(), will->plan.expiry_interval);
   }
   for (const auto& subscription : client.session->subscriptions()) {
-    plain_topics_.unsubscribe(client, subscription.filter);
+    if (!chat::is_chat_filter(options_.root, subscription.filter))
+      plain_topics_.unsubscribe(client, subscription.filter);
   }
-  if (client.persisted) session_records_.write_end(client);
+  if (client.persisted) session_records_.write_end(client.session->client_id());
   clients_.remove(client);
 }
 
@@ -285,32 +311,31 @@ void Shard::restore(const StoredSession& stored, Timestamp now) {
   }
   Client& client = clients_.add(*std::move(session));
   client.persisted = true;
-  for (const auto& cursor : stored.cursors) {
-    const auto topic = chat::read_topic(options_.root, cursor.topic);
-    if (topic) client.session->restore_cursor(cursor.topic, cursor.epoch, cursor.acknowledged);
-  }
   for (const auto& subscription : client.session->subscriptions()) {
-    if (!chat::is_chat_filter(options_.root, subscription.filter)) plain_topics_.subscribe(client, subscription, nullptr);
+    if (!chat::is_chat_filter(options_.root, subscription.filter)) {
+      plain_topics_.subscribe(client, subscription, nullptr);
+      continue;
+    }
+    const auto cursor = std::ranges::find(stored.cursors, subscription.filter, &StoredSession::Cursor::topic);
+    if (cursor == stored.cursors.end()) continue;
+    client.session->add_cursor(cursor->topic, cursor->epoch, cursor->acknowledged, subscription.options.qos,
+                               subscription.subscription_id);
   }
+  if (stored.expiry_interval == 0xFFFF'FFFFU) return;
   // A session that was connected when the broker died counts as disconnected now.
-  const std::uint64_t left_at = stored.disconnected.milliseconds != 0 ? stored.disconnected.milliseconds : now.milliseconds;
+  const std::uint64_t left_at =
+      stored.disconnected.milliseconds != 0 ? stored.disconnected.milliseconds : now.milliseconds;
   const std::uint64_t ends_at = left_at + 1000ULL * stored.expiry_interval;
-  const auto left = std::chrono::milliseconds(ends_at > now.milliseconds ? ends_at - now.milliseconds : 0);
-  expire_later(client, left, stored.expiry_interval);
+  client.expires_at = Instant(std::chrono::milliseconds(ends_at > now.milliseconds ? ends_at - now.milliseconds : 0));
 }
 
 void Shard::shut_down() {
   stopping_ = true;
+  connecting_.shut_down();
   clients_.for_each([&](Client& client) { close_client(client, mqtt::ReasonCode::ServerShuttingDown); });
 }
 
-// -- Slots and shards --------------------------------------------------------------------------------------------------
-
-Slot Shard::slot_of_name(std::string_view name) const { return {stable_hash(name) % options_.slots}; }
-
-ShardId Shard::home_of_name(std::string_view name) const {
-  return static_cast<ShardId>(slot_of_name(name).value % options_.shards);
-}
+// -- Shards --
 
 void Shard::send(ShardId target, PeerEvent event) {
   if (target == id_) {
@@ -350,7 +375,7 @@ struct PeerEventVisitor {
   void operator()(FollowEvent& event) const { shard.hosting().follow(event.conversation, event.shard); }
   void operator()(UnfollowEvent& event) const { shard.hosting().unfollow(event.conversation, event.shard); }
   void operator()(FollowedEvent& event) const { shard.feeds().followed(event); }
-  void operator()(CommittedEvent& event) const { shard.feeds().committed(event); }
+  void operator()(CommittedEvent& event) const { shard.feeds().committed(event.conversation, event.entries); }
   void operator()(PublishEvent& event) const { shard.plain_topics().publish_here(event.message); }
   void operator()(InterestEvent& event) const { shard.plain_topics().interest(event); }
   void operator()(InterestTakenEvent& event) const { shard.plain_topics().interest_taken(event.token); }
@@ -362,7 +387,7 @@ struct PeerEventVisitor {
 
 void Shard::peer_event(PeerEvent& event) { std::visit(PeerEventVisitor{*this}, event.what); }
 
-// -- Store -------------------------------------------------------------------------------------------------------------
+// -- Store --
 
 void Shard::appended(std::uint64_t ticket, Result<Lsn> first) {
   auto waiting = appends_.settle(ticket, first.has_value());

@@ -25,11 +25,12 @@ namespace parley::shard {
 /// One thread's world: the sessions, slots and timers that have their home there. It runs the pure rooms and speaks to
 /// the world through ports only, so a simulation can run it whole.
 ///
-/// Belongs to one thread. That thread calls begin_turn, hands in whatever has come (bytes, events, answers of the store),
-/// and calls end_turn, which sends what the turn has brought about.
+/// Belongs to one thread. That thread calls begin_turn, hands in whatever has come (bytes, events, answers of the
+/// store), and calls end_turn, which sends what the turn has brought about.
 class Shard final : public LogStoreEvents {
  public:
-  Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLinks& links, PeerShards& peers, Random& random);
+  Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLinks& links, PeerShards& peers,
+        Random& random);
   ~Shard() override;
 
   // -- Before the first turn --
@@ -70,6 +71,7 @@ class Shard final : public LogStoreEvents {
   [[nodiscard]] const ShardOptions& options() const { return options_; }
   [[nodiscard]] Instant now() const { return now_; }
   [[nodiscard]] Timestamp wall() const { return wall_; }
+  [[nodiscard]] bool is_stopping() const { return stopping_; }
   LogStore& store() { return store_; }
   ClientLinks& links() { return links_; }
   Random& random() { return random_; }
@@ -82,8 +84,6 @@ class Shard final : public LogStoreEvents {
   SessionRecords& session_records() { return session_records_; }
   Timers& timers() { return timers_; }
 
-  [[nodiscard]] Slot slot_of_name(std::string_view name) const;
-  [[nodiscard]] ShardId home_of_name(std::string_view name) const;
   /// To another shard, or to this one at once.
   void send(ShardId target, PeerEvent event);
   void send_outcome(const Origin& origin, Outcome outcome);
@@ -98,12 +98,21 @@ class Shard final : public LogStoreEvents {
   std::uint64_t new_identity() { return (static_cast<std::uint64_t>(id_) << 48) | next_identity_++; }
   void bind(ConnectionId connection, Client& client);
   void unbind(ConnectionId connection);
+  /// Null when the connection has gone or has sent no CONNECT.
+  Client* client_of(ConnectionId connection);
+  /// The client has no connection: its session ends when its expiry interval has passed.
+  void expire_later(Client& client);
+  /// Sees to it that there is a timer for the next thing that is due for the client.
+  void schedule(Client& client);
 
  private:
   void act(Client& client, session::Actions& actions, ConnectionId connection);
   void run_timer(const Timers::Timer& timer);
   void violation(const Client& client, mqtt::ReasonCode reason);
-  void expire_later(Client& client, Duration left, std::uint32_t expiry_interval);
+  void run_client_timer(Client& client);
+  void start(Instant now);
+  bool handle(Client& client, ConnectionId connection, const mqtt::Frame& frame);
+  void malformed(ConnectionId connection, Client* client, mqtt::ReasonCode reason);
 
   /// What the shard knows of a connection's place: which client it belongs to.
   struct Bound {
@@ -111,7 +120,6 @@ class Shard final : public LogStoreEvents {
     std::uint32_t client = 0;
     bool has_client = false;
   };
-  Client* client_of(ConnectionId connection);
 
   const ShardId id_;
   const ShardOptions& options_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,9 +16,24 @@ class Shard;
 struct Client;
 struct Feed;
 
-/// SUBSCRIBE and UNSUBSCRIBE: which filters are taken, where cursors begin, and when the answer may leave: not before the
-/// conversations' heads are known, the session's record is durable and the other shards know of new filters. Belongs to
-/// its shard's thread.
+/// SUBSCRIBE and UNSUBSCRIBE: which filters are taken, where cursors begin, and when the answer may leave: not before
+/// the conversations' heads are known, the session's record is durable and the other shards know of new filters.
+/// Belongs to its shard's thread.
+///
+/// A conversation is subscribed to by its topic, {root}/{conversation}/msg or /json, or by `$since/{N}/…` or
+/// `$last/{N}/…` before it: the same subscription with another beginning, so either form of UNSUBSCRIBE ends it. User
+/// properties `since` and `last` of SUBSCRIBE mean all its conversation filters without such a prefix; `epoch` besides
+/// `since` says which incarnation the position belongs to. Where a cursor begins:
+/// - it is there from a resumed session and this is the first SUBSCRIBE for it on the connection: it goes on;
+/// - `since` N: behind N, and N above the head is refused (`beyond-head`);
+/// - `since` `last`: where the client's cursor stands, without one at the very beginning;
+/// - `last` N: N before the head, or at the oldest;
+/// - else, and with Retain Handling 2 (or 1 when the subscription isn't new): at the head, or where the cursor stands.
+///
+/// SUBACK has one set of user properties for each conversation filter, in the order of the filters: `topic` (only when
+/// the SUBSCRIBE has several filters), then `head`, `oldest`, `epoch`, or for a refused one `error` and `retry-after`.
+/// Wildcards in the chat subtree, the forms typing, read, ctl and history, and `$share` on a conversation are refused
+/// as `unsupported`.
 class Subscribing {
  public:
   explicit Subscribing(Shard& shard) : shard_(shard) {}
@@ -26,12 +42,25 @@ class Subscribing {
   void unsubscribe(Client& client, const session::UnsubscribeAction& action);
 
  private:
+  struct Item;
   struct Request;
-  void subscribe_plain(const std::shared_ptr<Request>& request, Client& client, std::size_t item);
-  void subscribe_conversation(const std::shared_ptr<Request>& request, Client& client, std::size_t item);
-  void conversation_known(Request& request, Client& client, std::size_t item, Feed& feed);
-  void settle(const std::shared_ptr<Request>& request);
+  using RequestPtr = std::shared_ptr<Request>;
+
+  RequestPtr make_request(const Client& client, mqtt::PacketId packet_id, std::size_t items);
+  void subscribe_plain(const RequestPtr& request, Client& client, std::size_t index);
+  void subscribe_conversation(const RequestPtr& request, const mqtt::Properties& properties, std::size_t index);
+  void conversation_known(Request& request, Client& client, Item& item, Feed& feed);
+  chat::Refusal begin_cursor(Client& client, Item& item, Feed& feed, Request& request);
+  void unsubscribe_plain(Client& client, Item& item);
+  void unsubscribe_conversation(Client& client, Item& item, const std::string& topic);
+  [[nodiscard]] mqtt::ReasonCode objection(const Client& client, const Request& request, std::string_view filter) const;
+  /// One of the things that the answer waits for has come about.
+  void settle(const RequestPtr& request);
+  void stored(const RequestPtr& request, Result<void> outcome);
   void answer(Request& request, Client& client);
+  void undo(Request& request, Client& client, chat::Refusal refusal);
+  [[nodiscard]] std::string answer_properties(const Request& request) const;
+  Client* client_of(const Request& request);
 
   Shard& shard_;
 };

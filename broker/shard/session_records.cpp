@@ -1,0 +1,99 @@
+#include "broker/shard/session_records.hpp"
+
+#include <memory>
+
+#include "broker/shard/shard.hpp"
+
+namespace parley::shard {
+
+void SessionRecords::add(std::string_view client_id, const format::RecordBody& body, Done done) {
+  const Slot slot = slot_of_name(client_id, shard_.options());
+  const auto position = shard_.appends().next_position(slot);
+  auto record = std::make_shared<const std::string>(format::encode_record(position, body));
+  shard_.appends().add(slot, std::move(record), std::move(done));
+}
+
+void SessionRecords::write(Client& client, Timestamp disconnected, Done done) {
+  const session::Session& session = *client.session;
+  if (session.expiry_interval() == 0) {
+    if (done) done({});
+    return;
+  }
+  for (const auto& follower : client.following) {
+    if (follower && follower->persisted == Follower::kUnwritten) write_cursor(client, *follower);
+  }
+  const bool first = !std::exchange(client.persisted, true);
+  client.record_stale = false;
+  const std::string state = session.encode_state();
+  add(session.client_id(),
+      format::SessionRecord{.client_id = session.client_id(),
+                            .user = session.user(),
+                            .expiry_interval = session.expiry_interval(),
+                            .disconnected = disconnected,
+                            .state = state},
+      [this, place = client.place, identity = session.identity(), first, then = std::move(done)](Result<void> outcome) {
+        written(place, identity, first, outcome.has_value());
+        if (then) then(outcome);
+      });
+}
+
+void SessionRecords::written(std::uint32_t place, std::uint64_t identity, bool first, bool stored) {
+  Client* client = shard_.clients().find(place, identity);
+  if (client == nullptr || stored) return;
+  if (first) client->persisted = false;
+  client->record_stale = true;
+  // Cursors of the same batch are lost with it.
+  for (const auto& follower : client->following) {
+    if (follower) follower->persisted = Follower::kUnwritten;
+  }
+  touch(*client);
+}
+
+void SessionRecords::write_end(const std::string& client_id) {
+  add(client_id, format::SessionEndRecord{.client_id = client_id}, [this, client_id](Result<void> outcome) {
+    if (!outcome) unwritten_ends_.push_back(client_id);
+  });
+}
+
+void SessionRecords::write_cursor(const Client& client, Follower& follower) {
+  const auto cursor = client.session->cursor(follower.cursor);
+  follower.persisted = cursor.acknowledged;
+  add(client.session->client_id(),
+      format::CursorRecord{.client_id = client.session->client_id(),
+                           .topic = cursor.topic,
+                           .epoch = cursor.epoch,
+                           .acknowledged = cursor.acknowledged},
+      nullptr);
+}
+
+void SessionRecords::touch(Client& client) {
+  if (std::exchange(client.cursors_touched, true)) return;
+  touched_.emplace_back(client.place, client.session->identity());
+}
+
+void SessionRecords::cursors_moved(Client& client) { touch(client); }
+
+void SessionRecords::flush() {
+  for (const auto& [place, identity] : std::exchange(touched_, {})) {
+    Client* client = shard_.clients().find(place, identity);
+    if (client == nullptr) continue;
+    client->cursors_touched = false;
+    const bool connected = client->session->connected();
+    if (client->record_stale) write(*client, connected ? Timestamp{} : shard_.wall(), nullptr);
+    flush_cursors(*client);
+  }
+  for (const std::string& client_id : std::exchange(unwritten_ends_, {})) {
+    // A new session of that client id has taken the place of the old one, or will when it is written.
+    if (shard_.clients().find(client_id) == nullptr) write_end(client_id);
+  }
+}
+
+void SessionRecords::flush_cursors(Client& client) {
+  if (!client.persisted) return;
+  for (const auto& follower : client.following) {
+    if (!follower || follower->persisted == client.session->cursor(follower->cursor).acknowledged) continue;
+    write_cursor(client, *follower);
+  }
+}
+
+}  // namespace parley::shard

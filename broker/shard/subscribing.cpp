@@ -1,0 +1,328 @@
+#include "broker/shard/subscribing.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "broker/chat/access.hpp"
+#include "broker/shard/entry_message.hpp"
+#include "broker/shard/shard.hpp"
+#include "mqtt/topic.hpp"
+
+namespace parley::shard {
+namespace {
+
+using chat::Refusal;
+using chat::StartPosition;
+using mqtt::ReasonCode;
+
+/// A refusal's Reason Code as SUBACK may carry it. MQTT 5 §3.9.3.
+ReasonCode suback_reason(Refusal refusal) {
+  const auto reason = static_cast<ReasonCode>(chat::rule_of(refusal).reason);
+  return reason == ReasonCode::TopicNameInvalid ? ReasonCode::TopicFilterInvalid : reason;
+}
+
+std::size_t levels_of(std::string_view filter) { return 1 + static_cast<std::size_t>(std::ranges::count(filter, '/')); }
+
+/// The beginning that SUBSCRIBE's user properties ask for; Live when they don't. Nothing when they can't be read.
+std::optional<StartPosition> read_start(const mqtt::Properties& properties) {
+  if (properties.empty()) return StartPosition{};
+  if (const auto since = properties.user("since")) return chat::read_since(*since);
+  if (const auto last = properties.user("last")) return chat::read_last(*last);
+  return StartPosition{};
+}
+
+bool is_served(const chat::ChatTopic& parts) {
+  return parts.conversation != "+" && (parts.form == chat::Form::Message || parts.form == chat::Form::Json);
+}
+
+}  // namespace
+
+/// One filter of a SUBSCRIBE or UNSUBSCRIBE on its way to the answer.
+struct Subscribing::Item {
+  std::string filter;  ///< Of a conversation: its topic.
+  mqtt::SubscriptionOptions options;
+  bool conversation = false;
+  bool added = false;  ///< The subscription is new.
+  chat::Form form = chat::Form::Message;
+  StartPosition start;
+  std::optional<Epoch> start_epoch;
+  Refusal refusal = Refusal::None;
+  Epoch epoch;
+  Seq head;
+  Seq oldest;
+};
+
+struct Subscribing::Request {
+  ConnectionId connection;
+  mqtt::PacketId packet_id = 0;
+  bool is_subscribe = true;
+  std::uint32_t subscription_id = 0;
+  std::size_t open = 1;  ///< What is waited for; one is the handling of the packet itself.
+  std::size_t conversations_open = 0;
+  std::vector<Item> items;
+  std::vector<ReasonCode> reasons;
+};
+
+Subscribing::RequestPtr Subscribing::make_request(const Client& client, mqtt::PacketId packet_id, std::size_t items) {
+  auto request = std::make_shared<Request>();
+  request->connection = client.connection;
+  request->packet_id = packet_id;
+  request->items.resize(items);
+  request->reasons.resize(items);
+  return request;
+}
+
+Client* Subscribing::client_of(const Request& request) { return shard_.client_of(request.connection); }
+
+// -- SUBSCRIBE --
+
+void Subscribing::subscribe(Client& client, const session::SubscribeAction& action) {
+  const auto& packet = action.subscribe;
+  const auto request = make_request(client, packet.packet_id, packet.items.size());
+  request->subscription_id = action.subscription_id;
+  for (std::size_t i = 0; i < packet.items.size(); ++i) {
+    Item& item = request->items[i];
+    item.filter = packet.items[i].filter;
+    item.options = packet.items[i].options;
+    item.options.qos = std::min(item.options.qos, shard_.options().limits.qos_max);
+    request->reasons[i] = objection(client, *request, item.filter);
+    if (mqtt::is_failure(request->reasons[i])) continue;
+    const auto shared = mqtt::shared_filter(item.filter);
+    if (chat::is_chat_filter(shard_.options().root, shared ? shared->filter : std::string_view(item.filter))) {
+      item.conversation = true;
+      subscribe_conversation(request, packet.properties, i);
+      // Whoever may not read on is disconnected by what was waiting for the same feed.
+      if (client_of(*request) == nullptr) return;
+    } else {
+      subscribe_plain(request, client, i);
+    }
+  }
+  settle(request);
+}
+
+ReasonCode Subscribing::objection(const Client& client, const Request& request, std::string_view filter) const {
+  if (levels_of(filter) > shard_.options().filter_levels_max) return ReasonCode::QuotaExceeded;
+  const auto& subscriptions = client.session->subscriptions();
+  // Those of this packet that aren't known yet may all turn out new.
+  if (subscriptions.size() + request.conversations_open >= shard_.options().subscriptions_max &&
+      std::ranges::find(subscriptions, filter, &session::Subscription::filter) == subscriptions.end()) {
+    return ReasonCode::QuotaExceeded;
+  }
+  return ReasonCode::Success;
+}
+
+void Subscribing::subscribe_plain(const RequestPtr& request, Client& client, std::size_t index) {
+  Item& item = request->items[index];
+  const session::Subscription subscription{item.filter, item.options, request->subscription_id};
+  item.added = client.session->add_subscription(subscription);
+  request->reasons[index] = static_cast<ReasonCode>(item.options.qos);
+  ++request->open;
+  shard_.plain_topics().subscribe(client, subscription, [this, request] { settle(request); });
+}
+
+void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::Properties& properties,
+                                         std::size_t index) {
+  Item& item = request->items[index];
+  const auto refuse = [&](Refusal refusal) {
+    item.refusal = refusal;
+    request->reasons[index] = suback_reason(refusal);
+  };
+  if (mqtt::shared_filter(item.filter)) return refuse(Refusal::Unsupported);
+  const auto filter = chat::read_filter(shard_.options().root, item.filter);
+  if (!filter) {
+    const bool wildcard = mqtt::has_wildcard(item.filter);
+    return refuse(wildcard ? Refusal::Unsupported : Refusal::InvalidTopic);
+  }
+  if (!is_served(filter->parts)) return refuse(Refusal::Unsupported);
+  auto start = filter->start.kind != StartPosition::Kind::Live ? std::optional(filter->start) : read_start(properties);
+  if (!start) return refuse(Refusal::InvalidTopic);
+  item.start = *start;
+  if (const auto epoch = properties.user("epoch")) {
+    const auto number = chat::read_decimal(*epoch);
+    if (!number) return refuse(Refusal::OtherEpoch);
+    item.start_epoch = Epoch{*number};
+  }
+  item.form = filter->parts.form;
+  const std::string conversation(filter->parts.conversation);
+  item.filter = std::string(filter->topic);
+  ++request->open;
+  ++request->conversations_open;
+  shard_.feeds().with_feed(conversation, [this, request, index](Feed& feed) {
+    --request->conversations_open;
+    if (Client* client = client_of(*request)) {
+      Item& known = request->items[index];
+      conversation_known(*request, *client, known, feed);
+      request->reasons[index] =
+          known.refusal == Refusal::None ? static_cast<ReasonCode>(known.options.qos) : suback_reason(known.refusal);
+    }
+    settle(request);
+  });
+}
+
+void Subscribing::conversation_known(Request& request, Client& client, Item& item, Feed& feed) {
+  const FollowedEvent& standing = feed.standing;
+  item.refusal = standing.refusal;
+  if (item.refusal != Refusal::None) return;
+  const bool allowed = standing.number.value != 0 && chat::may(chat::Right::Read, {client.session->user(), feed.name,
+                                                                                   standing.type, standing.visibility});
+  if (!allowed) {
+    item.refusal = Refusal::NotAuthorized;
+    return;
+  }
+  item.epoch = standing.epoch;
+  item.head = standing.head;
+  item.oldest = standing.oldest;
+  item.refusal = begin_cursor(client, item, feed, request);
+}
+
+/// Where the cursor begins; see the class.
+Refusal Subscribing::begin_cursor(Client& client, Item& item, Feed& feed, Request& request) {
+  session::Session& session = *client.session;
+  const auto known = session.find_cursor(item.filter);
+  Follower* follower = known ? shard_.feeds().find_follower(client, *known) : nullptr;
+  const bool resumed = follower != nullptr && std::exchange(follower->resumed, false);
+  StartPosition start = item.start;
+  const auto handling = item.options.retain_handling;
+  if (handling == 2 || (handling == 1 && follower != nullptr)) start = {};  // §3.8.3.1
+  using Kind = StartPosition::Kind;
+  if (!resumed && start.kind == Kind::Since) {
+    if (item.start_epoch && *item.start_epoch != item.epoch) return Refusal::OtherEpoch;
+    if (start.value > item.head.value) return Refusal::BeyondHead;
+  }
+  item.added = session.add_subscription({item.filter, item.options, request.subscription_id});
+  const bool goes_on = follower != nullptr && (resumed || start.kind == Kind::Live || start.kind == Kind::SinceLast);
+  if (goes_on) {
+    session.set_cursor_options(*known, item.options.qos, request.subscription_id);
+    return Refusal::None;
+  }
+  Seq position = item.head;
+  if (start.kind == Kind::Since) position = {start.value};
+  if (start.kind == Kind::SinceLast) position = {0};
+  if (start.kind == Kind::Last) {
+    const std::uint64_t there = item.head.value + 1 - item.oldest.value;
+    position = {item.head.value - std::min(start.value, there)};
+  }
+  if (follower != nullptr) shard_.feeds().remove_follower(client, *known);
+  const auto cursor = session.add_cursor(item.filter, item.epoch, position, item.options.qos, request.subscription_id);
+  Follower& fresh = shard_.feeds().add_follower(feed, client, cursor, item.form);
+  fresh.persisted = Follower::kUnwritten;
+  if (start.kind != Kind::Live) fresh.replayed_until = item.head;
+  return Refusal::None;
+}
+
+// -- UNSUBSCRIBE --
+
+void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& action) {
+  const auto& filters = action.unsubscribe.filters;
+  const auto request = make_request(client, action.unsubscribe.packet_id, filters.size());
+  request->is_subscribe = false;
+  for (std::size_t i = 0; i < filters.size(); ++i) {
+    Item& item = request->items[i];
+    item.filter = filters[i];
+    request->reasons[i] = ReasonCode::NoSubscriptionExisted;
+    if (!chat::is_chat_filter(shard_.options().root, item.filter)) {
+      if (!client.session->remove_subscription(item.filter)) continue;
+      shard_.plain_topics().unsubscribe(client, item.filter);
+      request->reasons[i] = ReasonCode::Success;
+      continue;
+    }
+    const auto filter = chat::read_filter(shard_.options().root, item.filter);
+    if (!filter) continue;
+    ++request->open;
+    // A SUBSCRIBE for it that is still on its way comes first.
+    shard_.feeds().after_feed(filter->parts.conversation, [this, request, i, topic = std::string(filter->topic)] {
+      if (Client* owner = client_of(*request)) {
+        if (owner->session->remove_subscription(topic)) request->reasons[i] = ReasonCode::Success;
+        if (const auto cursor = owner->session->find_cursor(topic)) {
+          owner->session->remove_cursor(*cursor);
+          shard_.feeds().remove_follower(*owner, *cursor);
+        }
+      }
+      settle(request);
+    });
+  }
+  settle(request);
+}
+
+// -- The answer --
+
+void Subscribing::settle(const RequestPtr& request) {
+  if (--request->open > 0) return;
+  Client* client = client_of(*request);
+  if (client == nullptr) return;
+  const auto changes = [&](ReasonCode reason) { return reason <= ReasonCode::GrantedQos2; };
+  if (std::ranges::none_of(request->reasons, changes)) {
+    answer(*request, *client);
+    return;
+  }
+  shard_.session_records().write(*client, {}, [this, request](Result<void> outcome) { stored(request, outcome); });
+}
+
+void Subscribing::stored(const RequestPtr& request, Result<void> outcome) {
+  Client* client = client_of(*request);
+  if (client == nullptr) return;
+  if (!outcome) {
+    const bool full = outcome.error() == make_error_code(StorageError::DiskFull);
+    undo(*request, *client, full ? Refusal::DiskFull : Refusal::StorageFailed);
+  }
+  answer(*request, *client);
+}
+
+/// Nothing of the request is promised: what it added goes again. What it took away stays away, and is told so.
+void Subscribing::undo(Request& request, Client& client, Refusal refusal) {
+  for (std::size_t i = 0; i < request.items.size(); ++i) {
+    Item& item = request.items[i];
+    if (!request.is_subscribe || mqtt::is_failure(request.reasons[i])) continue;
+    request.reasons[i] = suback_reason(refusal);
+    item.refusal = refusal;
+    if (!item.added || !client.session->remove_subscription(item.filter)) continue;
+    if (!item.conversation) {
+      shard_.plain_topics().unsubscribe(client, item.filter);
+    } else if (const auto cursor = client.session->find_cursor(item.filter)) {
+      client.session->remove_cursor(*cursor);
+      shard_.feeds().remove_follower(client, *cursor);
+    }
+  }
+}
+
+void Subscribing::answer(Request& request, Client& client) {
+  session::Session& session = *client.session;
+  if (!request.is_subscribe) {
+    session.write_unsuback(request.packet_id, request.reasons);
+    shard_.wrote(client);
+    return;
+  }
+  const bool has_properties = session.version() == mqtt::ProtocolVersion::V5;
+  session.write_suback(request.packet_id, request.reasons, has_properties ? answer_properties(request) : std::string());
+  shard_.wrote(client);
+  for (std::size_t i = 0; i < request.items.size(); ++i) {
+    const Item& item = request.items[i];
+    if (item.conversation) {
+      const auto cursor = session.find_cursor(item.filter);
+      Follower* follower = cursor ? shard_.feeds().find_follower(client, *cursor) : nullptr;
+      if (follower != nullptr && follower->held) shard_.feeds().release(client, *follower);
+      continue;
+    }
+    if (mqtt::is_failure(request.reasons[i]) || mqtt::shared_filter(item.filter)) continue;
+    const auto handling = item.options.retain_handling;
+    if (handling == 2 || (handling == 1 && !item.added)) continue;  // §3.8.3.1
+    shard_.plain_topics().send_retained(client, {item.filter, item.options, request.subscription_id});
+  }
+}
+
+std::string Subscribing::answer_properties(const Request& request) const {
+  mqtt::PropertyWriter properties;
+  for (const Item& item : request.items) {
+    if (!item.conversation) continue;
+    if (request.items.size() > 1) properties.user("topic", item.filter);
+    if (item.refusal != Refusal::None) {
+      write_refusal(properties, item.refusal);
+      continue;
+    }
+    write_standing(properties, item.head, item.oldest, item.epoch);
+  }
+  return std::move(properties).take();
+}
+
+}  // namespace parley::shard
