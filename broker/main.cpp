@@ -42,7 +42,8 @@ class StoreAnswers final : public disk::StoreEventSink {
  public:
   void connect(net::Server& server) { server_ = &server; }
   void post(shard::ShardId shard, disk::StoreEvent event) override {
-    if (server_ != nullptr) server_->send(shard, std::make_unique<StoreLetter>(std::move(event)));
+    // What the store says while the shards are still being restored is in what they are restored from.
+    if (net::Server* server = server_.load()) server->send(shard, std::make_unique<StoreLetter>(std::move(event)));
   }
 
  private:
