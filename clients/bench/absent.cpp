@@ -10,6 +10,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kConnectingMax = 64;
+/// So long without a message, and what is still missing won't come.
+constexpr Duration kComeBackPatience = 5s;
 
 /// A member that comes back and wants what it missed.
 class ReturningMember : public Client::Owner {
@@ -54,13 +56,13 @@ Counts come_back(Loop& loop, const Endpoint& endpoint, const TrafficShape& shape
                  std::uint64_t published) {
   ReturningMember member;
   Client client(loop, endpoint, member_settings(shape, number, false), member);
-  Instant deadline = Loop::now() + 10s;
+  Instant deadline = Loop::now() + kComeBackPatience;
   std::uint64_t received = 0;
   while (member.tally().received() < published && Loop::now() < deadline && !client.closed()) {
     loop.turn(Loop::now() + 100ms);
     if (member.tally().received() == received) continue;
     received = member.tally().received();
-    deadline = Loop::now() + 10s;
+    deadline = Loop::now() + kComeBackPatience;
   }
   client.leave();
   loop.run_until([&client] { return client.closed(); }, Loop::now() + 1s);

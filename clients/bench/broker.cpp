@@ -40,17 +40,18 @@ std::vector<std::string> parley_arguments(const BrokerSetup& setup, const std::s
   return arguments;
 }
 
-std::string mosquitto_configuration(std::uint16_t port) {
-  return "listener " + std::to_string(port) +
-         " 127.0.0.1\n"
-         "allow_anonymous true\n"
-         "persistence false\n"
-         "max_queued_messages 0\n"
-         "max_inflight_messages 256\n"
-         "set_tcp_nodelay true\n"
-         "connection_messages false\n"
-         "log_type error\n"
-         "log_type warning\n";
+std::string mosquitto_configuration(const BrokerSetup& setup, std::uint16_t port) {
+  std::string text = "listener " + std::to_string(port) +
+                     " 127.0.0.1\n"
+                     "allow_anonymous true\n"
+                     "persistence false\n"
+                     "max_queued_messages 0\n"
+                     "max_inflight_messages 256\n"
+                     "connection_messages false\n"
+                     "log_type error\n"
+                     "log_type warning\n";
+  for (const auto& setting : setup.settings) text += setting + "\n";
+  return text;
 }
 
 RunningBroker::RunningBroker(const BrokerSetup& setup)
@@ -61,7 +62,7 @@ RunningBroker::RunningBroker(const BrokerSetup& setup)
     command.arguments = parley_arguments(setup, directory_.path(), port_);
   } else {
     const std::string file = directory_.path() + "/mosquitto.conf";
-    std::ofstream(file) << mosquitto_configuration(port_);
+    std::ofstream(file) << mosquitto_configuration(setup, port_);
     command.arguments = {setup.program, "-c", file};
   }
   child_ = std::make_unique<Child>(command);

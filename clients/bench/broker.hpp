@@ -18,7 +18,7 @@ std::string name_of(Brand brand);
 struct BrokerSetup {
   Brand brand = Brand::Parley;
   std::string program;
-  std::vector<std::string> settings;  ///< Parley: `key=value` on top of the development settings.
+  std::vector<std::string> settings;  ///< Parley: `key=value`; mosquitto: lines of its configuration.
   std::string data_root;
   int core = 0;
 };
@@ -26,8 +26,9 @@ struct BrokerSetup {
 /// Arguments of Parley on `port`, with its data under `directory`: one thread for clients, conversations appear on
 /// first use, everything else as it comes.
 std::vector<std::string> parley_arguments(const BrokerSetup& setup, const std::string& directory, std::uint16_t port);
-/// mosquitto's configuration: everything in memory, nothing dropped, no Nagle, no log lines per client.
-std::string mosquitto_configuration(std::uint16_t port);
+/// mosquitto's configuration: as Debian ships it, but all in memory, nothing dropped, as many messages under way as
+/// Parley allows, and no log line per client.
+std::string mosquitto_configuration(const BrokerSetup& setup, std::uint16_t port);
 
 /// A broker on a free port of 127.0.0.1 with an empty data directory; both go with this object.
 class RunningBroker {

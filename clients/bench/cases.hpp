@@ -25,11 +25,17 @@ struct Goal {
   double target = 0;
 };
 
+/// What one broker is given.
+struct CaseSide {
+  RunOptions run;
+  std::vector<std::string> settings;  ///< See BrokerSetup.
+};
+
 struct Case {
   std::string name;
   std::string meaning;
-  RunOptions parley;
-  RunOptions mosquitto;
+  CaseSide parley;
+  CaseSide mosquitto;
   std::vector<Goal> goals;
   bool once = false;  ///< Takes too long to be repeated.
 };

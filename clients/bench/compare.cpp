@@ -47,9 +47,11 @@ std::vector<std::pair<std::string, std::string>> conditions_of(const CompareOpti
           {"data in", root + (is_in_memory(root) ? " (IN MEMORY: syncs cost nothing)" : "")}};
 }
 
-void run_once(CaseResult& result, const BrokerSetup& setup, const std::string& label, std::ostream& progress) {
+void run_once(CaseResult& result, BrokerSetup setup, const std::string& label, std::ostream& progress) {
   const bool parley = setup.brand == Brand::Parley;
-  RunOptions run = parley ? result.measured.parley : result.measured.mosquitto;
+  const CaseSide& side = parley ? result.measured.parley : result.measured.mosquitto;
+  RunOptions run = side.run;
+  setup.settings.insert(setup.settings.begin(), side.settings.begin(), side.settings.end());
   progress << label << std::flush;
   try {
     const RunningBroker broker(setup);
@@ -89,7 +91,7 @@ Comparison compare(const CompareOptions& options, std::optional<int> load_core, 
                            .core = cores.broker};
   const BrokerSetup mosquitto{.brand = Brand::Mosquitto,
                               .program = options.mosquitto,
-                              .settings = {},
+                              .settings = options.mosquitto_settings,
                               .data_root = options.data_root,
                               .core = cores.broker};
   for (const BrokerSetup* setup : {&parley, &mosquitto}) {

@@ -40,7 +40,7 @@ class Loop {
 
   /// One turn; waits at most until `wake`.
   void turn(Instant wake);
-  /// Turns until `done` or `deadline`; false in the second case. `done` is asked after each turn.
+  /// Turns until `done` or `deadline`; false in the second case. `done` is asked after each turn and its flush.
   bool run_until(const std::function<bool()>& done, Instant deadline);
 
   static Instant now() { return std::chrono::steady_clock::now(); }

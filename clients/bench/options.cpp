@@ -129,6 +129,8 @@ void add_compare(CLI::App& command, CompareOptions& compare) {
   command.add_option("--parleyd", compare.parleyd, "Path of parleyd (default: beside this program)");
   command.add_option("--mosquitto", compare.mosquitto, "Path of mosquitto")->capture_default_str();
   command.add_option("--set", compare.settings, "key=value for parleyd, repeatable");
+  command.add_option("--mosquitto-set", compare.mosquitto_settings,
+                     "A further line of mosquitto's configuration, as \"set_tcp_nodelay true\", repeatable");
   command.add_option("--data-root", compare.data_root, "Directory for the brokers' data (default: $TMPDIR)");
   command.add_flag("--strict", compare.strict,
                    "Exit with 1 when a target is missed, not only when one can't be measured");

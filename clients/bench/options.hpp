@@ -54,9 +54,10 @@ struct CompareOptions {
   double seconds = 5;
   std::string parleyd;  ///< Path; empty: beside this program.
   std::string mosquitto = "/usr/sbin/mosquitto";
-  std::vector<std::string> settings;  ///< `key=value` for parleyd.
-  std::string data_root;              ///< Where data directories are made; empty: $TMPDIR.
-  bool strict = false;                ///< A missed target is a failure, too.
+  std::vector<std::string> settings;            ///< `key=value` for parleyd.
+  std::vector<std::string> mosquitto_settings;  ///< Further lines of mosquitto's configuration.
+  std::string data_root;                        ///< Where data directories are made; empty: $TMPDIR.
+  bool strict = false;                          ///< A missed target is a failure, too.
 };
 
 struct Options {

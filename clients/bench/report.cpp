@@ -13,8 +13,13 @@ std::string printed(const char* format, double value) {
   return text;
 }
 
+/// Characters, not bytes: µ and ≤ take one column each.
+std::size_t width_of(std::string_view cell) {
+  return static_cast<std::size_t>(std::ranges::count_if(cell, [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
 std::string padded(const std::string& cell, std::size_t width, bool right) {
-  const std::string space(width - std::min(width, cell.size()), ' ');
+  const std::string space(width - std::min(width, width_of(cell)), ' ');
   return right ? space + cell : cell + space;
 }
 
@@ -44,7 +49,7 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()), 0);
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
   }
   std::string text;
   for (const auto& row : rows) {
