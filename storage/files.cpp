@@ -99,6 +99,22 @@ Result<void> Files::check_formats() {
   return {};
 }
 
+Lsn Files::watermark() const {
+  ReadTransaction store(*store_);
+  const ReadScope scope(store);
+  const auto watermark = scope.begun() ? read_watermark(store) : Result<Lsn>(scope.begun().error());
+  return watermark ? *watermark : Lsn{0};
+}
+
+Lsn Files::log_end() const {
+  ReadTransaction log(*log_);
+  const ReadScope scope(log);
+  const auto range = scope.begun() ? read_log_range(log) : Result<LogRange>(scope.begun().error());
+  return std::max(range ? range->last : Lsn{0}, watermark());
+}
+
+int Files::clear_dead_readers() { return log_->clear_dead_readers() + store_->clear_dead_readers(); }
+
 void Files::prepare_log() {
   WriteTransaction transaction(*log_);
   const std::string& path = log_->path();

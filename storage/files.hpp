@@ -30,6 +30,12 @@ class Files {
 
   [[nodiscard]] Environment& log() const { return *log_; }
   [[nodiscard]] Environment& store() const { return *store_; }
+  /// The store has everything up to here; 0 when that can't be read.
+  [[nodiscard]] Lsn watermark() const;
+  /// The log's last record, or the watermark if that is further.
+  [[nodiscard]] Lsn log_end() const;
+  /// Frees the reader slots of processes that died, in both files; returns how many.
+  int clear_dead_readers();
   /// Keys the hashes in store.mdb.
   [[nodiscard]] const format::HashKey& hash_key() const { return hash_key_; }
 

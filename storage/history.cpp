@@ -52,18 +52,41 @@ Result<Lsn> History::follow() {
 Result<std::optional<ConversationState>> History::find_conversation(std::string_view name) {
   const Snapshot snapshot(*this);
   PARLEY_TRY(snapshot.ready());
-  // An empty name is no key, and a longer one than a key names nothing.
-  if (name.empty() || name.size() > format::kKeySizeMax) return std::optional<ConversationState>();
-  PARLEY_TRY(const auto number, store_->get(kNames, name));
-  if (number) return state_of({format::number_from_key(*number)});
-  if (const auto created = tail_.find(name)) return state_of(*created);
-  return std::optional<ConversationState>();
+  return state_of(name);
+}
+
+Result<History::Loaded> History::load(std::string_view name) {
+  const Snapshot snapshot(*this);
+  PARLEY_TRY(snapshot.ready());
+  Loaded loaded;
+  PARLEY_TRY(loaded.conversation, state_of(name));
+  loaded.log_end = tail_.end();
+  if (!loaded.conversation) return loaded;
+  const ConversationNumber number = loaded.conversation->number;
+  const auto* tail = tail_.find(number);
+  if (tail == nullptr || tail->positions.empty()) return loaded;
+  PARLEY_TRY(auto walk, Walk::begin(*log_, *store_, tail_, number, Seq{0}, Direction::Ascending));
+  for (Seq seq = tail->first; seq <= tail->head(); seq = seq.next()) {
+    PARLEY_TRY(const auto item, walk.item(seq));
+    if (!item || !item->entry().id_from_client) continue;
+    loaded.unmaterialised.push_back(format::Entry::copy_of(item->bytes, item->record));
+  }
+  return loaded;
 }
 
 Result<std::optional<ConversationState>> History::find_conversation(ConversationNumber number) {
   const Snapshot snapshot(*this);
   PARLEY_TRY(snapshot.ready());
   return state_of(number);
+}
+
+Result<std::optional<ConversationState>> History::state_of(std::string_view name) {
+  // An empty name is no key, and a longer one than a key names nothing.
+  if (name.empty() || name.size() > format::kKeySizeMax) return std::optional<ConversationState>();
+  PARLEY_TRY(const auto number, store_->get(kNames, name));
+  if (number) return state_of(ConversationNumber{format::number_from_key(*number)});
+  if (const auto created = tail_.find(name)) return state_of(*created);
+  return std::optional<ConversationState>();
 }
 
 Result<std::optional<ConversationState>> History::state_of(ConversationNumber number) {

@@ -93,6 +93,16 @@ class History {
   Result<std::optional<ConversationState>> find_conversation(std::string_view name);
   Result<std::optional<ConversationState>> find_conversation(ConversationNumber number);
 
+  struct Loaded {
+    std::optional<ConversationState> conversation;
+    /// Entries with ids from clients that the store hasn't taken in yet, ascending.
+    std::vector<format::EntryPtr> unmaterialised;
+    Lsn log_end;  ///< Of the snapshot that all of this is from.
+  };
+  /// What the broker must know to lead a conversation. Together with an IdFinder that is asked later it misses no id:
+  /// one that isn't among `unmaterialised` was in the store already, and the store only moves forward.
+  Result<Loaded> load(std::string_view name);
+
   /// Entries of `range`, which is first cut to what the conversation has: from its first seq on when ascending, from
   /// its last when descending. Empty when nothing is left of it. NotFound when there is no such conversation.
   Result<Page> read(ConversationNumber number, SeqRange range, PageLimits limits, Direction direction);
@@ -114,6 +124,7 @@ class History {
     Seq store_head;
   };
 
+  Result<std::optional<ConversationState>> state_of(std::string_view name);
   Result<std::optional<ConversationState>> state_of(ConversationNumber number);
   Result<std::optional<Extent>> extent_of(ConversationNumber number);
 

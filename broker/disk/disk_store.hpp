@@ -11,47 +11,43 @@
 #include "base/time.hpp"
 #include "broker/disk/store_event.hpp"
 #include "broker/shard/ports.hpp"
+#include "storage/recovery.hpp"
 
 namespace parley::disk {
 
 struct DiskOptions {
   std::string data_dir;
-  std::uint32_t shards = 1;    ///< Broker shards that will call; each gets `materialised`.
-  unsigned readers = 1;        ///< Threads for loads and reads.
-  std::uint64_t log_map_size = 64ULL << 30;    ///< [storage] log_map_size: address space, the file grows as needed.
-  std::uint64_t store_map_size = 1ULL << 40;   ///< [storage] store_map_size.
-  std::size_t group_records_max = 4096;        ///< Records and bytes of one commit of the log.
+  std::uint32_t shards = 1;                   ///< Broker shards that will call; each gets `materialised`.
+  unsigned readers = 1;                       ///< Threads for loads and reads.
+  std::uint64_t log_map_size = 64ULL << 30;   ///< [storage] log_map_size: address space, the file grows as needed.
+  std::uint64_t store_map_size = 1ULL << 40;  ///< [storage] store_map_size.
+  std::size_t group_records_max = 4096;       ///< Records and bytes of one commit of the log.
   std::size_t group_bytes_max = 8ULL << 20;
-  std::size_t materialise_records = 20'000;    ///< The store is written once so many records wait …
+  std::size_t materialise_records = 20'000;              ///< The store is written once so many records wait …
   Duration materialise_after = std::chrono::seconds(1);  ///< … or the oldest has waited for so long.
   std::size_t materialise_bytes_max = 32ULL << 20;       ///< Records' bytes of one commit of the store.
   Duration log_retention = std::chrono::hours(24);       ///< [storage] log_retention.
-  std::uint64_t log_size_max = 8ULL << 30;               ///< [storage] log_size_max: older materialised records go first.
+  std::uint64_t log_size_max = 8ULL << 30;  ///< [storage] log_size_max: older materialised records go first.
 };
 
-/// Where a slot's log ends.
-struct SlotEnd {
-  Slot slot;
-  Term term;
-  Index last;
-};
+using storage::SlotEnd;
 
-/// shard::LogStore for real: the data directory, one thread that commits to the log, one that materialises behind it and
-/// a few that read.
+/// shard::LogStore for real: the data directory, one thread that commits to the log, one that materialises behind it
+/// and a few that read.
 ///
-/// Calls come from the shards' threads and never wait for the disk, except find_id, which reads the mapped file. Answers
-/// leave through the sink, on this object's threads. Start-up calls come before the shards start.
+/// Calls come from the shards' threads and never wait for the disk, except find_id, which reads the mapped file.
+/// Answers leave through the sink, on this object's threads. Start-up calls come before the shards start.
 class DiskStore final : public shard::LogStore {
  public:
-  /// Takes the data directory, opens or creates both files, and starts the threads. Throws storage::OpenFailure with one
-  /// sentence for the operator: in use, not writable, newer format, damaged. `sink` lives longer than this.
+  /// Takes the data directory, opens or creates both files, and starts the threads. Throws storage::OpenFailure with
+  /// one sentence for the operator: in use, not writable, newer format, damaged. `sink` lives longer than this.
   static std::unique_ptr<DiskStore> open(DiskOptions options, StoreEventSink& sink);
   /// Stops first.
   ~DiskStore() override;
 
   /// Start-up: where the slots' logs end, unmaterialised records included; slots that were never written are not there.
   [[nodiscard]] std::vector<SlotEnd> slot_ends() const;
-  /// Start-up: every persistent session, with its cursors. Waits until the store has caught up with the log.
+  /// Start-up: every persistent session, with its cursors. Throws storage::OpenFailure.
   void for_each_session(const std::function<void(const shard::StoredSession&)>& visit);
 
   /// Appends and reads what was handed over before, materialises nothing more, and joins the threads. No calls may come

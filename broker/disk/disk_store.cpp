@@ -1,0 +1,131 @@
+#include "broker/disk/disk_store.hpp"
+
+#include <algorithm>
+
+#include "base/check.hpp"
+#include "base/log.hpp"
+#include "broker/disk/log_thread.hpp"
+#include "broker/disk/read_threads.hpp"
+#include "broker/disk/store_thread.hpp"
+#include "storage/data_directory.hpp"
+#include "storage/files.hpp"
+#include "storage/id_finder.hpp"
+#include "storage/open_failure.hpp"
+
+namespace parley::disk {
+namespace {
+
+storage::Files::Options files_options(const DiskOptions& options) {
+  return {.log_map_size = options.log_map_size, .store_map_size = options.store_map_size};
+}
+
+std::vector<SlotEnd> require_slot_ends(storage::Files& files) {
+  auto ends = storage::find_slot_ends(files);
+  if (!ends) {
+    throw storage::OpenFailure(static_cast<StorageError>(ends.error().value()),
+                               "the ends of the slots' logs can't be found: " + ends.error().message());
+  }
+  return *std::move(ends);
+}
+
+shard::StoredSession owned(const storage::StoredSessionView& view) {
+  shard::StoredSession session{.client_id = std::string(view.session.client_id),
+                               .user = std::string(view.session.user),
+                               .expiry_interval = view.session.expiry_interval,
+                               .disconnected = view.session.disconnected,
+                               .state = std::string(view.session.state)};
+  for (const format::CursorRecord& cursor : view.cursors) {
+    session.cursors.push_back({std::string(cursor.topic), cursor.epoch, cursor.acknowledged});
+  }
+  return session;
+}
+
+}  // namespace
+
+/// Declared in the order they are built in; they end in the opposite one.
+struct DiskStore::Parts {
+  Parts(DiskOptions with, StoreEventSink& sink)
+      : options(std::move(with)),
+        directory(options.data_dir),
+        files(storage::Files::open_to_write(storage::storage_directory(options.data_dir), files_options(options))),
+        slot_ends(require_slot_ends(*files)),
+        store(files,
+              {.shards = options.shards,
+               .records = options.materialise_records,
+               .after = options.materialise_after,
+               .bytes_max = options.materialise_bytes_max},
+              files->watermark(), files->log_end(), sink),
+        log(storage::LogWriter(files),
+            {.shards = options.shards,
+             .group_records_max = options.group_records_max,
+             .group_bytes_max = options.group_bytes_max,
+             .retention = options.log_retention,
+             // A full map can't even be cut.
+             .size_max = std::min(options.log_size_max, options.log_map_size / 2)},
+            store, sink),
+        readers(files, options.readers, sink) {
+    for (std::uint32_t shard = 0; shard < options.shards; ++shard) {
+      id_finders.push_back(std::make_unique<storage::IdFinder>(files));
+    }
+  }
+
+  DiskOptions options;
+  storage::DataDirectory directory;
+  std::shared_ptr<storage::Files> files;
+  std::vector<SlotEnd> slot_ends;
+  StoreThread store;
+  LogThread log;
+  ReadThreads readers;
+  std::vector<std::unique_ptr<storage::IdFinder>> id_finders;  ///< By shard, each used by its thread only.
+};
+
+std::unique_ptr<DiskStore> DiskStore::open(DiskOptions options, StoreEventSink& sink) {
+  std::unique_ptr<DiskStore> store(new DiskStore(std::make_unique<Parts>(std::move(options), sink)));
+  log::info("storage is open", {{"data_dir", store->parts_->directory.path()},
+                                {"log_end", store->log_end()},
+                                {"watermark", store->watermark()}});
+  return store;
+}
+
+DiskStore::DiskStore(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+DiskStore::~DiskStore() { stop(); }
+
+std::vector<SlotEnd> DiskStore::slot_ends() const { return parts_->slot_ends; }
+
+void DiskStore::for_each_session(const std::function<void(const shard::StoredSession&)>& visit) {
+  const auto done = storage::for_each_session(*parts_->files,
+                                              [&visit](const storage::StoredSessionView& view) { visit(owned(view)); });
+  if (!done) {
+    throw storage::OpenFailure(static_cast<StorageError>(done.error().value()),
+                               "the persistent sessions can't be read: " + done.error().message());
+  }
+}
+
+void DiskStore::stop() {
+  parts_->log.stop();
+  parts_->readers.stop();
+  parts_->store.stop();
+}
+
+Lsn DiskStore::log_end() const { return parts_->log.end(); }
+Lsn DiskStore::watermark() const { return parts_->store.watermark(); }
+
+void DiskStore::append(shard::AppendBatch batch) { parts_->log.append(std::move(batch)); }
+
+void DiskStore::load_conversation(shard::ShardId shard, std::string name) {
+  parts_->readers.add(ReadThreads::Load{shard, std::move(name)});
+}
+
+void DiskStore::read_entries(shard::ShardId shard, ReadRequest request) {
+  parts_->readers.add(ReadThreads::Read{shard, request});
+}
+
+std::optional<shard::StoredId> DiskStore::find_id(shard::ShardId shard, ConversationNumber conversation,
+                                                  std::string_view from, std::string_view id) {
+  PARLEY_CHECK(shard < parts_->id_finders.size(), "an id is looked for by a shard that the disk wasn't told of");
+  const auto use = parts_->id_finders[shard]->find(conversation, from, id);
+  if (!use || !*use) return std::nullopt;  // What failed is in the log.
+  return shard::StoredId{(*use)->seq, (*use)->ts};
+}
+
+}  // namespace parley::disk

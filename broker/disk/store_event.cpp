@@ -1,0 +1,25 @@
+#include "broker/disk/store_event.hpp"
+
+#include <utility>
+
+namespace parley::disk {
+namespace {
+
+void deliver_one(AppendedEvent& event, shard::LogStoreEvents& to) {
+  for (const AppendedEvent::Batch& batch : event.batches) to.appended(batch.ticket, batch.first);
+}
+void deliver_one(LoadedEvent& event, shard::LogStoreEvents& to) {
+  to.conversation_loaded(event.name, std::move(event.loaded));
+}
+void deliver_one(EntriesReadEvent& event, shard::LogStoreEvents& to) {
+  to.entries_read(event.token, std::move(event.page));
+}
+void deliver_one(MaterialisedEvent& event, shard::LogStoreEvents& to) { to.materialised(event.upto); }
+
+}  // namespace
+
+void deliver(StoreEvent& event, shard::LogStoreEvents& to) {
+  std::visit([&to](auto& one) { deliver_one(one, to); }, event);
+}
+
+}  // namespace parley::disk

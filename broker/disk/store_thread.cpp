@@ -1,0 +1,122 @@
+#include "broker/disk/store_thread.hpp"
+
+#include <algorithm>
+#include <exception>
+
+#include "base/log.hpp"
+#include "storage/files.hpp"
+
+namespace parley::disk {
+namespace {
+
+constexpr Duration kRetryFirst = std::chrono::milliseconds(100);
+constexpr Duration kRetryLast = std::chrono::seconds(5);
+constexpr Duration kReadersClearedEvery = std::chrono::minutes(1);
+
+Instant now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+StoreThread::StoreThread(std::shared_ptr<storage::Files> files, Options options, Lsn watermark, Lsn log_end,
+                         StoreEventSink& sink)
+    : files_(std::move(files)),
+      options_(options),
+      sink_(sink),
+      materialiser_(files_),
+      watermark_(watermark.value),
+      readers_cleared_(now()),
+      target_(std::max(log_end, watermark)),
+      thread_([this] { run(); }) {}
+
+StoreThread::~StoreThread() { stop(); }
+
+void StoreThread::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void StoreThread::log_grew(Lsn end) {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool idle = backlog() == 0;
+    target_ = end;
+    wake = idle || backlog() >= options_.records;
+  }
+  if (wake) changed_.notify_one();
+}
+
+void StoreThread::run() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    const auto something_waits = [this] { return stopping_ || backlog() > 0; };
+    if (!changed_.wait_for(lock, kReadersClearedEvery, something_waits)) {
+      lock.unlock();
+      clear_dead_readers();
+      lock.lock();
+      continue;
+    }
+    const auto enough_waits = [this] { return stopping_ || backlog() >= options_.records; };
+    changed_.wait_for(lock, options_.after, enough_waits);
+    const Lsn target = target_;
+    lock.unlock();
+    const bool done = catch_up(target);
+    clear_dead_readers();
+    lock.lock();
+    if (!done) changed_.wait_for(lock, retry_after_, [this] { return stopping_.load(); });
+  }
+}
+
+bool StoreThread::catch_up(Lsn target) {
+  while (watermark() < target && !stopping_) {
+    try {
+      const auto done = materialiser_.step({.records_max = 2 * options_.records, .bytes_max = options_.bytes_max});
+      if (!done) {
+        report_failure(done.error());
+        return false;
+      }
+      took_step(*done);
+      // The log ends earlier than was said: nothing of it is lost, and there is nothing to do.
+      if (done->records == 0) return true;
+    } catch (const std::exception& error) {
+      log::error("materialising failed", {{"error", error.what()}});
+      report_failure(StorageError::Failed);
+      return false;
+    }
+  }
+  return true;
+}
+
+void StoreThread::took_step(const storage::Materialiser::Done& done) {
+  if (failing_) log::info("the store takes entries again", {{"watermark", done.watermark}});
+  failing_ = false;
+  retry_after_ = {};
+  if (done.watermark == watermark()) return;
+  watermark_.store(done.watermark.value, std::memory_order_release);
+  for (shard::ShardId shard = 0; shard < options_.shards; ++shard) {
+    sink_.post(shard, MaterialisedEvent{done.watermark});
+  }
+}
+
+void StoreThread::report_failure(boost::system::error_code error) {
+  if (!failing_) {
+    log::error("the store takes no entries, they stay in the log until it does",
+               {{"error", error.message()}, {"watermark", watermark()}});
+  }
+  failing_ = true;
+  retry_after_ = std::clamp(retry_after_ * 2, kRetryFirst, kRetryLast);
+}
+
+void StoreThread::clear_dead_readers() {
+  if (now() - readers_cleared_ < kReadersClearedEvery) return;
+  readers_cleared_ = now();
+  if (const int dead = files_->clear_dead_readers(); dead > 0) {
+    log::info("freed the places of readers that died", {{"readers", dead}});
+  }
+}
+
+}  // namespace parley::disk

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "base/number.hpp"
+#include "base/time.hpp"
+#include "broker/disk/store_event.hpp"
+#include "storage/materialiser.hpp"
+
+namespace parley::storage {
+class Files;
+}
+
+namespace parley::disk {
+
+/// The thread that brings the log into store.mdb: lazily, so that batches are large and many entries share a page, but
+/// never long behind. It also frees the reader slots of processes that died.
+class StoreThread {
+ public:
+  struct Options {
+    std::uint32_t shards = 1;
+    std::size_t records = 20'000;              ///< Begins once so many wait …
+    Duration after = std::chrono::seconds(1);  ///< … or the first has waited for so long.
+    std::size_t bytes_max = 32ULL << 20;
+  };
+
+  /// `log_end`: what is in the log already. Throws nothing but what starting a thread throws.
+  StoreThread(std::shared_ptr<storage::Files> files, Options options, Lsn watermark, Lsn log_end, StoreEventSink& sink);
+  ~StoreThread();
+
+  /// From the log's thread, after each commit. Wakes this one only when there is something to do or to wait for.
+  void log_grew(Lsn end);
+  /// Ends after the batch under way.
+  void stop();
+
+  [[nodiscard]] Lsn watermark() const { return {watermark_.load(std::memory_order_acquire)}; }
+
+ private:
+  void run();
+  /// Materialises until `target`; false when it should be tried again later.
+  bool catch_up(Lsn target);
+  void took_step(const storage::Materialiser::Done& done);
+  void report_failure(boost::system::error_code error);
+  void clear_dead_readers();
+  [[nodiscard]] std::uint64_t backlog() const { return target_.value - watermark().value; }
+
+  std::shared_ptr<storage::Files> files_;
+  const Options options_;
+  StoreEventSink& sink_;
+  storage::Materialiser materialiser_;
+  std::atomic<std::uint64_t> watermark_;
+  bool failing_ = false;
+  Duration retry_after_{};
+  Instant readers_cleared_{};
+
+  std::mutex mutex_;  ///< Guards target_; nothing else is taken under it.
+  std::condition_variable changed_;
+  Lsn target_;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+}  // namespace parley::disk
