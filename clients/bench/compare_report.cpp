@@ -30,17 +30,25 @@ std::string goals_table(const Comparison& comparison) {
 
 /// Whether the broker or the load was busy, and what came of it: without that, a cost per message means little.
 std::string rates_table(const Comparison& comparison) {
-  static constexpr const char* kFigures[] = {
-      "messages_per_second", "deliveries_per_second", "broker_cpu_percent", "load_cpu_percent", "p50_us", "p99_us",
-      "broker_rss_mb"};
-  std::vector<std::vector<std::string>> rows{
-      {"case", "broker", "messages/s", "deliveries/s", "broker CPU %", "load CPU %", "p50 µs", "p99 µs", "RSS MB"}};
+  static constexpr struct {
+    const char* head;
+    const char* figure;
+  } kColumns[] = {{"messages/s", "messages_per_second"},
+                  {"deliveries/s", "deliveries_per_second"},
+                  {"broker CPU %", "broker_cpu_percent"},
+                  {"load CPU %", "load_cpu_percent"},
+                  {"others CPU %", "others_cpu_percent"},
+                  {"p50 µs", "p50_us"},
+                  {"p99 µs", "p99_us"},
+                  {"RSS MB", "broker_rss_mb"}};
+  std::vector<std::vector<std::string>> rows{{"case", "broker"}};
+  for (const auto& column : kColumns) rows.front().push_back(column.head);
   for (const auto& result : comparison.results) {
     for (const Brand brand : {Brand::Parley, Brand::Mosquitto}) {
       std::vector<std::string> row{result.measured.name, name_of(brand)};
       bool any = false;
-      for (const char* figure : kFigures) {
-        const Outcome outcome = result.outcome_of(figure);
+      for (const auto& column : kColumns) {
+        const Outcome outcome = result.outcome_of(column.figure);
         const auto value = brand == Brand::Parley ? outcome.parley : outcome.mosquitto;
         any = any || value;
         row.push_back(cell(value));

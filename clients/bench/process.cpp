@@ -89,6 +89,20 @@ Duration cpu_time_of(pid_t pid) {
 
 Duration own_cpu_time() { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }
 
+std::optional<Duration> parse_machine_cpu_time(const std::string& text, long ticks_per_second) {
+  std::istringstream line(text);
+  std::string name;
+  std::int64_t user = 0, nice = 0, system = 0, idle = 0, waiting = 0, interrupts = 0, soft_interrupts = 0, stolen = 0;
+  line >> name >> user >> nice >> system >> idle >> waiting >> interrupts >> soft_interrupts >> stolen;
+  if (!line || name != "cpu") return std::nullopt;
+  const std::int64_t busy = user + nice + system + interrupts + soft_interrupts + stolen;
+  return std::chrono::nanoseconds(std::chrono::seconds(1)) * busy / ticks_per_second;
+}
+
+Duration machine_cpu_time() {
+  return parse_machine_cpu_time(read_file("/proc/stat"), ::sysconf(_SC_CLK_TCK)).value_or(Duration{});
+}
+
 std::optional<Memory> parse_memory(const std::string& text) {
   const std::string padded = "\n" + text;
   for (const auto& [resident_key, anonymous_key] : {std::pair{"Rss", "Anonymous"}, std::pair{"VmRSS", "RssAnon"}}) {

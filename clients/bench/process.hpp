@@ -16,6 +16,10 @@ namespace parley::bench {
 /// threads, too. Throws Failure when there is no such process.
 Duration cpu_time_of(pid_t pid);
 Duration own_cpu_time();
+/// What all processors of this machine were busy with since it started, to the clock tick; from /proc/stat.
+Duration machine_cpu_time();
+/// The file's format, for tests. Nothing when its first line is another.
+std::optional<Duration> parse_machine_cpu_time(const std::string& text, long ticks_per_second);
 
 /// Resident memory in bytes. `anonymous` leaves out pages of files (program text, mapped databases), which the kernel
 /// can take back at any time.

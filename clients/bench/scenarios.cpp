@@ -25,6 +25,7 @@ void Meter::restart() {
   began_ = Loop::now();
   if (broker_) broker_cpu_ = cpu_time_of(*broker_);
   own_cpu_ = own_cpu_time();
+  machine_cpu_ = machine_cpu_time();
 }
 
 void Meter::settle(Loop& loop, Duration patience) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <optional>
 
 #include "clients/bench/options.hpp"
@@ -29,6 +30,10 @@ class Meter {
   [[nodiscard]] Duration elapsed() const { return Loop::now() - began_; }
   [[nodiscard]] Duration broker_cpu() const { return cpu_time_of(*broker_) - broker_cpu_; }
   [[nodiscard]] Duration own_cpu() const { return own_cpu_time() - own_cpu_; }
+  /// Of everything else on this machine, interrupts included.
+  [[nodiscard]] Duration others_cpu() const {
+    return std::max(machine_cpu_time() - machine_cpu_ - broker_cpu() - own_cpu(), Duration::zero());
+  }
   [[nodiscard]] Memory memory() const { return memory_of(*broker_); }
   /// Turns the loop until the broker has used less than 2 % of a core for 300 ms; gives up after `patience`.
   void settle(Loop& loop, Duration patience) const;
@@ -38,6 +43,7 @@ class Meter {
   Instant began_{};
   Duration broker_cpu_{};
   Duration own_cpu_{};
+  Duration machine_cpu_{};
 };
 
 std::optional<pid_t> broker_process(const Target& target, const Endpoint& endpoint);

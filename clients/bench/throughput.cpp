@@ -17,6 +17,7 @@ void add_rates(Report& report, const Counts& before, const Counts& after, const 
     report.add("broker_cpu_us_per_delivery", broker / deliveries);
     report.add("broker_cpu_us_per_message", broker / messages);
     report.add("broker_cpu_percent", broker / seconds / 1e4);
+    report.add("others_cpu_percent", microseconds_of(meter.others_cpu()) / seconds / 1e4);
   }
   report.add("load_cpu_us_per_delivery", own / deliveries);
   report.add("load_cpu_percent", own / seconds / 1e4);

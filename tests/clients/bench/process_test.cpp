@@ -72,6 +72,13 @@ TEST(CpuTimeOf, CountsWhatThisProcessUses) {
   EXPECT_THROW(cpu_time_of(0x7FFF'FFF0), Failure);
 }
 
+TEST(MachineCpuTime, CountsBusyTicks) {
+  EXPECT_EQ(parse_machine_cpu_time("cpu  100 20 3 9999 8888 4 5 6 7 8\ncpu0 1 2 3\n", 100), 1'380ms);
+  EXPECT_EQ(parse_machine_cpu_time("", 100), std::nullopt);
+  EXPECT_EQ(parse_machine_cpu_time("cpu0 1 2 3 4 5 6 7 8\n", 100), std::nullopt);
+  EXPECT_GT(machine_cpu_time(), 0ns);
+}
+
 TEST(ListenerOf, FindsTheProcessBehindAPort) {
   const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
