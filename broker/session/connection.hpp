@@ -20,15 +20,15 @@ class OutboundAliases {
   explicit OutboundAliases(std::uint16_t count) : topics_(count) {}
 
   struct Alias {
-    std::uint16_t alias = 0;
+    std::uint16_t number = 0;
     bool known = false;  ///< The client has it already.
   };
-  Alias use(std::string_view topic) {
+  [[nodiscard]] Alias find(std::string_view topic) const {
     const std::size_t place = stable_hash(topic) % topics_.size();
-    const bool known = topics_[place] == topic;
-    if (!known) topics_[place] = topic;
-    return {static_cast<std::uint16_t>(place + 1), known};
+    return {static_cast<std::uint16_t>(place + 1), topics_[place] == topic};
   }
+  /// The client is being told.
+  void set(Alias alias, std::string_view topic) { topics_[alias.number - 1U] = topic; }
 
  private:
   std::vector<std::string> topics_;
@@ -39,6 +39,7 @@ struct PendingAck {
   mqtt::PacketId packet_id = 0;
   mqtt::Qos qos = mqtt::Qos::AtLeastOnce;
   bool done = false;
+  bool repeated = false;  ///< Has no ticket of its own.
   mqtt::ReasonCode reason = mqtt::ReasonCode::Success;
   std::string properties;
 };
@@ -62,7 +63,11 @@ struct Session::Connection {
 
   std::vector<PendingAck> acks;
   std::size_t acks_first = 0;
-  std::size_t acks_qos1 = 0;    ///< Of those that wait, QoS 1; the QoS 2 ones are counted by their ids.
+  std::size_t acks_qos1 = 0;      ///< Of those that wait, QoS 1; the QoS 2 ones are counted by their ids.
+  std::size_t acks_repeated = 0;  ///< Of those that wait, QoS 2 ones that an earlier copy's outcome settles, too.
+  /// Exchanges of earlier connections that may end on this one: a client counts each as a place of Receive Maximum
+  /// given back, though it took none here. §4.9.
+  std::size_t inherited = 0;
   std::uint32_t acks_base = 0;  ///< PublishTicket::position of acks[0].
 };
 

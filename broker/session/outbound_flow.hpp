@@ -60,8 +60,8 @@ class OutboundFlow {
     --count_;
   }
 
-  std::size_t resend_at = 0;     ///< Messages from here on were sent on an earlier connection only.
-  std::size_t outstanding = 0;   ///< Sent on this connection and not settled: the used part of Receive Maximum.
+  std::size_t resend_at = 0;    ///< Messages from here on were sent on an earlier connection only.
+  std::size_t outstanding = 0;  ///< Sent on this connection and not settled: the used part of Receive Maximum.
 
   // -- Ordinary messages that wait for the window or the client --
   std::vector<Outgoing> queue;

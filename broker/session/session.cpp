@@ -15,14 +15,6 @@ using mqtt::PropertyId;
 using mqtt::ProtocolVersion;
 using mqtt::ReasonCode;
 
-std::uint32_t expiry_of(const mqtt::Connect& connect, const Limits& limits) {
-  // 3.x: Clean Session 1 ends with the connection, 0 never does. MQTT 5 §3.1.2.11.2.
-  const std::uint32_t wanted = connect.version == ProtocolVersion::V5
-                                   ? connect.properties.integer(PropertyId::SessionExpiryInterval).value_or(0)
-                                   : (connect.clean_start ? 0 : 0xFFFF'FFFF);
-  return std::min(wanted, limits.session_expiry_max);
-}
-
 WillPlan will_of(const mqtt::Will& will, std::uint64_t identity) {
   std::string buffer;
   WillPlan plan;
@@ -38,6 +30,20 @@ WillPlan will_of(const mqtt::Will& will, std::uint64_t identity) {
   return plan;
 }
 
+/// Whether this acknowledgement is due, or repeats an earlier one. MQTT 5 §4.3.2, §4.3.3.
+bool answers(mqtt::PacketType type, InFlight::State state) {
+  using State = InFlight::State;
+  switch (type) {
+    case mqtt::PacketType::Puback: return state == State::AwaitingPuback;
+    case mqtt::PacketType::Pubrec: return state == State::AwaitingPubrec || state == State::AwaitingPubcomp;
+    default: return state == State::AwaitingPubcomp;
+  }
+}
+
+void note_window(Actions& actions) {
+  if (actions.empty() || !std::holds_alternative<WindowAction>(actions.back())) actions.push_back(WindowAction{});
+}
+
 }  // namespace
 
 Session::Session(std::string client_id, std::string user, std::uint64_t identity, const Limits& limits)
@@ -45,7 +51,16 @@ Session::Session(std::string client_id, std::string user, std::uint64_t identity
 
 Session::~Session() = default;
 
-// -- Connection --------------------------------------------------------------------------------------------------------
+// -- Connection
+// --------------------------------------------------------------------------------------------------------
+
+std::uint32_t Session::granted_expiry(const mqtt::Connect& connect, const Limits& limits) {
+  // 3.x: Clean Session 1 ends with the connection, 0 never does.
+  const std::uint32_t wanted = connect.version == ProtocolVersion::V5
+                                   ? connect.properties.integer(PropertyId::SessionExpiryInterval).value_or(0)
+                                   : (connect.clean_start ? 0 : 0xFFFF'FFFF);
+  return std::min(wanted, limits.session_expiry_max);
+}
 
 void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) {
   connection_ = std::make_unique<Connection>();
@@ -62,7 +77,7 @@ void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) 
       link.server_keep_alive = true;
     }
   }
-  expiry_interval_ = expiry_of(connect, limits_);
+  expiry_interval_ = granted_expiry(connect, limits_);
   link.expires_at_disconnect = expiry_interval_ == 0;
   const auto& properties = connect.properties;
   link.expiry_lowered = properties.integer(PropertyId::SessionExpiryInterval).value_or(0) > expiry_interval_;
@@ -76,6 +91,7 @@ void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) 
     link.will = will_of(*connect.will, identity_);
     link.will->delay = std::min<Duration>(link.will->delay, std::chrono::seconds(expiry_interval_));
   }
+  link.inherited = inbound_.size();
   if (outbound_) {
     outbound_->resend_at = 0;
     outbound_->outstanding = 0;
@@ -97,10 +113,15 @@ void Session::write_connack(bool session_present, bool assigned_client_id, std::
   if (assigned_client_id) properties.text(PropertyId::AssignedClientIdentifier, client_id_);
   if (limits_.topic_alias_max != 0) properties.integer(PropertyId::TopicAliasMaximum, limits_.topic_alias_max);
   if (link.server_keep_alive) properties.integer(PropertyId::ServerKeepAlive, link.keep_alive);
+  const std::size_t needed = properties.bytes().size();
   properties.raw(extra);
-  write(mqtt::Connack{.session_present = session_present,
-                      .reason = ReasonCode::Success,
-                      .properties = mqtt::Properties::trusted(properties.bytes())});
+  mqtt::Connack packet{.session_present = session_present,
+                       .reason = ReasonCode::Success,
+                       .properties = mqtt::Properties::trusted(properties.bytes())};
+  if (mqtt::encoded_size(packet, link.version) > link.packet_size_max) {  // [MQTT-3.2.2-19], [MQTT-3.2.2-20]
+    packet.properties = mqtt::Properties::trusted(properties.bytes().substr(0, needed));
+  }
+  write(packet);
 }
 
 std::optional<WillPlan> Session::detach(Instant /*now*/) {
@@ -129,7 +150,8 @@ ProtocolVersion Session::version() const { return connection_ ? connection_->ver
 
 bool Session::problem_information() const { return connection_ && connection_->problem_information; }
 
-// -- Receiving ---------------------------------------------------------------------------------------------------------
+// -- Receiving
+// ---------------------------------------------------------------------------------------------------------
 
 void Session::violation(ReasonCode reason, Actions& actions) {
   write_disconnect(reason);
@@ -145,10 +167,11 @@ void Session::receive(const mqtt::Frame& frame, Instant now, Actions& actions) {
     case mqtt::PacketType::Pubrec:
     case mqtt::PacketType::Pubrel:
     case mqtt::PacketType::Pubcomp: receive_ack(frame, now, actions); return;
+    case mqtt::PacketType::Connect: violation(ReasonCode::ProtocolError, actions); return;  // [MQTT-3.1.0-2]
     default: break;
   }
-  auto packet = mqtt::decode(frame, link.version,
-                             {.packet_size_max = limits_.packet_size_max, .items_max = limits_.filters_max});
+  auto packet =
+      mqtt::decode(frame, link.version, {.packet_size_max = limits_.packet_size_max, .items_max = limits_.filters_max});
   if (!packet) {
     violation(mqtt::reason_of(packet.error()), actions);
     return;
@@ -163,7 +186,7 @@ void Session::receive(const mqtt::Frame& frame, Instant now, Actions& actions) {
   } else if (const auto* disconnect = std::get_if<mqtt::Disconnect>(&*packet)) {
     receive_disconnect(*disconnect, actions);
   } else {
-    // A second CONNECT (§3.1.0-2), AUTH without a method in CONNECT (§4.12), and what only servers send.
+    // AUTH without a method in CONNECT ([MQTT-4.12.0-7]), and what only servers send.
     violation(ReasonCode::ProtocolError, actions);
   }
 }
@@ -210,15 +233,18 @@ void Session::receive_publish(const mqtt::Frame& frame, Actions& actions) {
     const auto reason = resolve_alias(publish);
     if (reason != ReasonCode::Success) return violation(reason, actions);
     // §3.3.4-6: only servers send Subscription Identifiers.
-    if (publish.properties.integer(PropertyId::SubscriptionIdentifier)) return violation(ReasonCode::ProtocolError, actions);
+    if (publish.properties.integer(PropertyId::SubscriptionIdentifier))
+      return violation(ReasonCode::ProtocolError, actions);
   }
-  if (publish.qos > limits_.qos_max) return violation(ReasonCode::QosNotSupported, actions);        // §3.2.2.3.4
+  if (publish.qos > limits_.qos_max) return violation(ReasonCode::QosNotSupported, actions);  // §3.2.2.3.4
   if (publish.retain && !limits_.retain_available) return violation(ReasonCode::RetainNotSupported, actions);
   PublishTicket ticket{connections_, 0, publish.packet_id, publish.qos};
   if (publish.qos != mqtt::Qos::AtMostOnce) {
-    const auto state = publish.qos == mqtt::Qos::ExactlyOnce ? inbound_.state(publish.packet_id) : InboundIds::State::Unknown;
+    const auto state =
+        publish.qos == mqtt::Qos::ExactlyOnce ? inbound_.state(publish.packet_id) : InboundIds::State::Unknown;
     const bool fresh = state == InboundIds::State::Unknown;
-    if (link.version == ProtocolVersion::V5 && fresh && link.acks_qos1 + inbound_.size() >= limits_.receive_max) {
+    if (link.version == ProtocolVersion::V5 && fresh &&
+        link.acks_qos1 + inbound_.size() >= limits_.receive_max + link.inherited) {
       return violation(ReasonCode::ReceiveMaximumExceeded, actions);  // §3.3.4-9
     }
     ticket.position = link.acks_base + static_cast<std::uint32_t>(link.acks.size());
@@ -229,8 +255,12 @@ void Session::receive_publish(const mqtt::Frame& frame, Actions& actions) {
       flush_acks();
       return;
     }
-    // Its first copy came on an earlier connection and is answered here, too, once its outcome is known.
-    if (state == InboundIds::State::Pending) return;
+    if (state == InboundIds::State::Pending) {
+      // Its first copy's outcome isn't known yet; once it is, this one is answered as well.
+      link.acks.back().repeated = true;
+      ++link.acks_repeated;
+      return;
+    }
     if (publish.qos == mqtt::Qos::ExactlyOnce) inbound_.set(publish.packet_id, InboundIds::State::Pending);
   }
   actions.push_back(PublishAction{publish, ticket});
@@ -247,20 +277,23 @@ void Session::complete_publish(PublishTicket ticket, ReasonCode reason, std::str
     }
   }
   if (!connection_) return;
-  auto& acks = connection_->acks;
-  PendingAck* ack = nullptr;
+  Connection& link = *connection_;
+  const auto settle = [&](PendingAck& ack) {
+    ack.done = true;
+    ack.reason = reason;
+    ack.properties = properties;
+  };
   if (ticket.connection == connections_) {
-    const std::size_t place = ticket.position - connection_->acks_base;
-    if (place < acks.size()) ack = &acks[place];
-  } else if (ticket.qos == mqtt::Qos::ExactlyOnce) {
-    for (std::size_t i = connection_->acks_first; i < acks.size(); ++i) {
-      if (!acks[i].done && acks[i].qos == ticket.qos && acks[i].packet_id == ticket.packet_id) ack = &acks[i];
-    }
+    const std::size_t place = ticket.position - link.acks_base;
+    if (place >= link.acks_first && place < link.acks.size()) settle(link.acks[place]);
   }
-  if (ack == nullptr) return;
-  ack->done = true;
-  ack->reason = reason;
-  ack->properties = properties;
+  const bool repeats = link.acks_repeated > 0 && ticket.qos == mqtt::Qos::ExactlyOnce;
+  for (std::size_t i = link.acks_first; repeats && i < link.acks.size(); ++i) {
+    PendingAck& ack = link.acks[i];
+    if (!ack.repeated || ack.done || ack.packet_id != ticket.packet_id) continue;
+    settle(ack);
+    --link.acks_repeated;
+  }
   flush_acks();
 }
 
@@ -302,8 +335,13 @@ void Session::write_ack(mqtt::PacketType type, mqtt::PacketId id, ReasonCode rea
 
 void Session::receive_pubrel(const mqtt::Ack& ack) {
   const bool known = inbound_.state(ack.packet_id) == InboundIds::State::Received;
-  if (known) inbound_.erase(ack.packet_id);
-  write_ack(mqtt::PacketType::Pubcomp, ack.packet_id, known ? ReasonCode::Success : ReasonCode::PacketIdentifierNotFound, {});
+  if (known) {
+    inbound_.erase(ack.packet_id);
+  } else if (connection_->inherited < limits_.receive_max) {
+    ++connection_->inherited;  // Its PUBCOMP was lost with an earlier connection.
+  }
+  write_ack(mqtt::PacketType::Pubcomp, ack.packet_id,
+            known ? ReasonCode::Success : ReasonCode::PacketIdentifierNotFound, {});
 }
 
 void Session::receive_ack(const mqtt::Frame& frame, Instant now, Actions& actions) {
@@ -311,32 +349,35 @@ void Session::receive_ack(const mqtt::Frame& frame, Instant now, Actions& action
   if (!decoded) return violation(mqtt::reason_of(decoded.error()), actions);
   const mqtt::Ack& ack = *decoded;
   if (ack.type == mqtt::PacketType::Pubrel) return receive_pubrel(ack);
-
   const auto position = outbound_ ? outbound_->find(ack.packet_id) : std::nullopt;
   InFlight* slot = position ? &(*outbound_)[*position] : nullptr;
-  using State = InFlight::State;
-  if (ack.type == mqtt::PacketType::Pubrec) {
-    const bool expected = slot != nullptr && (slot->state == State::AwaitingPubrec || slot->state == State::AwaitingPubcomp);
-    if (!expected) {
-      write_ack(mqtt::PacketType::Pubrel, ack.packet_id, ReasonCode::PacketIdentifierNotFound, {});
-      return;
-    }
-    if (!mqtt::is_failure(ack.reason)) {
-      slot->state = State::AwaitingPubcomp;
-      slot->outgoing.message.reset();  // §4.3.3: only the packet id is needed from here on.
-      write_ack(mqtt::PacketType::Pubrel, ack.packet_id, ReasonCode::Success, {});
-      return;
-    }
-  } else if (slot == nullptr || slot->state != (ack.type == mqtt::PacketType::Puback ? State::AwaitingPuback : State::AwaitingPubcomp)) {
-    return;  // A repeated or late acknowledgement.
+  if (slot != nullptr && slot->state == InFlight::State::Done) slot = nullptr;
+  if (slot != nullptr && !answers(ack.type, slot->state)) return violation(ReasonCode::ProtocolError, actions);
+  if (ack.type == mqtt::PacketType::Pubrec && !mqtt::is_failure(ack.reason)) {
+    receive_pubrec(ack.packet_id, slot, now, actions);
+    return;
   }
-  slot->state = State::Done;
+  if (slot == nullptr) return;  // A repeated or late acknowledgement.
+  slot->state = InFlight::State::Done;
   slot->outgoing = {};
   if (slot->sent_here) --outbound_->outstanding;
   settle_front();
-  if (connection_->resending) continue_resend(now);
-  if (!connection_->resending) send_queued(now);
-  if (actions.empty() || !std::holds_alternative<WindowAction>(actions.back())) actions.push_back(WindowAction{});
+  go_on(now);
+  note_window(actions);
+}
+
+/// The receiver has the message; from here on only its packet id is needed. MQTT 5 §4.3.3.
+void Session::receive_pubrec(mqtt::PacketId id, InFlight* slot, Instant now, Actions& actions) {
+  const bool known = slot != nullptr;
+  if (known) {
+    slot->state = InFlight::State::AwaitingPubcomp;
+    slot->outgoing = {};
+  }
+  write_ack(mqtt::PacketType::Pubrel, id, known ? ReasonCode::Success : ReasonCode::PacketIdentifierNotFound, {});
+  if (!known || !connection_->resending) return;
+  // What is still to be sent again may have waited for this one.
+  go_on(now);
+  note_window(actions);
 }
 
 void Session::settle_front() {
@@ -352,9 +393,11 @@ void Session::settle_front() {
   }
 }
 
-void Session::write_suback(mqtt::PacketId packet_id, const std::vector<ReasonCode>& reasons, std::string_view properties) {
+void Session::write_suback(mqtt::PacketId packet_id, const std::vector<ReasonCode>& reasons,
+                           std::string_view properties) {
   mqtt::Suback packet{.packet_id = packet_id, .properties = mqtt::Properties::trusted(properties), .reasons = reasons};
-  if (connection_->version == ProtocolVersion::V5 && mqtt::encoded_size(packet, connection_->version) > connection_->packet_size_max) {
+  if (connection_->version == ProtocolVersion::V5 &&
+      mqtt::encoded_size(packet, connection_->version) > connection_->packet_size_max) {
     packet.properties = {};
   }
   write(packet);
@@ -364,7 +407,8 @@ void Session::write_unsuback(mqtt::PacketId packet_id, const std::vector<ReasonC
   write(mqtt::Unsuback{.packet_id = packet_id, .properties = {}, .reasons = reasons});
 }
 
-// -- Subscriptions -----------------------------------------------------------------------------------------------------
+// -- Subscriptions
+// -----------------------------------------------------------------------------------------------------
 
 bool Session::add_subscription(Subscription subscription) {
   const auto known = std::ranges::find(subscriptions_, subscription.filter, &Subscription::filter);

@@ -24,11 +24,12 @@ struct Delivery;
 }
 
 /// One client's protocol state: QoS flows, packet ids, windows, aliases, subscriptions, will, and its cursors on
-/// conversations. MQTT 5 §4.1. Pure: packets, messages and times come in; bytes go to the connection's Output, decisions
-/// into Actions.
+/// conversations. MQTT 5 §4.1. Pure: packets, messages and times come in; bytes go to the connection's Output,
+/// decisions into Actions.
 namespace parley::session {
 
 class OutboundFlow;
+struct InFlight;
 
 /// Index of a cursor within its session; reused after remove_cursor.
 using CursorId = std::uint32_t;
@@ -36,8 +37,8 @@ using CursorId = std::uint32_t;
 /// What became of a message handed to deliver().
 enum class Delivered : std::uint8_t {
   Sent,
-  Queued,     ///< Waits for the window or for the client to come back.
-  Dropped,    ///< QoS 0 while the output is full or nobody is connected, a full queue, or larger than the client takes.
+  Queued,   ///< Waits for the window or for the client to come back.
+  Dropped,  ///< QoS 0 while the output is full or nobody is connected, a full queue, or larger than the client takes.
 };
 
 /// A subscription as the session remembers it (and as it is persisted).
@@ -54,14 +55,20 @@ struct WillPlan {
   std::uint32_t expiry_interval = 0;  ///< Message Expiry Interval in seconds, counted from its publication; 0: none.
 };
 
-/// Belongs to one shard's thread. Memory: about 300 bytes without a connection, about 250 more with one; queue, ring and
-/// aliases are allocated when first used and freed when empty.
+/// Belongs to one shard's thread. Memory: about 300 bytes without a connection, about 250 more with one; queue, ring
+/// and aliases are allocated when first used and freed when empty. A client that acknowledges what it was not sent is
+/// refused with ProtocolError; one that repeats an acknowledgement is not.
 class Session {
  public:
   Session(std::string client_id, std::string user, std::uint64_t identity, const Limits& limits);
   ~Session();
 
   // -- Connection ----------------------------------------------------------------------------------------------------
+
+  /// How many seconds the session of such a CONNECT outlives its connection. MQTT 5 §3.1.2.11.2.
+  static std::uint32_t granted_expiry(const mqtt::Connect& connect, const Limits& limits);
+  /// Before attach(), for a session that is to be stored first.
+  void set_expiry_interval(std::uint32_t seconds) { expiry_interval_ = seconds; }
 
   /// Binds a connection whose CONNECT was accepted; `output` lives until detach(). Clean Start is the caller's matter:
   /// it makes a new Session then. Takes version, Receive Maximum, Maximum Packet Size, Topic Alias Maximum, Request
@@ -70,7 +77,8 @@ class Session {
   void attach(const mqtt::Connect& connect, Output& output, Instant now);
   /// Writes CONNACK with what MQTT 5 §3.2.2.3 wants said: Session Expiry (if changed), Receive Maximum, Maximum QoS,
   /// Retain Available, Maximum Packet Size, Assigned Client Identifier, Topic Alias Maximum, Server Keep Alive (if
-  /// changed), availability flags; `extra` are further property bytes.
+  /// changed), availability flags; `extra` are further property bytes, left out where the client's Maximum Packet Size
+  /// has no room for them.
   void write_connack(bool session_present, bool assigned_client_id, std::string_view extra);
   /// After CONNACK: resends what was in flight, in its old order, with DUP and the old packet ids (MQTT 5 §4.4), then
   /// what is queued. Stops where an entry has to be fetched; see resend_wanted().
@@ -82,15 +90,16 @@ class Session {
   /// Writes DISCONNECT (nothing in 3.x); the caller closes after the flush.
   void write_disconnect(mqtt::ReasonCode reason, std::string_view properties = {});
 
-  /// One frame from the client, any packet but CONNECT. Answers that need nobody else are written at once; the rest goes
-  /// into `actions`, whose views live as long as the frame's bytes. A violation becomes Actions::Close with its reason
-  /// after DISCONNECT has been written.
+  /// One frame from the client, any packet but CONNECT. Answers that need nobody else are written at once; the rest
+  /// goes into `actions`, whose views live as long as the frame's bytes. A violation becomes Actions::Close with its
+  /// reason after DISCONNECT has been written.
   void receive(const mqtt::Frame& frame, Instant now, Actions& actions);
 
   /// When nothing has come for 1.5 times keep alive (MQTT 5 §3.1.2.10); nothing when it is 0.
   [[nodiscard]] std::optional<Instant> keep_alive_deadline() const;
 
-  // -- Inbound ---------------------------------------------------------------------------------------------------------
+  // -- Inbound
+  // ---------------------------------------------------------------------------------------------------------
 
   /// The outcome of Actions::Publish: PUBACK or PUBREC leaves in the order of arrival (MQTT 5 §4.6) with `properties`
   /// (left out if the client forbids them or they don't fit its Maximum Packet Size), once those before it are done.
@@ -102,25 +111,30 @@ class Session {
                     std::string_view properties);
   void write_unsuback(mqtt::PacketId packet_id, const std::vector<mqtt::ReasonCode>& reasons);
 
-  // -- Subscriptions ---------------------------------------------------------------------------------------------------
+  // -- Subscriptions
+  // ---------------------------------------------------------------------------------------------------
 
   /// Remembers it; true when the filter is new. The caller keeps trees and cursors.
   bool add_subscription(Subscription subscription);
   bool remove_subscription(std::string_view filter);
   [[nodiscard]] const std::vector<Subscription>& subscriptions() const { return subscriptions_; }
 
-  // -- Outbound, ordinary topics -----------------------------------------------------------------------------------------
+  // -- Outbound, ordinary topics
+  // -----------------------------------------------------------------------------------------
 
   /// Delivers at the lower of the message's QoS and `qos`. `retain` is the flag the receiver sees.
   Delivered deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool retain,
                     std::span<const std::uint32_t> subscription_ids, Instant now);
 
-  // -- Outbound, conversations ---------------------------------------------------------------------------------------------
+  // -- Outbound, conversations
+  // ---------------------------------------------------------------------------------------------
 
   /// A cursor on `topic` (a conversation topic). Deliveries start behind `position`; everything up to `acknowledged`
   /// counts as acknowledged. Replaces an existing cursor of the same topic, whose entries in flight stay until acked.
   CursorId add_cursor(std::string topic, Epoch epoch, Seq position, mqtt::Qos qos, std::uint32_t subscription_id);
   void remove_cursor(CursorId cursor);
+  /// For what is sent from now on.
+  void set_cursor_options(CursorId cursor, mqtt::Qos qos, std::uint32_t subscription_id);
   [[nodiscard]] std::optional<CursorId> find_cursor(std::string_view topic) const;
 
   struct CursorState {
@@ -152,7 +166,8 @@ class Session {
   /// caller's to pump.
   void drained(Instant now);
 
-  // -- Persistence -----------------------------------------------------------------------------------------------------
+  // -- Persistence
+  // -----------------------------------------------------------------------------------------------------
 
   /// Subscriptions and inbound QoS 2 packet ids as bytes for SessionRecord::state; format: docs/formats/session.md.
   [[nodiscard]] std::string encode_state() const;
@@ -164,7 +179,9 @@ class Session {
   [[nodiscard]] const std::string& client_id() const { return client_id_; }
   [[nodiscard]] const std::string& user() const { return user_; }
   [[nodiscard]] std::uint64_t identity() const { return identity_; }  ///< Never reused; Message::publisher.
-  [[nodiscard]] std::uint32_t expiry_interval() const { return expiry_interval_; }  ///< Seconds; 0: ends with the connection.
+  [[nodiscard]] std::uint32_t expiry_interval() const {
+    return expiry_interval_;
+  }                                                     ///< Seconds; 0: ends with the connection.
   [[nodiscard]] mqtt::ProtocolVersion version() const;  ///< Of the current connection.
   [[nodiscard]] bool problem_information() const;       ///< Request Problem Information. MQTT 5 §3.1.2.11.7.
   [[nodiscard]] std::size_t queued() const;
@@ -180,6 +197,7 @@ class Session {
   void receive_publish(const mqtt::Frame& frame, Actions& actions);
   void receive_ack(const mqtt::Frame& frame, Instant now, Actions& actions);
   void receive_pubrel(const mqtt::Ack& ack);
+  void receive_pubrec(mqtt::PacketId id, InFlight* slot, Instant now, Actions& actions);
   void receive_disconnect(const mqtt::Disconnect& packet, Actions& actions);
   mqtt::ReasonCode resolve_alias(mqtt::Publish& publish);
   void write(const mqtt::Packet& packet);
@@ -190,6 +208,8 @@ class Session {
   bool resend_slot(Instant now);
   void continue_resend(Instant now);
   void send_queued(Instant now);
+  void go_on(Instant now);
+  void pass_over(CursorId cursor, Seq upto);
   void settle_front();
   OutboundFlow& outbound();
 

@@ -15,6 +15,10 @@ constexpr std::size_t kRingMax = 16'384;
 
 mqtt::Qos lower(mqtt::Qos a, mqtt::Qos b) { return std::min(a, b); }
 
+InFlight::State awaited(mqtt::Qos qos) {
+  return qos == mqtt::Qos::AtLeastOnce ? InFlight::State::AwaitingPuback : InFlight::State::AwaitingPubrec;
+}
+
 std::uint32_t seconds_left(Instant expires, Instant now) {
   const auto left = std::chrono::ceil<std::chrono::seconds>(expires - now).count();
   return left > 0 ? static_cast<std::uint32_t>(left) : 0;
@@ -31,18 +35,31 @@ bool Session::can_send(mqtt::Qos qos) const {
   if (!connection_ || connection_->resending) return false;
   if (connection_->output->size() >= limits_.output_max) return false;
   if (qos == mqtt::Qos::AtMostOnce || !outbound_) return true;
-  return outbound_->outstanding < std::min(limits_.inflight_max, connection_->receive_max) && outbound_->size() < kRingMax;
+  return outbound_->outstanding < std::min(limits_.inflight_max, connection_->receive_max) &&
+         outbound_->size() < kRingMax;
 }
 
 bool Session::write_delivery(const mqtt::Message& message, mqtt::Delivery& delivery, Instant now) {
   Connection& link = *connection_;
   delivery.version = link.version;
   if (message.expires()) delivery.expiry_left = seconds_left(*message.expires(), now);
-  if (link.packet_size_max != 0xFFFF'FFFF && mqtt::delivery_size(message, delivery) + 3 > link.packet_size_max) return false;
-  if (link.aliases_out) {
-    const auto alias = link.aliases_out->use(message.topic());
-    delivery.topic_alias = alias.alias;
-    delivery.topic_in_full = !alias.known;
+  const auto fits = [&] {
+    return link.packet_size_max == 0xFFFF'FFFF || mqtt::delivery_size(message, delivery) <= link.packet_size_max;
+  };
+  if (!link.aliases_out) {
+    if (!fits()) return false;  // [MQTT-3.1.2-24]
+    mqtt::encode_delivery(*link.output, message, delivery);
+    return true;
+  }
+  const auto alias = link.aliases_out->find(message.topic());
+  delivery.topic_alias = alias.number;
+  delivery.topic_in_full = !alias.known;
+  if (!fits()) {
+    delivery.topic_alias = 0;
+    delivery.topic_in_full = true;
+    if (!fits()) return false;
+  } else if (!alias.known) {
+    link.aliases_out->set(alias, message.topic());
   }
   mqtt::encode_delivery(*link.output, message, delivery);
   return true;
@@ -66,12 +83,12 @@ Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool 
     return Delivered::Queued;
   }
   if (message->expires() && *message->expires() <= now) return Delivered::Dropped;
-  mqtt::Delivery delivery{.qos = effective, .retain = retain, .packet_id = flow.id_at(flow.size()), .subscription_ids = subscription_ids};
+  mqtt::Delivery delivery{
+      .qos = effective, .retain = retain, .packet_id = flow.id_at(flow.size()), .subscription_ids = subscription_ids};
   if (!write_delivery(*message, delivery, now)) return Delivered::Dropped;
-  InFlight slot{.outgoing = {message, effective, retain, {}}, .sent_here = true};
-  if (!subscription_ids.empty()) slot.outgoing.subscription_ids.assign(subscription_ids.begin(), subscription_ids.end());
-  slot.state = effective == mqtt::Qos::AtLeastOnce ? InFlight::State::AwaitingPuback : InFlight::State::AwaitingPubrec;
-  flow.push(std::move(slot));
+  flow.push({.outgoing = {message, effective, retain, {subscription_ids.begin(), subscription_ids.end()}},
+             .state = awaited(effective),
+             .sent_here = true});
   ++flow.outstanding;
   return Delivered::Sent;
 }
@@ -87,57 +104,63 @@ void Session::send_queued(Instant now) {
                             .packet_id = flow.id_at(flow.size()),
                             .subscription_ids = next.subscription_ids};
     if (!write_delivery(*next.message, delivery, now)) continue;
-    InFlight slot{.outgoing = std::move(next), .sent_here = true};
-    slot.state = slot.outgoing.qos == mqtt::Qos::AtLeastOnce ? InFlight::State::AwaitingPuback : InFlight::State::AwaitingPubrec;
-    flow.push(std::move(slot));
+    const auto state = awaited(next.qos);
+    flow.push({.outgoing = std::move(next), .state = state, .sent_here = true});
     ++flow.outstanding;
   }
 }
 
 void Session::drained(Instant now) {
-  if (!connection_) return;
-  if (connection_->resending) {
-    continue_resend(now);
-  }
-  if (!connection_->resending) send_queued(now);
+  if (connection_) go_on(now);
 }
 
-// -- Resending ---------------------------------------------------------------------------------------------------------
-
-void Session::resume(Instant now) {
+void Session::go_on(Instant now) {
   if (connection_->resending) continue_resend(now);
   if (!connection_->resending) send_queued(now);
 }
 
-/// Sends again, in order, what doesn't have to be fetched. Stops at an entry, and when the window or the output is full.
+// -- Resending
+// ---------------------------------------------------------------------------------------------------------
+
+void Session::resume(Instant now) {
+  // PUBRELs don't count in Receive Maximum and don't wait for it ([MQTT-3.3.4-10]), so they go first.
+  for (std::size_t i = 0; outbound_ && i < outbound_->size(); ++i) {
+    if ((*outbound_)[i].state != InFlight::State::AwaitingPubcomp) continue;
+    write_ack(mqtt::PacketType::Pubrel, outbound_->id_at(i), mqtt::ReasonCode::Success, {});
+  }
+  go_on(now);
+}
+
+/// Sends again, in order, what doesn't have to be fetched. Stops at an entry, and when the window or the output is
+/// full.
 void Session::continue_resend(Instant now) {
   while (resend_slot(now)) ++outbound_->resend_at;
   if (outbound_->resend_at >= outbound_->size()) connection_->resending = false;
+  settle_front();
 }
 
+/// False when this message can't be sent again yet, or none is left.
 bool Session::resend_slot(Instant now) {
   OutboundFlow& flow = *outbound_;
   if (flow.resend_at >= flow.size()) return false;
   InFlight& slot = flow[flow.resend_at];
-  if (slot.state == InFlight::State::Done) return true;
+  if (slot.state == InFlight::State::Done || slot.state == InFlight::State::AwaitingPubcomp) return true;
   if (connection_->output->size() >= limits_.output_max || flow.outstanding >= connection_->receive_max) return false;
-  if (slot.state == InFlight::State::AwaitingPubcomp) {
-    write_ack(mqtt::PacketType::Pubrel, flow.id_at(flow.resend_at), mqtt::ReasonCode::Success, {});
-  } else if (slot.cursor_generation != 0) {
+  if (slot.cursor_generation != 0) {
     const bool followed = slot.cursor < cursors_.size() && cursors_[slot.cursor].generation == slot.cursor_generation;
     if (followed) return false;
     slot.state = InFlight::State::Done;  // The subscription is gone.
     return true;
-  } else {
-    mqtt::Delivery delivery{.dup = true,
-                            .qos = slot.outgoing.qos,
-                            .retain = slot.outgoing.retain,
-                            .packet_id = flow.id_at(flow.resend_at),
-                            .subscription_ids = slot.outgoing.subscription_ids};
-    if (!write_delivery(*slot.outgoing.message, delivery, now)) {
-      slot.state = InFlight::State::Done;
-      return true;
-    }
+  }
+  mqtt::Delivery delivery{.dup = true,
+                          .qos = slot.outgoing.qos,
+                          .retain = slot.outgoing.retain,
+                          .packet_id = flow.id_at(flow.resend_at),
+                          .subscription_ids = slot.outgoing.subscription_ids};
+  if (!write_delivery(*slot.outgoing.message, delivery, now)) {
+    slot.state = InFlight::State::Done;
+    slot.outgoing = {};
+    return true;
   }
   slot.sent_here = true;
   ++flow.outstanding;
@@ -149,16 +172,22 @@ std::optional<Session::Wanted> Session::resend_wanted() const {
   OutboundFlow& flow = *outbound_;
   if (flow.resend_at >= flow.size()) return std::nullopt;
   const InFlight& slot = flow[flow.resend_at];
-  if (slot.cursor_generation == 0 || slot.state == InFlight::State::Done || slot.state == InFlight::State::AwaitingPubcomp) {
+  if (slot.cursor_generation == 0 || slot.state == InFlight::State::Done ||
+      slot.state == InFlight::State::AwaitingPubcomp) {
     return std::nullopt;
   }
-  if (connection_->output->size() >= limits_.output_max || flow.outstanding >= connection_->receive_max) return std::nullopt;
+  if (connection_->output->size() >= limits_.output_max || flow.outstanding >= connection_->receive_max)
+    return std::nullopt;
+  // resume() passes over it when the cursor has gone meanwhile.
+  if (slot.cursor >= cursors_.size() || cursors_[slot.cursor].generation != slot.cursor_generation) return std::nullopt;
   return Wanted{slot.cursor, slot.seq};
 }
 
-// -- Cursors -----------------------------------------------------------------------------------------------------------
+// -- Cursors
+// -----------------------------------------------------------------------------------------------------------
 
-CursorId Session::add_cursor(std::string topic, Epoch epoch, Seq position, mqtt::Qos qos, std::uint32_t subscription_id) {
+CursorId Session::add_cursor(std::string topic, Epoch epoch, Seq position, mqtt::Qos qos,
+                             std::uint32_t subscription_id) {
   CursorSlot cursor{.topic = std::move(topic),
                     .epoch = epoch,
                     .next = position.next(),
@@ -178,6 +207,11 @@ CursorId Session::add_cursor(std::string topic, Epoch epoch, Seq position, mqtt:
 }
 
 void Session::remove_cursor(CursorId cursor) { cursors_.at(cursor) = {}; }
+
+void Session::set_cursor_options(CursorId cursor, mqtt::Qos qos, std::uint32_t subscription_id) {
+  cursors_[cursor].qos = qos;
+  cursors_[cursor].subscription_id = subscription_id;
+}
 
 std::optional<CursorId> Session::find_cursor(std::string_view topic) const {
   const auto place = std::ranges::find(cursors_, topic, &CursorSlot::topic);
@@ -205,6 +239,7 @@ void Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, 
   if (const auto wanted = resend_wanted(); wanted && wanted->cursor == id && wanted->seq == seq) {
     InFlight& slot = (*outbound_)[outbound_->resend_at];
     delivery.dup = true;
+    delivery.qos = slot.outgoing.qos;
     delivery.packet_id = outbound_->id_at(outbound_->resend_at);
     if (write_delivery(*message, delivery, now)) {
       slot.sent_here = true;
@@ -213,45 +248,51 @@ void Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, 
       slot.state = InFlight::State::Done;
     }
     ++outbound_->resend_at;
-    settle_front();
-    continue_resend(now);
+    go_on(now);
     return;
   }
-  if (delivery.qos == mqtt::Qos::AtMostOnce) {
-    write_delivery(*message, delivery, now);
-    cursor.next = seq.next();
-    cursor.acknowledged = seq;
-    return;
-  }
-  OutboundFlow& flow = outbound();
-  delivery.packet_id = flow.id_at(flow.size());
-  if (!write_delivery(*message, delivery, now)) {
-    skip_entries(id, seq, now);
-    return;
-  }
-  InFlight slot{.outgoing = {nullptr, delivery.qos, replayed, {}}, .sent_here = true, .cursor = id, .cursor_generation = cursor.generation, .seq = seq};
-  slot.state = delivery.qos == mqtt::Qos::AtLeastOnce ? InFlight::State::AwaitingPuback : InFlight::State::AwaitingPubrec;
-  flow.push(std::move(slot));
-  ++flow.outstanding;
   cursor.next = seq.next();
+  if (delivery.qos != mqtt::Qos::AtMostOnce) delivery.packet_id = outbound().id_at(outbound().size());
+  const bool written = write_delivery(*message, delivery, now);
+  if (!written || delivery.qos == mqtt::Qos::AtMostOnce) return pass_over(id, seq);
+  OutboundFlow& flow = outbound();
+  flow.push({.outgoing = {nullptr, delivery.qos, replayed, {}},
+             .state = awaited(delivery.qos),
+             .sent_here = true,
+             .cursor = id,
+             .cursor_generation = cursor.generation,
+             .seq = seq});
+  ++flow.outstanding;
 }
 
 void Session::skip_entries(CursorId id, Seq upto, Instant now) {
   CursorSlot& cursor = cursors_[id];
   if (const auto wanted = resend_wanted(); wanted && wanted->cursor == id && wanted->seq <= upto) {
     (*outbound_)[outbound_->resend_at].state = InFlight::State::Done;
-    settle_front();
-    continue_resend(now);
+    go_on(now);
     return;
   }
   if (upto < cursor.next) return;
   cursor.next = upto.next();
-  if (cursor.qos == mqtt::Qos::AtMostOnce || !outbound_ || outbound_->empty()) {
+  pass_over(id, upto);
+}
+
+/// Entries up to `upto` need no acknowledgement. They count once everything before them is settled, so they stand in
+/// the ring like the others and spend a packet id; entries that follow one another share one.
+void Session::pass_over(CursorId id, Seq upto) {
+  CursorSlot& cursor = cursors_[id];
+  if (!outbound_ || outbound_->empty()) {
     cursor.acknowledged = upto;
     return;
   }
-  // It counts once everything before it is settled; its packet id is spent.
-  outbound_->push({.outgoing = {}, .state = InFlight::State::Done, .cursor = id, .cursor_generation = cursor.generation, .seq = upto});
+  OutboundFlow& flow = *outbound_;
+  InFlight& last = flow[flow.size() - 1];
+  if (last.state == InFlight::State::Done && last.cursor == id && last.cursor_generation == cursor.generation) {
+    last.seq = std::max(last.seq, upto);
+  } else if (flow.size() < kRingMax) {
+    flow.push({.state = InFlight::State::Done, .cursor = id, .cursor_generation = cursor.generation, .seq = upto});
+  }
+  // With a full ring they count when a later entry is acknowledged.
 }
 
 }  // namespace parley::session

@@ -13,7 +13,8 @@ constexpr std::uint8_t kVersion = 1;
 
 std::uint8_t options_byte(const mqtt::SubscriptionOptions& options) {
   return static_cast<std::uint8_t>(static_cast<unsigned>(options.qos) | (options.no_local ? 4U : 0U) |
-                                   (options.retain_as_published ? 8U : 0U) | static_cast<unsigned>(options.retain_handling) << 4);
+                                   (options.retain_as_published ? 8U : 0U) |
+                                   static_cast<unsigned>(options.retain_handling) << 4);
 }
 
 Result<mqtt::SubscriptionOptions> options_of(std::uint8_t bits) {
@@ -73,6 +74,7 @@ Result<std::unique_ptr<Session>> Session::decode_state(std::string client_id, st
   PARLEY_TRY(auto ids, reader.integer<std::uint16_t>());
   for (; ids > 0; --ids) {
     PARLEY_TRY(const auto id, reader.integer<std::uint16_t>());
+    if (id == 0 || session->inbound_.state(id) != InboundIds::State::Unknown) return mqtt::ReasonCode::MalformedPacket;
     session->inbound_.set(id, InboundIds::State::Received);
   }
   if (!reader.empty()) return mqtt::ReasonCode::MalformedPacket;
