@@ -72,6 +72,7 @@ Timestamp wall_clock() {
 void Value::append_text(std::string& to) const {
   switch (kind_) {
     case Kind::Number: to.append(std::to_string(number_)); return;
+    case Kind::Unsigned: to.append(std::to_string(static_cast<std::uint64_t>(number_))); return;
     case Kind::Real: to.append(std::to_string(real_)); return;
     case Kind::Truth: to.append(number_ != 0 ? "true" : "false"); return;
     case Kind::Text: break;

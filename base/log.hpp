@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "base/number.hpp"
 #include "base/time.hpp"
@@ -20,11 +21,12 @@ enum class Format : std::uint8_t { Text, Json, Journal };
 class Value {
  public:
   template <std::integral Integer>
-  Value(Integer number) : number_(static_cast<std::int64_t>(number)), kind_(Kind::Number) {}
+  Value(Integer number)
+      : number_(static_cast<std::int64_t>(number)), kind_(std::is_signed_v<Integer> ? Kind::Number : Kind::Unsigned) {}
   Value(bool truth) : number_(truth ? 1 : 0), kind_(Kind::Truth) {}
   Value(double number) : real_(number), kind_(Kind::Real) {}
   template <class Tag>
-  Value(Number<Tag> number) : number_(static_cast<std::int64_t>(number.value)), kind_(Kind::Number) {}
+  Value(Number<Tag> number) : Value(number.value) {}
   Value(std::string_view text) : text_(text), kind_(Kind::Text) {}
   Value(const std::string& text) : text_(text), kind_(Kind::Text) {}
   Value(const char* text) : text_(text), kind_(Kind::Text) {}
@@ -34,7 +36,7 @@ class Value {
   void append_json(std::string& to) const;
 
  private:
-  enum class Kind : std::uint8_t { Number, Real, Truth, Text };
+  enum class Kind : std::uint8_t { Number, Unsigned, Real, Truth, Text };
   std::int64_t number_ = 0;
   double real_ = 0;
   std::string_view text_;
