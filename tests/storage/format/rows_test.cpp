@@ -1,0 +1,77 @@
+#include "storage/format/rows.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "storage/format/sealed.hpp"
+
+namespace parley::format {
+namespace {
+
+std::string conversation_bytes() {
+  std::string bytes;
+  encode_row(bytes, ConversationRow{.name = "tea",
+                                    .epoch = {0xE0},
+                                    .oldest = {2},
+                                    .head = {9},
+                                    .created = {100},
+                                    .last_ts = {200},
+                                    .type = ConversationType::Direct,
+                                    .visibility = Visibility::Private,
+                                    .creator = "ann",
+                                    .ids = {.generation = 3, .first = {5}, .started = {150}, .previous_first = {4}}});
+  return bytes;
+}
+
+TEST(Rows, OfConversationsDecodeToWhatWasEncoded) {
+  const std::string bytes = conversation_bytes();
+  const auto row = decode_conversation_row(bytes);
+  ASSERT_TRUE(row);
+  EXPECT_EQ(row->name, "tea");
+  EXPECT_EQ(row->epoch, Epoch{0xE0});
+  EXPECT_EQ(row->oldest, Seq{2});
+  EXPECT_EQ(row->head, Seq{9});
+  EXPECT_EQ(row->created, Timestamp{100});
+  EXPECT_EQ(row->last_ts, Timestamp{200});
+  EXPECT_EQ(row->type, ConversationType::Direct);
+  EXPECT_EQ(row->visibility, Visibility::Private);
+  EXPECT_EQ(row->creator, "ann");
+  EXPECT_EQ(row->ids, (ConversationRow::Ids{3, {5}, {150}, {4}}));
+}
+
+TEST(Rows, OfSlotsAndIdsDecodeToWhatWasEncoded) {
+  std::string bytes;
+  encode_row(bytes, SlotRow{{7}, {8}});
+  const auto slot = decode_slot_row(bytes);
+  ASSERT_TRUE(slot);
+  EXPECT_EQ(*slot, (SlotRow{{7}, {8}}));
+  encode_row(bytes, IdRow{{1}, {2}});
+  const auto id = decode_id_row(bytes);
+  ASSERT_TRUE(id);
+  EXPECT_EQ(id->seq, Seq{1});
+  EXPECT_EQ(id->ts, Timestamp{2});
+  EXPECT_FALSE(decode_id_row("short"));
+}
+
+TEST(Rows, CutOrFlippedAnywhereAreCorrupt) {
+  const std::string bytes = conversation_bytes();
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_EQ(decode_conversation_row(bytes.substr(0, size)).error(), make_error_code(StorageError::CorruptRecord));
+  }
+  for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+    std::string flipped = bytes;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
+    EXPECT_EQ(decode_conversation_row(flipped).error(), make_error_code(StorageError::CorruptRecord)) << bit;
+  }
+}
+
+TEST(Rows, OfANewerVersionAreRefused) {
+  std::string bytes = conversation_bytes();
+  bytes[kVersionOffset] = 2;
+  seal(bytes.data(), bytes.size());
+  EXPECT_EQ(decode_conversation_row(bytes).error(), make_error_code(StorageError::NewerFormat));
+}
+
+}  // namespace
+}  // namespace parley::format
