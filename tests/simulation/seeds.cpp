@@ -1,0 +1,16 @@
+#include "tests/simulation/seeds.hpp"
+
+#include <cstdlib>
+#include <numeric>
+
+namespace parley::simulation {
+
+std::vector<std::uint64_t> seeds(std::uint64_t usually) {
+  if (const char* one = std::getenv("PARLEY_SEED")) return {std::strtoull(one, nullptr, 10)};
+  if (const char* count = std::getenv("PARLEY_SEEDS")) usually = std::strtoull(count, nullptr, 10);
+  std::vector<std::uint64_t> list(usually);
+  std::iota(list.begin(), list.end(), 1);
+  return list;
+}
+
+}  // namespace parley::simulation

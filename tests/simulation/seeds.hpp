@@ -1,0 +1,11 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace parley::simulation {
+
+/// Which seeds a test runs: the one in PARLEY_SEED; else as many as PARLEY_SEEDS says, from 1 on; else `usually` many.
+std::vector<std::uint64_t> seeds(std::uint64_t usually);
+
+}  // namespace parley::simulation

@@ -1,0 +1,258 @@
+#include "tests/simulation/store.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace parley::simulation {
+
+using shard::LogStoreEvents;
+using shard::ShardId;
+
+// -- LogStore --
+
+void Store::append(shard::AppendBatch batch) {
+  // One writer: batches are synced in the order in which they came.
+  Instant due = clock_.now + dice_.up_to(latency_);
+  if (!waiting_.empty()) due = std::max(due, waiting_.back().due);
+  waiting_.push_back({std::move(batch), due});
+}
+
+void Store::load_conversation(ShardId shard, std::string name) {
+  ++reads_;
+  if (reads_fail_) {
+    answer(shard, false, [name](LogStoreEvents& events) { events.conversation_loaded(name, StorageError::Failed); });
+    return;
+  }
+  answer(shard, false, [name, loaded = load(name)](LogStoreEvents& events) { events.conversation_loaded(name, loaded); });
+}
+
+void Store::read_entries(ShardId shard, ReadRequest request) {
+  ++reads_;
+  // The disk may be looked at now or later: what is committed meanwhile may be in the answer or not.
+  if (reads_fail_) {
+    answer(shard, false,
+           [token = request.token](LogStoreEvents& events) { events.entries_read(token, StorageError::Failed); });
+  } else if (dice_.one_in(2)) {
+    answer(shard, false,
+           [token = request.token, page = read(request)](LogStoreEvents& events) { events.entries_read(token, page); });
+  } else {
+    answer(shard, false, [this, request](LogStoreEvents& events) { events.entries_read(request.token, read(request)); });
+  }
+}
+
+std::optional<shard::StoredId> Store::find_id(ShardId /*shard*/, ConversationNumber conversation, std::string_view from,
+                                              std::string_view id) {
+  const StoredEntries* found = find(conversation);
+  if (found == nullptr) return std::nullopt;
+  for (std::size_t i = found->entries.size(); i-- > 0;) {
+    const format::EntryRecord& entry = **found->entries[i];
+    if (found->positions[i] > materialised_ || !entry.id_from_client) continue;
+    if (entry.from == from && entry.id == id) return shard::StoredId{entry.seq, entry.ts};
+  }
+  return std::nullopt;
+}
+
+LogStoreEvents::LoadedConversation Store::load(const std::string& name) const {
+  LogStoreEvents::LoadedConversation loaded{.name = name, .log_end = {lsn_}};
+  const auto found = conversations_.find(name);
+  if (found == conversations_.end()) return loaded;
+  loaded.conversation = found->second.stored;
+  for (std::size_t i = 0; i < found->second.entries.size(); ++i) {
+    const auto& entry = found->second.entries[i];
+    if (found->second.positions[i] > materialised_ && (*entry)->id_from_client) loaded.unmaterialised.push_back(entry);
+  }
+  return loaded;
+}
+
+shard::ReadPage Store::read(const ReadRequest& request) {
+  shard::ReadPage page;
+  const StoredEntries* found = find(request.conversation);
+  if (found == nullptr) return page;
+  std::size_t bytes = 0;
+  const Seq first = std::max(request.first, found->stored.oldest);
+  const Seq last = std::min(request.last, found->stored.head);
+  for (Seq seq = first; seq <= last; seq = seq.next()) {
+    if (found->corrupt.contains(seq.value)) {
+      page.corrupt.push_back(seq);
+      continue;
+    }
+    if (page.entries.size() >= request.entries_max || bytes > request.bytes_max) break;
+    page.entries.push_back(found->entries[seq.value - 1]);
+    bytes += (*page.entries.back())->payload.size();
+  }
+  return page;
+}
+
+// -- For the world --
+
+void Store::answer(ShardId shard, bool ordered, std::function<void(LogStoreEvents&)> deliver) {
+  Instant due = clock_.now + dice_.up_to(latency_);
+  for (const Answer& one : answers_) {
+    if (ordered && one.ordered && one.shard == shard) due = std::max(due, one.due);
+  }
+  answers_.push_back({shard, due, ordered, std::move(deliver)});
+}
+
+void Store::work(ShardId shard, LogStoreEvents& events) {
+  while (!waiting_.empty() && waiting_.front().due <= clock_.now) {
+    auto batch = std::move(waiting_.front().batch);
+    waiting_.pop_front();
+    sync(batch);
+  }
+  if (materialises_ && materialised_.value < lsn_ && dice_.one_in(4)) materialise();
+  for (std::size_t i = 0; i < answers_.size();) {
+    if (answers_[i].shard != shard || answers_[i].due > clock_.now) {
+      ++i;
+      continue;
+    }
+    const auto deliver = std::move(answers_[i].deliver);
+    answers_.erase(answers_.begin() + static_cast<std::ptrdiff_t>(i));
+    deliver(events);
+  }
+}
+
+std::optional<Instant> Store::next_due() const {
+  std::optional<Instant> due;
+  if (!waiting_.empty()) due = waiting_.front().due;
+  for (const Answer& one : answers_) due = due ? std::min(*due, one.due) : one.due;
+  return due;
+}
+
+void Store::crash() {
+  const std::size_t durable = dice_.below(waiting_.size() + 1);
+  for (std::size_t i = 0; i < durable; ++i) sync(waiting_[i].batch);
+  waiting_.clear();
+  answers_.clear();
+  failed_generations_.clear();
+}
+
+void Store::materialise() {
+  materialised_ = {lsn_};
+  for (ShardId shard = 0; shard < shards_; ++shard) {
+    answer(shard, false, [upto = materialised_](LogStoreEvents& events) { events.materialised(upto); });
+  }
+}
+
+void Store::corrupt(const std::string& conversation, Seq seq) {
+  conversations_.at(conversation).corrupt.insert(seq.value);
+}
+
+void Store::cut(const std::string& conversation, Seq oldest) {
+  conversations_.at(conversation).stored.oldest = oldest;
+}
+
+// -- Appending --
+
+void Store::sync(shard::AppendBatch& batch) {
+  const auto failed = failed_generations_.find(batch.shard);
+  const bool behind_failure = failed != failed_generations_.end() && failed->second == batch.generation;
+  if (failure_ || behind_failure) {
+    failed_generations_[batch.shard] = batch.generation;
+    const StorageError error = failure_.value_or(StorageError::DiskFull);
+    answer(batch.shard, true, [ticket = batch.ticket, error](LogStoreEvents& events) { events.appended(ticket, error); });
+    return;
+  }
+  const Lsn first{lsn_ + 1};
+  for (const auto& record : batch.records) {
+    ++lsn_;
+    apply(*record);
+  }
+  answer(batch.shard, true, [ticket = batch.ticket, first](LogStoreEvents& events) { events.appended(ticket, first); });
+}
+
+void Store::apply(const std::string& bytes) {
+  const auto record = format::decode_record(bytes);
+  if (!record) return violation("a record that can't be read was appended");
+  const auto& position = record->position;
+  SlotEnd& end = slots_.try_emplace(position.slot.value, SlotEnd{position.slot, {}, {}}).first->second;
+  if (position.index != end.last.next()) violation("a slot's records don't follow each other");
+  if (position.term < end.term) violation("a slot's term has fallen");
+  end.term = position.term;
+  end.last = position.index;
+  apply_body(*record, bytes);
+}
+
+void Store::apply_body(const format::Record& record, const std::string& bytes) {
+  if (const auto* created = std::get_if<format::ConversationRecord>(&record.body)) {
+    const auto number = conversation_number(record.position.slot, record.position.index);
+    const std::string name(created->name);
+    if (conversations_.contains(name)) return violation("conversation " + name + " was created twice");
+    names_[number] = name;
+    conversations_[name].stored = {.number = number,
+                                   .name = name,
+                                   .epoch = created->epoch,
+                                   .oldest = {1},
+                                   .head = {0},
+                                   .last_ts = created->created,
+                                   .type = created->type,
+                                   .visibility = created->visibility};
+  } else if (const auto* entry = std::get_if<format::EntryRecord>(&record.body)) {
+    apply_entry(*entry, bytes);
+  } else if (const auto* session = std::get_if<format::SessionRecord>(&record.body)) {
+    shard::StoredSession& stored = sessions_[std::string(session->client_id)];
+    stored.client_id = session->client_id;
+    stored.user = session->user;
+    stored.expiry_interval = session->expiry_interval;
+    stored.disconnected = session->disconnected;
+    stored.state = session->state;
+  } else if (const auto* ended = std::get_if<format::SessionEndRecord>(&record.body)) {
+    sessions_.erase(std::string(ended->client_id));
+  } else if (const auto* cursor = std::get_if<format::CursorRecord>(&record.body)) {
+    shard::StoredSession& stored = sessions_[std::string(cursor->client_id)];
+    stored.client_id = cursor->client_id;
+    auto place = std::ranges::find(stored.cursors, cursor->topic, &shard::StoredSession::Cursor::topic);
+    if (place == stored.cursors.end()) place = stored.cursors.insert(place, {std::string(cursor->topic), {}, {}});
+    place->epoch = cursor->epoch;
+    place->acknowledged = cursor->acknowledged;
+  }
+}
+
+void Store::apply_entry(const format::EntryRecord& entry, const std::string& bytes) {
+  StoredEntries* found = find(entry.conversation);
+  if (found == nullptr) return violation("an entry of no conversation was appended");
+  auto& stored = found->stored;
+  if (entry.seq != stored.head.next()) violation("seq " + std::to_string(entry.seq.value) + " doesn't follow the head");
+  if (entry.ts < stored.last_ts) violation("ts has fallen");
+  for (const auto& earlier : found->entries) {
+    if (entry.id_from_client && (*earlier)->id_from_client && (*earlier)->from == entry.from && (*earlier)->id == entry.id) {
+      violation("id " + std::string(entry.id) + " was appended twice");
+    }
+  }
+  stored.head = entry.seq;
+  stored.last_ts = entry.ts;
+  found->entries.push_back(*format::Entry::from_bytes(bytes));
+  found->positions.push_back({lsn_});
+}
+
+Store::StoredEntries* Store::find(ConversationNumber number) {
+  const auto name = names_.find(number);
+  return name == names_.end() ? nullptr : &conversations_.at(name->second);
+}
+
+// -- What is durable --
+
+std::vector<format::EntryPtr> Store::history(const std::string& conversation) const {
+  const auto found = conversations_.find(conversation);
+  return found == conversations_.end() ? std::vector<format::EntryPtr>() : found->second.entries;
+}
+
+std::optional<shard::StoredConversation> Store::conversation(const std::string& name) const {
+  const auto found = conversations_.find(name);
+  return found == conversations_.end() ? std::nullopt : std::optional(found->second.stored);
+}
+
+std::vector<shard::StoredSession> Store::sessions() const {
+  std::vector<shard::StoredSession> list;
+  for (const auto& [id, session] : sessions_) {
+    if (!session.state.empty()) list.push_back(session);
+  }
+  return list;
+}
+
+std::vector<Store::SlotEnd> Store::slot_ends() const {
+  std::vector<SlotEnd> list;
+  for (const auto& [slot, end] : slots_) list.push_back(end);
+  return list;
+}
+
+}  // namespace parley::simulation

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/shard/shard.hpp"
+#include "tests/simulation/client.hpp"
+#include "tests/simulation/dice.hpp"
+#include "tests/simulation/links.hpp"
+#include "tests/simulation/store.hpp"
+
+namespace parley::simulation {
+
+struct WorldOptions {
+  shard::ShardOptions shard;
+  bool orderly = true;  ///< Bytes and events arrive whole and at once; else in pieces, as chance will have it.
+  Duration store_latency{};
+};
+
+/// One broker of some shards with its store and clients. Nothing happens but by its functions.
+class World {
+ public:
+  explicit World(std::uint64_t seed = 1, WorldOptions options = {});
+  ~World();
+
+  /// Clients live as long as the world.
+  Client& client(const std::string& id);
+  void accept(WirePtr wire, std::optional<shard::ShardId> shard);
+
+  /// Turns until nothing is under way any more: store, shards and clients have had their say.
+  void settle();
+  /// One turn of a shard that chance chooses; clients don't read.
+  void step();
+  /// Time passes; then everything settles. Timers fire in their order.
+  void advance(Duration by);
+  /// kill -9: the store keeps what it had synced, connections break.
+  void crash();
+  /// In order, as after SIGTERM.
+  void shut_down();
+  void start();
+  [[nodiscard]] bool running() const { return !shards_.empty(); }
+
+  Dice& dice() { return dice_; }
+  Clock& clock() { return clock_; }
+  Store& store() { return store_; }
+  shard::Shard& shard(shard::ShardId id) { return *shards_.at(id)->shard; }
+  [[nodiscard]] shard::ShardId home(const std::string& name) const {
+    return shard::home_of_name(name, options_.shard);
+  }
+  [[nodiscard]] std::size_t output_bytes() const;
+  [[nodiscard]] const WorldOptions& options() const { return options_; }
+
+ private:
+  /// The way to the other shards, in order.
+  class Peers final : public shard::PeerShards {
+   public:
+    Peers(World& world, shard::ShardId from) : world_(world), from_(from) {}
+    void post(shard::ShardId target, shard::PeerEvent event) override;
+    std::vector<std::pair<shard::ShardId, shard::PeerEvent>> outgoing;
+
+   private:
+    World& world_;
+    shard::ShardId from_;
+  };
+  struct Home {
+    std::unique_ptr<Links> links;
+    std::unique_ptr<Peers> peers;
+    std::vector<std::deque<shard::PeerEvent>> inbox;  ///< By sender.
+    std::unique_ptr<shard::Shard> shard;
+  };
+
+  void turn(shard::ShardId id);
+  bool has_work(const Home& home) const;
+
+  WorldOptions options_;
+  Dice dice_;
+  Clock clock_;
+  Store store_;
+  std::vector<std::unique_ptr<Home>> shards_;
+  std::vector<std::unique_ptr<Client>> clients_;
+};
+
+}  // namespace parley::simulation
