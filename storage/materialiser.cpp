@@ -227,13 +227,22 @@ Result<void> Materialiser::Writing::erase_cursors(std::string_view session_key) 
 }
 
 Result<void> Materialiser::Writing::write_slots() {
-  for (const auto& [slot, seen] : batch_.slots()) {
+  auto slots = batch_.slots();
+  for (const Batch::Damaged& damaged : batch_.damaged()) {
+    if (damaged.slot_position) slots.try_emplace(damaged.slot_position->slot);
+  }
+  for (auto& [slot, row] : slots) {
     const auto key = format::number_key(slot);
     PARLEY_TRY(const auto bytes, store_.get(kSlots, key));
-    format::SlotRow row = seen;
     if (const auto before = bytes ? format::decode_slot_row(*bytes) : StorageError::NotFound) {
       row = {std::max(row.term, before->term), std::max(row.last, before->last)};
     }
+    // The term of a damaged record isn't believed, its index where it is plainly the next.
+    for (const Batch::Damaged& damaged : batch_.damaged()) {
+      const auto& position = damaged.slot_position;
+      if (position && position->slot == slot && position->index == row.last.next()) row.last = position->index;
+    }
+    if (row.last == Index{0}) continue;
     format::encode_row(row_, row);
     PARLEY_TRY(store_.put(kSlots, key, row_));
   }

@@ -41,6 +41,7 @@ Result<void> Materialiser::Batch::take(Lsn position, std::string_view bytes, con
     if (record.error() != make_error_code(StorageError::CorruptRecord)) return record.error();
     Damaged damaged{.position = position, .bytes = bytes};
     if (const auto guess = format::decode_trusted_record(bytes)) {
+      damaged.slot_position = guess->position;
       if (const auto* entry = std::get_if<format::EntryRecord>(&guess->body)) {
         damaged.conversation = entry->conversation;
         damaged.seq = entry->seq;

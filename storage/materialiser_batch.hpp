@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -33,9 +34,11 @@ class Materialiser::Batch {
     ConversationNumber number;
     format::ConversationRecord record;
   };
-  /// A damaged record that might be an entry; whether its seq counts as given depends on what the store has.
+  /// A damaged record. Whether its index and, if it looks like an entry, its seq count as given depends on what the
+  /// store has.
   struct Damaged {
     Lsn position;
+    std::optional<format::RecordPosition> slot_position;
     ConversationNumber conversation;  ///< 0: it says nothing.
     Seq seq;
     std::string_view bytes;

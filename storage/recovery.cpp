@@ -46,7 +46,8 @@ void take_position(Ends& ends, std::string_view bytes) {
   if (!record) return;
   const format::RecordPosition& position = record->position;
   const auto place = ends.find(position.slot);
-  if (!checked && (place == ends.end() || place->second.last.next() != position.index)) return;
+  const Index last = place == ends.end() ? Index{0} : place->second.last;
+  if (!checked && last.next() != position.index) return;
   SlotEnd& end = ends[position.slot];
   // A damaged term isn't believed.
   end = {position.slot, checked ? std::max(end.term, position.term) : end.term, std::max(end.last, position.index)};

@@ -46,15 +46,9 @@ ssize_t pwrite(int file, const void* bytes, std::size_t size, off_t offset) {
   if (parley::storage::test::fails()) return -1;
   return ::syscall(SYS_pwrite64, file, bytes, size, offset);
 }
-ssize_t pwrite64(int file, const void* bytes, std::size_t size, off_t offset) {
-  return pwrite(file, bytes, size, offset);
-}
-ssize_t pwritev(int file, const iovec* pieces, int count, off_t offset) {
+ssize_t writev(int file, const iovec* pieces, int pieces_count) {
   if (parley::storage::test::fails()) return -1;
-  return ::syscall(SYS_pwritev, file, pieces, count, offset, 0);
-}
-ssize_t pwritev64(int file, const iovec* pieces, int count, off_t offset) {
-  return pwritev(file, pieces, count, offset);
+  return ::syscall(SYS_writev, file, pieces, pieces_count);
 }
 int fdatasync(int file) {
   if (parley::storage::test::fails()) return -1;
