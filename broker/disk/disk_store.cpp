@@ -61,7 +61,8 @@ struct DiskStore::Parts {
              .group_bytes_max = options.group_bytes_max,
              .retention = options.log_retention,
              // A full map can't even be cut.
-             .size_max = std::min(options.log_size_max, options.log_map_size / 2)},
+             .size_max = std::min(options.log_size_max, options.log_map_size / 2),
+             .cut_every = options.log_cut_every},
             store, sink),
         readers(files, options.readers, sink) {
     for (std::uint32_t shard = 0; shard < options.shards; ++shard) {

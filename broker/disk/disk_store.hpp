@@ -28,6 +28,7 @@ struct DiskOptions {
   std::size_t materialise_bytes_max = 32ULL << 20;       ///< Records' bytes of one commit of the store.
   Duration log_retention = std::chrono::hours(24);       ///< [storage] log_retention.
   std::uint64_t log_size_max = 8ULL << 30;  ///< [storage] log_size_max: older materialised records go first.
+  Duration log_cut_every = std::chrono::seconds(1);
 };
 
 using storage::SlotEnd;

@@ -9,8 +9,6 @@ namespace parley::disk {
 namespace {
 
 constexpr Duration kIdleWait = std::chrono::seconds(10);
-constexpr Duration kCutEvery = std::chrono::seconds(1);
-constexpr Duration kCutAgainAfter = std::chrono::milliseconds(100);  ///< While there is more to cut.
 constexpr std::size_t kCutRecordsMax = 5'000;
 
 Instant now() { return std::chrono::steady_clock::now(); }
@@ -30,7 +28,7 @@ LogThread::LogThread(storage::LogWriter writer, Options options, StoreThread& st
       end_(writer_.end().value),
       answers_(options.shards),
       failed_generations_(options.shards),
-      next_cut_(now() + kCutEvery),
+      next_cut_(now() + options_.cut_every),
       thread_([this] { run(); }) {}
 
 LogThread::~LogThread() { stop(); }
@@ -156,7 +154,7 @@ void LogThread::cut_if_due() {
                                  .older_than = {wall > retention ? wall - retention : 0},
                                  .size_max = options_.size_max,
                                  .records_max = kCutRecordsMax});
-  next_cut_ = now() + (gone && *gone == kCutRecordsMax ? kCutAgainAfter : kCutEvery);
+  next_cut_ = now() + (gone && *gone == kCutRecordsMax ? options_.cut_every / 10 : options_.cut_every);
 }
 
 }  // namespace parley::disk

@@ -30,6 +30,7 @@ class LogThread {
     std::size_t group_bytes_max = 8ULL << 20;
     Duration retention = std::chrono::hours(24);
     std::uint64_t size_max = 8ULL << 30;
+    Duration cut_every = std::chrono::seconds(1);  ///< A tenth of it while there is more to cut.
   };
 
   /// Throws storage::OpenFailure. `store` and `sink` live longer than this.
