@@ -1,0 +1,224 @@
+#include "bridge/api.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <utility>
+
+#include "base/name.hpp"
+#include "bridge/credentials.hpp"
+#include "bridge/draft.hpp"
+#include "bridge/receipt.hpp"
+#include "mqtt/utf8.hpp"
+
+namespace parley::bridge {
+namespace {
+
+struct ResourceRule {
+  Resource resource;
+  bool get = true;
+  bool post = false;
+  bool head = true;
+  std::string_view allow;
+};
+constexpr std::array kResources{
+    ResourceRule{Resource::Messages, true, true, true, "GET, HEAD, POST, OPTIONS"},
+    ResourceRule{Resource::Stream, true, false, false, "GET, OPTIONS"},
+    ResourceRule{Resource::Health, true, false, true, "GET, HEAD, OPTIONS"},
+    ResourceRule{Resource::Ready, true, false, true, "GET, HEAD, OPTIONS"},
+    ResourceRule{Resource::Metrics, true, false, true, "GET, HEAD, OPTIONS"},
+    ResourceRule{Resource::OpenApi, true, false, true, "GET, HEAD, OPTIONS"},
+};
+
+const ResourceRule* find_rule(Resource resource) {
+  const auto* found = std::ranges::find(kResources, resource, &ResourceRule::resource);
+  return found == kResources.end() ? nullptr : found;
+}
+
+bool takes(const ResourceRule& rule, Method method) {
+  switch (method) {
+    case Method::Get: return rule.get;
+    case Method::Head: return rule.head;
+    case Method::Post: return rule.post;
+    case Method::Options: return true;
+    case Method::Other: break;
+  }
+  return false;
+}
+
+void set_problem(Call& call, Problem problem, std::string detail = {}) {
+  call.response.set_problem({.problem = problem, .detail = std::move(detail), .members = {}});
+}
+
+}  // namespace
+
+Api::Next Api::begin(Call& call) {
+  call.response.clear();
+  if (!call.request.has_host && !call.request.http_1_0) {  // RFC 9112 §3.2
+    set_problem(call, Problem::MalformedRequest, "The Host header field is missing.");
+    call.response.close = true;
+    return Next::Done;
+  }
+  if (call.request.method == Method::Options && call.request.target == "*") {
+    call.response.status = 204;
+    call.response.add_header("Allow", "GET, HEAD, POST, OPTIONS");
+    return Next::Done;
+  }
+  call.target = read_target(call.request.target);
+  const ResourceRule* rule = find_rule(call.target.resource);
+  if (rule == nullptr) {
+    set_problem(call, Problem::NoSuchResource);
+    return Next::Done;
+  }
+  if (call.request.method == Method::Options || !takes(*rule, call.request.method)) {
+    if (call.request.method == Method::Options) call.response.status = 204;
+    if (call.request.method != Method::Options) set_problem(call, Problem::MethodNotAllowed);
+    call.response.add_header("Allow", rule->allow);
+    return Next::Done;
+  }
+  return begin_resource(call);
+}
+
+Api::Next Api::begin_resource(Call& call) {
+  Response& response = call.response;
+  switch (call.target.resource) {
+    case Resource::Messages: return begin_messages(call);
+    case Resource::Stream: return begin_stream(call);
+    case Resource::Ready: return Next::Later;
+    case Resource::Health: response.body = "{\"status\":\"alive\"}"; break;
+    case Resource::Metrics:
+      response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+      append_metrics(response.body, metrics_);
+      break;
+    case Resource::OpenApi:
+      response.cache_control = "no-cache";
+      response.body = openapi_document();
+      break;
+    case Resource::None: break;
+  }
+  return Next::Done;
+}
+
+/// Who asks. Reading public conversations needs no name while anonymous users are allowed.
+bool Api::authenticate(Call& call) {
+  call.user.clear();
+  const std::string& field = call.request.authorization;
+  if (!options_.allow_anonymous) {
+    set_problem(call, Problem::NotAuthenticated,
+                "This server takes no anonymous users, and it can't check tokens or passwords yet.");
+    return false;
+  }
+  if (field.empty() && call.request.method != Method::Post) return true;
+  auto credentials = read_basic_credentials(field);
+  if (!credentials || !mqtt::is_mqtt_utf8(credentials->user) || !is_name(credentials->user)) {
+    set_problem(call, Problem::NotAuthenticated, "Say who you are with Authorization: Basic and a user's name.");
+    return false;
+  }
+  call.user = std::move(credentials->user);
+  return true;
+}
+
+Api::Next Api::begin_messages(Call& call) {
+  if (!authenticate(call)) return Next::Done;
+  if (call.request.method == Method::Post) return Next::Later;
+  auto read = read_history_query(call.target.query);
+  if (const auto* problem = std::get_if<ProblemDetails>(&read)) {
+    call.response.set_problem(*problem);
+    return Next::Done;
+  }
+  call.query = std::get<HistoryQuery>(read);
+  const auto waitable = pages_.answer(
+      {.target = call.target, .query = call.query, .if_none_match = call.request.if_none_match}, call.response);
+  if (!waitable || call.query.wait == 0) return Next::Done;
+  if (watch_.full()) {
+    set_problem(call, Problem::Busy, "Too many requests wait already.");
+    return Next::Done;
+  }
+  call.waitable = *waitable;
+  return Next::Later;
+}
+
+Api::Next Api::begin_stream(Call& call) {
+  if (!authenticate(call)) return Next::Done;
+  const auto read = read_stream_query(call.target.query);
+  if (const auto* problem = std::get_if<ProblemDetails>(&read)) {
+    call.response.set_problem(*problem);
+    return Next::Done;
+  }
+  const auto position = pages_.begin_stream(call.target, std::get<HistoryQuery>(read), call.request.last_event_id);
+  if (const auto* problem = std::get_if<ProblemDetails>(&position)) {
+    call.response.set_problem(*problem);
+    return Next::Done;
+  }
+  if (watch_.full()) {
+    set_problem(call, Problem::Busy, "Too many requests wait already.");
+    return Next::Done;
+  }
+  call.stream = std::get<PageReader::StreamPosition>(position);
+  call.response.content_type = "text/event-stream";
+  return Next::Stream;
+}
+
+asio::awaitable<void> Api::finish(Call& call) {
+  if (call.target.resource == Resource::Ready) {
+    co_await report_readiness(call);
+  } else if (call.request.method == Method::Post) {
+    co_await send(call);
+  } else {
+    co_await wait_for_page(call);
+  }
+}
+
+asio::awaitable<void> Api::wait_for_page(Call& call) {
+  const Instant deadline = std::chrono::steady_clock::now() + std::chrono::seconds(call.query.wait);
+  while (true) {
+    const auto [conversation, head] = call.waitable;
+    const bool grown = co_await watch_.grown(conversation, head, deadline);
+    call.response.clear();
+    const auto waitable = pages_.answer(
+        {.target = call.target, .query = call.query, .if_none_match = call.request.if_none_match}, call.response);
+    if (!grown || !waitable) co_return;
+    call.waitable = *waitable;
+  }
+}
+
+asio::awaitable<void> Api::send(Call& call) {
+  const std::string& conversation = call.target.conversation;
+  if (!mqtt::is_mqtt_utf8(conversation) || !is_name(conversation)) {
+    set_problem(call, Problem::InvalidTopic);
+    co_return;
+  }
+  auto read = read_draft({.content_type = call.request.content_type,
+                          .idempotency_key = call.request.idempotency_key,
+                          .body = call.request.body});
+  if (const auto* problem = std::get_if<ProblemDetails>(&read)) {
+    call.response.set_problem(*problem);
+    co_return;
+  }
+  auto& draft = std::get<Draft>(read);
+  const bool repeatable = !draft.id.empty();
+  link::Publication publication{.topic = options_.chat_root + '/' + conversation + "/msg",
+                                .payload = std::move(draft.payload),
+                                .qos = mqtt::Qos::AtLeastOnce,
+                                .retain = false,
+                                .properties = std::move(draft.properties)};
+  std::string user = call.user;
+  auto sending = senders_.publish(std::move(user), std::move(publication), repeatable);
+  const auto answer = co_await std::move(sending);
+  write_receipt(answer, call.response);
+}
+
+asio::awaitable<void> Api::report_readiness(Call& call) {
+  const bool history = reader_.history() != nullptr && pages_.follow().has_value();
+  const bool broker = co_await senders_.reachable();
+  const auto word = [](bool good) { return good ? "\"ready\"" : "\"missing\""; };
+  if (!history || !broker) {
+    call.response.set_problem({.problem = Problem::NotReady,
+                               .detail = {},
+                               .members = {{"history", word(history)}, {"broker", word(broker)}}});
+    co_return;
+  }
+  call.response.body = "{\"status\":\"ready\",\"history\":\"ready\",\"broker\":\"ready\"}";
+}
+
+}  // namespace parley::bridge

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "bridge/metrics.hpp"
+#include "bridge/query.hpp"
+#include "bridge/response.hpp"
+#include "bridge/store.hpp"
+#include "bridge/target.hpp"
+
+/// Answers questions about history: from parameters to JSON, straight out of the mapped files.
+namespace parley::bridge {
+
+/// Belongs to its worker's thread. Sees what is durable when it is asked: what a PUBACK acknowledged, it shows.
+class PageReader {
+ public:
+  PageReader(Reader& reader, Metrics& metrics) : reader_(reader), metrics_(metrics) {}
+
+  struct PageRequest {
+    const Target& target;
+    const HistoryQuery& query;
+    std::string_view if_none_match;
+  };
+  /// What a long poll needs to know about an empty page that more entries would fill.
+  struct Waitable {
+    ConversationNumber conversation;
+    Seq head;
+  };
+  /// Writes the page, or the problem, into `response`.
+  std::optional<Waitable> answer(const PageRequest& request, Response& response);
+
+  /// A place in a conversation from which a stream goes on.
+  struct StreamPosition {
+    ConversationNumber conversation;
+    Seq after;
+  };
+  /// `last_event_id` is the field's value; empty: none was sent.
+  OrProblem<StreamPosition> begin_stream(const Target& target, const HistoryQuery& query,
+                                         std::string_view last_event_id);
+  /// Appends the next entries as events and moves the position. Returns false when the history can't be read any more
+  /// or retention has overtaken the stream: it has to end, and the client's next request is told why.
+  bool append_events(std::string& to, StreamPosition& position);
+
+  /// The newest seq; nothing when it can't be read.
+  std::optional<Seq> head_of(ConversationNumber conversation);
+  /// The log's end, once what is new was taken in.
+  std::optional<Lsn> follow();
+
+ private:
+  OrProblem<storage::ConversationState> find(std::string_view name);
+  OrProblem<Window> window_of(const HistoryQuery& query, const storage::ConversationState& state);
+  OrProblem<PageRange> write_entries(std::string& to, const Window& window, const storage::ConversationState& state,
+                                     PageRange range, std::string& corrupt);
+
+  Reader& reader_;
+  Metrics& metrics_;
+};
+
+}  // namespace parley::bridge

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+#include "base/result.hpp"
+#include "bridge/response.hpp"
+#include "clients/link/messages.hpp"
+
+namespace parley::bridge {
+
+/// What the broker's answer to a PUBLISH means over HTTP: 201 (200 for a `dup`) with seq, ts and id, or the problem
+/// whose code is the broker's word, with its Retry-After. docs/PROTOCOL.md "Receipts", "Refusals". Pure.
+void write_receipt(const Result<link::Answer>& answer, Response& response);
+
+}  // namespace parley::bridge
