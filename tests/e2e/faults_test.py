@@ -123,7 +123,7 @@ class Damage(unittest.TestCase):
         """A line of either program that tells where the damage is."""
         for program in (self.server.broker, self.server.bridge):
             for line in list(program.lines):
-                if line.get("level") == "error" and any(name in line for name in ("lsn", "seq")):
+                if line.get("level") in ("warn", "error") and any(name in line for name in ("lsn", "first")):
                     return line
         return None
 

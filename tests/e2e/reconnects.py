@@ -4,7 +4,7 @@
 One follows with `since`, one over a persistent session (which may deliver again, as the same seq), one with $since/… over
 MQTT 3.1.1. Every one of them checks that each entry is the next one.
 
-    reconnects.py [--disconnects 200] [--seed N]
+    reconnects.py [--disconnects 200] [--seed N] [--without-bridge]
 """
 
 import argparse
@@ -75,9 +75,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--disconnects", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--without-bridge", action="store_true", help="history is read by replay then")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    with Server(bridge=True) as server:
+    with Server(bridge=not options.without_bridge) as server:
         flow.run(scenario(server, options), deadline=600)
 
 

@@ -13,6 +13,8 @@ import threading
 import time
 import urllib.parse
 
+from harness.client import Client
+
 BINARIES = pathlib.Path(os.environ.get("PARLEY_BINARY_DIR", "build/dev/bin"))
 START_DEADLINE = 60.0
 STOP_DEADLINE = 60.0
@@ -59,6 +61,7 @@ class Program:
                 self.raw.append(line)
                 self.lines.append(entry if isinstance(entry, dict) else {})
                 self.arrived.notify_all()
+        self.process.stderr.close()
         with self.arrived:
             self.ended = True
             self.arrived.notify_all()
@@ -208,7 +211,9 @@ class Server:
             connection.close()
 
     def history(self, conversation, limit=1000):
-        """Every entry of a conversation, read from its beginning page by page."""
+        """Every entry of a conversation, read from its beginning: page by page at the bridge, else by replay."""
+        if not self.wants_bridge:
+            return self.replay(conversation)
         entries, after = [], 0
         while True:
             path = f"/v1/conversations/{urllib.parse.quote(conversation, safe='')}/messages"
@@ -219,3 +224,9 @@ class Server:
                 return entries
             entries += body["data"]
             after = entries[-1]["seq"]
+
+    def replay(self, conversation):
+        """Every entry of a conversation as a subscriber is shown it."""
+        with Client(self.port, "replay") as client:
+            suback = client.subscribe(f"chat/{conversation}/json", user=(("since", 0),))
+            return [json.loads(client.message().payload) for _ in range(int(suback.value("head")))]
