@@ -18,13 +18,13 @@ using mqtt::ReasonCode;
 WillPlan will_of(const mqtt::Will& will, std::uint64_t identity) {
   std::string buffer;
   WillPlan plan;
-  plan.message = std::make_shared<const mqtt::Message>(
-      mqtt::Message::Parts{.topic = will.topic,
-                           .properties = mqtt::forwarded_properties(will.properties, buffer),
-                           .payload = will.payload,
-                           .qos = will.qos,
-                           .retain = will.retain,
-                           .publisher = identity});
+  plan.message =
+      mqtt::Message::make(mqtt::Message::Parts{.topic = will.topic,
+                                               .properties = mqtt::forwarded_properties(will.properties, buffer),
+                                               .payload = will.payload,
+                                               .qos = will.qos,
+                                               .retain = will.retain,
+                                               .publisher = identity});
   plan.delay = std::chrono::seconds(will.properties.integer(PropertyId::WillDelayInterval).value_or(0));
   plan.expiry_interval = will.properties.integer(PropertyId::MessageExpiryInterval).value_or(0);
   return plan;

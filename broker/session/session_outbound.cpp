@@ -178,7 +178,7 @@ std::optional<Session::Wanted> Session::resend_wanted() const {
   }
   if (connection_->output->size() >= limits_.output_max || flow.outstanding >= connection_->receive_max)
     return std::nullopt;
-  // resume() passes over it when the cursor has gone meanwhile.
+  // drained() passes over it when the cursor has gone meanwhile.
   if (slot.cursor >= cursors_.size() || cursors_[slot.cursor].generation != slot.cursor_generation) return std::nullopt;
   return Wanted{slot.cursor, slot.seq};
 }

@@ -76,7 +76,7 @@ void Publishing::publish_will(const mqtt::Message& will, const std::string& user
                              .retain = will.retain(),
                              .publisher = will.publisher()};
   if (expiry_interval != 0) parts.expires = shard_.now() + std::chrono::seconds(expiry_interval);
-  shard_.plain_topics().publish(std::make_shared<const mqtt::Message>(parts));
+  shard_.plain_topics().publish(mqtt::Message::make(parts));
 }
 
 void Publishing::plain(Client& client, session::PublishAction& action) {
@@ -92,7 +92,7 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
                              .retain = publish.retain,
                              .publisher = client.session->identity()};
   if (!publish.properties.empty()) parts.expires = expiry(publish.properties, shard_.now());
-  const bool matched = shard_.plain_topics().publish(std::make_shared<const mqtt::Message>(parts));
+  const bool matched = shard_.plain_topics().publish(mqtt::Message::make(parts));
   if (publish.qos != mqtt::Qos::AtMostOnce) {
     client.session->complete_publish(action.ticket, matched ? ReasonCode::Success : ReasonCode::NoMatchingSubscribers,
                                      {});
