@@ -20,6 +20,7 @@ using Lsn = Number<struct LsnTag>;      ///< Position in this node's log.mdb: 1,
 using Term = Number<struct TermTag>;    ///< Leadership number of a slot. Raft §5.1.
 using Index = Number<struct IndexTag>;  ///< Position in a slot's replicated log. Raft §5.3.
 using Slot = Number<struct SlotTag>;    ///< 0 … slots-1: the unit of leadership and placement.
+using NodeId = Number<struct NodeTag>;  ///< One parleyd with its data directory; 0: none.
 using Epoch = Number<struct EpochTag>;  ///< A conversation's incarnation; random, never 0.
 
 /// Names a conversation inside records: (slot << 48) | index of the record that created it. Equal on every replica.
