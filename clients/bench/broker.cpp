@@ -78,9 +78,8 @@ void RunningBroker::await_ready() {
     std::this_thread::sleep_for(10ms);
   }
   const Endpoint endpoint = Endpoint::resolve("127.0.0.1", port_);
-  const auto alive = [](void* child) { return static_cast<Child*>(child)->alive(); };
   try {
-    wait_until_accepting(endpoint, deadline, alive, child_.get());
+    wait_until_accepting(endpoint, deadline, [this] { return child_->alive(); });
   } catch (const Failure& failure) {
     throw Failure(name_of(setup_.brand) + ": " + failure.what() + "; its log ends with: " + log_tail());
   }

@@ -71,8 +71,8 @@ int start_connect(const Endpoint& endpoint, unsigned source) {
   return socket;
 }
 
-void wait_until_accepting(const Endpoint& endpoint, Instant deadline, bool (*alive)(void*), void* context) {
-  while (alive(context)) {
+void wait_until_accepting(const Endpoint& endpoint, Instant deadline, const std::function<bool()>& alive) {
+  while (alive()) {
     const int socket = ::socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (socket < 0) fail_with_errno("can't make a socket");
     const bool accepted = ::connect(socket, reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.size) == 0;

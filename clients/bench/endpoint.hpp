@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/time.hpp"
@@ -25,7 +26,7 @@ int start_connect(const Endpoint& endpoint, unsigned source);
 
 /// Waits until something accepts connections there; throws Failure at the deadline. `alive` is asked in between, and
 /// false ends the waiting.
-void wait_until_accepting(const Endpoint& endpoint, Instant deadline, bool (*alive)(void*), void* context);
+void wait_until_accepting(const Endpoint& endpoint, Instant deadline, const std::function<bool()>& alive);
 
 /// A TCP port of 127.0.0.1 that was free a moment ago.
 std::uint16_t free_port();

@@ -22,7 +22,8 @@ Stream::Stream(Traffic& traffic, const Endpoint& endpoint, std::uint32_t number)
                  .qos = traffic.shape_.qos,
                  .version = traffic.shape_.client.version,
                  .payload_size = traffic.shape_.payload_size,
-                 .message_id = traffic.shape_.message_id}),
+                 .message_id = traffic.shape_.message_id,
+                 .run = traffic.run_}),
       client_(traffic.loop_, endpoint, client_settings(traffic.shape_, "pub", number), *this) {
   fix_window();
 }

@@ -1,6 +1,7 @@
 #include "clients/bench/traffic.hpp"
 
 #include <algorithm>
+#include <random>
 
 #include "clients/bench/failure.hpp"
 #include "clients/bench/stream.hpp"
@@ -41,7 +42,7 @@ void await_ready(Loop& loop, const std::vector<Client*>& clients, Instant deadli
 }
 
 Traffic::Traffic(Loop& loop, const Endpoint& endpoint, const TrafficShape& shape)
-    : loop_(loop), endpoint_(endpoint), shape_(shape) {}
+    : loop_(loop), endpoint_(endpoint), shape_(shape), run_(std::random_device{}()) {}
 
 Traffic::~Traffic() = default;
 

@@ -97,6 +97,7 @@ class Traffic {
   Loop& loop_;
   Endpoint endpoint_;
   TrafficShape shape_;
+  std::uint32_t run_;  ///< Random; see PublishTemplate::Shape.
   std::vector<std::unique_ptr<Stream>> streams_;
   std::vector<std::unique_ptr<Subscriber>> subscribers_;
   std::vector<Stream*> refillable_;

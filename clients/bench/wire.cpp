@@ -33,6 +33,12 @@ void append_string(std::string& to, std::string_view text) {
   to.append(text);
 }
 
+/// Writes the lowest `digits` hexadecimal digits.
+void write_hex(char* to, std::size_t digits, std::uint64_t value) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (std::size_t i = digits; i-- > 0; value >>= 4) to[i] = kDigits[value & 0xF];
+}
+
 }  // namespace
 
 std::optional<Delivery> read_delivery(const mqtt::Frame& frame, mqtt::ProtocolVersion version) {
@@ -72,8 +78,10 @@ PublishTemplate::PublishTemplate(const Shape& shape) {
     if (shape.message_id) {
       properties.push_back(static_cast<char>(mqtt::PropertyId::UserProperty));
       append_string(properties, "id");
-      id_in_properties = properties.size() + 2;
-      append_string(properties, std::string(kMessageIdSize, '0'));
+      id_in_properties = properties.size() + 2 + kRunSize;
+      std::string id(kMessageIdSize, '0');
+      write_hex(id.data(), kRunSize, shape.run);
+      append_string(properties, id);
     }
     append_variable_integer(body, properties.size());
     if (shape.message_id) message_id_in_body = body.size() + id_in_properties;
@@ -93,9 +101,8 @@ PublishTemplate::PublishTemplate(const Shape& shape) {
 }
 
 void PublishTemplate::write_message_id(char* to, const Stamp& stamp) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  for (int i = 0; i < 8; ++i) to[i] = kDigits[(stamp.stream >> (28 - 4 * i)) & 0xF];
-  for (int i = 0; i < 16; ++i) to[8 + i] = kDigits[(stamp.sequence >> (60 - 4 * i)) & 0xF];
+  write_hex(to, 8, stamp.stream);
+  write_hex(to + 8, 16, stamp.sequence);
 }
 
 }  // namespace parley::bench

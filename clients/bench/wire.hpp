@@ -37,6 +37,7 @@ class PublishTemplate {
     mqtt::ProtocolVersion version = mqtt::ProtocolVersion::V5;
     std::size_t payload_size = 200;  ///< At least kStampSize.
     bool message_id = false;         ///< A user property `id` that differs in every message; MQTT 5 only.
+    std::uint32_t run = 0;           ///< Begins the id, so that a later run isn't taken for a repetition of this one.
   };
 
   /// Throws Failure when the payload has no room for a stamp.
@@ -52,7 +53,9 @@ class PublishTemplate {
   }
 
  private:
-  static constexpr std::size_t kMessageIdSize = 24;
+  static constexpr std::size_t kRunSize = 8;
+  static constexpr std::size_t kMessageIdSize = kRunSize + 24;
+  /// What follows the run.
   static void write_message_id(char* to, const Stamp& stamp);
 
   std::string bytes_;

@@ -76,6 +76,17 @@ TEST(PublishTemplate, GivesEveryMessageItsOwnId) {
   EXPECT_EQ(ids.size(), 4U);
 }
 
+TEST(PublishTemplate, WritesRunStreamAndSequenceIntoTheId) {
+  PublishTemplate shape({.topic = "t", .message_id = true, .run = 0xDEAD'BEEF});
+  const std::string bytes = written(shape, 1, stamp_of(0x12, 0xABC));
+  const auto packet = mqtt::decode_publish(frame_of(bytes), mqtt::ProtocolVersion::V5);
+  ASSERT_TRUE(packet);
+  EXPECT_EQ(packet->properties.user("id"),
+            "deadbeef"
+            "00000012"
+            "0000000000000abc");
+}
+
 TEST(PublishTemplate, RefusesAPayloadWithoutRoomForItsStamp) {
   EXPECT_THROW(PublishTemplate({.topic = "t", .payload_size = kStampSize - 1}), Failure);
 }
