@@ -86,7 +86,7 @@ TEST(Damage, OfSeveralRecordsInARowIsCountedInOneBatch) {
   World world;
   const auto tea = world.create("tea");
   world.say(tea, 1, 3);
-  for (std::uint64_t position : {2, 3, 4}) world.damage(world.files().log(), kLogTable, log_key(position));
+  for (std::uint64_t position : {2U, 3U, 4U}) world.damage(world.files().log(), kLogTable, log_key(position));
   EXPECT_EQ(must(world.history().find_conversation(tea))->head, Seq{3});
   world.materialise();
   EXPECT_EQ(must(world.history().find_conversation(tea))->head, Seq{3});
@@ -142,7 +142,7 @@ TEST(Damage, LeavesTimesSearchable) {
   const auto tea = world.create("tea");
   world.say(tea, 1, 9);
   world.materialise();
-  for (const std::uint64_t missing : {4, 5, 6})
+  for (const std::uint64_t missing : {4U, 5U, 6U})
     world.damage(world.files().store(), kEntries, format::entry_key(tea, {missing}));
   EXPECT_EQ(must(world.history().first_at_or_after(tea, test::Records::time_of({3}))), Seq{3});
   EXPECT_EQ(must(world.history().first_at_or_after(tea, test::Records::time_of({8}))), Seq{8});

@@ -159,8 +159,10 @@ TEST(DiskFull, OfTheMapRefusesWithDiskFull) {
   std::uint64_t head = 0;
   Result<Lsn> last = Lsn{0};
   for (int round = 0; round < 1000 && last; ++round) {
-    for (int i = 0; i < 10; ++i)
-      group.push_back(records.entry(tea, {++head}, {head}, "ann", "i", std::string(500, 'p')));
+    for (int i = 0; i < 10; ++i) {
+      ++head;
+      group.push_back(records.entry(tea, {head}, {head}, "ann", "i", std::string(500, 'p')));
+    }
     last = writer.append(std::vector<std::string_view>(group.begin(), group.end()));
     group.clear();
   }

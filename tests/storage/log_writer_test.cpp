@@ -35,7 +35,7 @@ TEST(LogWriter, KeepsRecordsOfEverySizeAsTheyAre) {
   World world;
   const auto number = world.create("tea");
   std::vector<std::string> records;
-  for (const std::size_t size : {0, 1, 100, 2000, 2040, 4000, 4096, 70'000, 1'000'000}) {
+  for (const std::size_t size : {0U, 1U, 100U, 2000U, 2040U, 4000U, 4096U, 70'000U, 1'000'000U}) {
     records.push_back(world.records().entry(number, {records.size() + 1}, {1}, "ann", "i", std::string(size, 's')));
   }
   const Lsn first = world.append(records);

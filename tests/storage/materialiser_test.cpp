@@ -48,7 +48,7 @@ TEST(Materialiser, ComesToTheSameStoreInBatchesOfAnySize) {
   World whole;
   fill(whole);
   whole.materialise();
-  for (const std::size_t records : {1, 2, 3, 7, 50}) {
+  for (const std::size_t records : {1U, 2U, 3U, 7U, 50U}) {
     World world;
     world.overwrite(world.files().store(), kMeta, kMetaHashKey,
                     whole.stored(whole.files().store(), kMeta, kMetaHashKey));
@@ -189,7 +189,7 @@ TEST_F(IdGenerations, ForgetOnlyWhatNeitherDayNorThousandNeeds) {
   for (int round = 0; round < 70; ++round) {
     say(100, kHour);
     // A thousand entries back, and far more than a day.
-    for (const std::uint64_t back : {0, 1, 500, 999}) {
+    for (const std::uint64_t back : {0U, 1U, 500U, 999U}) {
       if (back < head_) {
         EXPECT_TRUE(finds(head_ - back)) << head_ - back << " at " << head_;
       }

@@ -27,7 +27,7 @@ TEST(Keys, OfEntriesCanBeReadBack) {
 }
 
 TEST(Keys, FitIntoLmdbHoweverLongTheirTextsAre) {
-  for (const std::size_t size : {0, 1, 180, 181, 320, 321, 65535}) {
+  for (const std::size_t size : {0U, 1U, 180U, 181U, 320U, 321U, 65535U}) {
     const std::string text(size, 'x');
     EXPECT_LE(session_key(kHashKey, text).size(), kKeySizeMax);
     EXPECT_LE(cursor_key(kHashKey, text, text).size(), kKeySizeMax);
@@ -48,8 +48,8 @@ TEST(Keys, OfCursorsBeginWithTheirSessionsKeyAndWithNoOther) {
 
 TEST(Keys, DifferWhereTheirTextsDiffer) {
   std::set<std::string> keys;
-  for (const std::size_t client : {1, 180, 181, 182}) {
-    for (const std::size_t topic : {1, 320, 321, 322}) {
+  for (const std::size_t client : {1U, 180U, 181U, 182U}) {
+    for (const std::size_t topic : {1U, 320U, 321U, 322U}) {
       keys.insert(cursor_key(kHashKey, std::string(client, 'c'), std::string(topic, 't')));
     }
   }

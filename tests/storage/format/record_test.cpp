@@ -226,7 +226,7 @@ TEST(Entry, KeepsWhatItWasMadeOf) {
 
 TEST(Entry, OwnsTheBytesItShows) {
   // As short as an entry can be, and as long as never fits into the string itself.
-  for (const std::size_t size : {0, 1, 1000}) {
+  for (const std::size_t size : {0U, 1U, 1000U}) {
     auto bytes = std::make_unique<std::string>(
         encode_record(kPosition, EntryRecord{.from = "f", .id = "i", .payload = std::string(size, 'p')}));
     const auto entry = Entry::from_bytes(std::move(*bytes));

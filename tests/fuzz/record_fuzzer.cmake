@@ -1,0 +1,1 @@
+parley_fuzzer(record_fuzzer record_fuzzer.cpp parley_format)

@@ -1,0 +1,42 @@
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/check.hpp"
+#include "storage/format/record.hpp"
+#include "storage/format/rows.hpp"
+#include "storage/format/sealed.hpp"
+
+/// Any bytes, as they stand and with a checksum that fits, through the decoders of records and rows: what is accepted is
+/// encoded to the same bytes again, and what has a wrong checksum is never accepted.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace parley;
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  if (const auto record = format::decode_record(bytes)) {
+    PARLEY_CHECK(format::encode_record(record->position, record->body) == bytes, "a record changes when encoded again");
+  }
+  if (size < format::kSealSize) return 0;
+
+  std::string sealed(bytes);
+  format::seal(sealed.data(), sealed.size());
+  const auto record = format::decode_record(sealed);
+  if (record) {
+    PARLEY_CHECK(format::encode_record(record->position, record->body) == sealed, "a record changes when encoded again");
+    const auto entry = format::Entry::from_bytes(sealed);
+    PARLEY_CHECK(entry.has_value() == std::holds_alternative<format::EntryRecord>(record->body),
+                 "an entry is something else than an entry record");
+    PARLEY_CHECK(!entry || (*entry)->bytes() == sealed, "an entry has other bytes than its record");
+  }
+  if (const auto row = format::decode_conversation_row(sealed)) {
+    std::string again;
+    format::encode_row(again, *row);
+    PARLEY_CHECK(again == sealed, "a conversation's row changes when encoded again");
+  }
+  if (const auto row = format::decode_slot_row(sealed)) {
+    std::string again;
+    format::encode_row(again, *row);
+    PARLEY_CHECK(again == sealed, "a slot's row changes when encoded again");
+  }
+  return 0;
+}
