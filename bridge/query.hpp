@@ -10,7 +10,7 @@
 #include "bridge/page.hpp"
 #include "bridge/problem.hpp"
 
-/// The parameters of GET …/messages and …/stream. docs/HTTP.md and bridge/openapi.json. Pure; any thread.
+/// The parameters of GET …/messages and …/stream. bridge/openapi.json. Pure; any thread.
 namespace parley::bridge {
 
 inline constexpr std::uint32_t kLimitDefault = 50;

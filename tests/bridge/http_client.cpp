@@ -12,7 +12,7 @@
 namespace parley::bridge::test {
 namespace {
 
-constexpr int kPatience = 10'000;
+constexpr int kPatience = 20'000;
 
 std::string lower(std::string_view text) {
   std::string result(text);
@@ -23,7 +23,7 @@ std::string lower(std::string_view text) {
 
 }  // namespace
 
-HttpClient::HttpClient(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+HttpClient::HttpClient(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);

@@ -23,7 +23,7 @@ struct HttpReply {
 
 using HttpFields = std::vector<std::pair<std::string, std::string>>;
 
-/// A blocking HTTP/1.1 client for one connection to 127.0.0.1. Reading gives up after ten seconds.
+/// A blocking HTTP/1.1 client for one connection to 127.0.0.1. Reading gives up after twenty seconds.
 class HttpClient {
  public:
   explicit HttpClient(std::uint16_t port);

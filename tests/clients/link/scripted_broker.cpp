@@ -1,6 +1,7 @@
 #include "tests/clients/link/scripted_broker.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -38,14 +39,14 @@ bool write_all(int socket, Output& output) {
 }  // namespace
 
 ScriptedBroker::ScriptedBroker(Script script) : script_(std::move(script)) {
-  listener_ = ::socket(AF_INET, SOCK_STREAM, 0);
+  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
   auto* generic = reinterpret_cast<sockaddr*>(&address);
   if (::bind(listener_, generic, size) != 0 || ::listen(listener_, 16) != 0 ||
-      ::getsockname(listener_, generic, &size) != 0 || ::pipe(stop_) != 0) {
+      ::getsockname(listener_, generic, &size) != 0 || ::pipe2(stop_, O_CLOEXEC) != 0) {
     throw std::runtime_error("the scripted broker cannot listen");
   }
   port_ = ntohs(address.sin_port);
@@ -61,7 +62,7 @@ ScriptedBroker::~ScriptedBroker() {
 
 void ScriptedBroker::serve() {
   while (readable(listener_, stop_[0])) {
-    const int socket = ::accept(listener_, nullptr, nullptr);
+    const int socket = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (socket < 0) continue;
     ++connections_;
     serve_connection(socket);

@@ -1,0 +1,1 @@
+parley_fuzzer(http_query_fuzzer http_query_fuzzer.cpp parley_bridge_core)
