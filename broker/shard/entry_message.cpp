@@ -34,8 +34,7 @@ std::string topic_of(std::string_view root, std::string_view conversation, std::
 
 mqtt::MessagePtr make_message(std::string_view topic, std::string_view properties, std::string_view payload,
                               mqtt::Qos qos) {
-  return std::make_shared<const mqtt::Message>(
-      mqtt::Message::Parts{.topic = topic, .properties = properties, .payload = payload, .qos = qos});
+  return mqtt::Message::make({.topic = topic, .properties = properties, .payload = payload, .qos = qos});
 }
 
 }  // namespace
@@ -60,27 +59,20 @@ mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversat
   return make_message(topic_of(root, conversation, "msg"), properties.bytes(), entry->payload, mqtt::Qos::ExactlyOnce);
 }
 
-mqtt::MessagePtr gap_notice(std::string_view topic, chat::Form form, Seq first, Seq last) {
+mqtt::MessagePtr gap_notice(std::string_view topic, Seq first, Seq last) {
   mqtt::PropertyWriter properties;
-  std::string payload;
-  if (form == chat::Form::Json) {
-    payload.append("{\"kind\":\"gap\",\"first\":").append(Decimal(first.value)).append(",\"last\":");
-    payload.append(Decimal(last.value)).append("}");
-  } else {
-    properties.user("kind", "gap").user("first", Decimal(first.value)).user("last", Decimal(last.value));
-  }
-  return make_message(topic, properties.bytes(), payload, mqtt::Qos::AtMostOnce);
+  properties.user("kind", "gap").user("first", Decimal(first.value)).user("last", Decimal(last.value));
+  std::string payload("{\"kind\":\"gap\",\"first\":");
+  payload.append(Decimal(first.value)).append(",\"last\":").append(Decimal(last.value)).append("}");
+  return make_message(topic, properties.bytes(), payload, mqtt::Qos::ExactlyOnce);
 }
 
-mqtt::MessagePtr epoch_notice(std::string_view topic, chat::Form form, Epoch epoch) {
+mqtt::MessagePtr epoch_notice(std::string_view topic, Epoch epoch) {
   mqtt::PropertyWriter properties;
-  std::string payload;
-  if (form == chat::Form::Json) {
-    payload.append("{\"kind\":\"gap\",\"epoch\":\"").append(Decimal(epoch.value)).append("\"}");
-  } else {
-    properties.user("kind", "gap").user("epoch", Decimal(epoch.value));
-  }
-  return make_message(topic, properties.bytes(), payload, mqtt::Qos::AtMostOnce);
+  properties.user("kind", "gap").user("epoch", Decimal(epoch.value));
+  std::string payload("{\"kind\":\"gap\",\"epoch\":\"");
+  payload.append(Decimal(epoch.value)).append("\"}");
+  return make_message(topic, properties.bytes(), payload, mqtt::Qos::ExactlyOnce);
 }
 
 void write_refusal(mqtt::PropertyWriter& to, chat::Refusal refusal) {

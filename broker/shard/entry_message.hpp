@@ -16,10 +16,11 @@ namespace parley::shard {
 mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,
                                chat::Form form);
 
-/// Tells a subscriber that the entries `first` to `last` are not there any more.
-mqtt::MessagePtr gap_notice(std::string_view topic, chat::Form form, Seq first, Seq last);
+/// Tells a subscriber that the entries `first` to `last` are not there any more. The payload says it, too, in JSON, for
+/// clients that see no properties. Delivered at the subscription's QoS.
+mqtt::MessagePtr gap_notice(std::string_view topic, Seq first, Seq last);
 /// Tells a subscriber that the positions it knows are void: the conversation has another epoch now.
-mqtt::MessagePtr epoch_notice(std::string_view topic, chat::Form form, Epoch epoch);
+mqtt::MessagePtr epoch_notice(std::string_view topic, Epoch epoch);
 
 /// The user properties of a receipt (PUBACK, PUBREC, and the message to the Response Topic), or of a refusal.
 void write_outcome(mqtt::PropertyWriter& to, const Outcome& outcome);

@@ -68,12 +68,10 @@ void Feeds::followed(FollowedEvent& event) {
 /// Those that wait may add others, and may close connections, which removes followers.
 void Feeds::run_waiting(Feed& feed) {
   if (feed.in_use) return;  // Whoever runs them further up goes on with these.
-  feed.in_use = true;
+  const Hold hold(*this, feed);
   while (!feed.waiting.empty()) {
     for (auto& ready : std::exchange(feed.waiting, {})) ready(feed);
   }
-  feed.in_use = false;
-  forget_if_unused(feed);
 }
 
 void Feeds::forget_if_unused(Feed& feed) {
@@ -167,7 +165,7 @@ void Feeds::resume(Feed& feed, Client& client, const std::string& topic) {
     // A position of another incarnation means nothing: the client is told, and gets what there is.
     cursor = session.add_cursor(topic, standing.epoch, Seq{standing.oldest.value - 1}, position.qos,
                                 position.subscription_id);
-    session.deliver(epoch_notice(topic, form, standing.epoch), mqtt::Qos::AtMostOnce, false, {}, shard_.now());
+    session.deliver(epoch_notice(topic, standing.epoch), position.qos, false, {}, shard_.now());
   }
   Follower& follower = add_follower(feed, client, cursor, form);
   follower.persisted = other_epoch ? Follower::kUnwritten : session.cursor(cursor).acknowledged;
@@ -236,7 +234,7 @@ void Feeds::pump_in_turn(Client& client) {
   while (tried < list.size() && in_vain < kVainTriesMax) {
     Follower* follower = list[tried++];
     const Seq before = client.session->cursor(follower->cursor).next;
-    if (pump(*follower)) {
+    if (!follower->held && pump(*follower)) {
       follower->behind = false;
       continue;
     }
@@ -251,7 +249,7 @@ void Feeds::pump_in_turn(Client& client) {
 
 /// False while an entry is wanted that isn't here.
 bool Feeds::resend(Client& client) {
-  client.session->resume(shard_.now());
+  client.session->drained(shard_.now());
   while (const auto wanted = client.session->resend_wanted()) {
     Follower* follower = find_follower(client, wanted->cursor);
     if (follower == nullptr) {
@@ -352,33 +350,42 @@ void Feeds::entries_read(std::uint64_t token, Result<ReadPage>& page) {
 
 /// Up to where the page reaches, a seq that isn't in it doesn't exist any more or can't be read.
 void Feeds::skip_unreadable(Follower& follower, const CatchUp& catch_up, const ReadPage& page) {
+  session::Session& session = *follower.client->session;
   Seq readable = catch_up.last.next();
   if (!catch_up.page.empty()) {
     readable = (*catch_up.page.front())->seq;
   } else if (!page.corrupt.empty()) {
     readable = page.corrupt.back().next();
   }
-  if (readable <= catch_up.first) return;
+  const Seq next = session.cursor(follower.cursor).next;
+  const auto wanted = session.resend_wanted();
+  const bool resends = wanted && wanted->cursor == follower.cursor && wanted->seq == catch_up.first;
+  // Of what is sent again only that; the cursor comes to the rest by itself.
+  if (resends) readable = std::min(readable, next);
+  if (readable <= catch_up.first || (!resends && next != catch_up.first)) return;
   const Seq last{readable.value - 1};
-  session::Session& session = *follower.client->session;
   log::warn("entries can't be delivered, telling the subscriber of a gap",
             {{"conversation", follower.feed->name}, {"first", catch_up.first}, {"last", last}});
-  if (!tell_gap(follower, catch_up.first, last)) return;  // It is read again when there is room.
-  while (const auto wanted = session.resend_wanted()) {
-    if (wanted->cursor != follower.cursor || wanted->seq > last) break;
-    session.skip_entries(follower.cursor, wanted->seq, shard_.now());
+  if (!resends) {
+    if (tell_gap(follower, catch_up.first, last)) session.skip_entries(follower.cursor, last, shard_.now());
+    return;  // Without room it is read again later.
   }
-  if (!session.resend_wanted() && session.cursor(follower.cursor).next <= last) {
-    session.skip_entries(follower.cursor, last, shard_.now());
+  // The client may have got any of them, so each packet id tells of its own.
+  while (const auto more = session.resend_wanted()) {
+    if (more->cursor != follower.cursor || more->seq > last) break;
+    const auto notice = gap_notice(session.cursor(follower.cursor).topic, more->seq, more->seq);
+    session.send_entry(follower.cursor, more->seq, notice, false, shard_.now());
   }
+  shard_.wrote(*follower.client);
 }
 
-/// False when the output is full: nobody may jump over entries without being told.
+/// False when there is no room: nobody may jump over entries without being told.
 bool Feeds::tell_gap(Follower& follower, Seq first, Seq last) {
   Client& client = *follower.client;
-  if (client.output->size() >= shard_.options().limits.output_max) return false;
-  const auto notice = gap_notice(client.session->cursor(follower.cursor).topic, follower.form, first, last);
-  client.session->deliver(notice, mqtt::Qos::AtMostOnce, false, {}, shard_.now());
+  session::Session& session = *client.session;
+  const auto cursor = session.cursor(follower.cursor);
+  if (!session.can_send(cursor.qos) || session.queued() != 0) return false;
+  session.deliver(gap_notice(cursor.topic, first, last), cursor.qos, false, {}, shard_.now());
   shard_.wrote(client);
   return true;
 }

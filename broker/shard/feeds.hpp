@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "broker/chat/topic.hpp"
@@ -72,6 +73,23 @@ struct Feed {
 class Feeds {
  public:
   explicit Feeds(Shard& shard) : shard_(shard) {}
+
+  /// Keeps a feed from being dropped while it stands in a scope.
+  class Hold {
+   public:
+    Hold(Feeds& feeds, Feed& feed) : feeds_(feeds), feed_(feed), held_before_(std::exchange(feed.in_use, true)) {}
+    ~Hold() {
+      feed_.in_use = held_before_;
+      feeds_.forget_if_unused(feed_);
+    }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    Feeds& feeds_;
+    Feed& feed_;
+    bool held_before_;
+  };
 
   /// Calls `ready` with the feed once it is known how the conversation stands (perhaps at once). `ready` may find
   /// feed.standing.refusal set. A feed that nobody follows afterwards is dropped.

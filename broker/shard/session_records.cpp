@@ -58,11 +58,13 @@ void SessionRecords::write_end(const std::string& client_id) {
 void SessionRecords::write_cursor(const Client& client, Follower& follower) {
   const auto cursor = client.session->cursor(follower.cursor);
   follower.persisted = cursor.acknowledged;
-  add(client.session->client_id(),
-      format::CursorRecord{.client_id = client.session->client_id(),
-                           .topic = cursor.topic,
-                           .epoch = cursor.epoch,
-                           .acknowledged = cursor.acknowledged},
+  write_cursor(client, cursor.topic, cursor.epoch, cursor.acknowledged);
+}
+
+void SessionRecords::write_cursor(const Client& client, std::string_view topic, Epoch epoch, Seq position) {
+  if (client.session->expiry_interval() == 0) return;
+  const std::string_view client_id = client.session->client_id();
+  add(client_id, format::CursorRecord{.client_id = client_id, .topic = topic, .epoch = epoch, .acknowledged = position},
       nullptr);
 }
 
@@ -91,7 +93,8 @@ void SessionRecords::flush() {
 void SessionRecords::flush_cursors(Client& client) {
   if (!client.persisted) return;
   for (const auto& follower : client.following) {
-    if (!follower || follower->persisted == client.session->cursor(follower->cursor).acknowledged) continue;
+    if (!follower || follower->held) continue;  // The SUBSCRIBE that holds it writes it.
+    if (follower->persisted == client.session->cursor(follower->cursor).acknowledged) continue;
     write_cursor(client, *follower);
   }
 }

@@ -36,6 +36,8 @@ class SessionRecords {
   /// What is due now, and what could not be written before.
   void flush();
   void flush_cursors(Client& client);
+  /// Where a cursor of the client is about to go.
+  void write_cursor(const Client& client, std::string_view topic, Epoch epoch, Seq position);
 
  private:
   void add(std::string_view client_id, const format::RecordBody& body, Done done);

@@ -43,7 +43,11 @@ struct Subscribing::Item {
   std::string filter;  ///< Of a conversation: its topic.
   mqtt::SubscriptionOptions options;
   bool conversation = false;
-  bool added = false;  ///< The subscription is new.
+  std::optional<session::Subscription> previous;  ///< The subscription as it was; none: it is new.
+  Seq position;                                   ///< Where a cursor begins that is new or moves.
+  bool replays = false;                           ///< It was asked for the past.
+  bool resumed = false;                           ///< The cursor had been waiting for a first SUBSCRIBE.
+  bool moves = false;                             ///< The cursor was there, and goes to `position` once that is stored.
   chat::Form form = chat::Form::Message;
   StartPosition start;
   std::optional<Epoch> start_epoch;
@@ -114,8 +118,8 @@ ReasonCode Subscribing::objection(const Client& client, const Request& request, 
 
 void Subscribing::subscribe_plain(const RequestPtr& request, Client& client, std::size_t index) {
   Item& item = request->items[index];
+  remember(client, item, *request);
   const session::Subscription subscription{item.filter, item.options, request->subscription_id};
-  item.added = client.session->add_subscription(subscription);
   request->reasons[index] = static_cast<ReasonCode>(item.options.qos);
   ++request->open;
   shard_.plain_topics().subscribe(client, subscription, [this, request] { settle(request); });
@@ -182,6 +186,7 @@ Refusal Subscribing::begin_cursor(Client& client, Item& item, Feed& feed, Reques
   const auto known = session.find_cursor(item.filter);
   Follower* follower = known ? shard_.feeds().find_follower(client, *known) : nullptr;
   const bool resumed = follower != nullptr && std::exchange(follower->resumed, false);
+  item.resumed = resumed;
   StartPosition start = item.start;
   const auto handling = item.options.retain_handling;
   if (handling == 2 || (handling == 1 && follower != nullptr)) start = {};  // §3.8.3.1
@@ -190,25 +195,54 @@ Refusal Subscribing::begin_cursor(Client& client, Item& item, Feed& feed, Reques
     if (item.start_epoch && *item.start_epoch != item.epoch) return Refusal::OtherEpoch;
     if (start.value > item.head.value) return Refusal::BeyondHead;
   }
-  item.added = session.add_subscription({item.filter, item.options, request.subscription_id});
-  const bool goes_on = follower != nullptr && (resumed || start.kind == Kind::Live || start.kind == Kind::SinceLast);
-  if (goes_on) {
-    session.set_cursor_options(*known, item.options.qos, request.subscription_id);
-    return Refusal::None;
-  }
-  Seq position = item.head;
-  if (start.kind == Kind::Since) position = {start.value};
-  if (start.kind == Kind::SinceLast) position = {0};
+  remember(client, item, request);
+  item.position = item.head;
+  if (start.kind == Kind::Since) item.position = {start.value};
+  if (start.kind == Kind::SinceLast) item.position = {0};
   if (start.kind == Kind::Last) {
     const std::uint64_t there = item.head.value + 1 - item.oldest.value;
-    position = {item.head.value - std::min(start.value, there)};
+    item.position = {item.head.value - std::min(start.value, there)};
   }
-  if (follower != nullptr) shard_.feeds().remove_follower(client, *known);
-  const auto cursor = session.add_cursor(item.filter, item.epoch, position, item.options.qos, request.subscription_id);
-  Follower& fresh = shard_.feeds().add_follower(feed, client, cursor, item.form);
-  fresh.persisted = Follower::kUnwritten;
-  if (start.kind != Kind::Live) fresh.replayed_until = item.head;
+  item.replays = start.kind != Kind::Live;
+  if (follower == nullptr) {
+    const auto cursor =
+        session.add_cursor(item.filter, item.epoch, item.position, item.options.qos, request.subscription_id);
+    Follower& fresh = shard_.feeds().add_follower(feed, client, cursor, item.form);
+    fresh.persisted = Follower::kUnwritten;
+    if (item.replays) fresh.replayed_until = item.head;
+    return Refusal::None;
+  }
+  session.set_cursor_options(*known, item.options.qos, request.subscription_id);
+  const bool goes_on = resumed || start.kind == Kind::Live || start.kind == Kind::SinceLast;
+  if (!goes_on) {
+    item.moves = true;
+    follower->held = true;
+  }
   return Refusal::None;
+}
+
+/// Notes the subscription in the session, and what was there before.
+void Subscribing::remember(Client& client, Item& item, const Request& request) {
+  const auto& subscriptions = client.session->subscriptions();
+  const auto known = std::ranges::find(subscriptions, item.filter, &session::Subscription::filter);
+  if (known != subscriptions.end()) item.previous = *known;
+  client.session->add_subscription({item.filter, item.options, request.subscription_id});
+}
+
+/// A cursor that was there before goes to where this SUBSCRIBE wants it.
+void Subscribing::move_cursor(Client& client, const Item& item, const Request& request) {
+  session::Session& session = *client.session;
+  const auto known = session.find_cursor(item.filter);
+  const Follower* follower = known ? shard_.feeds().find_follower(client, *known) : nullptr;
+  if (follower == nullptr) return;
+  Feed& feed = *follower->feed;
+  const Feeds::Hold hold(shard_.feeds(), feed);
+  shard_.feeds().remove_follower(client, *known);
+  const auto cursor =
+      session.add_cursor(item.filter, item.epoch, item.position, item.options.qos, request.subscription_id);
+  Follower& moved = shard_.feeds().add_follower(feed, client, cursor, item.form);
+  moved.persisted = item.position;
+  if (item.replays) moved.replayed_until = item.head;
 }
 
 // -- UNSUBSCRIBE --
@@ -256,32 +290,54 @@ void Subscribing::settle(const RequestPtr& request) {
     answer(*request, *client);
     return;
   }
+  for (const Item& item : request->items) {
+    if (item.moves) shard_.session_records().write_cursor(*client, item.filter, item.epoch, item.position);
+  }
   shard_.session_records().write(*client, {}, [this, request](Result<void> outcome) { stored(request, outcome); });
 }
 
 void Subscribing::stored(const RequestPtr& request, Result<void> outcome) {
   Client* client = client_of(*request);
   if (client == nullptr) return;
-  if (!outcome) {
+  if (outcome) {
+    for (const Item& item : request->items) {
+      if (item.moves) move_cursor(*client, item, *request);
+    }
+  } else {
     const bool full = outcome.error() == make_error_code(StorageError::DiskFull);
     undo(*request, *client, full ? Refusal::DiskFull : Refusal::StorageFailed);
   }
   answer(*request, *client);
 }
 
-/// Nothing of the request is promised: what it added goes again. What it took away stays away, and is told so.
+/// Nothing of a SUBSCRIBE is promised: everything is as it was before. What an UNSUBSCRIBE took away stays away.
 void Subscribing::undo(Request& request, Client& client, Refusal refusal) {
   for (std::size_t i = 0; i < request.items.size(); ++i) {
     Item& item = request.items[i];
-    if (!request.is_subscribe || mqtt::is_failure(request.reasons[i])) continue;
+    if (mqtt::is_failure(request.reasons[i])) continue;
+    if (!request.is_subscribe) {
+      request.reasons[i] = ReasonCode::ImplementationSpecificError;  // UNSUBACK has no better one. §3.11.3
+      continue;
+    }
     request.reasons[i] = suback_reason(refusal);
     item.refusal = refusal;
-    if (!item.added || !client.session->remove_subscription(item.filter)) continue;
-    if (!item.conversation) {
-      shard_.plain_topics().unsubscribe(client, item.filter);
-    } else if (const auto cursor = client.session->find_cursor(item.filter)) {
-      client.session->remove_cursor(*cursor);
-      shard_.feeds().remove_follower(client, *cursor);
+    const auto cursor = client.session->find_cursor(item.filter);
+    if (item.previous) {
+      client.session->add_subscription(*item.previous);
+      if (!item.conversation) {
+        shard_.plain_topics().subscribe(client, *item.previous, nullptr);
+      } else if (cursor) {
+        client.session->set_cursor_options(*cursor, item.previous->options.qos, item.previous->subscription_id);
+        Follower* follower = shard_.feeds().find_follower(client, *cursor);
+        if (follower != nullptr) follower->resumed = item.resumed;
+      }
+    } else if (client.session->remove_subscription(item.filter)) {
+      if (!item.conversation) {
+        shard_.plain_topics().unsubscribe(client, item.filter);
+      } else if (cursor) {
+        client.session->remove_cursor(*cursor);
+        shard_.feeds().remove_follower(client, *cursor);
+      }
     }
   }
 }
@@ -306,7 +362,7 @@ void Subscribing::answer(Request& request, Client& client) {
     }
     if (mqtt::is_failure(request.reasons[i]) || mqtt::shared_filter(item.filter)) continue;
     const auto handling = item.options.retain_handling;
-    if (handling == 2 || (handling == 1 && !item.added)) continue;  // §3.8.3.1
+    if (handling == 2 || (handling == 1 && item.previous)) continue;  // §3.8.3.1
     shard_.plain_topics().send_retained(client, {item.filter, item.options, request.subscription_id});
   }
 }

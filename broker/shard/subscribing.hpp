@@ -51,8 +51,8 @@ class Subscribing {
   void subscribe_conversation(const RequestPtr& request, const mqtt::Properties& properties, std::size_t index);
   void conversation_known(Request& request, Client& client, Item& item, Feed& feed);
   chat::Refusal begin_cursor(Client& client, Item& item, Feed& feed, Request& request);
-  void unsubscribe_plain(Client& client, Item& item);
-  void unsubscribe_conversation(Client& client, Item& item, const std::string& topic);
+  void remember(Client& client, Item& item, const Request& request);
+  void move_cursor(Client& client, const Item& item, const Request& request);
   [[nodiscard]] mqtt::ReasonCode objection(const Client& client, const Request& request, std::string_view filter) const;
   /// One of the things that the answer waits for has come about.
   void settle(const RequestPtr& request);

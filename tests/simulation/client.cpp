@@ -195,23 +195,28 @@ void Client::take(const mqtt::Frame& frame) {
     take_ack(*ack);
   } else if (const auto* connack = std::get_if<mqtt::Connack>(&*packet)) {
     const auto text = connack->properties.text(PropertyId::AssignedClientIdentifier);
-    answers.push_back({.type = frame.type,
-                       .reasons = {connack->reason},
-                       .session_present = connack->session_present,
-                       .text = std::string(text.value_or("")),
-                       .users = users_of(connack->properties)});
+    note({.type = frame.type,
+          .reasons = {connack->reason},
+          .session_present = connack->session_present,
+          .text = std::string(text.value_or("")),
+          .users = users_of(connack->properties)});
   } else if (const auto* suback = std::get_if<mqtt::Suback>(&*packet)) {
-    answers.push_back({.type = frame.type,
-                       .packet_id = suback->packet_id,
-                       .reasons = suback->reasons,
-                       .users = users_of(suback->properties)});
+    note({.type = frame.type,
+          .packet_id = suback->packet_id,
+          .reasons = suback->reasons,
+          .users = users_of(suback->properties)});
   } else if (const auto* unsuback = std::get_if<mqtt::Unsuback>(&*packet)) {
-    answers.push_back({.type = frame.type, .packet_id = unsuback->packet_id, .reasons = unsuback->reasons});
+    note({.type = frame.type, .packet_id = unsuback->packet_id, .reasons = unsuback->reasons});
   } else if (const auto* disconnect = std::get_if<mqtt::Disconnect>(&*packet)) {
-    answers.push_back({.type = frame.type, .reasons = {disconnect->reason}});
+    note({.type = frame.type, .reasons = {disconnect->reason}});
   } else {
-    answers.push_back({.type = frame.type});
+    note({.type = frame.type});
   }
+}
+
+void Client::note(Answer answer) {
+  answer.place = received.size() + answers.size();
+  answers.push_back(std::move(answer));
 }
 
 void Client::take_publish(const mqtt::Publish& publish) {
@@ -230,16 +235,17 @@ void Client::take_publish(const mqtt::Publish& publish) {
     if (!one.topic.empty()) aliases_[static_cast<std::uint16_t>(*alias)] = one.topic;
     one.topic = aliases_.at(static_cast<std::uint16_t>(*alias));
   }
+  one.place = received.size() + answers.size();
   received.push_back(one);
   if (acknowledges) acknowledge(one);
 }
 
 void Client::take_ack(const mqtt::Ack& ack) {
-  answers.push_back({.type = ack.type,
-                     .packet_id = ack.packet_id,
-                     .reasons = {ack.reason},
-                     .text = std::string(ack.properties.text(PropertyId::ReasonString).value_or("")),
-                     .users = users_of(ack.properties)});
+  note({.type = ack.type,
+        .packet_id = ack.packet_id,
+        .reasons = {ack.reason},
+        .text = std::string(ack.properties.text(PropertyId::ReasonString).value_or("")),
+        .users = users_of(ack.properties)});
   if (!acknowledges) return;
   if (ack.type == PacketType::Pubrec && !mqtt::is_failure(ack.reason)) release(ack.packet_id);
   if (ack.type == PacketType::Pubrel) send(mqtt::Ack{.type = PacketType::Pubcomp, .packet_id = ack.packet_id});

@@ -32,6 +32,7 @@ struct Received {
   std::vector<std::uint32_t> subscription_ids;
   std::string correlation;
   UserProperties users;
+  std::size_t place = 0;  ///< In all that the client got, answers included.
 
   [[nodiscard]] std::string user(std::string_view name) const { return simulation::user(users, name); }
   [[nodiscard]] std::uint64_t seq() const;  ///< 0: it has none.
@@ -45,6 +46,7 @@ struct Answer {
   bool session_present = false;
   std::string text;  ///< Assigned Client Identifier or Reason String.
   UserProperties users;
+  std::size_t place = 0;
 
   [[nodiscard]] mqtt::ReasonCode reason() const { return reasons.at(0); }
   [[nodiscard]] std::string user(std::string_view name) const { return simulation::user(users, name); }
@@ -95,8 +97,8 @@ struct SubscribeOptions {
   UserProperties users;
 };
 
-/// An MQTT client that does what it is told, acknowledges by itself, and notes what it gets. Decodes with mqtt/: what the
-/// broker sends must be well formed.
+/// An MQTT client that does what it is told, acknowledges by itself, and notes what it gets. Decodes with mqtt/: what
+/// the broker sends must be well formed.
 class Client {
  public:
   Client(World& world, std::string id) : world_(world), id_(std::move(id)) {}
@@ -139,6 +141,7 @@ class Client {
   void take(const mqtt::Frame& frame);
   void take_publish(const mqtt::Publish& publish);
   void take_ack(const mqtt::Ack& ack);
+  void note(Answer answer);
   mqtt::PacketId next_packet_id();
 
   World& world_;

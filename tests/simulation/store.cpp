@@ -23,7 +23,8 @@ void Store::load_conversation(ShardId shard, std::string name) {
     answer(shard, false, [name](LogStoreEvents& events) { events.conversation_loaded(name, StorageError::Failed); });
     return;
   }
-  answer(shard, false, [name, loaded = load(name)](LogStoreEvents& events) { events.conversation_loaded(name, loaded); });
+  answer(shard, false,
+         [name, loaded = load(name)](LogStoreEvents& events) { events.conversation_loaded(name, loaded); });
 }
 
 void Store::read_entries(ShardId shard, ReadRequest request) {
@@ -36,7 +37,8 @@ void Store::read_entries(ShardId shard, ReadRequest request) {
     answer(shard, false,
            [token = request.token, page = read(request)](LogStoreEvents& events) { events.entries_read(token, page); });
   } else {
-    answer(shard, false, [this, request](LogStoreEvents& events) { events.entries_read(request.token, read(request)); });
+    answer(shard, false,
+           [this, request](LogStoreEvents& events) { events.entries_read(request.token, read(request)); });
   }
 }
 
@@ -137,9 +139,7 @@ void Store::corrupt(const std::string& conversation, Seq seq) {
   conversations_.at(conversation).corrupt.insert(seq.value);
 }
 
-void Store::cut(const std::string& conversation, Seq oldest) {
-  conversations_.at(conversation).stored.oldest = oldest;
-}
+void Store::cut(const std::string& conversation, Seq oldest) { conversations_.at(conversation).stored.oldest = oldest; }
 
 // -- Appending --
 
@@ -149,7 +149,8 @@ void Store::sync(shard::AppendBatch& batch) {
   if (failure_ || behind_failure) {
     failed_generations_[batch.shard] = batch.generation;
     const StorageError error = failure_.value_or(StorageError::DiskFull);
-    answer(batch.shard, true, [ticket = batch.ticket, error](LogStoreEvents& events) { events.appended(ticket, error); });
+    answer(batch.shard, true,
+           [ticket = batch.ticket, error](LogStoreEvents& events) { events.appended(ticket, error); });
     return;
   }
   const Lsn first{lsn_ + 1};
@@ -214,7 +215,8 @@ void Store::apply_entry(const format::EntryRecord& entry, const std::string& byt
   if (entry.seq != stored.head.next()) violation("seq " + std::to_string(entry.seq.value) + " doesn't follow the head");
   if (entry.ts < stored.last_ts) violation("ts has fallen");
   for (const auto& earlier : found->entries) {
-    if (entry.id_from_client && (*earlier)->id_from_client && (*earlier)->from == entry.from && (*earlier)->id == entry.id) {
+    if (entry.id_from_client && (*earlier)->id_from_client && (*earlier)->from == entry.from &&
+        (*earlier)->id == entry.id) {
       violation("id " + std::string(entry.id) + " was appended twice");
     }
   }

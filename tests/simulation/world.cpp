@@ -34,8 +34,7 @@ void World::start() {
     });
     home->peers = std::make_unique<Peers>(*this, id);
     home->inbox.resize(count);
-    home->shard =
-        std::make_unique<shard::Shard>(id, options_.shard, store_, *home->links, *home->peers, dice_);
+    home->shard = std::make_unique<shard::Shard>(id, options_.shard, store_, *home->links, *home->peers, dice_);
     shards_.push_back(std::move(home));
   }
   for (const auto& end : store_.slot_ends()) {

@@ -47,9 +47,7 @@ class World {
   Clock& clock() { return clock_; }
   Store& store() { return store_; }
   shard::Shard& shard(shard::ShardId id) { return *shards_.at(id)->shard; }
-  [[nodiscard]] shard::ShardId home(const std::string& name) const {
-    return shard::home_of_name(name, options_.shard);
-  }
+  [[nodiscard]] shard::ShardId home(const std::string& name) const { return shard::home_of_name(name, options_.shard); }
   [[nodiscard]] std::size_t output_bytes() const;
   [[nodiscard]] const WorldOptions& options() const { return options_; }
 

@@ -123,7 +123,12 @@ TEST(Publishing, RefusesWithAReasonAndAWord) {
       {"name with a dollar", "chat/$room/msg", "x", {}, ReasonCode::TopicNameInvalid, "invalid-topic"},
       {"too large", "chat/room/msg", "12345678901", {}, ReasonCode::QuotaExceeded, "too-large"},
       {"no JSON", "chat/room/json", "hello", {}, ReasonCode::PayloadFormatInvalid, "invalid-payload"},
-      {"id of control characters", "chat/room/msg", "x", {.id = "a\tb"}, ReasonCode::PayloadFormatInvalid, "invalid-id"},
+      {"id of control characters",
+       "chat/room/msg",
+       "x",
+       {.id = "a\tb"},
+       ReasonCode::PayloadFormatInvalid,
+       "invalid-id"},
       {"long id", "chat/room/msg", "x", {.id = std::string(129, 'i')}, ReasonCode::PayloadFormatInvalid, "invalid-id"},
       {"not served yet", "chat/room/typing", "x", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
   };
