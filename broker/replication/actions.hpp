@@ -40,8 +40,8 @@ struct SendAppend {
 /// The piece [first, last] of `whole`, which it contains.
 PeerMessage part_of(const SendAppend& whole, Index first, Index last);
 
-/// A follower's entries from here on contradict the leader's and are gone. An Append for the same place comes next.
-/// None of them was ever said to be committed; those waiting for them get a refusal.
+/// Entries from here on are gone: a follower's that contradict the leader's, whose Append for the same place comes
+/// next, or those that the disk refused. None of them was ever said to be committed; who waits for them gets a refusal.
 struct Truncate {
   Index from;
 };
@@ -58,9 +58,10 @@ struct Committed {
   Index upto;
 };
 
-/// Propose a NoOp before anything else, Raft §8. Everything that came before shows in the Committed that follows it.
+/// Hand a NoOp record at `no_op` to the disk, before any proposal: everything older is committed with it. Raft §8.
 struct BecameLeader {
   Term term;
+  Index no_op;
 };
 
 /// No proposals any more. What is above the commit index may or may not be committed by the next leader.

@@ -88,7 +88,7 @@ struct Leading {
 
 /// From node to node for all slots, so that slots in which nothing happens cost nothing. See node_health.hpp.
 struct Heartbeat {
-  std::uint64_t incarnation = 0;                ///< Another one after each start of the sender.
+  std::uint64_t incarnation = 0;                ///< Of the sender; a higher one after each start.
   std::uint64_t sent = 0;                       ///< The sender's time, of meaning to nobody else.
   std::uint64_t peer_incarnation = 0;           ///< Whom it has heard last; 0: nobody.
   std::uint64_t echo = 0;                       ///< The latest `sent` that it has heard of that one.

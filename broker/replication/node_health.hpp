@@ -41,7 +41,7 @@ using HealthActions = std::vector<HealthAction>;
 /// late. Belongs to one thread. tick() is due every HeartbeatOptions::interval.
 class NodeHealth {
  public:
-  /// `incarnation`: not 0, never the same for two starts of this node.
+  /// `incarnation`: not 0; rises with each start of this node.
   NodeHealth(std::uint64_t incarnation, const HeartbeatOptions& options)
       : incarnation_(incarnation), options_(options) {}
 
@@ -56,7 +56,6 @@ class NodeHealth {
   void tick(Instant now, HealthActions& actions);
   /// From a node that was added; from another one it is ignored.
   void receive(NodeId from, const Heartbeat& heartbeat, Instant now, HealthActions& actions);
-  /// The link to it broke: not worth waiting for the timeout when nobody answers there, but it may be up again at once.
   [[nodiscard]] bool reachable(NodeId node) const;
 
  private:

@@ -128,11 +128,14 @@ class Slot {
   bool reachable(NodeId node) const;
   bool hard_state_durable() const { return hard_ == durable_hard_; }
   bool hears_leader() const { return role_ == Role::Leader ? has_quorum() : leader_ != NodeId{}; }
-  bool has_quorum() const;
+  bool has_quorum() const { return has_quorum(replicas()); }
+  bool has_quorum(const ReplicaSet& set) const;
   void set_leader(NodeId leader, Actions& actions);
+  void enter_term(Term term, NodeId vote);
   void become_follower(Term term, NodeId leader, Instant now, Actions& actions);
   void persist_hard_state(Actions& actions);
   void advance_commit(Index upto, Actions& actions);
+  void truncate_after(Index last, Actions& actions);
   void replicas_changed(Actions& actions);
   void send(NodeId to, PeerMessage::Body body, Actions& actions) const;
   Duration random_part();
@@ -156,22 +159,23 @@ class Slot {
   // -- slot_following.cpp --
   void receive(NodeId from, const AppendEntries& message, Instant now, Actions& actions);
   void receive(NodeId from, const CommitHint& message, Instant now, Actions& actions);
-  bool take_entries(NodeId from, const AppendEntries& message, Actions& actions);
-  void truncate_after(Index last, Actions& actions);
+  bool agrees(NodeId from, const AppendEntries& message, Actions& actions);
+  bool take_entries(const AppendEntries& message, Actions& actions);
   void follow_commit(Actions& actions);
   void acknowledge(Actions& actions);
 
   // -- slot_leading.cpp --
   void become_leader(Instant now, Actions& actions);
-  void step_down(Instant now, Actions& actions);
+  Result<void> may_propose() const;
   void receive(NodeId from, const AppendEntriesReply& message, Instant now, Actions& actions);
-  void take_success(Peer& from, const AppendEntriesReply& message);
+  void take_success(Peer& from, const AppendEntriesReply& message, Instant now);
   void take_refusal(Peer& from, const AppendEntriesReply& message);
   void pump(Peer& to, Instant now, Actions& actions);
   void send_append(Peer& to, Instant now, Actions& actions);
   void commit_by_counting(Instant now, Actions& actions);
   void check_quorum(Instant now);
-  void check_transfer(Instant now, Actions& actions);
+  void end_transfer();
+  void check_transfer(Actions& actions);
   void tick_leader(Instant now, Actions& actions);
   void tick_peer(Peer& peer, Instant now, Actions& actions);
   bool needs_hint(const Peer& peer) const;
@@ -197,9 +201,10 @@ class Slot {
   Instant election_at_ = Instant::max();
 
   // -- Follower --
-  Index verified_;       ///< Equal to the log of the term's leader up to here.
-  Index leader_commit_;  ///< What the leader has committed.
-  bool ack_owed_ = false;
+  Index verified_;          ///< Equal to the log of the term's leader up to here.
+  Index leader_commit_;     ///< What the leader has committed.
+  bool ack_owed_ = false;   ///< The leader will be told when more is durable.
+  bool vote_owed_ = false;  ///< The vote was given, and will be told when it is durable.
 
   // -- Candidate --
   bool by_transfer_ = false;
