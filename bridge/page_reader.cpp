@@ -47,13 +47,15 @@ ProblemDetails position_problem(Problem problem, const ConversationState& state)
 /// Writes the entries of a page in the order in which they come.
 class EntryWriter final : public storage::EntryVisitor {
  public:
-  EntryWriter(std::string& to, std::string& corrupt) : to_(to), corrupt_(corrupt) {}
+  /// `reversible`: reverse() will be called.
+  EntryWriter(std::string& to, std::string& corrupt, bool reversible)
+      : to_(to), corrupt_(corrupt), reversible_(reversible) {}
 
   void entry(const format::Record& record, std::string_view) override {
     const auto& entry = std::get<format::EntryRecord>(record.body);
     extend(entry.seq);
-    begins_.push_back(to_.size());
-    if (begins_.size() > 1) to_.push_back(',');
+    if (reversible_) begins_.push_back(to_.size());
+    if (entries_++ != 0) to_.push_back(',');
     json::append_entry(to_, entry);
   }
   void corrupt(Seq seq) override {
@@ -63,7 +65,7 @@ class EntryWriter final : public storage::EntryVisitor {
   }
 
   [[nodiscard]] PageRange covered() const { return covered_; }
-  [[nodiscard]] std::size_t entries() const { return begins_.size(); }
+  [[nodiscard]] std::size_t entries() const { return entries_; }
 
   /// Puts what came in descending order into ascending order.
   void reverse(std::size_t from) {
@@ -88,6 +90,8 @@ class EntryWriter final : public storage::EntryVisitor {
   std::string& to_;
   std::string& corrupt_;
   PageRange covered_{.first = {1}, .last = {0}};
+  bool reversible_;
+  std::size_t entries_ = 0;
   std::vector<std::size_t> begins_;
 };
 
@@ -271,7 +275,7 @@ OrProblem<PageRange> PageReader::write_entries(std::string& to, const Window& wi
   const std::size_t begin = to.size();
   const storage::SeqRange seqs{.first = range.first, .last = range.last};
   const storage::PageLimits limits{.entries_max = range.size(), .bytes_max = kPageBytesMax};
-  EntryWriter writer(to, corrupt);
+  EntryWriter writer(to, corrupt, false);
   auto visited = reader_.history()->visit(state.number, seqs, limits, storage::Direction::Ascending, writer);
   if (!visited) return storage_problem(visited.error());
   if (window.direction == PageDirection::Ascending || *visited == range.size()) {
@@ -281,7 +285,7 @@ OrProblem<PageRange> PageReader::write_entries(std::string& to, const Window& wi
   // Too many bytes for one page, which has to end at the newest: once more, from there.
   to.resize(begin);
   corrupt.clear();
-  EntryWriter backwards(to, corrupt);
+  EntryWriter backwards(to, corrupt, true);
   visited = reader_.history()->visit(state.number, seqs, limits, storage::Direction::Descending, backwards);
   if (!visited) return storage_problem(visited.error());
   backwards.reverse(begin);
