@@ -51,15 +51,20 @@ std::size_t SendQueue::gather(std::span<iovec> pieces) {
   return used;
 }
 
-void SendQueue::consume(std::size_t count, Freed& freed) {
+std::size_t SendQueue::consume(std::size_t count, Freed& freed) {
+  std::size_t completed = 0;
   written_ += count;
   while (!staged_.empty() && written_ >= staged_.front().size()) {
     const Staged& first = staged_.front();
     written_ -= first.size();
     staged_bytes_ -= first.size();
-    if (first.payload) freed.at(first.channel) += first.size();
+    if (first.payload) {
+      freed.at(first.channel) += first.size();
+      ++completed;
+    }
     staged_.pop_front();
   }
+  return completed;
 }
 
 void SendQueue::finish(std::string frames) {

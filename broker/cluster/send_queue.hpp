@@ -39,8 +39,8 @@ class SendQueue {
   std::size_t gather(std::span<iovec> pieces);
   /// Bytes of frames by channel that are now completely written.
   using Freed = std::array<std::size_t, kChannels>;
-  /// The first `count` gathered bytes are written.
-  void consume(std::size_t count, Freed& freed);
+  /// The first `count` gathered bytes are written. Returns how many Data frames that completes.
+  std::size_t consume(std::size_t count, Freed& freed);
 
   /// The last words: drops whatever hasn't begun to go out, and then sends `frames`.
   void finish(std::string frames);
