@@ -8,8 +8,8 @@
 #include "storage/format/rows.hpp"
 #include "storage/format/sealed.hpp"
 
-/// Any bytes, as they stand and with a checksum that fits, through the decoders of records and rows: what is accepted is
-/// encoded to the same bytes again, and what has a wrong checksum is never accepted.
+/// Any bytes, as they stand and with a checksum that fits, through the decoders of records and rows: what is accepted
+/// is encoded to the same bytes again, and what has a wrong checksum is never accepted.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace parley;
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   format::seal(sealed.data(), sealed.size());
   const auto record = format::decode_record(sealed);
   if (record) {
-    PARLEY_CHECK(format::encode_record(record->position, record->body) == sealed, "a record changes when encoded again");
+    PARLEY_CHECK(format::encode_record(record->position, record->body) == sealed,
+                 "a record changes when encoded again");
     const auto entry = format::Entry::from_bytes(sealed);
     PARLEY_CHECK(entry.has_value() == std::holds_alternative<format::EntryRecord>(record->body),
                  "an entry is something else than an entry record");
