@@ -56,6 +56,7 @@ MessagePtr Message::make(const Parts& parts) {
 }
 
 std::string_view forwarded_properties(const Properties& received, std::string& buffer) {
+  if (received.empty()) return {};
   if (std::ranges::all_of(received, is_forwarded)) return received.bytes();
   buffer.clear();
   for (const auto& item : received) {

@@ -218,17 +218,21 @@ PropertyWriter& PropertyWriter::integer(PropertyId id, std::uint32_t value) {
   return *this;
 }
 
-PropertyWriter& PropertyWriter::text(PropertyId id, std::string_view value) {
-  bytes_.push_back(static_cast<char>(id));
+void PropertyWriter::append(std::string_view value) {
+  value = value.substr(0, 65'535);
   append_big_endian(bytes_, static_cast<std::uint16_t>(value.size()));
   bytes_.append(value);
+}
+
+PropertyWriter& PropertyWriter::text(PropertyId id, std::string_view value) {
+  bytes_.push_back(static_cast<char>(id));
+  append(value);
   return *this;
 }
 
 PropertyWriter& PropertyWriter::user(std::string_view name, std::string_view value) {
   text(PropertyId::UserProperty, name);
-  append_big_endian(bytes_, static_cast<std::uint16_t>(value.size()));
-  bytes_.append(value);
+  append(value);
   return *this;
 }
 

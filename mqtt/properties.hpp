@@ -127,7 +127,8 @@ class Properties {
   std::string_view bytes_;
 };
 
-/// Builds the bytes of a property list (without the length). Callers keep to the table; the encoders assert nothing.
+/// Builds the bytes of a property list (without the length). Callers keep to the table; the encoders assert nothing,
+/// but text of more than 65,535 bytes is cut, so that the list stays whole.
 class PropertyWriter {
  public:
   PropertyWriter& integer(PropertyId id, std::uint32_t value);  ///< The width comes from the table.
@@ -141,6 +142,8 @@ class PropertyWriter {
   void clear() { bytes_.clear(); }
 
  private:
+  void append(std::string_view value);
+
   std::string bytes_;
 };
 

@@ -12,11 +12,16 @@ constexpr std::uint64_t kHighs = 0x8080'8080'8080'8080ULL;
 /// Non-zero when a byte of `word`, all of which are below 0x80, is zero.
 constexpr std::uint64_t zero_bytes(std::uint64_t word) { return (word - kOnes) & ~word & kHighs; }
 
+template <class Word>
+Word load(const char* from) {
+  Word word = 0;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
 /// Eight bytes at once: all of them ASCII, none zero and, if so wanted, none a wildcard.
 template <bool kWildcards>
-bool is_plain(const char* from) {
-  std::uint64_t word = 0;
-  std::memcpy(&word, from, sizeof word);
+bool is_plain(std::uint64_t word) {
   std::uint64_t bad = (word & kHighs) | zero_bytes(word);
   if constexpr (!kWildcards) bad |= zero_bytes(word ^ (kOnes * '+')) | zero_bytes(word ^ (kOnes * '#'));
   return bad == 0;
@@ -46,18 +51,27 @@ std::size_t long_character(std::string_view text) {
   return 4;
 }
 
+/// What is left of a text, fewer than eight bytes, when it is plain ASCII: seen in one or two words, some bytes twice.
+template <bool kWildcards>
+bool is_plain_end(std::string_view rest, bool after_others) {
+  const char* const end = rest.data() + rest.size();
+  if (after_others) return is_plain<kWildcards>(load<std::uint64_t>(end - 8));
+  if (rest.size() < 4) return false;
+  const std::uint64_t front = load<std::uint32_t>(rest.data());
+  return is_plain<kWildcards>(front << 32 | load<std::uint32_t>(end - 4));
+}
+
 template <bool kWildcards>
 bool is_well_formed(std::string_view text) {
-  const char* const end = text.data() + text.size();
-  const bool has_last_word = text.size() >= 8;
+  const bool long_enough = text.size() >= 8;
   while (!text.empty()) {
     if (text.size() >= 8) {
-      if (is_plain<kWildcards>(text.data())) {
+      if (is_plain<kWildcards>(load<std::uint64_t>(text.data()))) {
         text.remove_prefix(8);
         continue;
       }
-    } else if (has_last_word && is_plain<kWildcards>(end - 8)) {
-      return true;  // The last eight bytes, some of them seen before, hold all that is left.
+    } else if (is_plain_end<kWildcards>(text, long_enough)) {
+      return true;
     }
     const char first = text.front();
     if (static_cast<unsigned char>(first) < 0x80) {

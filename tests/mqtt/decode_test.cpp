@@ -147,7 +147,6 @@ constexpr BadCase kBad[] = {
     {"SUBSCRIBE, reserved option 7", V5, "82 07 00 01 00 00 01 'a' 80", MalformedPacket},
     {"SUBSCRIBE, reserved option 2", V3_1_1, "82 06 00 01 00 01 'a' 04", MalformedPacket},
     {"SUBSCRIBE, Retain Handling 3", V5, "82 07 00 01 00 00 01 'a' 30", ProtocolError},
-    {"SUBSCRIBE, No Local on a share", V5, "82 0F 00 01 00 00 09 '$share/g/' 'a' 04", MalformedPacket},
     {"SUBSCRIBE, empty filter", V5, "82 06 00 01 00 00 00 00", TopicFilterInvalid},
     {"SUBSCRIBE, filter a/#/b", V5, "82 0B 00 01 00 00 05 'a/#/b' 00", TopicFilterInvalid},
     {"SUBSCRIBE, filter with NUL", V5, "82 07 00 01 00 00 01 00 00", MalformedPacket},

@@ -249,6 +249,16 @@ TEST(PropertyWriter, WritesWhatTheTableAsksFor) {
   EXPECT_EQ(std::move(writer.user("a", "b")).take(), bytes("26 00 01 'a' 00 01 'b'"));
 }
 
+TEST(PropertyWriter, CutsTextThatNoPropertyCanHold) {
+  const std::string text(70'000, 'x');
+  PropertyWriter writer;
+  writer.text(PropertyId::ContentType, text).user(text, text);
+  const auto list = Properties::validate(writer.bytes(), Publish);
+  ASSERT_TRUE(list);
+  EXPECT_EQ(list->text(PropertyId::ContentType)->size(), 65'535U);
+  EXPECT_EQ(list->user(std::string(65'535, 'x'))->size(), 65'535U);
+}
+
 TEST(PropertyWriter, IsReadBackWhateverTheProperty) {
   for (const Row& row : rows()) {
     const std::string list = list_of(row, row.good);
