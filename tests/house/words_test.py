@@ -8,7 +8,7 @@ import tree
 
 # Written so that this file doesn't find itself.
 RULES = [
-    (re.compile(r"/" + r"(home|root|work|Users)/"), "a path of one machine"),
+    (re.compile(r"(?<![\w.])/" + r"(home|root|work|Users)/"), "a path of one machine"),
     (re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b"), "a note for later; an issue keeps it better"),
     (re.compile(r"^(<<<<" + r"<<<|>>>>" + r">>>)( |$)"), "a mark of an unfinished merge"),
     (re.compile(r"[ \t]+$"), "blanks at the end of the line"),
