@@ -225,9 +225,14 @@ void Feeds::pump(Client& client) {
   if (client.behind.empty()) client.catch_up.reset();
 }
 
-/// Each cursor gets its turn: one that was tried goes to the end of the list, whatever it could send.
+/// Each cursor gets its turn: one that was tried goes to the end of the list, whatever it could send. Only whose page
+/// is here goes first until it is used up.
 void Feeds::pump_in_turn(Client& client) {
   std::vector<Follower*>& list = client.behind;
+  if (client.catch_up && client.catch_up->has_page()) {
+    const auto reader = std::ranges::find(list, client.catch_up->follower);
+    if (reader != list.end()) std::rotate(list.begin(), reader, reader + 1);
+  }
   std::size_t tried = 0;
   std::size_t kept = 0;
   std::size_t in_vain = 0;
@@ -258,6 +263,7 @@ bool Feeds::resend(Client& client) {
       continue;
     }
     if (send(*follower, wanted->seq)) continue;
+    if (client.catch_up && client.catch_up->token == 0) client.catch_up.reset();  // Nobody else may send before this.
     read(*follower, wanted->seq, follower->feed->standing.head);
     return false;
   }
@@ -316,12 +322,13 @@ const format::EntryPtr* Feeds::find_in_page(Follower& follower, Seq seq) {
   return &catch_up->page[next];
 }
 
-/// Nothing while the client's one read is under way; what is behind then comes when it is answered.
+/// Nothing while the client's one page is on its way or in use: the follower's turn comes when it isn't.
 void Feeds::read(Follower& follower, Seq first, Seq last) {
   Client& client = *follower.client;
   if (!client.catch_up) client.catch_up = std::make_unique<CatchUp>();
   CatchUp& catch_up = *client.catch_up;
-  if (catch_up.token != 0) return;
+  const bool others = catch_up.has_page() && catch_up.follower != &follower && catch_up.follower->behind;
+  if (catch_up.token != 0 || others) return;
   catch_up = {.follower = &follower, .token = next_token_++ << kPlaceBits | client.place, .first = first, .last = last};
   shard_.store().read_entries(shard_.id(), {.token = catch_up.token,
                                             .conversation = follower.feed->standing.number,

@@ -44,6 +44,8 @@ struct CatchUp {
   Seq last;
   std::vector<format::EntryPtr> page;
   std::size_t next = 0;  ///< In `page`.
+
+  [[nodiscard]] bool has_page() const { return token == 0 && next < page.size(); }
 };
 
 /// What this shard's clients get of one conversation: its committed head and its latest entries.
