@@ -1,9 +1,6 @@
 # What `cmake --install` lays down: programs, configuration, units, the user they run as, and the documentation.
-foreach(program parleyd parley-bridge parley-bench)
-  if(TARGET ${program})
-    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-  endif()
-endforeach()
+install(TARGETS parleyd parley-bridge RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS parley-bench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
 
 # An operator's own parley.toml stays.
 install(CODE "
