@@ -4,9 +4,9 @@ install(TARGETS parley-bench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONA
 
 # An operator's own parley.toml stays.
 install(CODE "
-  set(to \"\$ENV{DESTDIR}${CMAKE_INSTALL_FULL_SYSCONFDIR}/parley\")
-  if(EXISTS \"\${to}/parley.toml\")
-    message(STATUS \"Keeping: \${to}/parley.toml\")
+  set(to \"${CMAKE_INSTALL_FULL_SYSCONFDIR}/parley\")
+  if(EXISTS \"\$ENV{DESTDIR}\${to}/parley.toml\")
+    message(STATUS \"Keeping: \$ENV{DESTDIR}\${to}/parley.toml\")
   else()
     file(INSTALL \"${CMAKE_SOURCE_DIR}/conf/parley.toml\" DESTINATION \"\${to}\")
   endif()
