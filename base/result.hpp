@@ -33,7 +33,7 @@ class [[nodiscard]] Result {
   /// Throws boost::system::system_error when there is no value: for tests and start-up only.
   T& value() & { return result_.value(); }
   const T& value() const& { return result_.value(); }
-  T&& value() && { return std::move(result_).value(); }
+  T&& value() && { return std::move(result_.value()); }
   [[nodiscard]] Error error() const { return result_.error(); }
 
  private:
