@@ -48,6 +48,7 @@ class Output {
   [[nodiscard]] bool empty() const { return size() == 0; }
 
   void append(std::string_view bytes) {
+    if (bytes.empty()) return;  // Perhaps a view of nothing at all.
     if (state_ != nullptr && state_->room() >= bytes.size()) {
       std::memcpy(state_->tail(), bytes.data(), bytes.size());
       state_->grow(bytes.size());

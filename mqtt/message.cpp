@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <type_traits>
 
 namespace parley::mqtt {
 namespace {
@@ -40,14 +41,10 @@ Message::Message(const Parts& parts, char* bytes)
   put(put(put(bytes, parts.topic), parts.properties), parts.payload);
 }
 
-Message::Message(const Parts& parts) : Message(parts, new char[size_of(parts)]) {
-  own_.reset(const_cast<char*>(bytes_));
-}
-
 MessagePtr Message::make(const Parts& parts) {
   // A block of words that holds the header and, behind it, the bytes; the pointer to the header shares its count.
   using Word = std::uint64_t;
-  static_assert(alignof(Message) <= alignof(Word));
+  static_assert(alignof(Message) <= alignof(Word) && std::is_trivially_destructible_v<Message>);
   const std::size_t size = sizeof(Message) + size_of(parts);
   auto block = std::make_shared_for_overwrite<Word[]>((size + sizeof(Word) - 1) / sizeof(Word));
   char* const bytes = reinterpret_cast<char*>(block.get()) + sizeof(Message);

@@ -33,9 +33,6 @@ class Message {
 
   /// Copies `parts`. O(size).
   static MessagePtr make(const Parts& parts);
-  /// For std::make_shared: as `make`, but with a second allocation for the bytes.
-  explicit Message(const Parts& parts);
-  ~Message() = default;
   Message(const Message&) = delete;
   Message& operator=(const Message&) = delete;
 
@@ -64,7 +61,6 @@ class Message {
   Instant expires_;
   Qos qos_;
   bool retain_;
-  std::unique_ptr<char[]> own_;
 };
 
 /// The properties of a received PUBLISH (or will) that are forwarded, as Message::Parts::properties wants them: those

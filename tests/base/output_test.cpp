@@ -32,6 +32,7 @@ TEST(Output, SpreadsLongPiecesOverBlocks) {
   const std::string text(3 * BlockPool::kBlockSize + 5, 'x');
   Output output;
   output.append("head");
+  output.append({});
   output.append(text);
   EXPECT_EQ(output.size(), 4 + text.size());
   EXPECT_EQ(content(output), "head" + text);

@@ -42,7 +42,7 @@ TEST(SharedGroups, GiveEachMessageToOneMemberInTurn) {
 
 TEST(SharedGroups, PreferMembersThatAreReady) {
   SharedGroups groups;
-  for (const SubscriberId member : {1, 2, 3}) groups.add("g", "a", {.subscriber = member});
+  for (const SubscriberId member : {1U, 2U, 3U}) groups.add("g", "a", {.subscriber = member});
   EXPECT_EQ(chosen(groups, "a", {1}), List{2});
   EXPECT_EQ(chosen(groups, "a", {1}), List{3});
   EXPECT_EQ(chosen(groups, "a", {1}), List{2});
