@@ -179,6 +179,10 @@ void Slot::leadership(NodeId node, std::optional<Term> term, Instant now, Action
   if (term && *term >= hard_.term) {
     const bool news = *term > hard_.term || (role_ != Role::Leader && leader_ == NodeId{});
     if (news) become_follower(*term, node, now, actions);
+    if (leader_ == node) {
+      confirmed_ = true;
+      wait_for_leader(now);
+    }
   } else if (leader_ == node) {
     lose_leader(now, actions);
   }
@@ -203,6 +207,7 @@ bool Slot::has_quorum(const ReplicaSet& set) const {
 void Slot::set_leader(NodeId leader, Actions& actions) {
   if (leader == leader_) return;
   leader_ = leader;
+  confirmed_ = false;
   actions.push_back(LeaderChanged{hard_.term, leader});
 }
 

@@ -190,6 +190,7 @@ class Slot {
   HardState asked_hard_;  ///< The last one handed out in a PersistHardState.
   Role role_ = Role::Follower;
   NodeId leader_;
+  bool confirmed_ = false;  ///< The leader's node says so itself, and will say when it is over.
   TermHistory terms_;
   ReplicaHistory history_;
   LogGeneration generation_{1};

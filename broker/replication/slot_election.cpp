@@ -12,8 +12,9 @@ bool Slot::may_stand() const {
 }
 
 void Slot::wait_for_leader(Instant now) {
-  // A leader on a reachable node is lost when the node is; else only its messages show that it is there.
-  const bool watched = leader_ != NodeId{} && reachable(leader_);
+  // A leader whose reachable node says that it leads is there until that changes. Else only its messages show it, and
+  // the last ones may come after it has stepped down.
+  const bool watched = leader_ != NodeId{} && confirmed_ && reachable(leader_);
   election_at_ = watched ? Instant::max() : now + options_.election_timeout + random_part();
 }
 

@@ -1,0 +1,110 @@
+#include "tests/broker/replication/disk.hpp"
+
+#include <algorithm>
+
+namespace parley::replication::simulation {
+
+std::optional<Term> Log::term_at(Index index) const {
+  if (index == base.index) return base.term;
+  if (index < base.index || index > last()) return std::nullopt;
+  return at(index).term;
+}
+
+bool Log::write(Index first, std::span<const Entry> written) {
+  while (first <= base.index && !written.empty()) {
+    first = first.next();
+    written = written.subspan(1);
+  }
+  if (written.empty()) return true;
+  if (first > last().next()) return false;
+  truncate_after({first.value - 1});
+  entries.insert(entries.end(), written.begin(), written.end());
+  return true;
+}
+
+void Log::truncate_after(Index upto) {
+  if (upto < last()) entries.resize(upto.value - base.index.value);
+}
+
+void Log::cut(Index upto) {
+  if (upto <= base.index) return;
+  for (Index i = base.index.next(); i <= upto; i = i.next()) {
+    if (at(i).replicas) replicas = {i, *at(i).replicas};
+  }
+  base.term = at(upto).term;
+  entries.erase(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(upto.value - base.index.value));
+  base.index = upto;
+}
+
+void Log::reset(LogPosition position, const ReplicasAt& at_position) {
+  if (position.index <= base.index) return;
+  if (term_at(position.index) == position.term) return cut(position.index);
+  base = position;
+  replicas = at_position;
+  entries.clear();
+}
+
+std::span<const Entry> Log::range(Index first, Index last) const {
+  return std::span(entries).subspan(first.value - base.index.value - 1, last.value - first.value + 1);
+}
+
+SlotState StoredSlot::state() const {
+  SlotState state{.hard = hard, .base = log.base, .last = log.last(), .commit = commit, .replicas = log.replicas};
+  for (Index i = log.base.index.next(); i <= log.last(); i = i.next()) {
+    const Entry& entry = log.at(i);
+    if (state.terms.empty() || state.terms.back().term != entry.term) state.terms.push_back({entry.term, i});
+    if (entry.replicas) state.changes.push_back({i, *entry.replicas});
+  }
+  return state;
+}
+
+void Disk::store(const Write& write) {
+  StoredSlot& stored = slots_[write.slot];
+  if (const auto* hard = std::get_if<HardStateWrite>(&write.what)) {
+    stored.hard = hard->state;
+  } else if (const auto* append = std::get_if<AppendWrite>(&write.what)) {
+    sound_ = stored.log.write(append->first, append->entries) && sound_;
+  } else {
+    const Snapshot& snapshot = std::get<SnapshotWrite>(write.what).snapshot;
+    stored.log.reset(snapshot.position, snapshot.replicas);
+    stored.commit = std::max(stored.commit, snapshot.position.index);
+  }
+}
+
+void Disk::sync(bool full) {
+  const std::size_t some = 1 + dice_.below(waiting_.size());
+  std::deque<Write> repeated;
+  for (std::size_t i = 0; i < some && !waiting_.empty(); ++i) {
+    Write write = std::move(waiting_.front());
+    waiting_.pop_front();
+    const auto* append = std::get_if<AppendWrite>(&write.what);
+    if (append != nullptr && append->generation <= failed_[write.slot]) continue;  // Behind one that failed.
+    if (!full) {
+      store(write);
+      reports_.push_back({write.slot, std::move(write), true});
+    } else if (append != nullptr) {
+      failed_[write.slot] = append->generation;
+      reports_.push_back({write.slot, std::move(write), false});
+    } else {
+      repeated.push_back(std::move(write));
+    }
+  }
+  waiting_.insert(waiting_.begin(), std::make_move_iterator(repeated.begin()), std::make_move_iterator(repeated.end()));
+}
+
+void Disk::crash() {
+  std::size_t survivors = dice_.below(waiting_.size() + 1);
+  while (survivors-- > 0) {
+    Write write = std::move(waiting_.front());
+    waiting_.pop_front();
+    auto* append = std::get_if<AppendWrite>(&write.what);
+    if (append != nullptr && append->generation <= failed_[write.slot]) continue;
+    if (append != nullptr && survivors == 0) append->entries.resize(dice_.below(append->entries.size() + 1));
+    store(write);
+  }
+  waiting_.clear();
+  reports_.clear();
+  std::ranges::fill(failed_, LogGeneration{});  // Generations begin anew with the process.
+}
+
+}  // namespace parley::replication::simulation

@@ -1,0 +1,172 @@
+#include <algorithm>
+
+#include "tests/broker/replication/cluster.hpp"
+
+namespace parley::replication::simulation {
+
+using std::chrono::milliseconds;
+
+Trouble Cluster::draw(Dice& dice) {
+  const auto odds = [&dice] { return dice.one_in(2) ? 3 + dice.below(60) : 0; };
+  const auto maybe = [&dice] { return dice.one_in(2); };
+  static constexpr std::size_t kNodes[] = {1, 3, 3, 3, 5, 5};
+  static constexpr std::int64_t kDelays[] = {1, 5, 50, 400};
+  return {.nodes = kNodes[dice.below(std::size(kNodes))],
+          .slots = 1 + dice.below(4),
+          .loss = odds(),
+          .duplication = odds(),
+          .delay_max = milliseconds(kDelays[dice.below(std::size(kDelays))]),
+          .crashes = maybe(),
+          .pauses = maybe(),
+          .partitions = maybe(),
+          .full_disks = maybe(),
+          .slow_disks = maybe(),
+          .skewed_clocks = maybe(),
+          .replica_changes = maybe(),
+          .transfers = maybe(),
+          .cuts = maybe()};
+}
+
+void Cluster::trouble() {
+  if (!troubled_) return;
+  after(dice_.up_to(milliseconds(250)), [this] { trouble(); });
+  cause(dice_.below(16));
+}
+
+void Cluster::cause(std::uint64_t kind) {
+  Node& node = some_node();
+  const std::size_t slot = dice_.below(trouble_.slots);
+  const bool works = node.up && node.paused_until <= now_;
+  switch (kind) {
+    case 0:
+      if (trouble_.crashes && node.up) crash_for_a_while(node);
+      return;
+    case 1:
+      if (trouble_.pauses) node.paused_until = now_ + dice_.up_to(milliseconds(1'500));
+      return;
+    case 2:  // One way, one link.
+      if (trouble_.partitions) cut_links_[node.id.value][some_node().id.value] = true;
+      return;
+    case 3:  // A node alone.
+      for (const Node& other : nodes_) {
+        if (!trouble_.partitions) return;
+        cut_links_[node.id.value][other.id.value] = cut_links_[other.id.value][node.id.value] = true;
+      }
+      return;
+    case 4:
+      for (auto& row : cut_links_) std::fill(row.begin(), row.end(), false);
+      return;
+    case 5: node.full = trouble_.full_disks && !node.full; return;
+    case 6: node.sync_max = milliseconds(trouble_.slow_disks && dice_.one_in(2) ? 800 : 4); return;
+    case 7:
+      if (trouble_.skewed_clocks) node.clock_offset += dice_.up_to(milliseconds(3'000));
+      return;
+    case 8:
+    case 9: return trouble_.transfers ? transfer() : void();
+    case 10:
+      if (works) input(node, slot, [&](Slot& core, Actions& actions) { core.stand(clock_of(node), actions); });
+      return;
+    case 11:
+    case 12:
+      if (trouble_.cuts && works) cut_logs(node);
+      return;
+    default:
+      if (trouble_.replica_changes) change_replicas();
+      return put_away_removed();
+  }
+}
+
+void Cluster::transfer() {
+  const std::size_t slot = dice_.below(trouble_.slots);
+  Node* leader = leader_of(slot);
+  if (leader == nullptr || leader->paused_until > now_) return;
+  input(*leader, slot, [&](Slot& core, Actions& actions) {
+    if (core.transfer_to(some_node().id, clock_of(*leader), actions)) ++counts_.transfers;
+  });
+}
+
+void Cluster::change_replicas() {
+  const std::size_t slot = dice_.below(trouble_.slots);
+  Node* leader = leader_of(slot);
+  if (leader == nullptr || leader->paused_until > now_) return;
+  input(*leader, slot, [&](Slot& core, Actions& actions) {
+    // Now and then two at once: only one may be taken.
+    for (std::uint64_t tries = 1 + dice_.below(4); tries > 0; --tries) {
+      const ReplicaChange change{.kind = static_cast<ReplicaChange::Kind>(dice_.below(4)), .node = some_node().id};
+      const auto place = core.propose_replicas(change, actions);
+      if (!place) continue;
+      ++counts_.replica_changes;
+      hand_to_disk(*leader, slot, place->index,
+                   {Entry{place->term, ++payload_, std::make_shared<const ReplicaSet>(core.replicas())}});
+    }
+    core.replicate(clock_of(*leader), actions);
+  });
+}
+
+/// Below what is committed and materialised.
+void Cluster::cut_logs(Node& node) {
+  for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
+    StoredSlot& stored = node.disk->slot(slot);
+    Replica& replica = node.replicas[slot];
+    const std::uint64_t base = stored.log.base.index.value;
+    if (stored.commit.value <= base || replica.installing || stored.commit > replica.told) continue;
+    const Index upto{base + 1 + dice_.below(stored.commit.value - base)};
+    stored.log.cut(upto);
+    replica.log.cut(upto);
+    replica.slot->cut(upto);
+    check(node, slot);
+  }
+}
+
+/// Nodes that are no replicas any more are told so by whoever places slots.
+void Cluster::put_away_removed() {
+  for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
+    const Node* leader = leader_of(slot);
+    if (leader == nullptr) continue;
+    const Slot& core = *leader->replicas[slot].slot;
+    if (!core.replicas_committed() || core.terms().term_at(core.commit()) != core.term()) continue;
+    for (Node& node : nodes_) {
+      if (!core.replicas().has(node.id)) node.replicas[slot].dormant = true;
+    }
+  }
+}
+
+void Cluster::heal() {
+  troubled_ = false;
+  for (auto& row : cut_links_) std::fill(row.begin(), row.end(), false);
+  for (Node& node : nodes_) {
+    node.full = false;
+    node.sync_max = milliseconds(4);
+    node.paused_until = {};
+    if (!node.up) start(node);
+  }
+}
+
+/// The one with the highest term.
+Cluster::Node* Cluster::leader_of(std::size_t slot) {
+  Node* leader = nullptr;
+  for (Node& node : nodes_) {
+    if (!node.up || node.replicas[slot].slot->role() != Role::Leader) continue;
+    if (leader == nullptr || node.replicas[slot].slot->term() > leader->replicas[slot].slot->term()) leader = &node;
+  }
+  return leader;
+}
+
+/// Each slot has a leader, and its replicas have, and know as committed, everything.
+bool Cluster::settled() {
+  put_away_removed();
+  for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
+    Node* leader = leader_of(slot);
+    if (leader == nullptr) return false;
+    const Slot& core = *leader->replicas[slot].slot;
+    if (core.last().term != core.term()) return false;
+    for (Node& node : nodes_) {
+      const Slot& other = *node.replicas[slot].slot;
+      if (!core.replicas().has(node.id)) continue;
+      if (other.commit() != core.last().index || other.leader() != leader->id) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace parley::replication::simulation
