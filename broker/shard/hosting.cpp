@@ -257,7 +257,7 @@ void Hosting::roll_back(std::vector<Waiting>& waiting, chat::Refusal refusal) {
     }
   }
   std::ranges::sort(touched);
-  touched.erase(std::ranges::unique(touched).begin(), touched.end());
+  touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
   // First everything goes back, then it is told: whoever hears of it may at once propose again.
   for (Hosted* hosted : touched) hosted->conversation->rolled_back();
   std::vector<Origin> refused;
