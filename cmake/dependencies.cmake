@@ -8,10 +8,16 @@ find_package(toml11 REQUIRED)
 find_package(ZLIB REQUIRED)
 find_path(LMDB_INCLUDE_DIR lmdb.h REQUIRED)
 find_library(LMDB_LIBRARY lmdb REQUIRED)
+find_path(HIREDIS_INCLUDE_DIR hiredis/hiredis.h REQUIRED)
+find_library(HIREDIS_LIBRARY hiredis REQUIRED)
 
 add_library(parley_lmdb INTERFACE)
 target_include_directories(parley_lmdb SYSTEM INTERFACE ${LMDB_INCLUDE_DIR})
 target_link_libraries(parley_lmdb INTERFACE ${LMDB_LIBRARY})
+
+add_library(parley_hiredis INTERFACE)
+target_include_directories(parley_hiredis SYSTEM INTERFACE ${HIREDIS_INCLUDE_DIR})
+target_link_libraries(parley_hiredis INTERFACE ${HIREDIS_LIBRARY})
 
 # Asio and Beast are compiled once, in base/aio/boost_asio.cpp and boost_beast.cpp.
 add_library(parley_boost INTERFACE)

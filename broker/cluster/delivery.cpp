@@ -1,11 +1,11 @@
-#include "broker/cluster/delivery.hpp"
+#include "broker/cluster/receive_window.hpp"
 
 #include <utility>
 
 namespace parley::cluster {
 
 Delivery::Delivery(NodeId from, std::uint64_t connection_number, Channel at, std::string bytes,
-                   std::vector<std::uint32_t> ends, std::shared_ptr<Window> window)
+                   std::vector<std::uint32_t> ends, std::shared_ptr<ReceiveWindow> window)
     : peer(from),
       connection(connection_number),
       channel(at),
@@ -40,23 +40,23 @@ void Delivery::release() {
   window_.reset();
 }
 
-Delivery::Window::Window(std::size_t threshold, std::function<void()> wake)
+ReceiveWindow::ReceiveWindow(std::size_t threshold, std::function<void()> wake)
     : threshold_(threshold), wake_(std::move(wake)) {}
 
-void Delivery::Window::release(Channel channel, std::size_t bytes) {
+void ReceiveWindow::release(Channel channel, std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   released_.at(channel) += bytes;
   if (released_.at(channel) < threshold_ || !wake_ || std::exchange(woken_, true)) return;
   wake_();
 }
 
-Delivery::Window::Released Delivery::Window::take_released() {
+ReceiveWindow::Released ReceiveWindow::take_released() {
   const std::lock_guard lock(mutex_);
   woken_ = false;
   return std::exchange(released_, {});
 }
 
-void Delivery::Window::close() {
+void ReceiveWindow::close() {
   const std::lock_guard lock(mutex_);
   wake_ = nullptr;
 }

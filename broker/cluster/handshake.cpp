@@ -39,18 +39,15 @@ std::string versions_text(VersionRange range) {
 
 }  // namespace
 
-Handshake::Handshake(const LocalNode& self, Side side, const Nonce& nonce)
-    : self_(&self), side_(side), awaits_(side == Side::Dialer ? Awaits::Challenge : Awaits::Hello), nonce_(nonce) {}
-
 Handshake Handshake::dial(const LocalNode& self, NodeId expected, const Nonce& nonce, Timestamp now, std::string& out) {
-  Handshake handshake(self, Side::Dialer, nonce);
+  Handshake handshake(self, Awaits::Challenge, nonce);
   handshake.expected_ = expected;
   handshake.introduce(FrameType::Hello, now, out);
   return handshake;
 }
 
 Handshake Handshake::accept(const LocalNode& self, const Nonce& nonce, Admission admission) {
-  Handshake handshake(self, Side::Acceptor, nonce);
+  Handshake handshake(self, Awaits::Hello, nonce);
   handshake.admission_ = std::move(admission);
   return handshake;
 }

@@ -76,7 +76,7 @@ class Handshake {
   enum class Side : std::uint8_t { Dialer, Acceptor };
   enum class Awaits : std::uint8_t { Hello, Challenge, Proof, Welcome, Nothing };
 
-  Handshake(const LocalNode& self, Side side, const Nonce& nonce);
+  Handshake(const LocalNode& self, Awaits first, const Nonce& nonce) : self_(&self), awaits_(first), nonce_(nonce) {}
 
   Outcome receive_hello(std::string_view body, Timestamp now, std::string& out);
   Outcome receive_challenge(std::string_view body, Timestamp now, std::string& out);
@@ -90,7 +90,6 @@ class Handshake {
   Outcome refuse(HandshakeRefusal refusal, std::string& out);
 
   const LocalNode* self_;
-  Side side_;
   Awaits awaits_;
   Nonce nonce_;
   NodeId expected_;

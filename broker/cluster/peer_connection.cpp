@@ -43,7 +43,7 @@ PeerConnection::PeerConnection(asio::any_io_executor executor, Context context, 
       queue_(up_.peer.window),
       heard_(steady_now()),
       echoed_(heard_) {
-  window_ = std::make_shared<Delivery::Window>(context_.self.window / 8, context_.wake);
+  window_ = std::make_shared<ReceiveWindow>(context_.self.window / 8, context_.wake);
 }
 
 bool PeerConnection::heard_within(Duration span) const { return steady_now() - heard_ <= span; }

@@ -13,8 +13,8 @@
 #include "base/aio/event.hpp"
 #include "base/aio/task_group.hpp"
 #include "base/time.hpp"
-#include "broker/cluster/delivery.hpp"
 #include "broker/cluster/outbox.hpp"
+#include "broker/cluster/receive_window.hpp"
 #include "broker/cluster/transport.hpp"
 
 namespace parley::cluster {
@@ -93,7 +93,7 @@ class PeerConnection {
     std::vector<std::uint32_t> ends;
   };
   std::array<Arrived, kChannels> arrived_;
-  std::shared_ptr<Delivery::Window> window_;
+  std::shared_ptr<ReceiveWindow> window_;
   std::array<std::size_t, kChannels> unreleased_{};  ///< What the peer has used of our window.
   std::array<std::size_t, kChannels> released_{};    ///< What it hasn't been told of yet.
 

@@ -41,13 +41,14 @@ enum class SendResult : std::uint8_t {
   TooLarge,      ///< The peer accepts no frame of this size, ever.
 };
 
+class ReceiveWindow;
+
 /// Messages of one channel as they came, in order. While it lives its bytes count against the channel's window: a
 /// receiver that can't keep up keeps it, and the sender stops. May be moved to, and destroyed on, any thread.
 class Delivery {
  public:
-  class Window;
   Delivery(NodeId from, std::uint64_t connection, Channel at, std::string bytes, std::vector<std::uint32_t> ends,
-           std::shared_ptr<Window> window);
+           std::shared_ptr<ReceiveWindow> window);
   Delivery(Delivery&&) noexcept;
   Delivery& operator=(Delivery&&) noexcept;
   ~Delivery();
@@ -64,7 +65,7 @@ class Delivery {
   void release();
   std::string bytes_;
   std::vector<std::uint32_t> ends_;
-  std::shared_ptr<Window> window_;
+  std::shared_ptr<ReceiveWindow> window_;
 };
 
 struct LinkUp {

@@ -54,7 +54,7 @@ std::vector<Seen> frames_of(std::string_view bytes) {
 }
 
 TEST(SendQueue, WritesTheSameWhateverTheSocketTakes) {
-  for (const std::size_t step : {1, 2, 6, 7, 8, 50, 10'000}) {
+  for (const std::size_t step : {1U, 2U, 6U, 7U, 8U, 50U, 10'000U}) {
     SendQueue queue(kWindow);
     for (int i = 0; i < 20; ++i) queue.push(static_cast<Channel>(i % 3), payload("message " + std::to_string(i)));
     const auto seen = frames_of(write(queue, step));
@@ -116,7 +116,7 @@ TEST(SendQueue, RefusesCreditThatNobodyCanHave) {
 }
 
 TEST(SendQueue, EndsWithWholeFrames) {
-  for (const std::size_t under_way : {0, 1, 5, 12, 30}) {
+  for (const std::size_t under_way : {0U, 1U, 5U, 12U, 30U}) {
     SendQueue queue(kWindow);
     for (int i = 0; i < 10; ++i) queue.push(0, payload("message"));
     const std::string before = write(queue, 1 << 20, under_way);

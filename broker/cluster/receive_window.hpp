@@ -12,10 +12,10 @@ namespace parley::cluster {
 /// What one connection has received and its receivers have released, by channel. Deliveries release on any thread, also
 /// when the connection is gone. The mutex guards everything here; `wake` is called while it is held and takes none of
 /// this room's.
-class Delivery::Window {
+class ReceiveWindow {
  public:
   /// `wake` gets the links' thread to call `take_released`, once `threshold` bytes of a channel are released.
-  Window(std::size_t threshold, std::function<void()> wake);
+  ReceiveWindow(std::size_t threshold, std::function<void()> wake);
 
   void release(Channel channel, std::size_t bytes);
 

@@ -1,0 +1,1 @@
+parley_fuzzer(peer_frame_fuzzer peer_frame_fuzzer.cpp parley_cluster)
