@@ -160,6 +160,7 @@ class Slot {
   void receive(NodeId from, const AppendEntries& message, Instant now, Actions& actions);
   void receive(NodeId from, const CommitHint& message, Instant now, Actions& actions);
   bool agrees(NodeId from, const AppendEntries& message, Actions& actions);
+  static bool diverged(NodeId from, Index index, Actions& actions);
   bool take_entries(const AppendEntries& message, Actions& actions);
   void follow_commit(Actions& actions);
   void acknowledge(Actions& actions);
@@ -167,6 +168,7 @@ class Slot {
   // -- slot_leading.cpp --
   void become_leader(Instant now, Actions& actions);
   Result<void> may_propose() const;
+  bool caught_up(NodeId learner) const;
   void receive(NodeId from, const AppendEntriesReply& message, Instant now, Actions& actions);
   void take_success(Peer& from, const AppendEntriesReply& message, Instant now);
   void take_refusal(Peer& from, const AppendEntriesReply& message);

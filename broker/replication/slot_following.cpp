@@ -30,14 +30,19 @@ bool Slot::agrees(NodeId from, const AppendEntries& message, Actions& actions) {
   }
   // What is committed is the same in every leader's log; what is below the base isn't known any more.
   const Index first{std::max(prev.index, terms_.base().index).value + 1};
+  if (prev.index >= terms_.base().index && term != prev.term) return diverged(from, prev.index, actions);
+  if (first > message.last()) return true;
+  if (message.entries_term > hard_.term || message.entries_term < terms_.term_at({first.value - 1})) {
+    return diverged(from, first, actions);
+  }
   const Index last = std::min(message.last(), commit_);
-  const bool same = prev.index < terms_.base().index || term == prev.term;
-  const bool in_order = message.count == 0 || (message.entries_term <= hard_.term &&
-                                               message.entries_term >= terms_.term_at({first.value - 1}));
-  const bool all_same =
+  const bool same =
       first > last || (terms_.term_at(first) == message.entries_term && terms_.term_at(last) == message.entries_term);
-  if (same && in_order && all_same) return true;
-  actions.push_back(Diverged{from, first});
+  return same || diverged(from, first, actions);
+}
+
+bool Slot::diverged(NodeId from, Index index, Actions& actions) {
+  actions.push_back(Diverged{from, index});
   return false;
 }
 

@@ -47,9 +47,7 @@ Result<format::RecordPosition> Slot::propose_replicas(const ReplicaChange& chang
   // Until it has committed something of its own, a leader can't know whether an earlier change is. Thesis §4.1.
   if (!replicas_committed() || terms_.term_at(commit_) != hard_.term) return ReplicationError::ChangeUnderWay;
   PARLEY_TRY(auto next, apply(change, replicas()));
-  const Peer* learner = peer(change.node);
-  if (change.kind == ReplicaChange::Kind::PromoteLearner && learner != nullptr &&
-      (!reachable(learner->node) || learner->match.value + options_.promotion_lag < terms_.last_index().value)) {
+  if (change.kind == ReplicaChange::Kind::PromoteLearner && !caught_up(change.node)) {
     return ReplicationError::LearnerBehind;
   }
   if (!has_quorum(next)) return ReplicationError::NoMajority;  // It could never be committed, nor be taken back.
@@ -57,6 +55,13 @@ Result<format::RecordPosition> Slot::propose_replicas(const ReplicaChange& chang
   history_.append(position.index, std::move(next));
   replicas_changed(actions);
   return position;
+}
+
+/// A voter that answers and isn't far behind won't hold up commits.
+bool Slot::caught_up(NodeId learner) const {
+  const auto found = std::ranges::find(peers_, learner, &Peer::node);
+  return found != peers_.end() && reachable(learner) && found->progress == Peer::Progress::Replicating &&
+         found->match.value + options_.promotion_lag >= terms_.last_index().value;
 }
 
 Result<void> Slot::transfer_to(NodeId node, Instant now, Actions& actions) {

@@ -83,7 +83,7 @@ void Cluster::check_committed(Node& node, std::size_t slot, Index upto) {
       breach(name(node.id) + " commits entry " + std::to_string(upto.value) + ", which no majority has synced");
     }
   }
-  truth.committed(node.id, replica.log, replica.told.next(), upto);
+  truth.committed(node.id, replica.slot->term(), replica.log, replica.told.next(), upto);
   for (Index i = std::max(replica.told, replica.log.base.index).next(); leads && i <= upto; i = i.next()) {
     if (i <= replica.log.last()) truth.acknowledged(i, replica.log.at(i).payload);
   }

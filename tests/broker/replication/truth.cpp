@@ -15,7 +15,8 @@ void Truth::elected(NodeId node, Term term, const Log& log) {
            std::to_string(term.value));
   }
   // By log matching the last one stands for all.
-  const Index last = commit();
+  Index last = commit();
+  while (last > Index{} && committed_in_[last.value - 1] >= term) last = {last.value - 1};
   if (last <= log.base.index) return;
   if (log.term_at(last) != at(last).term) {
     breach("leader completeness: " + name(node) + " leads term " + std::to_string(term.value) +
@@ -41,13 +42,16 @@ void Truth::forgotten(const Log& log, Index first) {
   for (Index i = first; i <= log.last(); i = i.next()) entries_.erase(key(i, log.at(i).term));
 }
 
-void Truth::committed(NodeId node, const Log& log, Index from, Index upto) {
+void Truth::committed(NodeId node, Term term, const Log& log, Index from, Index upto) {
   for (Index i = from; i <= upto; i = i.next()) {
     if (i <= log.base.index) continue;  // Came as a snapshot, which was compared then.
     if (i > log.last()) return breach(name(node) + " commits an entry that it doesn't have");
     const Entry& entry = log.at(i);
     if (i.value > committed_.size() + 1) return breach(name(node) + " commits behind a hole");
-    if (i.value == committed_.size() + 1) committed_.push_back(entry);
+    if (i.value == committed_.size() + 1) {
+      committed_.push_back(entry);
+      committed_in_.push_back(term);
+    }
     if (at(i).payload != entry.payload || at(i).term != entry.term) {
       return breach("state machine safety: " + name(node) + " commits another entry " + std::to_string(i.value));
     }

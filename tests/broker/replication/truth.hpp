@@ -15,14 +15,14 @@ namespace parley::replication::simulation {
 /// simulation goes. Finds the first breach; the rest follows from it.
 class Truth {
  public:
-  /// Election safety, and leader completeness: its log has everything that is committed.
+  /// Election safety, and leader completeness: its log has everything that was committed in earlier terms.
   void elected(NodeId node, Term term, const Log& log);
   /// Log matching: an entry of this place and term is the same everywhere, and so is what precedes it.
   void written(NodeId node, const Log& log, Index first);
   /// A leader's entries from `first` on, which its disk refused before anybody had them: their places are free again.
   void forgotten(const Log& log, Index first);
   /// State machine safety: committed once, for ever.
-  void committed(NodeId node, const Log& log, Index from, Index upto);
+  void committed(NodeId node, Term term, const Log& log, Index from, Index upto);
   /// One vote in a term.
   void voted(NodeId node, Term term, NodeId candidate);
   /// What this node's leader told a client.
@@ -46,6 +46,7 @@ class Truth {
   std::map<std::pair<Term, NodeId>, NodeId> votes_;
   std::unordered_map<std::uint64_t, Known> entries_;  ///< By place, see key().
   std::vector<Entry> committed_;
+  std::vector<Term> committed_in_;  ///< The term of the node that said so first.
   std::map<std::uint64_t, std::uint64_t> acknowledged_;
   std::string breach_;
 };
