@@ -19,9 +19,7 @@ void SessionRecords::write(Client& client, Timestamp disconnected, Done done) {
     if (done) done({});
     return;
   }
-  for (const auto& follower : client.following) {
-    if (follower && follower->persisted == Follower::kUnwritten) write_cursor(client, *follower);
-  }
+  write_cursors(client, client.record_stale);
   const bool first = !std::exchange(client.persisted, true);
   client.record_stale = false;
   const std::string state = session.encode_state();
@@ -35,6 +33,19 @@ void SessionRecords::write(Client& client, Timestamp disconnected, Done done) {
         written(place, identity, first, outcome.has_value());
         if (then) then(outcome);
       });
+}
+
+/// All of them, or those without a record: a session must not come back with a subscription whose cursor is unknown.
+void SessionRecords::write_cursors(Client& client, bool all) {
+  for (const session::CursorId id : client.session->cursors()) {
+    Follower* follower = shard_.feeds().find_follower(client, id);
+    if (follower != nullptr && (all || follower->persisted == Follower::kUnwritten)) {
+      write_cursor(client, *follower);
+    } else if (follower == nullptr && all) {
+      const auto cursor = client.session->cursor(id);
+      write_cursor(client, cursor.topic, cursor.epoch, cursor.acknowledged);
+    }
+  }
 }
 
 void SessionRecords::written(std::uint32_t place, std::uint64_t identity, bool first, bool stored) {
@@ -93,7 +104,9 @@ void SessionRecords::flush() {
 void SessionRecords::flush_cursors(Client& client) {
   if (!client.persisted) return;
   for (const auto& follower : client.following) {
-    if (!follower || follower->held) continue;  // The SUBSCRIBE that holds it writes it.
+    if (!follower) continue;
+    // One that a SUBSCRIBE is about to move is written by that.
+    if (follower->held && follower->persisted != Follower::kUnwritten) continue;
     if (follower->persisted == client.session->cursor(follower->cursor).acknowledged) continue;
     write_cursor(client, *follower);
   }

@@ -42,6 +42,7 @@ class SessionRecords {
  private:
   void add(std::string_view client_id, const format::RecordBody& body, Done done);
   void write_cursor(const Client& client, Follower& follower);
+  void write_cursors(Client& client, bool all);
   void written(std::uint32_t place, std::uint64_t identity, bool first, bool stored);
   void touch(Client& client);
 

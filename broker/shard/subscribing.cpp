@@ -286,7 +286,8 @@ void Subscribing::settle(const RequestPtr& request) {
   Client* client = client_of(*request);
   if (client == nullptr) return;
   const auto changes = [&](ReasonCode reason) { return reason <= ReasonCode::GrantedQos2; };
-  if (std::ranges::none_of(request->reasons, changes)) {
+  // Even "no subscription existed" must stay true after a crash.
+  if (!client->record_stale && std::ranges::none_of(request->reasons, changes)) {
     answer(*request, *client);
     return;
   }

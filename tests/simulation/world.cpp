@@ -32,7 +32,7 @@ void World::start() {
     home->links = std::make_unique<Links>(dice_, [this](shard::ShardId target, WirePtr wire, std::string unread) {
       shards_.at(target)->links->add(std::move(wire), std::move(unread));
     });
-    home->peers = std::make_unique<Peers>(*this, id);
+    home->peers = std::make_unique<Peers>(id);
     home->inbox.resize(count);
     home->shard = std::make_unique<shard::Shard>(id, options_.shard, store_, *home->links, *home->peers, dice_);
     shards_.push_back(std::move(home));

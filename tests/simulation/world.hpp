@@ -55,12 +55,11 @@ class World {
   /// The way to the other shards, in order.
   class Peers final : public shard::PeerShards {
    public:
-    Peers(World& world, shard::ShardId from) : world_(world), from_(from) {}
+    explicit Peers(shard::ShardId from) : from_(from) {}
     void post(shard::ShardId target, shard::PeerEvent event) override;
     std::vector<std::pair<shard::ShardId, shard::PeerEvent>> outgoing;
 
    private:
-    World& world_;
     shard::ShardId from_;
   };
   struct Home {

@@ -82,7 +82,7 @@ class Actor {
     if (!client_.connected() || kind_ == Kind::SincePrefix || cursors_.empty()) return;
     auto cursor = cursors_.begin();
     std::advance(cursor, static_cast<std::ptrdiff_t>(world_.dice().below(cursors_.size())));
-    if (!cursor->second.active || cursor->second.subscribe != 0) return;
+    if (!cursor->second.active || cursor->second.subscribe != 0 || cursor->second.unsubscribe != 0) return;
     note("UNSUBSCRIBE " + cursor->first);
     cursor->second.unsubscribe = client_.unsubscribe("chat/" + cursor->first + "/msg");
   }
@@ -340,7 +340,8 @@ class Actor {
 
   void place(Cursor& cursor, const std::string& conversation, std::uint64_t seq) {
     // A session may begin behind what was seen: what wasn't acknowledged. Never before it.
-    const bool fits = cursor.next != 0 ? seq == cursor.next : seq <= cursor.seen + 1;
+    // What is under way when it unsubscribes may still come, or not.
+    const bool fits = cursor.unsubscribe != 0 || (cursor.next != 0 ? seq == cursor.next : seq <= cursor.seen + 1);
     if (!fits) {
       std::ostringstream text;
       text << conversation << " jumps to " << seq << ", seen " << cursor.seen << ", due " << cursor.next;
@@ -354,7 +355,7 @@ class Actor {
     unsigned long long first = 0;
     unsigned long long last = 0;
     std::sscanf(one.payload.c_str(), R"({"kind":"gap","first":%llu,"last":%llu})", &first, &last);
-    const bool fits = cursor.next != 0 ? first == cursor.next : first <= cursor.seen + 1;
+    const bool fits = cursor.unsubscribe != 0 || (cursor.next != 0 ? first == cursor.next : first <= cursor.seen + 1);
     if (!fits || last < first) complain("a gap from " + std::to_string(first) + " comes out of place");
     cursor.next = last + 1;
     cursor.seen = std::max<std::uint64_t>(cursor.seen, last);
