@@ -341,7 +341,7 @@ class Actor {
   void place(Cursor& cursor, const std::string& conversation, std::uint64_t seq) {
     // A session may begin behind what was seen: what wasn't acknowledged. Never before it.
     // What is under way when it unsubscribes may still come, or not.
-    const bool fits = cursor.unsubscribe != 0 || (cursor.next != 0 ? seq == cursor.next : seq <= cursor.seen + 1);
+    const bool fits = cursor.unsubscribe != 0 || is_due(cursor, seq);
     if (!fits) {
       std::ostringstream text;
       text << conversation << " jumps to " << seq << ", seen " << cursor.seen << ", due " << cursor.next;
@@ -351,11 +351,22 @@ class Actor {
     cursor.seen = std::max(cursor.seen, seq);
   }
 
+  /// A SUBSCRIBE that got no answer may have moved the session's cursor back, behind what is sent again.
+  static bool is_due(const Cursor& cursor, std::uint64_t seq) {
+    if (cursor.next == 0 || cursor.uncertain) return seq <= cursor.seen + 1;
+    return seq == cursor.next;
+  }
+
   void take_gap(Cursor& cursor, const Received& one) {
     unsigned long long first = 0;
     unsigned long long last = 0;
     std::sscanf(one.payload.c_str(), R"({"kind":"gap","first":%llu,"last":%llu})", &first, &last);
-    const bool fits = cursor.unsubscribe != 0 || (cursor.next != 0 ? first == cursor.next : first <= cursor.seen + 1);
+    const bool fits = cursor.unsubscribe != 0 || is_due(cursor, first);
+    if (one.dup) {  // Sent again: perhaps from before a SUBSCRIBE that moved the cursor.
+      cursor.seen = std::max<std::uint64_t>(cursor.seen, last);
+      cursor.next = 0;
+      return;
+    }
     if (!fits || last < first) complain("a gap from " + std::to_string(first) + " comes out of place");
     cursor.next = last + 1;
     cursor.seen = std::max<std::uint64_t>(cursor.seen, last);
