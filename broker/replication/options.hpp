@@ -25,7 +25,8 @@ struct Options {
 /// See node_health.hpp. Small against Options::election_timeout together with `timeout`.
 struct HeartbeatOptions {
   Duration interval = std::chrono::milliseconds(100);
-  /// A node that hasn't answered a heartbeat of the last so long counts as unreachable.
+  /// A node that hasn't answered a heartbeat of the last so long counts as unreachable. More than
+  /// three intervals: an answer waits for the other's next heartbeat.
   Duration timeout = std::chrono::milliseconds(1'000);
 };
 

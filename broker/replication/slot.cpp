@@ -128,6 +128,7 @@ void Slot::append_failed(Instant now, Actions& actions) {
   actions.push_back(Truncate{durable_.next()});
   truncate_after(durable_, actions);
   ack_owed_ = false;
+  replicate(now, actions);  // A replica may be back whose removal was refused.
   persist_hard_state(actions);
 }
 

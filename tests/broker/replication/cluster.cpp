@@ -11,6 +11,10 @@ Cluster::Cluster(std::uint64_t seed) : dice_(seed), trouble_(draw(dice_)), truth
     options_.entries_per_append = 1 + dice_.below(4);
     options_.entries_in_flight = 1 + dice_.below(16);
   }
+  if (trouble_.hasty) {
+    options_.election_timeout = options_.election_spread = options_.retry_interval = milliseconds(60);
+    heartbeats_.timeout = milliseconds(350);
+  }
   const std::size_t count = trouble_.nodes;
   cut_links_.assign(count + 1, std::vector<bool>(count + 1));
   nodes_.resize(count);
@@ -101,7 +105,7 @@ void Cluster::crash(Node& node) {
 
 void Cluster::crash_for_a_while(Node& node) {
   crash(node);
-  after(dice_.up_to(milliseconds(1'500)), [this, &node] {
+  after(dice_.up_to(milliseconds(trouble_.hasty ? 300 : 1'500)), [this, &node] {
     if (!node.up) start(node);
   });
 }
@@ -165,6 +169,7 @@ void Cluster::carry_out(Node& node, std::size_t slot, const Action& action, cons
     node.health->set_leading({slot}, elected->term);
     truths_[slot].elected(node.id, elected->term, replica.log);
     hand_to_disk(node, slot, elected->no_op, {Entry{elected->term, ++payload_, nullptr}});
+    if (trouble_.leaders_fall && troubled_) fall(node);
   } else if (std::holds_alternative<SteppedDown>(action)) {
     node.health->clear_leading({slot});
   } else if (const auto* snapshot = std::get_if<NeedSnapshot>(&action)) {

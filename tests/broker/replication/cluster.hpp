@@ -24,7 +24,9 @@ struct Trouble {
   std::uint64_t loss = 0;         ///< One message in so many; 0: none.
   std::uint64_t duplication = 0;  ///< As loss.
   Duration delay_max{};
+  bool hasty = false;  ///< Short timeouts: many elections.
   bool crashes = false;
+  bool leaders_fall = false;  ///< Soon after they were elected, with what only they have.
   bool pauses = false;
   bool partitions = false;
   bool full_disks = false;
@@ -134,6 +136,7 @@ class Cluster {
   static Trouble draw(Dice& dice);
   void trouble();
   void cause(std::uint64_t kind);
+  void fall(Node& leader);
   void transfer();
   void change_replicas();
   void cut_logs(Node& node);

@@ -16,7 +16,9 @@ Trouble Cluster::draw(Dice& dice) {
           .loss = odds(),
           .duplication = odds(),
           .delay_max = milliseconds(kDelays[dice.below(std::size(kDelays))]),
+          .hasty = maybe(),
           .crashes = maybe(),
+          .leaders_fall = maybe(),
           .pauses = maybe(),
           .partitions = maybe(),
           .full_disks = maybe(),
@@ -74,6 +76,20 @@ void Cluster::cause(std::uint64_t kind) {
       if (trouble_.replica_changes) change_replicas();
       return put_away_removed();
   }
+}
+
+/// A leader's first entries stay with it; or it crashes when it has just said something. Raft figure 8.
+void Cluster::fall(Node& leader) {
+  if (dice_.one_in(2)) {
+    const Duration soon = dice_.up_to(milliseconds(dice_.one_in(2) ? 10 : 100));
+    return after(soon, leader, [this, &leader] {
+      if (troubled_) crash_for_a_while(leader);
+    });
+  }
+  if (dice_.one_in(2)) return;
+  auto& links = cut_links_[leader.id.value];
+  std::fill(links.begin(), links.end(), true);
+  after(dice_.up_to(milliseconds(400)), [&links] { std::fill(links.begin(), links.end(), false); });
 }
 
 void Cluster::transfer() {
