@@ -11,7 +11,7 @@
 namespace parley {
 
 template <class Integer>
-  requires std::is_unsigned_v<Integer>
+requires std::is_unsigned_v<Integer>
 constexpr Integer load_big_endian(const char* from) {
   Integer value = 0;
   for (std::size_t i = 0; i < sizeof(Integer); ++i) {
@@ -21,7 +21,7 @@ constexpr Integer load_big_endian(const char* from) {
 }
 
 template <class Integer>
-  requires std::is_unsigned_v<Integer>
+requires std::is_unsigned_v<Integer>
 constexpr void store_big_endian(char* to, Integer value) {
   for (std::size_t i = sizeof(Integer); i-- > 0;) {
     to[i] = static_cast<char>(value & 0xFF);

@@ -10,8 +10,8 @@ namespace parley {
 
 }  // namespace parley
 
-#define PARLEY_CHECK(condition, sentence)                                      \
-  do {                                                                         \
-    if (!(condition)) [[unlikely]]                                             \
-      ::parley::check_failed(#condition, (sentence), __FILE__, __LINE__);      \
+#define PARLEY_CHECK(condition, sentence)                                 \
+  do {                                                                    \
+    if (!(condition)) [[unlikely]]                                        \
+      ::parley::check_failed(#condition, (sentence), __FILE__, __LINE__); \
   } while (false)

@@ -14,14 +14,14 @@ class [[nodiscard]] Result {
   using Error = boost::system::error_code;
 
   template <class U = T>
-    requires(std::is_constructible_v<T, U &&> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
-             !std::is_same_v<std::remove_cvref_t<U>, Error> &&
-             !boost::system::is_error_code_enum<std::remove_cvref_t<U>>::value)
-  Result(U&& value) : result_(boost::system::in_place_value, std::forward<U>(value)) {}
+  requires(std::is_constructible_v<T, U&&> && !std::is_same_v<std::remove_cvref_t<U>, Result> &&
+           !std::is_same_v<std::remove_cvref_t<U>, Error> &&
+           !boost::system::is_error_code_enum<std::remove_cvref_t<U>>::value) Result(U&& value)
+      : result_(boost::system::in_place_value, std::forward<U>(value)) {}
   Result(Error error) : result_(boost::system::in_place_error, error) {}
   template <class E>
-    requires boost::system::is_error_code_enum<E>::value
-  Result(E error) : result_(boost::system::in_place_error, Error(error)) {}
+  requires boost::system::is_error_code_enum<E>::value Result(E error)
+      : result_(boost::system::in_place_error, Error(error)) {}
 
   [[nodiscard]] bool has_value() const { return result_.has_value(); }
   explicit operator bool() const { return result_.has_value(); }
@@ -49,8 +49,7 @@ class [[nodiscard]] Result<void> {
   Result() = default;
   Result(Error error) : error_(error) {}
   template <class E>
-    requires boost::system::is_error_code_enum<E>::value
-  Result(E error) : error_(error) {}
+  requires boost::system::is_error_code_enum<E>::value Result(E error) : error_(error) {}
 
   [[nodiscard]] bool has_value() const { return !error_; }
   explicit operator bool() const { return !error_; }
@@ -78,8 +77,6 @@ class [[nodiscard]] Result<void> {
 
 /// PARLEY_TRY(expression) passes an error up; PARLEY_TRY(target, expression) also assigns the value to `target`, which
 /// may declare a variable: PARLEY_TRY(const auto n, reader.u16()).
-#define PARLEY_TRY(...)                                                                          \
-  PARLEY_TRY_PICK(__VA_ARGS__, PARLEY_TRY_ASSIGN, PARLEY_TRY_ONLY, )(__VA_ARGS__)
+#define PARLEY_TRY(...) PARLEY_TRY_PICK(__VA_ARGS__, PARLEY_TRY_ASSIGN, PARLEY_TRY_ONLY, )(__VA_ARGS__)
 #define PARLEY_TRY_ONLY(expression) PARLEY_TRY_VOID(PARLEY_CONCAT(try_result_, __LINE__), expression)
-#define PARLEY_TRY_ASSIGN(target, expression) \
-  PARLEY_TRY_VALUE(PARLEY_CONCAT(try_result_, __LINE__), target, expression)
+#define PARLEY_TRY_ASSIGN(target, expression) PARLEY_TRY_VALUE(PARLEY_CONCAT(try_result_, __LINE__), target, expression)

@@ -35,7 +35,11 @@ return kept
 )";
 
 constexpr std::string_view kWithdrawText = R"(for i = 1, #ARGV, 2 do
-  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
+  local have = redis.call('HGET', KEYS[1], ARGV[i])
+  local old = ARGV[i + 1]
+  if have and string.sub(have, 21) == string.sub(old, 21) and string.sub(have, 1, 20) <= string.sub(old, 1, 20) then
+    redis.call('HDEL', KEYS[1], ARGV[i])
+  end
 end
 return {}
 )";

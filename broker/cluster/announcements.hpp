@@ -24,7 +24,7 @@ struct RedisScript {
 /// blank and a node. A value is put where there is none, one with lower digits, or one with the same digits and node.
 /// Returns the fields and values that were kept instead.
 const RedisScript& claim_script();
-/// KEYS: a hash. ARGV: fields and values. Removes the fields that have these values.
+/// KEYS: a hash. ARGV: fields and values as above. Removes those fields whose values are the same but for lower digits.
 const RedisScript& withdraw_script();
 
 /// Everything that this node tells Redis, in memory, and what of it Redis hasn't been told yet. Pure.

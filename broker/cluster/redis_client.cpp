@@ -34,7 +34,8 @@ RedisClient::RedisClient(asio::any_io_executor executor, RedisOptions options, s
       channel_(std::move(channel)),
       events_(events),
       tasks_(executor),
-      breaker_(options_.breaker) {}
+      breaker_(options_.breaker),
+      came_(executor) {}
 
 void RedisClient::start() {
   tasks_.spawn(maintain());
@@ -69,6 +70,7 @@ asio::awaitable<void> RedisClient::maintain() {
     breaker_.succeeded();
     ++connects_;
     connected_ = true;
+    came_.notify();
     log::info("Redis is connected", {{"address", text_of(*home_)}});
     events_.redis_connected();
     const auto home = connections_.at(*home_);
@@ -135,18 +137,21 @@ asio::awaitable<Result<RedisConnection*>> RedisClient::connection_to(RedisAddres
 /// The second connection: what is published. It is only ever a hint, so losing it loses nothing.
 asio::awaitable<void> RedisClient::listen() {
   while (!tasks_.stopping()) {
-    if (connected_) {
-      RedisConnection connection(executor_, options_.limits);
-      auto opening = connection.open(*home_, options_.login);
-      const auto opened = co_await std::move(opening);
-      if (opened) {
-        auto subscribing =
-            connection.subscribe(channel_, [this](std::string_view message) { events_.redis_published(message); });
-        const auto subscribed = co_await std::move(subscribing);
-        if (subscribed) {
-          const bool lost = co_await connection.wait_lost();
-          if (!lost) co_return;
-        }
+    if (!connected_) {
+      const bool came = co_await came_.wait();
+      if (!came) co_return;
+      continue;
+    }
+    RedisConnection connection(executor_, options_.limits);
+    auto opening = connection.open(*home_, options_.login);
+    const auto opened = co_await std::move(opening);
+    if (opened) {
+      auto subscribing =
+          connection.subscribe(channel_, [this](std::string_view message) { events_.redis_published(message); });
+      const auto subscribed = co_await std::move(subscribing);
+      if (subscribed) {
+        const bool lost = co_await connection.wait_lost();
+        if (!lost) co_return;
       }
     }
     asio::steady_timer timer(executor_, kWatchPause);

@@ -113,6 +113,7 @@ class RedisClient {
   std::map<RedisAddress, std::shared_ptr<RedisConnection>> connections_;
   std::set<RedisAddress> opening_;
   bool connected_ = false;
+  aio::Event came_;  ///< `connected_` became true.
   std::uint64_t connects_ = 0;
   std::uint64_t failures_ = 0;
 };

@@ -63,6 +63,22 @@ void attach(const asio::any_io_executor& executor, redisAsyncContext* context) {
   };
 }
 
+/// hiredis 0.14 reserves what an array's head announces. No reply to this room's commands has so many elements.
+constexpr int kElementsMax = 4'000'000;
+
+/// Has the reader give up on larger arrays, by its own way of making objects with one function replaced.
+void bound_arrays(redisReader* reader) {
+  static const redisReplyObjectFunctions* const plain = reader->fn;
+  static redisReplyObjectFunctions bounded = [] {
+    redisReplyObjectFunctions functions = *plain;
+    functions.createArray = [](const redisReadTask* task, int elements) -> void* {
+      return elements > kElementsMax ? nullptr : plain->createArray(task, elements);
+    };
+    return functions;
+  }();
+  reader->fn = &bounded;
+}
+
 /// Deeper than any reply to this room's commands; hiredis itself gives up at nine.
 constexpr int kDepthMax = 9;
 
@@ -235,6 +251,7 @@ asio::awaitable<Result<void>> RedisConnection::connect(RedisAddress address) {
   context->data = state.get();
   state->context = context;
   attach(state->executor, context);
+  bound_arrays(context->c.reader);
   redisEnableKeepAlive(&context->c);  // A subscribed connection may be silent for long.
   redisAsyncSetConnectCallback(context, State::on_connect);
   redisAsyncSetDisconnectCallback(context, State::on_disconnect);

@@ -71,8 +71,8 @@ class NodeHealth {
   static std::uint64_t stamp(Instant now) { return static_cast<std::uint64_t>(now.time_since_epoch().count()); }
   void lose(NodeId id, Node& node, HealthActions& actions);
 
-  const std::uint64_t incarnation_;
-  const HeartbeatOptions options_;
+  std::uint64_t incarnation_;
+  HeartbeatOptions options_;
   std::map<NodeId, Node> nodes_;
   std::map<parley::Slot, Term> leading_;
   std::uint64_t version_ = 1;

@@ -84,6 +84,8 @@ TEST(ClusterState, HearsOfFiltersByHint) {
   a.run([&] { a.state.add_filter("sport/#"); });
   ASSERT_TRUE(b.wait([&] { return b.filters[a.id].contains("sport/#"); }));
   ASSERT_TRUE(a.wait_announced());
+  // Once both listen, changes come without anybody reading the whole set again.
+  ASSERT_TRUE(server.wait_for({"PUBSUB", "NUMSUB", StateKeys("chat.example").hints}, " 2"));
   std::set<std::string> wanted{"sport/#"};
   for (int i = 0; i < 200; ++i) {
     const std::string filter = "room/" + std::to_string(i) + "\n+";
@@ -119,6 +121,21 @@ TEST(ClusterState, FindsSessionsAndLetsTheNewerGenerationWin) {
   b.run([&] { b.state.remove_session("phone"); });
   ASSERT_TRUE(b.wait_announced());
   found = a.find({5}, "phone");
+  ASSERT_TRUE(found);
+  EXPECT_FALSE(*found);
+}
+
+TEST(ClusterState, TakesASessionBackThatWasPlacedTwice) {
+  const RedisServer server;
+  StateNode a("node-a", single(server));
+  a.run([&] { a.state.place_session({5}, "phone", 1); });
+  ASSERT_TRUE(a.wait_announced());
+  a.run([&] {
+    a.state.place_session({5}, "phone", 2);  // Redis never sees this one.
+    a.state.remove_session("phone");
+  });
+  ASSERT_TRUE(a.wait_announced());
+  const auto found = a.find({5}, "phone");
   ASSERT_TRUE(found);
   EXPECT_FALSE(*found);
 }

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <string>
 
@@ -63,7 +64,7 @@ TEST(RedisSentinel, LeavesAMasterThatWasReplacedAlthoughItAnswers) {
   Guarded redis;
   StateNode a("node-a", redis.options());
   ASSERT_TRUE(a.wait_announced());
-  ASSERT_EQ(redis.sentinel->command({"SENTINEL", "FAILOVER", "chat"}), "OK");
+  ASSERT_TRUE(redis.sentinel->wait_for({"SENTINEL", "FAILOVER", "chat"}, "OK"));  // Once it knows the replica well.
   ASSERT_TRUE(redis.replica.wait_for({"ROLE"}, "master"));
   a.run([&] { a.state.claim(claim(4, 1, a)); });
   const StateKeys keys("chat.example");
