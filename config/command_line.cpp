@@ -12,6 +12,7 @@
 
 #include "config/error.hpp"
 #include "config/settings.hpp"
+#include "mqtt/utf8.hpp"
 
 namespace parley::config {
 namespace {
@@ -141,9 +142,22 @@ Config config_of(const Program& program, const Arguments& arguments,
   return config;
 }
 
+/// TOML is UTF-8. Asked before the library reads it: toml11 3.7 runs past its buffer at what isn't.
+void require_utf8(const std::string& text, const std::string& file) {
+  std::string_view rest = text;
+  for (std::size_t line = 1; !rest.empty(); ++line) {
+    const std::size_t size = std::min(rest.find('\n'), rest.size() - 1) + 1;
+    if (!mqtt::is_mqtt_utf8(rest.substr(0, size))) {
+      throw ConfigError(file + ":" + std::to_string(line) + " is no TOML: the line isn't UTF-8 text");
+    }
+    rest.remove_prefix(size);
+  }
+}
+
 }  // namespace
 
 void read_file(Config& config, const std::string& text, const std::string& file) {
+  require_utf8(text, file);
   std::istringstream stream(text);
   try {
     const Toml document = toml::parse(stream, file);

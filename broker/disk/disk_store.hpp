@@ -23,7 +23,7 @@ struct DiskOptions {
   std::uint64_t store_map_size = 1ULL << 40;  ///< [storage] store_map_size.
   std::size_t group_records_max = 4096;       ///< Records and bytes of one commit of the log.
   std::size_t group_bytes_max = 8ULL << 20;
-  std::size_t materialise_records = 20'000;              ///< The store is written once so many records wait …
+  std::size_t materialise_records = 2'500;               ///< The store is written once so many records wait …
   Duration materialise_after = std::chrono::seconds(1);  ///< … or the oldest has waited for so long.
   std::size_t materialise_bytes_max = 32ULL << 20;       ///< Records' bytes of one commit of the store.
   Duration log_retention = std::chrono::hours(24);       ///< [storage] log_retention.

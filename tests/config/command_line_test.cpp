@@ -45,6 +45,15 @@ TEST(CommandLine, BeginsWithTheStandardValues) {
   EXPECT_TRUE(config.listeners[0].allow_anonymous);
 }
 
+TEST(CommandLine, RefusesAFileThatIsNoUtf8) {
+  const std::string sentence = " is no TOML: the line isn't UTF-8 text";
+  EXPECT_EQ(file_message("[node]\nname = \"a\xFF\"\n"), "parley.toml:2" + sentence);
+  EXPECT_EQ(file_message("\n 'text \x9F\n"), "parley.toml:2" + sentence);
+  EXPECT_EQ(file_message("# \xC3"), "parley.toml:1" + sentence);
+  EXPECT_EQ(file_message(std::string("# \0", 3)), "parley.toml:1" + sentence);
+  EXPECT_EQ(file_message("# \xC3\xA4\n\n"), "no error");
+}
+
 TEST(CommandLine, LetsSetOverrideTheEnvironment) {
   const Environment environment{{"PARLEY_MQTT_MAX_QOS", "1"}, {"PARLEY_LOG_LEVEL", "warn"}, {"PATH", "/bin"}};
   const Config config = read({"--set", "mqtt.max_qos=0", "--data-dir", "/tmp/x"}, environment);
