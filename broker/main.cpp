@@ -2,6 +2,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -65,7 +66,9 @@ std::uint32_t seconds_or_unlimited(Duration duration) {
 shard::ShardOptions shard_options(const config::Config& config) {
   const auto& mqtt = config.mqtt;
   shard::ShardOptions options;
-  options.shards = config.node.threads != 0 ? static_cast<std::uint32_t>(config.node.threads) : usable_cores();
+  // A shard without a slot would have nothing to do.
+  const auto threads = config.node.threads != 0 ? static_cast<std::uint32_t>(config.node.threads) : usable_cores();
+  options.shards = std::min(threads, options.slots);
   options.limits.packet_size_max = static_cast<std::uint32_t>(mqtt.max_packet_size);
   options.limits.receive_max = static_cast<std::uint16_t>(mqtt.receive_maximum);
   options.limits.inflight_max = static_cast<std::uint16_t>(mqtt.max_inflight_messages);

@@ -60,16 +60,17 @@ void append_string(std::string& to, std::string_view text) {
 }
 
 void append_base64(std::string& to, std::string_view bytes) {
-  const auto at = [&](std::size_t i) -> std::uint32_t {
-    return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0U;
+  const std::size_t before = to.size();
+  to.resize(before + (bytes.size() + 2) / 3 * 4, '=');
+  char* out = to.data() + before;
+  const auto* in = reinterpret_cast<const unsigned char*>(bytes.data());
+  const auto put = [&out](std::uint32_t group, int characters) {
+    for (int i = 0; i < characters; ++i) *out++ = kBase64[group >> (18 - 6 * i) & 63];
   };
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::uint32_t group = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
-    to.push_back(kBase64[group >> 18]);
-    to.push_back(kBase64[group >> 12 & 63]);
-    to.push_back(i + 1 < bytes.size() ? kBase64[group >> 6 & 63] : '=');
-    to.push_back(i + 2 < bytes.size() ? kBase64[group & 63] : '=');
-  }
+  std::size_t left = bytes.size();
+  for (; left >= 3; left -= 3, in += 3) put(std::uint32_t{in[0]} << 16 | std::uint32_t{in[1]} << 8 | in[2], 4);
+  if (left == 2) put(std::uint32_t{in[0]} << 16 | std::uint32_t{in[1]} << 8, 3);
+  if (left == 1) put(std::uint32_t{in[0]} << 16, 2);
 }
 
 void append_entry(std::string& to, const format::EntryRecord& entry) {

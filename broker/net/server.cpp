@@ -29,6 +29,7 @@ Result<std::uint16_t> Server::listen(const std::string& host, std::uint16_t port
 }
 
 void Server::start() {
+  for (auto& worker : workers_) worker->tell_peers();
   for (auto& worker : workers_) {
     threads_.emplace_back([&worker = *worker] { worker.run(); });
     ::pthread_setname_np(threads_.back().native_handle(), "worker");

@@ -43,6 +43,9 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   void add_listener(Descriptor listener);
   /// All workers of the node, by shard.
   void meet(std::vector<Worker*> workers) { workers_ = std::move(workers); }
+  /// What the shard has to tell others of what was restored is in their mailboxes, so that they know it before their
+  /// first client.
+  void tell_peers() { send_peer_events(); }
 
   /// Any thread.
   Mailbox& mailbox() { return mailbox_; }
