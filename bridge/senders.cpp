@@ -118,7 +118,7 @@ asio::awaitable<Result<link::Answer>> Senders::connect(std::shared_ptr<Sender> s
 }
 
 asio::awaitable<bool> Senders::reachable() {
-  auto opening = link::connect_tcp(options_.host, options_.port);
+  auto opening = aio::connect_tcp(options_.host, options_.port);
   auto transport = co_await aio::within(std::chrono::seconds(1), std::move(opening));
   if (transport) (*transport)->close();
   co_return transport.has_value();

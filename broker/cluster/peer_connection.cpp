@@ -30,7 +30,7 @@ void add(std::atomic<std::uint64_t>& counter, std::size_t count) {
 }  // namespace
 
 PeerConnection::PeerConnection(asio::any_io_executor executor, Context context, LinkUp up,
-                               std::unique_ptr<Transport> transport, std::string unread)
+                               std::unique_ptr<aio::Transport> transport, std::string unread)
     : context_(context),
       up_(std::move(up)),
       transport_(std::move(transport)),

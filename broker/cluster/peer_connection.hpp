@@ -12,12 +12,14 @@
 
 #include "base/aio/event.hpp"
 #include "base/aio/task_group.hpp"
+#include "base/aio/transport.hpp"
 #include "base/time.hpp"
 #include "broker/cluster/outbox.hpp"
 #include "broker/cluster/receive_window.hpp"
-#include "broker/cluster/transport.hpp"
 
 namespace parley::cluster {
+
+namespace asio = boost::asio;
 
 /// Of one peer, over all its connections. Written by the links' thread, read by any.
 struct LinkStatistics {
@@ -43,7 +45,7 @@ class PeerConnection {
     std::function<void()> wake;  ///< Any thread: has wake() called on the links' thread, if the connection still is.
   };
   /// `unread`: what came behind the handshake. What `context` refers to outlives the connection.
-  PeerConnection(asio::any_io_executor executor, Context context, LinkUp up, std::unique_ptr<Transport> transport,
+  PeerConnection(asio::any_io_executor executor, Context context, LinkUp up, std::unique_ptr<aio::Transport> transport,
                  std::string unread);
 
   /// Returns why it has ended, once nothing of it runs any more.
@@ -75,7 +77,7 @@ class PeerConnection {
 
   const Context context_;
   const LinkUp up_;
-  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<aio::Transport> transport_;
   asio::any_io_executor executor_;
   std::unique_ptr<aio::TaskGroup> tasks_;
   aio::Event work_;

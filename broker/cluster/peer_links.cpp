@@ -24,6 +24,7 @@ namespace {
 constexpr Duration kRefusalTimeout = std::chrono::milliseconds(200);  ///< For a refusal's bytes to leave.
 constexpr Duration kStopTimeout = std::chrono::milliseconds(500);
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);  ///< When there are no descriptors, say.
+constexpr aio::TcpOptions kTcpOptions{.unsent_max = 256 * 1024};   ///< Heartbeats wait behind no more than this.
 
 Timestamp wall_clock() {
   const auto since = std::chrono::system_clock::now().time_since_epoch();
@@ -36,7 +37,7 @@ Nonce fresh_nonce() {
   return nonce;
 }
 
-asio::awaitable<Result<void>> write_all(Transport* transport, std::string bytes) {
+asio::awaitable<Result<void>> write_all(aio::Transport* transport, std::string bytes) {
   std::size_t begin = 0;
   while (begin < bytes.size()) {
     const iovec piece{bytes.data() + begin, bytes.size() - begin};
@@ -49,8 +50,8 @@ asio::awaitable<Result<void>> write_all(Transport* transport, std::string bytes)
 }
 
 /// Exchanges frames until there is an outcome. `out` is what to say first; `unread` gets what came too early.
-asio::awaitable<Result<Handshake::Outcome>> shake_hands(Transport* transport, Handshake* handshake, std::string out,
-                                                        std::string* unread) {
+asio::awaitable<Result<Handshake::Outcome>> shake_hands(aio::Transport* transport, Handshake* handshake,
+                                                        std::string out, std::string* unread) {
   Handshake::Outcome outcome;
   std::array<char, 2048> buffer{};
   while (true) {
@@ -102,13 +103,13 @@ class PeerLinks::Thread {
   void wake_later(NodeId id);
 
   asio::awaitable<void> accept();
-  asio::awaitable<void> answer(std::unique_ptr<Transport> transport);
+  asio::awaitable<void> answer(std::unique_ptr<aio::Transport> transport);
   asio::awaitable<void> keep_dialed(Peer* peer);
   asio::awaitable<bool> dial(Peer* peer);
   /// The other side once it has proved itself; else what came in between has been said, counted and logged.
-  asio::awaitable<std::optional<RemoteNode>> agree(Transport* transport, Handshake* handshake, std::string out,
+  asio::awaitable<std::optional<RemoteNode>> agree(aio::Transport* transport, Handshake* handshake, std::string out,
                                                    std::string* unread, Peer* dialed);
-  asio::awaitable<void> run_link(RemoteNode remote, std::unique_ptr<Transport> transport, std::string unread);
+  asio::awaitable<void> run_link(RemoteNode remote, std::unique_ptr<aio::Transport> transport, std::string unread);
   asio::awaitable<void> shut_down();
 
   std::optional<HandshakeRefusal> admit(const RemoteNode& remote);
@@ -124,9 +125,9 @@ class PeerLinks::Thread {
   aio::TaskGroup tasks_{loop_.get_executor()};
   aio::TaskGroup stopping_tasks_{loop_.get_executor()};  ///< The one that stops `tasks_`.
   aio::Event link_ended_{loop_.get_executor()};
-  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<aio::Listener> listener_;
   std::uint16_t port_ = 0;
-  std::list<Transport*> shaking_;  ///< Accepted, not yet proved; the oldest first.
+  std::list<aio::Transport*> shaking_;  ///< Accepted, not yet proved; the oldest first.
   LineLimiter accept_lines_;
   std::uint64_t connections_ = 0;
   std::size_t links_ = 0;
@@ -135,7 +136,7 @@ class PeerLinks::Thread {
 };
 
 Result<void> PeerLinks::Thread::start() {
-  PARLEY_TRY(listener_, listen_tcp(loop_.get_executor(), options_.listen_host, options_.listen_port));
+  PARLEY_TRY(listener_, aio::listen_tcp(loop_.get_executor(), options_.listen_host, options_.listen_port, kTcpOptions));
   port_ = listener_->port();
   busy_.emplace(loop_.get_executor());
   tasks_.spawn(accept());
@@ -161,7 +162,7 @@ asio::awaitable<void> PeerLinks::Thread::shut_down() {
     [[maybe_unused]] const auto ended = co_await aio::within(kStopTimeout, std::move(waiting));
   }
   tasks_.stop();
-  for (Transport* transport : shaking_) transport->close();
+  for (aio::Transport* transport : shaking_) transport->close();
   co_await tasks_.join();
   busy_.reset();
 }
@@ -209,7 +210,7 @@ asio::awaitable<void> PeerLinks::Thread::accept() {
   }
 }
 
-asio::awaitable<void> PeerLinks::Thread::answer(std::unique_ptr<Transport> transport) {
+asio::awaitable<void> PeerLinks::Thread::answer(std::unique_ptr<aio::Transport> transport) {
   auto handshake = Handshake::accept(self_, fresh_nonce(), [this](const RemoteNode& remote) { return admit(remote); });
   std::string unread;
   auto agreeing = agree(transport.get(), &handshake, {}, &unread, nullptr);
@@ -237,7 +238,7 @@ asio::awaitable<void> PeerLinks::Thread::keep_dialed(Peer* peer) {
 }
 
 asio::awaitable<bool> PeerLinks::Thread::dial(Peer* peer) {
-  auto connecting = connect_tcp(peer->address->host, peer->address->port);
+  auto connecting = aio::connect_tcp(peer->address->host, peer->address->port, kTcpOptions);
   auto connected = co_await aio::within(options_.handshake_timeout, std::move(connecting));
   if (!connected) {
     const std::string error = connected.error().message();
@@ -264,7 +265,7 @@ asio::awaitable<bool> PeerLinks::Thread::dial(Peer* peer) {
   co_return true;
 }
 
-asio::awaitable<std::optional<RemoteNode>> PeerLinks::Thread::agree(Transport* transport, Handshake* handshake,
+asio::awaitable<std::optional<RemoteNode>> PeerLinks::Thread::agree(aio::Transport* transport, Handshake* handshake,
                                                                     std::string out, std::string* unread,
                                                                     Peer* dialed) {
   auto shaking = shake_hands(transport, handshake, std::move(out), unread);
@@ -290,7 +291,7 @@ asio::awaitable<std::optional<RemoteNode>> PeerLinks::Thread::agree(Transport* t
   co_return std::nullopt;
 }
 
-asio::awaitable<void> PeerLinks::Thread::run_link(RemoteNode remote, std::unique_ptr<Transport> transport,
+asio::awaitable<void> PeerLinks::Thread::run_link(RemoteNode remote, std::unique_ptr<aio::Transport> transport,
                                                   std::string unread) {
   Peer* peer = table_.find_or_add(remote.id, loop_.get_executor());
   while (peer->connection != nullptr) {

@@ -9,15 +9,17 @@
 
 #include "base/aio/event.hpp"
 #include "base/aio/task_group.hpp"
+#include "base/aio/transport.hpp"
 #include "base/output.hpp"
 #include "base/result.hpp"
 #include "clients/link/exchanges.hpp"
 #include "clients/link/messages.hpp"
-#include "clients/link/transport.hpp"
 #include "mqtt/decode.hpp"
 
 /// The one MQTT 5 client of Parley's programs.
 namespace parley::link {
+
+namespace asio = boost::asio;
 
 /// One session with a broker, over one connection at a time. Belongs to the thread that runs `executor`. Call close()
 /// and await it before the object goes. Errors are those of the transport, or a Reason Code with which the broker ended
@@ -109,7 +111,7 @@ class Client {
   mqtt::Qos qos_max_ = mqtt::Qos::ExactlyOnce;
   std::uint16_t interval_ = 0;
 
-  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<aio::Transport> transport_;
   std::unique_ptr<aio::TaskGroup> tasks_;
   Exchanges exchanges_;
 

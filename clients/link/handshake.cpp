@@ -31,7 +31,7 @@ asio::awaitable<Result<Answer>> Client::connect() {
 }
 
 asio::awaitable<Result<Answer>> Client::open() {
-  auto transport = co_await connect_tcp(options_.host, options_.port);
+  auto transport = co_await aio::connect_tcp(options_.host, options_.port);
   if (!transport) co_return transport.error();
   transport_ = *std::move(transport);
 

@@ -335,7 +335,7 @@ TEST(PeerLinks, RefuseASecondProcessWithTheSameId) {
   LinkNode one(local_node("node-a", 1));
   LinkNode two(local_node("node-b", 2));
   introduce(one, 1, two, 2);
-  ASSERT_TRUE(two.wait_connected(1));
+  ASSERT_TRUE(one.wait_connected(2));  // Then the other side is, too: it answers last.
   RawPeer raw(two.links.port());
   EXPECT_FALSE(raw.shake_hands(local_node("impostor", 1, 50), {2}));
   EXPECT_EQ(raw.refusal(), RefuseCode::DuplicateNode);

@@ -10,22 +10,20 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include "broker/cluster/transport.hpp"
+#include "base/aio/transport.hpp"
 
-namespace parley::cluster {
+namespace parley::aio {
 namespace {
 
 using asio::ip::tcp;
 
 constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 
-/// What the kernel takes beyond what it has sent: heartbeats wait behind no more than this.
-constexpr int kUnsentMax = 256 * 1024;
-
-boost::system::error_code tune(tcp::socket& socket) {
+boost::system::error_code tune(tcp::socket& socket, const TcpOptions& options) {
   boost::system::error_code error;
   socket.set_option(tcp::no_delay(true), error);
-  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentMax, sizeof kUnsentMax);
+  const int unsent = options.unsent_max;
+  if (unsent > 0) ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
   return error;
 }
 
@@ -72,12 +70,12 @@ class TcpTransport final : public Transport {
 
 class TcpListener final : public Listener {
  public:
-  explicit TcpListener(tcp::acceptor acceptor) : acceptor_(std::move(acceptor)) {}
+  TcpListener(tcp::acceptor acceptor, TcpOptions options) : acceptor_(std::move(acceptor)), options_(options) {}
 
   asio::awaitable<Result<std::unique_ptr<Transport>>> accept() override {
     auto [error, socket] = co_await acceptor_.async_accept(kAsTuple);
     if (error) co_return error;
-    const auto untuned = tune(socket);
+    const auto untuned = tune(socket, options_);
     if (untuned) co_return untuned;
     std::unique_ptr<Transport> transport = std::make_unique<TcpTransport>(std::move(socket));
     co_return transport;
@@ -96,11 +94,13 @@ class TcpListener final : public Listener {
 
  private:
   tcp::acceptor acceptor_;
+  TcpOptions options_;
 };
 
 }  // namespace
 
-asio::awaitable<Result<std::unique_ptr<Transport>>> connect_tcp(std::string host, std::uint16_t port) {
+asio::awaitable<Result<std::unique_ptr<Transport>>> connect_tcp(std::string host, std::uint16_t port,
+                                                                TcpOptions options) {
   const auto executor = co_await asio::this_coro::executor;
   tcp::resolver resolver(executor);
   const auto [resolve_error, addresses] = co_await resolver.async_resolve(host, std::to_string(port), kAsTuple);
@@ -108,14 +108,14 @@ asio::awaitable<Result<std::unique_ptr<Transport>>> connect_tcp(std::string host
   tcp::socket socket(executor);
   const auto [connect_error, address] = co_await asio::async_connect(socket, addresses, kAsTuple);
   if (connect_error) co_return connect_error;
-  const auto untuned = tune(socket);
+  const auto untuned = tune(socket, options);
   if (untuned) co_return untuned;
   std::unique_ptr<Transport> transport = std::make_unique<TcpTransport>(std::move(socket));
   co_return transport;
 }
 
 Result<std::unique_ptr<Listener>> listen_tcp(const asio::any_io_executor& executor, const std::string& host,
-                                             std::uint16_t port) {
+                                             std::uint16_t port, TcpOptions options) {
   boost::system::error_code error;
   const auto address = asio::ip::make_address(host, error);
   if (error) return error;
@@ -129,8 +129,8 @@ Result<std::unique_ptr<Listener>> listen_tcp(const asio::any_io_executor& execut
   if (error) return error;
   acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) return error;
-  std::unique_ptr<Listener> listener = std::make_unique<TcpListener>(std::move(acceptor));
+  std::unique_ptr<Listener> listener = std::make_unique<TcpListener>(std::move(acceptor), options);
   return listener;
 }
 
-}  // namespace parley::cluster
+}  // namespace parley::aio

@@ -13,8 +13,8 @@
 
 #include "base/result.hpp"
 
-/// How bytes travel between nodes: the seam at which mutual TLS comes in.
-namespace parley::cluster {
+/// How bytes travel between programs: the seam at which TLS and WebSocket come in.
+namespace parley::aio {
 
 namespace asio = boost::asio;
 
@@ -33,8 +33,14 @@ class Transport {
   [[nodiscard]] virtual std::string address() const = 0;
 };
 
-/// Resolves `host` and tries its addresses in turn; TCP_NODELAY is set. No deadline of its own.
-asio::awaitable<Result<std::unique_ptr<Transport>>> connect_tcp(std::string host, std::uint16_t port);
+/// TCP_NODELAY is always set.
+struct TcpOptions {
+  int unsent_max = 0;  ///< Bytes that the kernel takes beyond what it has sent (TCP_NOTSENT_LOWAT); 0: its own default.
+};
+
+/// Resolves `host` and tries its addresses in turn. No deadline of its own.
+asio::awaitable<Result<std::unique_ptr<Transport>>> connect_tcp(std::string host, std::uint16_t port,
+                                                                TcpOptions options = {});
 
 /// A listening socket. Belongs to one thread.
 class Listener {
@@ -45,8 +51,8 @@ class Listener {
   [[nodiscard]] virtual std::uint16_t port() const = 0;
 };
 
-/// `host` is an address; port 0 is any free port.
+/// `host` is an address; port 0 is any free port. `options` are those of the connections.
 Result<std::unique_ptr<Listener>> listen_tcp(const asio::any_io_executor& executor, const std::string& host,
-                                             std::uint16_t port);
+                                             std::uint16_t port, TcpOptions options = {});
 
-}  // namespace parley::cluster
+}  // namespace parley::aio
