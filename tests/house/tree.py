@@ -1,5 +1,6 @@
 """What the house tests share: which files belong to the tree, and how a finding is reported."""
 
+import os
 import pathlib
 import sys
 
@@ -10,12 +11,11 @@ SKIPPED = {"build", "data", "node_modules", ".git", "__pycache__"}
 def files(*suffixes):
     """Every file of the tree with one of `suffixes` (all of them when none is given), sorted, relative to the root."""
     found = []
-    for path in ROOT.rglob("*"):
-        parts = path.relative_to(ROOT).parts
-        if SKIPPED.intersection(parts) or not path.is_file():
-            continue
-        if not suffixes or path.suffix in suffixes:
-            found.append(path.relative_to(ROOT))
+    for directory, below, names in os.walk(ROOT):
+        below[:] = [name for name in below if name not in SKIPPED]
+        paths = (pathlib.Path(directory, name) for name in names)
+        found += [path.relative_to(ROOT) for path in paths
+                  if path.is_file() and (not suffixes or path.suffix in suffixes)]
     return sorted(found)
 
 
