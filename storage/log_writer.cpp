@@ -47,12 +47,13 @@ LogWriter::LogWriter(std::shared_ptr<Files> files) : files_(std::move(files)) {
   end_ = std::max(range->last, *watermark);
 }
 
-Result<Lsn> LogWriter::append(std::span<const std::string_view> records) {
-  PARLEY_CHECK(!records.empty(), "nothing is appended to the log");
+Result<Lsn> LogWriter::append(std::span<const std::string_view> records,
+                              std::span<const format::HardStateRow> hard_states) {
+  PARLEY_CHECK(!records.empty() || !hard_states.empty(), "nothing is appended to the log");
   WriteTransaction transaction(files_->log());
   auto done = transaction.begin();
   bool committing = false;
-  if (done) done = write(transaction, records);
+  if (done) done = write(transaction, records, hard_states);
   if (done) {
     committing = true;
     done = transaction.commit();
@@ -69,7 +70,8 @@ Result<Lsn> LogWriter::append(std::span<const std::string_view> records) {
   return first;
 }
 
-Result<void> LogWriter::write(WriteTransaction& transaction, std::span<const std::string_view> records) {
+Result<void> LogWriter::write(WriteTransaction& transaction, std::span<const std::string_view> records,
+                              std::span<const format::HardStateRow> hard_states) {
   PARLEY_TRY(Cursor cursor, transaction.cursor(kLogTable));
   if (surplus_) {
     Cursor::Row row;
@@ -83,6 +85,10 @@ Result<void> LogWriter::write(WriteTransaction& transaction, std::span<const std
     position = position.next();
     cursor.put(format::number_key(position), record, MDB_APPEND);
     PARLEY_TRY(transaction.check(cursor, "append to the log"));
+  }
+  for (const format::HardStateRow& state : hard_states) {
+    format::encode_row(row_, state);
+    PARLEY_TRY(transaction.put(kLogTable, format::hard_state_key(state.slot), row_));
   }
   return {};
 }

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/number.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "storage/format/rows.hpp"
 
 namespace parley::storage {
 
@@ -24,10 +26,13 @@ class LogWriter {
   /// Finds the end. Throws OpenFailure.
   explicit LogWriter(std::shared_ptr<Files> files);
 
-  /// Everything of `records` (encoded by format::encode_record, at least one) survives power loss when this returns
-  /// their first position; after a failure nothing of it is stored. Fails with DiskFull, Failed; may be tried again at
-  /// once, also after errors that make LMDB stop.
-  Result<Lsn> append(std::span<const std::string_view> records);
+  /// Everything of `records` (encoded by format::encode_record) and `hard_states`, together at least one, survives
+  /// power loss when this returns the first record's position, or where the next one will stand. A hard state replaces
+  /// the slot's earlier one; of two the later one counts.
+  ///
+  /// After a failure no record is stored; a hard state may be, which makes a promise that nobody was told of. Fails
+  /// with DiskFull, Failed; may be tried again at once, also after errors that make LMDB stop.
+  Result<Lsn> append(std::span<const std::string_view> records, std::span<const format::HardStateRow> hard_states = {});
 
   /// The last record.
   [[nodiscard]] Lsn end() const { return end_; }
@@ -43,11 +48,13 @@ class LogWriter {
   Result<std::size_t> cut(const CutRule& rule);
 
  private:
-  Result<void> write(WriteTransaction& transaction, std::span<const std::string_view> records);
+  Result<void> write(WriteTransaction& transaction, std::span<const std::string_view> records,
+                     std::span<const format::HardStateRow> hard_states);
   Result<bool> reopen(std::uint64_t opening, std::size_t count);
 
   std::shared_ptr<Files> files_;
   Lsn end_;
+  std::string row_;       ///< Hard states are encoded here.
   bool surplus_ = false;  ///< Records of an append that failed may stand behind end_.
 };
 

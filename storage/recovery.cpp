@@ -155,6 +155,28 @@ Result<std::vector<SlotEnd>> find_slot_ends(Files& files) {
   return result;
 }
 
+Result<std::vector<format::HardStateRow>> find_hard_states(Files& files) {
+  ReadTransaction log(files.log());
+  const ReadScope scope(log);
+  PARLEY_TRY(scope.begun());
+  PARLEY_TRY(Cursor cursor, log.cursor(kLogTable));
+  std::vector<format::HardStateRow> states;
+  Cursor::Row row;
+  for (bool found = cursor.seek(format::hard_state_key({0}), row); found; found = cursor.next(row)) {
+    const auto slot = format::hard_state_slot(row.key);
+    if (!slot) break;
+    auto state = format::decode_hard_state_row(row.value);
+    if (state && state->slot != *slot) state = StorageError::CorruptRecord;
+    if (!state) {
+      log::error("a slot's hard state is damaged, the node can't know for whom it voted", {{"slot", *slot}});
+      return state.error();
+    }
+    states.push_back(*state);
+  }
+  if (cursor.failed()) return log.environment().translate(cursor.code(), "read the hard states");
+  return states;
+}
+
 Result<void> for_each_session(Files& files, const std::function<void(const StoredSessionView&)>& visit) {
   Snapshot snapshot(files);
   PARLEY_TRY(snapshot.begun());

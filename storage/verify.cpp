@@ -88,6 +88,14 @@ void Walk::problem(const char* table, std::string position, std::string what) {
 }
 
 void Walk::log_record(const Row& row) {
+  if (const auto slot = format::hard_state_slot(row.key)) {
+    ++report_.hard_states;
+    const auto state = format::decode_hard_state_row(row.value);
+    if (!state) problem("", text("hard state of slot", slot->value), state.error().message());
+    if (state && state->slot != *slot)
+      problem("", text("hard state of slot", slot->value), "another slot's stands there");
+    return;
+  }
   const Lsn position{format::number_from_key(row.key)};
   if (position == kLogHeader) return;
   ++report_.log_records;

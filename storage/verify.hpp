@@ -16,10 +16,11 @@ struct VerifyReport {
   struct Problem {
     std::string file;      ///< "log.mdb", "store.mdb".
     std::string table;     ///< "" in log.mdb.
-    std::string position;  ///< Such as "lsn 17" or "conversation 12, seq 3".
+    std::string position;  ///< Such as "lsn 17", "hard state of slot 3", "conversation 12, seq 3".
     std::string what;      ///< One sentence's worth.
   };
   std::uint64_t log_records = 0;
+  std::uint64_t hard_states = 0;
   std::uint64_t entries = 0;
   std::uint64_t conversations = 0;
   std::uint64_t sessions = 0;

@@ -40,6 +40,20 @@ inline std::uint64_t number_from_key(std::string_view key) {
   return key.size() == 8 ? load_big_endian<std::uint64_t>(key.data()) : 0;
 }
 
+/// Of a slot's hard state in log.mdb: behind the file's own row, before every record.
+inline Key<10> hard_state_key(Slot slot) {
+  Key<10> key;
+  store_big_endian(key.at(0), std::uint64_t{0});
+  store_big_endian(key.at(8), static_cast<std::uint16_t>(slot.value));
+  return key;
+}
+
+/// Nothing when `key` is no key of a hard state.
+inline std::optional<Slot> hard_state_slot(std::string_view key) {
+  if (key.size() != 10 || load_big_endian<std::uint64_t>(key.data()) != 0) return std::nullopt;
+  return Slot{load_big_endian<std::uint16_t>(key.data() + 8)};
+}
+
 inline Key<16> entry_key(ConversationNumber conversation, Seq seq) {
   Key<16> key;
   store_big_endian(key.at(0), conversation.value);

@@ -42,6 +42,15 @@ void encode_row(std::string& to, const SlotRow& row) {
   seal(to.data(), to.size());
 }
 
+void encode_row(std::string& to, const HardStateRow& row) {
+  PARLEY_CHECK(row.slot.value <= 0xFFFF, "a hard state's slot number is above 65535");
+  begin(to);
+  append_big_endian(to, static_cast<std::uint16_t>(row.slot.value));
+  append_big_endian(to, row.term.value);
+  append_big_endian(to, row.vote.value);
+  seal(to.data(), to.size());
+}
+
 void encode_row(std::string& to, const IdRow& row) {
   to.clear();
   append_big_endian(to, row.seq.value);
@@ -77,6 +86,18 @@ Result<SlotRow> decode_slot_row(std::string_view bytes) {
   SlotRow row;
   row.term = {in.integer<std::uint64_t>()};
   row.last = {in.integer<std::uint64_t>()};
+  if (!in.complete()) return StorageError::CorruptRecord;
+  return row;
+}
+
+Result<HardStateRow> decode_hard_state_row(std::string_view bytes) {
+  PARLEY_TRY(check_seal(bytes, kRowVersion));
+  FieldReader in(bytes);
+  in.text(kSealSize);
+  HardStateRow row;
+  row.slot = {in.integer<std::uint16_t>()};
+  row.term = {in.integer<std::uint64_t>()};
+  row.vote = {in.integer<std::uint64_t>()};
   if (!in.complete()) return StorageError::CorruptRecord;
   return row;
 }

@@ -9,8 +9,8 @@
 #include "base/time.hpp"
 #include "storage/format/record.hpp"
 
-/// Rows of store.mdb that are no records of the log: each with checksum and version, like those. Entries, sessions and
-/// cursors are stored as their records. Format: docs/formats/store.md.
+/// Rows of log.mdb and store.mdb that are no records: each with checksum and version, like those. Entries, sessions and
+/// cursors are stored as their records. Formats: docs/formats/log.md, docs/formats/store.md.
 namespace parley::format {
 
 /// Table `conversations`; views live as long as the decoded bytes.
@@ -43,6 +43,14 @@ struct SlotRow {
   friend bool operator==(const SlotRow&, const SlotRow&) = default;
 };
 
+/// In log.mdb: what a slot's replica promises over restarts. Raft figure 2, persistent state.
+struct HardStateRow {
+  Slot slot;
+  Term term;
+  NodeId vote;  ///< Whom this node voted for in `term`; 0: nobody yet.
+  friend bool operator==(const HardStateRow&, const HardStateRow&) = default;
+};
+
 /// Table `ids`; it has no checksum of its own, the entry that it points to tells whether it is right.
 struct IdRow {
   Seq seq;
@@ -51,11 +59,13 @@ struct IdRow {
 
 void encode_row(std::string& to, const ConversationRow& row);
 void encode_row(std::string& to, const SlotRow& row);
+void encode_row(std::string& to, const HardStateRow& row);
 void encode_row(std::string& to, const IdRow& row);
 
 /// They fail like decode_record.
 Result<ConversationRow> decode_conversation_row(std::string_view bytes);
 Result<SlotRow> decode_slot_row(std::string_view bytes);
+Result<HardStateRow> decode_hard_state_row(std::string_view bytes);
 Result<IdRow> decode_id_row(std::string_view bytes);
 
 }  // namespace parley::format

@@ -39,5 +39,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     format::encode_row(again, *row);
     PARLEY_CHECK(again == sealed, "a slot's row changes when encoded again");
   }
+  if (const auto row = format::decode_hard_state_row(sealed)) {
+    std::string again;
+    format::encode_row(again, *row);
+    PARLEY_CHECK(again == sealed, "a hard state's row changes when encoded again");
+  }
   return 0;
 }

@@ -1,5 +1,6 @@
 #include "storage/log_writer.hpp"
 
+#include "storage/recovery.hpp"
 #include "tests/storage/world.hpp"
 
 namespace parley::storage {
@@ -109,6 +110,41 @@ TEST(LogWriter, WhatWasCutIsStillRead) {
   const auto page = must(world.history().read(number, {{1}, {20}}, {}, Direction::Ascending));
   EXPECT_EQ(page.entries.size(), 20U);
   EXPECT_TRUE(page.corrupt.empty());
+}
+
+using HardStates = std::vector<format::HardStateRow>;
+
+TEST(LogWriter, KeepsTheLatestHardStateOfEachSlot) {
+  World world;
+  const HardStates first{{{0}, {1}, {11}}, {{255}, {4}, {0}}, {{0}, {2}, {0}}};
+  EXPECT_EQ(must(world.writer().append({}, first)), Lsn{1});  // Where the next record will stand.
+  EXPECT_EQ(world.writer().end(), Lsn{0});
+  EXPECT_EQ(must(find_hard_states(world.files())), (HardStates{{{0}, {2}, {0}}, {{255}, {4}, {0}}}));
+
+  const std::string record = world.records().conversation("tea");
+  const std::string_view records[] = {record};
+  const HardStates second{{{7}, {3}, {12}}, {{0}, {2}, {13}}};
+  EXPECT_EQ(must(world.writer().append(records, second)), Lsn{1});
+  const HardStates expected{{{0}, {2}, {13}}, {{7}, {3}, {12}}, {{255}, {4}, {0}}};
+  EXPECT_EQ(must(find_hard_states(world.files())), expected);
+  world.reopen();
+  EXPECT_EQ(must(find_hard_states(world.files())), expected);
+  EXPECT_EQ(world.writer().end(), Lsn{1});
+}
+
+TEST(LogWriter, CutsNoHardStateAndNobodyReadsOneAsARecord) {
+  World world;
+  const HardStates states{{{0}, {1}, {11}}, {{3}, {1}, {11}}};
+  must(world.writer().append({}, states));
+  const auto number = world.create("tea");
+  world.say(number, 1, 20);
+  ASSERT_TRUE(world.history().follow());
+  EXPECT_EQ(must(world.history().read(number, {{1}, {20}}, {}, Direction::Ascending)).entries.size(), 20U);
+  EXPECT_EQ(range_of(world).first, Lsn{1});
+  world.materialise();
+  EXPECT_EQ(must(world.writer().cut({.watermark = world.watermark(), .older_than = {~0ULL}})), 20U);
+  EXPECT_EQ(range_of(world).first, Lsn{21});
+  EXPECT_EQ(must(find_hard_states(world.files())), states);
 }
 
 }  // namespace

@@ -69,5 +69,18 @@ TEST(Recovery, PassesOverADamagedSession) {
   EXPECT_EQ(sessions_of(world), (Sessions{{"b", {"1", {}}}}));
 }
 
+TEST(Recovery, FailsWhenItCannotKnowForWhomTheNodeVoted) {
+  World world;
+  EXPECT_TRUE(must(find_hard_states(world.files())).empty());
+  const std::vector<format::HardStateRow> states{{{3}, {1}, {11}}, {{4}, {1}, {12}}};
+  must(world.writer().append({}, states));
+  Environment& log = world.files().log();
+  const std::string other = world.stored(log, kLogTable, format::hard_state_key({4}));
+  world.damage(log, kLogTable, format::hard_state_key({3}));
+  EXPECT_EQ(find_hard_states(world.files()).error(), make_error_code(StorageError::CorruptRecord));
+  world.overwrite(log, kLogTable, format::hard_state_key({3}), other);
+  EXPECT_EQ(find_hard_states(world.files()).error(), make_error_code(StorageError::CorruptRecord));
+}
+
 }  // namespace
 }  // namespace parley::storage

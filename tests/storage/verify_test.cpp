@@ -12,6 +12,8 @@ ConversationNumber fill(World& world) {
   const auto tea = world.create("tea");
   world.say(tea, 1, 25'000);
   world.append({world.records().session("c", "s"), world.records().cursor("c", "t", {1})});
+  const std::vector<format::HardStateRow> states{{{3}, {1}, {11}}, {{9}, {2}, {0}}};
+  must(world.writer().append({}, states));
   world.materialise();
   return tea;
 }
@@ -21,6 +23,7 @@ TEST(Verify, CountsWhatIsThere) {
   fill(world);
   const auto report = must(verify(world.files()));
   EXPECT_EQ(report.log_records, 25'003U);
+  EXPECT_EQ(report.hard_states, 2U);
   EXPECT_EQ(report.entries, 25'000U);
   EXPECT_EQ(report.ids, 25'000U);
   EXPECT_EQ(report.conversations, 1U);
@@ -39,6 +42,7 @@ TEST(Verify, NamesThePositionOfEachProblem) {
   Environment& store = world.files().store();
   const std::string conversation = "conversation " + std::to_string(tea.value);
   world.damage(log, kLogTable, format::number_key(Lsn{17}));
+  world.damage(log, kLogTable, format::hard_state_key({9}));
   world.damage(store, kEntries, format::entry_key(tea, {12'345}));
   world.damage(store, kConversations, format::number_key(tea));
   world.damage(store, kSlots, format::number_key(test::kSlot));
@@ -53,6 +57,7 @@ TEST(Verify, NamesThePositionOfEachProblem) {
     return false;
   };
   EXPECT_TRUE(has("", "lsn 17"));
+  EXPECT_TRUE(has("", "hard state of slot 9"));
   EXPECT_TRUE(has("entries", conversation + ", seq 12345"));
   EXPECT_TRUE(has("entries", conversation + ", seq 25005"));
   EXPECT_TRUE(has("conversations", conversation));
@@ -60,7 +65,7 @@ TEST(Verify, NamesThePositionOfEachProblem) {
   EXPECT_TRUE(has("sessions", "row 1"));
   EXPECT_TRUE(has("cursors", "row 2"));
   EXPECT_TRUE(has("names", "a name of 3 bytes"));
-  EXPECT_EQ(report.problems_total, 9U);  // The misplaced entry is also behind a hole.
+  EXPECT_EQ(report.problems_total, 10U);  // The misplaced entry is also behind a hole.
 }
 
 }  // namespace

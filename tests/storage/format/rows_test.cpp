@@ -54,6 +54,21 @@ TEST(Rows, OfSlotsAndIdsDecodeToWhatWasEncoded) {
   EXPECT_FALSE(decode_id_row("short"));
 }
 
+TEST(Rows, OfHardStatesDecodeToWhatWasEncoded) {
+  const HardStateRow state{{0xFFFF}, {7}, {0x0123'4567'89AB'CDEF}};
+  std::string bytes;
+  encode_row(bytes, state);
+  EXPECT_EQ(bytes.size(), 23U);
+  const auto decoded = decode_hard_state_row(bytes);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(*decoded, state);
+  for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+    std::string flipped = bytes;
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
+    EXPECT_EQ(decode_hard_state_row(flipped).error(), make_error_code(StorageError::CorruptRecord)) << bit;
+  }
+}
+
 TEST(Rows, CutOrFlippedAnywhereAreCorrupt) {
   const std::string bytes = conversation_bytes();
   for (std::size_t size = 0; size < bytes.size(); ++size) {
