@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "storage/recovery.hpp"
 #include "tests/storage/failing_disk.hpp"
 #include "tests/storage/world.hpp"
 
@@ -63,6 +64,43 @@ TEST(DiskFailure, OfAnyWriteOfAnAppendStoresAllOrNothing) {
       EXPECT_EQ(world.writer().end(), Lsn{33});
     }
     EXPECT_GT(failing, 4U);  // Pages, their sync, the meta page.
+  }
+}
+
+TEST(DiskFailure, OfAnyWriteLeavesAHardStateAsItWasOrAsItWasToBe) {
+  using HardStates = std::vector<format::HardStateRow>;
+  const HardStates before{{{3}, {1}, {11}}};
+  const HardStates after{{{3}, {2}, {12}}};
+  for (const bool with_record : {false, true}) {
+    std::uint64_t failing = 1;
+    for (bool failed = true; failed && failing < 100; ++failing) {
+      World world;
+      const auto tea = world.create("tea");
+      must(world.writer().append({}, before));
+      std::vector<std::string> group;
+      if (with_record) group.push_back(world.records().entry(tea, {1}));
+      const std::vector<std::string_view> views(group.begin(), group.end());
+      Result<Lsn> first = Lsn{0};
+      {
+        const FailingDisk disk(failing, failing, EIO);
+        first = world.writer().append(views, after);
+        failed = FailingDisk::calls() >= failing;
+      }
+      EXPECT_EQ(failed, !first);
+      if (!first) {
+        const auto states = must(find_hard_states(world.files()));
+        EXPECT_TRUE(states == before || states == after) << "write " << failing;
+        expect_dense(world, tea, 0);
+        first = world.writer().append(views, after);
+      }
+      ASSERT_TRUE(first) << "write " << failing << ": " << first.error().message();
+      EXPECT_EQ(*first, Lsn{2});
+      world.reopen();
+      EXPECT_EQ(must(find_hard_states(world.files())), after);
+      EXPECT_EQ(world.writer().end(), Lsn{with_record ? 2U : 1U});
+      expect_dense(world, tea, with_record ? 1 : 0);
+    }
+    EXPECT_GT(failing, 4U);
   }
 }
 
