@@ -45,7 +45,7 @@ TEST(ReplicationSimulation, KeepsItsPromisesWhateverGoesWrong) {
 }
 
 TEST(ReplicationSimulation, RunsTheSameWayTwice) {
-  for (const std::uint64_t seed : {1, 2, 3, 5, 8, 13, 21}) {
+  for (const std::uint64_t seed : {1U, 2U, 3U, 5U, 8U, 13U, 21U}) {
     Cluster once(seed);
     once.run();
     Cluster again(seed);
