@@ -15,7 +15,7 @@ def files(*suffixes):
         below[:] = [name for name in below if name not in SKIPPED]
         paths = (pathlib.Path(directory, name) for name in names)
         found += [path.relative_to(ROOT) for path in paths
-                  if path.is_file() and (not suffixes or path.suffix in suffixes)]
+                  if path.is_file() and path.name not in SKIPPED and (not suffixes or path.suffix in suffixes)]
     return sorted(found)
 
 

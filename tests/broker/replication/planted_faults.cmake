@@ -12,7 +12,7 @@ function(planted_fault name file sound broken)
     DEPENDS ${from} ${CMAKE_CURRENT_SOURCE_DIR}/plant_fault.cmake
     VERBATIM)
   add_executable(replication_fault_${name} ${to})
-  target_compile_options(replication_fault_${name} PRIVATE -Wno-unused)
+  target_compile_options(replication_fault_${name} PRIVATE -Wno-unused -Wno-unused-parameter)
   target_link_libraries(replication_fault_${name} PRIVATE parley_planted_fault_main parley_replication_simulation
                                                           parley_replication)
   add_test(NAME replication_fault.${name} COMMAND replication_fault_${name})
