@@ -128,7 +128,8 @@ void Worker::handle(std::uint64_t id, std::uint32_t events) {
   }
   const auto connection = Connections::connection_of(id);
   if (Connection* found = connections_.find(connection); found != nullptr && found->transport) [[unlikely]] {
-    if (found->transport->stage() == Transport::Stage::TlsHandshake) {
+    // One that has failed only lingers.
+    if (found->transport->stage() == Transport::Stage::TlsHandshake && found->state == ConnectionState::Open) {
       park_for_handshake(connection, *found);
       return;
     }
