@@ -144,21 +144,23 @@ void restore(net::Server& server, disk::DiskStore& store, const shard::ShardOpti
 
 void listen(net::Server& server, const config::Config& config) {
   for (const config::Listener& listener : config.listeners) {
-    const auto port = server.listen(listener.address.host, listener.address.port);
+    const auto port = server.listen(listener);
     if (!port) {
-      throw config::ConfigError("listener tcp://" + config::to_text(listener.address) +
-                                " can't be opened: " + port.error().message());
+      throw config::ConfigError("listener " + config::url_of(listener) + " can't be opened: " + port.error().message());
     }
-    log::info("listening", {{"url", "tcp://" + config::to_text({listener.address.host, *port})}});
+    config::Listener bound = listener;
+    bound.address.port = *port;
+    log::info("listening", {{"url", config::url_of(bound)}});
   }
 }
 
-void wait_for_the_end(const sigset_t& signals) {
+void wait_for_the_end(net::Server& server, const sigset_t& signals) {
   for (;;) {
     int signal = 0;
     if (::sigwait(&signals, &signal) != 0) continue;
     if (signal == SIGHUP) {
-      log::info("SIGHUP: there is nothing to load again in this version");
+      log::info("SIGHUP, loading again what may be");
+      server.reload();
       continue;
     }
     log::info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
@@ -181,7 +183,7 @@ void run(const config::Config& config, const sigset_t& signals) {
   server.start();
   log::info("ready", {{"pid", ::getpid()}, {"version", version()}, {"threads", options.shards}});
   notify_supervisor("READY=1");
-  wait_for_the_end(signals);
+  wait_for_the_end(server, signals);
   notify_supervisor("STOPPING=1");
   server.stop();
   store->stop();

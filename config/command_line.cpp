@@ -11,6 +11,7 @@
 #include <toml.hpp>
 
 #include "config/error.hpp"
+#include "config/listener_settings.hpp"
 #include "config/settings.hpp"
 #include "mqtt/utf8.hpp"
 
@@ -27,25 +28,60 @@ std::string text_of(const std::string& name, const Toml& value) {
   throw ConfigError(name + " must be a text, a whole number, true or false");
 }
 
+std::vector<std::string> list_of(const std::string& name, const Toml& value) {
+  if (!value.is_array()) throw ConfigError(name + " must be an array of texts");
+  std::vector<std::string> list;
+  for (const Toml& item : value.as_array()) {
+    if (!item.is_string()) throw ConfigError(name + " must be an array of texts");
+    list.push_back(item.as_string().str);
+  }
+  return list;
+}
+
+std::vector<Certificate> certificates_of(const Toml& value) {
+  if (!value.is_array()) throw ConfigError("certificates are written as [[listener.certificate]]");
+  std::vector<Certificate> list;
+  for (const Toml& table : value.as_array()) {
+    if (!table.is_table()) throw ConfigError("certificates are written as [[listener.certificate]]");
+    Certificate& certificate = list.emplace_back();
+    for (const auto& [key, file] : table.as_table()) {
+      if (key != "chain" && key != "key") {
+        throw ConfigError("unknown setting \"listener.certificate." + key + "\"; a certificate has chain and key");
+      }
+      (key == "chain" ? certificate.chain : certificate.key) = text_of("listener.certificate." + key, file);
+    }
+    if (certificate.chain.empty() || certificate.key.empty())
+      throw ConfigError("a [[listener.certificate]] has a chain and a key");
+  }
+  return list;
+}
+
+void assign_listener(Listener& listener, const std::string& key, const Toml& value) {
+  const std::string name = "listener." + key;
+  const auto& place = find_listener_setting(listener, key).place;
+  if (const auto* truth = std::get_if<bool Listener::*>(&place)) {
+    if (!value.is_boolean()) throw ConfigError(name + " must be true or false");
+    listener.** truth = value.as_boolean();
+  } else if (const auto* list = std::get_if<std::vector<std::string> Listener::*>(&place)) {
+    listener.** list = list_of(name, value);
+  } else {
+    listener.*std::get<std::string Listener::*>(place) = text_of(name, value);
+  }
+}
+
 Listener read_listener(const Toml& table) {
   if (!table.is_table()) throw ConfigError("a listener is a table: [[listener]]");
-  Listener listener;
-  bool has_url = false;
-  std::optional<bool> anonymous;
-  for (const auto& [key, value] : table.as_table()) {
-    if (key == "url") {
-      listener.address = read_url("listener.url", "tcp", text_of("listener.url", value));
-      has_url = true;
-    } else if (key == "allow_anonymous" && value.is_boolean()) {
-      anonymous = value.as_boolean();
-    } else if (key == "allow_anonymous") {
-      throw ConfigError("listener.allow_anonymous must be true or false");
-    } else {
-      throw ConfigError("unknown setting \"listener." + key + "\"; a listener has url and allow_anonymous");
+  const auto& keys = table.as_table();
+  const auto url = keys.find("url");
+  if (url == keys.end()) throw ConfigError("a [[listener]] has no url");
+  Listener listener = read_listener_url("listener.url", text_of("listener.url", url->second));
+  for (const auto& [key, value] : keys) {
+    if (key == "certificate" && listener.is_secure()) {
+      listener.certificates = certificates_of(value);
+    } else if (key != "url") {
+      assign_listener(listener, key, value);
     }
   }
-  if (!has_url) throw ConfigError("a [[listener]] has no url");
-  listener.allow_anonymous = anonymous.value_or(is_loopback(listener.address.host));
   return listener;
 }
 
@@ -107,11 +143,7 @@ void read_listen(Config& config, const Program& program, const std::vector<std::
     return;
   }
   config.listeners.clear();
-  for (const std::string& url : urls) {
-    Address address = read_url("--listen", "tcp", url);
-    const bool loopback = is_loopback(address.host);
-    config.listeners.push_back({.address = std::move(address), .allow_anonymous = loopback});
-  }
+  for (const std::string& url : urls) config.listeners.push_back(read_listener_url("--listen", url));
 }
 
 struct Arguments {

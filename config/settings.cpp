@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "config/error.hpp"
+#include "config/listener_settings.hpp"
 #include "config/nearest.hpp"
 #include "config/units.hpp"
 
@@ -233,11 +234,20 @@ std::string settings_page() {
       "(`PARLEY_SECTION_KEY`), and on the command line (`--set section.key=value`). Durations are written `250ms`, "
       "`10s`,\n"
       "`5m`, `24h`, `365d`; sizes `64KB`, `2MB`, `1GB`, in steps of 1,024.\n\n"
-      "Each `[[listener]]` in the file has a `url` (`tcp://ADDRESS:PORT`) and may have `allow_anonymous`, which is "
-      "true on\n"
-      "loopback addresses unless set; `--listen URL` replaces them all. A listener on any other address that would "
-      "let\n"
-      "everybody in is refused at start.\n";
+      "## [[listener]]\n\n"
+      "Where clients connect; as many as wanted. `url` is `tcp://ADDRESS:PORT`, `tls://ADDRESS:PORT`, "
+      "`ws://ADDRESS:PORT`,\n"
+      "`wss://ADDRESS:PORT` (behind which a path may stand; else every path is served) or `unix:///PATH`. `--listen "
+      "URL` "
+      "replaces\n"
+      "them all. A listener that other machines reach and that would let everybody in is refused at start. `tls` and "
+      "`wss` need\n"
+      "certificates: for each a `[[listener.certificate]]` with the files `chain` and `key` (PEM). The first is shown "
+      "to "
+      "clients\n"
+      "that name no host, or one that no certificate is for. All files are read again on SIGHUP.\n\n"
+      "| key | values | standard | only for | meaning |\n| --- | --- | --- | --- | --- |\n";
+  page.append(listener_settings_rows());
   std::string_view section;
   for (const Setting& setting : kSettings) {
     if (section_of(setting) != section) {

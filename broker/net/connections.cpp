@@ -26,7 +26,8 @@ Connections::~Connections() {
   }
 }
 
-shard::ConnectionId Connections::add(Descriptor socket) {
+shard::ConnectionId Connections::add(Descriptor socket, const ListenerProfile* listener,
+                                     std::unique_ptr<Transport> transport) {
   std::uint32_t place = 0;
   if (free_.empty()) {
     place = static_cast<std::uint32_t>(connections_.size());
@@ -39,6 +40,8 @@ shard::ConnectionId Connections::add(Descriptor socket) {
   if (++connection.generation == 0) ++connection.generation;  // 0 names no connection.
   connection.socket = socket.release();
   connection.state = ConnectionState::Open;
+  connection.listener = listener;
+  connection.transport = std::move(transport);
   ++size_;
   const shard::ConnectionId id{place, connection.generation};
   epoll_event event{.events = EPOLLIN, .data = {.u64 = id_of(id)}};
@@ -79,6 +82,10 @@ bool Connections::write_on(shard::ConnectionId id) {
 
 /// Writes until the output is empty or the socket is full.
 void Connections::write(shard::ConnectionId id, Connection& connection) {
+  if (connection.transport) {
+    write_through(id, connection);
+    return;
+  }
   std::array<iovec, kPieces> pieces;
   while (!connection.output.empty()) {
     msghdr message{};
@@ -101,6 +108,31 @@ void Connections::write(shard::ConnectionId id, Connection& connection) {
   }
 }
 
+void Connections::write_through(shard::ConnectionId id, Connection& connection) {
+  if (connection.away) return;
+  const auto status = connection.transport->write(connection.socket, connection.output);
+  if (status == IoResult::Status::Done) return;
+  if (status == IoResult::Status::Ended) {
+    mark_lost(id, connection);
+    return;
+  }
+  connection.blocked = true;
+  watch(id, connection, true);
+}
+
+void Connections::unwatch(Connection& connection) { ::epoll_ctl(epoll_, EPOLL_CTL_DEL, connection.socket, nullptr); }
+
+void Connections::watch_again(shard::ConnectionId id, Connection& connection, Wanted wanted) {
+  epoll_event event{.events = wanted == Wanted::Write ? EPOLLOUT : EPOLLIN, .data = {.u64 = id_of(id)}};
+  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.socket, &event) != 0) mark_lost(id, connection);
+}
+
+void Connections::await_writable(shard::ConnectionId id, Connection& connection) {
+  connection.blocked = true;
+  epoll_event event{.events = EPOLLOUT, .data = {.u64 = id_of(id)}};
+  if (::epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.socket, &event) != 0) mark_lost(id, connection);
+}
+
 void Connections::watch(shard::ConnectionId id, Connection& connection, bool writable) {
   epoll_event event{.events = EPOLLIN, .data = {.u64 = id_of(id)}};
   if (writable) event.events |= EPOLLOUT;
@@ -119,6 +151,7 @@ void Connections::close(shard::ConnectionId id) {
   connection->state = ConnectionState::Closing;
   connection->unconsumed.reset();
   closing_.push_back(id);
+  if (connection->transport && !connection->away) connection->transport->begin_close();
   if (!connection->blocked) write(id, *connection);
   if (!connection->blocked) linger(*connection);
 }
@@ -126,6 +159,7 @@ void Connections::close(shard::ConnectionId id) {
 /// Closing a socket with unread bytes would make the kernel send RST, which can take our last packet from the client.
 void Connections::linger(Connection& connection) {
   connection.state = ConnectionState::Lingering;
+  if (connection.transport && !connection.away) connection.transport->say_goodbye();
   ::shutdown(connection.socket, SHUT_WR);
 }
 
@@ -144,14 +178,29 @@ void Connections::hand_over(shard::ConnectionId id, shard::ShardId target, std::
   Connection* connection = find(id);
   if (connection == nullptr || connection->state != ConnectionState::Open) return;
   ::epoll_ctl(epoll_, EPOLL_CTL_DEL, connection->socket, nullptr);
-  Arrival arrival{Descriptor(std::exchange(connection->socket, -1)), std::string(unread)};
+  Arrival arrival{Descriptor(std::exchange(connection->socket, -1)), std::string(unread), connection->listener,
+                  std::move(connection->transport)};
   drop(id);
   exits_.leave(target, std::move(arrival));
 }
 
 std::string Connections::address(shard::ConnectionId id) const {
   if (id.place >= connections_.size() || connections_[id.place].socket < 0) return "unknown";
-  return peer_address(connections_[id.place].socket);
+  const Connection& connection = connections_[id.place];
+  if (connection.transport && !connection.transport->client_address().empty()) {
+    return connection.transport->client_address();
+  }
+  return peer_address(connection.socket);
+}
+
+shard::ConnectionDescription Connections::description(shard::ConnectionId id) const {
+  if (id.place >= connections_.size() || connections_[id.place].listener == nullptr) return {};
+  const Connection& connection = connections_[id.place];
+  const auto& listener = *connection.listener;
+  return {.listener = listener.number,
+          .allow_anonymous = listener.settings.allow_anonymous,
+          .is_secure = listener.settings.is_secure(),
+          .certificate_user = connection.transport ? connection.transport->certificate_user() : std::string()};
 }
 
 void Connections::take_lost(std::vector<shard::ConnectionId>& lost) {

@@ -11,6 +11,7 @@
 #include "base/time.hpp"
 #include "broker/net/mailbox.hpp"
 #include "broker/net/socket.hpp"
+#include "broker/net/transport.hpp"
 #include "broker/shard/ports.hpp"
 
 namespace parley::net {
@@ -23,16 +24,19 @@ enum class ConnectionState : std::uint8_t {
   Lingering,  ///< We have said our last; what still comes is thrown away until the other side closes, too.
 };
 
-/// A client's connection. 48 bytes; an idle one owns nothing else.
+/// A client's connection. 48 bytes; an idle one over plain TCP owns nothing else.
 struct Connection {
   int socket = -1;
   std::uint32_t generation = 0;
   Output output;
   std::unique_ptr<std::string> unconsumed;  ///< The beginning of a packet that isn't whole yet.
+  std::unique_ptr<Transport> transport;     ///< Null: MQTT's bytes are the socket's.
+  const ListenerProfile* listener = nullptr;
   ConnectionState state = ConnectionState::Free;
   bool blocked = false;  ///< The socket takes no more; epoll tells when it does.
   bool lost = false;     ///< A write has failed; the shard hears of it before the next wait.
   bool greeted = false;  ///< The shard has consumed a packet.
+  bool away = false;     ///< The handshake pool has its TlsStream; it may not go before that is back.
 };
 
 /// The client connections of one worker, and its shard's ClientLinks. Belongs to the worker's thread.
@@ -54,13 +58,22 @@ class Connections final : public shard::ClientLinks {
   void close(shard::ConnectionId connection) override;
   void hand_over(shard::ConnectionId connection, shard::ShardId target, std::string_view unread) override;
   [[nodiscard]] std::string address(shard::ConnectionId connection) const override;
+  [[nodiscard]] shard::ConnectionDescription description(shard::ConnectionId connection) const override;
 
   // -- For the worker --
-  shard::ConnectionId add(Descriptor socket);
+  /// `listener` lives longer.
+  shard::ConnectionId add(Descriptor socket, const ListenerProfile* listener = nullptr,
+                          std::unique_ptr<Transport> transport = nullptr);
   /// Null when it has gone.
   Connection* find(shard::ConnectionId connection);
   /// The socket takes bytes again. True when the output is empty now, so that the shard may be told.
   bool write_on(shard::ConnectionId connection);
+  /// No events until watch_again, but for what a caller already has.
+  void unwatch(Connection& connection);
+  enum class Wanted : std::uint8_t { Read, Write };
+  void watch_again(shard::ConnectionId id, Connection& connection, Wanted wanted);
+  /// Waits until the socket takes bytes, and reads none before: TLS has to write first.
+  void await_writable(shard::ConnectionId id, Connection& connection);
   /// Closes the socket at once.
   void drop(shard::ConnectionId connection);
   /// Takes out the connections whose writes have failed since the last call.
@@ -87,6 +100,7 @@ class Connections final : public shard::ClientLinks {
 
  private:
   void write(shard::ConnectionId id, Connection& connection);
+  void write_through(shard::ConnectionId id, Connection& connection);
   static void linger(Connection& connection);
   void watch(shard::ConnectionId id, Connection& connection, bool writable);
   void mark_lost(shard::ConnectionId id, Connection& connection);

@@ -45,6 +45,10 @@ void Mailbox::send(Arrival arrival) {
   put([&arrival](Mail& mail) { mail.arrivals.push_back(std::move(arrival)); });
 }
 
+void Mailbox::send(HandshakeResult result) {
+  put([&result](Mail& mail) { mail.handshakes.push_back(std::move(result)); });
+}
+
 void Mailbox::send_stop() {
   put([](Mail& mail) { mail.stop = true; });
 }

@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "broker/net/handshake_pool.hpp"
 #include "broker/net/socket.hpp"
+#include "broker/net/transport.hpp"
 #include "broker/shard/events.hpp"
 
 namespace parley::shard {
@@ -27,6 +29,8 @@ class Letter {
 struct Arrival {
   Descriptor socket;
   std::string unread;
+  const ListenerProfile* listener = nullptr;  ///< Where it came in.
+  std::unique_ptr<Transport> transport;
 };
 
 /// What came since the last look; each list in the order it was sent.
@@ -34,6 +38,7 @@ struct Mail {
   std::vector<shard::PeerEvent> peer_events;
   std::vector<std::unique_ptr<Letter>> letters;
   std::vector<Arrival> arrivals;
+  std::vector<HandshakeResult> handshakes;
   bool stop = false;
 };
 
@@ -46,6 +51,7 @@ class Mailbox {
   void send(std::vector<shard::PeerEvent>& events);  ///< Leaves `events` empty.
   void send(std::unique_ptr<Letter> letter);
   void send(Arrival arrival);
+  void send(HandshakeResult result);
   void send_stop();
 
   /// Readable while there is mail.

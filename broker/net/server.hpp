@@ -21,9 +21,12 @@ class Server {
 
   /// Only before start().
   shard::Shard& shard(shard::ShardId id) { return workers_[id]->shard(); }
-  /// The port it listens on (another one than asked for when that is 0). Only before start(). Fails with the system's
-  /// error.
-  Result<std::uint16_t> listen(const std::string& host, std::uint16_t port);
+  /// The port it listens on (another one than asked for when that is 0; 0 for a Unix socket). Only before start().
+  /// Fails with the system's error; throws ConfigError when its certificates are no good.
+  Result<std::uint16_t> listen(const config::Listener& listener);
+  /// Reads certificates again; which can't be read is logged, and the old ones stay. The thread of `main`.
+  void reload();
+  [[nodiscard]] const TransportCounters& counters() const { return counters_; }
 
   void start();
   /// Any thread, between start() and stop().
@@ -34,7 +37,12 @@ class Server {
   void stop();
 
  private:
+  Result<std::uint16_t> listen_unix(const ListenerProfile& profile);
+
   std::atomic<std::size_t> connections_ = 0;
+  TransportCounters counters_;
+  std::vector<std::unique_ptr<ListenerProfile>> listeners_;
+  HandshakePool handshakes_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::thread> threads_;
 };

@@ -4,6 +4,8 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -86,16 +88,68 @@ Result<Descriptor> listen_beside(const Descriptor& socket) { return listen_at(lo
 
 std::uint16_t local_port(int socket) { return local_address(socket).port(); }
 
+namespace {
+
+/// Empty when it is gone.
+std::string numeric_host(const SocketAddress& address) {
+  std::array<char, NI_MAXHOST> host{};
+  const int failed = ::getnameinfo(address.get(), address.size, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST);
+  return failed == 0 ? std::string(host.data()) : std::string();
+}
+
+std::string unix_peer(int socket) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) return "unix";
+  return "unix:pid=" + std::to_string(who.pid) + ",uid=" + std::to_string(who.uid);
+}
+
+Result<sockaddr_un> unix_address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return boost::system::errc::make_error_code(boost::system::errc::filename_too_long);
+  }
+  path.copy(address.sun_path, path.size());
+  return address;
+}
+
+/// True when there is a socket's file that nobody listens at.
+bool is_left_over(const sockaddr_un& address) {
+  struct stat status {};
+  if (::lstat(address.sun_path, &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
+  const Descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  return ::connect(probe.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+         errno == ECONNREFUSED;
+}
+
+}  // namespace
+
+std::string peer_host(int socket) {
+  SocketAddress address;
+  if (::getpeername(socket, address.get(), &address.size) != 0 || address.storage.ss_family == AF_UNIX) return {};
+  return numeric_host(address);
+}
+
 std::string peer_address(int socket) {
   SocketAddress address;
-  std::array<char, NI_MAXHOST> host{};
-  if (::getpeername(socket, address.get(), &address.size) != 0 ||
-      ::getnameinfo(address.get(), address.size, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST) != 0) {
-    return "unknown";
-  }
+  if (::getpeername(socket, address.get(), &address.size) != 0) return "unknown";
+  if (address.storage.ss_family == AF_UNIX) return unix_peer(socket);
+  const std::string host = numeric_host(address);
+  if (host.empty()) return "unknown";
   const bool v6 = address.storage.ss_family == AF_INET6;
-  std::string text = v6 ? "[" + std::string(host.data()) + "]" : std::string(host.data());
-  return text.append(":").append(std::to_string(address.port()));
+  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(address.port());
+}
+
+Result<Descriptor> listen_on_unix(const std::string& path) {
+  PARLEY_TRY(const sockaddr_un address, unix_address(path));
+  if (is_left_over(address)) ::unlink(address.sun_path);
+  Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket.is_open()) return last_error();
+  if (::bind(socket.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return last_error();
+  // The directory decides who comes in, not the umask that the process was started with.
+  if (::chmod(address.sun_path, 0666) != 0 || ::listen(socket.number(), kBacklog) != 0) return last_error();
+  return Result<Descriptor>(std::move(socket));
 }
 
 }  // namespace parley::net

@@ -40,7 +40,14 @@ Result<Descriptor> listen_on(const std::string& host, std::uint16_t port);
 Result<Descriptor> listen_beside(const Descriptor& socket);
 /// The port a socket is bound to; 0 when it is not bound.
 std::uint16_t local_port(int socket);
-/// The other side, as 127.0.0.1:50312 or [::1]:50312; "unknown" once it is gone.
+/// The other side, as 127.0.0.1:50312 or [::1]:50312, of a Unix socket as unix:pid=4711,uid=1000; "unknown" once it is
+/// gone.
 std::string peer_address(int socket);
+/// The same without the port and brackets; empty where that is no IP address.
+std::string peer_host(int socket);
+
+/// A listening Unix socket, which everybody may connect to whom its directory lets in. A file that a dead process has
+/// left there is removed; address_in_use when one listens there.
+Result<Descriptor> listen_on_unix(const std::string& path);
 
 }  // namespace parley::net

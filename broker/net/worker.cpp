@@ -23,7 +23,10 @@ constexpr std::uint64_t kListenerId = 0xFFFF'FFFE;  ///< With the listener's num
 
 constexpr std::size_t kEventsMax = 256;
 constexpr std::size_t kReadSize = 64 * 1024;
-constexpr int kAcceptsMax = 64;  ///< In one turn, so that a storm of connections doesn't keep the others waiting.
+constexpr int kAcceptsMax = 64;        ///< In one turn, so that a storm of connections doesn't keep the others waiting.
+constexpr int kSecureAcceptsMax = 16;  ///< The same where each is followed by a handshake.
+constexpr std::size_t kHandshakesMax = 8;  ///< That a worker has in the pool at a time.
+constexpr std::size_t kHandshakesWaitingMax = 256;
 constexpr Duration kAcceptPause = std::chrono::seconds(1);
 constexpr Duration kRefusedLine = std::chrono::seconds(10);
 
@@ -39,6 +42,18 @@ void watch(int epoll, int operation, int descriptor, std::uint64_t id) {
   PARLEY_CHECK(::epoll_ctl(epoll, operation, descriptor, &event) == 0, "a descriptor can't be watched");
 }
 
+/// What the client still owes, for the log.
+std::string_view awaited(const Connection& connection) {
+  if (!connection.transport) return "CONNECT";
+  switch (connection.transport->stage()) {
+    case Transport::Stage::ProxyHeader: return "PROXY header";
+    case Transport::Stage::TlsHandshake: return "TLS handshake";
+    case Transport::Stage::Upgrade: return "HTTP request";
+    case Transport::Stage::Open: break;
+  }
+  return "CONNECT";
+}
+
 }  // namespace
 
 Worker::Worker(shard::ShardId id, const Context& context)
@@ -48,6 +63,8 @@ Worker::Worker(shard::ShardId id, const Context& context)
       connections_(epoll_.number(), *this),
       shard_(id, context.shard_options, context.store, connections_, *this, random_),
       outgoing_(context.shard_options.shards),
+      handshake_pool_(context.handshakes),
+      counters_(context.counters),
       buffer_(new char[kReadSize]) {
   PARLEY_CHECK(epoll_.is_open(), "the kernel gives no epoll descriptor");
   watch(epoll_.number(), EPOLL_CTL_ADD, mailbox_.descriptor(), kMailboxId);
@@ -55,10 +72,9 @@ Worker::Worker(shard::ShardId id, const Context& context)
 
 Worker::~Worker() = default;
 
-void Worker::add_listener(Descriptor listener) {
-  watch(epoll_.number(), EPOLL_CTL_ADD, listener.number(),
-        kListenerId | static_cast<std::uint64_t>(listeners_.size()) << 32);
-  listeners_.push_back(std::move(listener));
+void Worker::add_listener(Descriptor listener, const ListenerProfile& profile) {
+  listeners_.push_back({.socket = std::move(listener), .profile = &profile, .is_watched = false});
+  watch_listeners();
 }
 
 void Worker::run() {
@@ -111,6 +127,13 @@ void Worker::handle(std::uint64_t id, std::uint32_t events) {
     return;
   }
   const auto connection = Connections::connection_of(id);
+  if (Connection* found = connections_.find(connection); found != nullptr && found->transport) [[unlikely]] {
+    // One that has failed only lingers.
+    if (found->transport->stage() == Transport::Stage::TlsHandshake && found->state == ConnectionState::Open) {
+      park_for_handshake(connection, *found);
+      return;
+    }
+  }
   if ((events & EPOLLOUT) != 0 && connections_.write_on(connection)) shard_.drained(connection);
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read(connection);
 }
@@ -118,6 +141,10 @@ void Worker::handle(std::uint64_t id, std::uint32_t events) {
 void Worker::read(shard::ConnectionId id) {
   Connection* connection = connections_.find(id);
   if (connection == nullptr || connection->lost) return;
+  if (connection->transport && connection->state == ConnectionState::Open) {
+    read_through(id, *connection);
+    return;
+  }
   const auto got = ::recv(connection->socket, buffer_.get(), kReadSize, MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) {
@@ -127,6 +154,85 @@ void Worker::read(shard::ConnectionId id) {
   }
   if (connection->state == ConnectionState::Open) {
     receive(id, *connection, {buffer_.get(), static_cast<std::size_t>(got)});
+  }
+}
+
+void Worker::read_through(shard::ConnectionId id, Connection& connection) {
+  const auto input = connection.transport->read(connection.socket, {buffer_.get(), kReadSize});
+  if (!input.bytes.empty()) receive(id, connection, input.bytes);
+  Connection* after = connections_.find(id);
+  if (after == nullptr || after->state != ConnectionState::Open || !after->transport) return;
+  if (after->transport->has_answers() && !after->blocked) connections_.flush(id);
+  switch (input.status) {
+    case Transport::Input::Status::Going: return;
+    case Transport::Input::Status::WantsWrite: connections_.await_writable(id, *after); return;
+    case Transport::Input::Status::Handshake: park_for_handshake(id, *after); return;
+    case Transport::Input::Status::Ended: end(id); return;
+    case Transport::Input::Status::Refused: refuse(id, input.why); return;
+  }
+}
+
+void Worker::refuse(shard::ConnectionId id, std::string_view why) {
+  counters_.refused.fetch_add(1, std::memory_order_relaxed);
+  log::info("transport refused, closing the connection", {{"address", connections_.address(id)}, {"why", why}});
+  end(id);
+}
+
+/// The client is gone for the shard; what is still to be said to it is said.
+void Worker::end(shard::ConnectionId id) {
+  shard_.lost(id);
+  connections_.close(id);
+}
+
+// -- TLS handshakes --
+
+/// Nothing more is heard of the connection until the pool has done what it can.
+void Worker::park_for_handshake(shard::ConnectionId id, Connection& connection) {
+  if (connection.lost || connection.state != ConnectionState::Open) return;
+  connections_.unwatch(connection);
+  handshakes_waiting_.push_back(id);
+  submit_handshakes();
+}
+
+void Worker::submit_handshakes() {
+  while (handshakes_under_way_ < kHandshakesMax && !handshakes_waiting_.empty()) {
+    const auto id = handshakes_waiting_.front();
+    handshakes_waiting_.pop_front();
+    Connection* connection = connections_.find(id);
+    if (connection == nullptr || connection->lost || connection->state != ConnectionState::Open) continue;
+    connection->away = true;
+    ++handshakes_under_way_;
+    handshake_pool_.submit({.stream = &connection->transport->tls(), .connection = id, .answer_to = &mailbox_});
+  }
+  const bool full =
+      handshakes_waiting_.size() >= (handshakes_full_ ? kHandshakesWaitingMax / 2 : kHandshakesWaitingMax);
+  if (std::exchange(handshakes_full_, full) != full) watch_listeners();
+}
+
+void Worker::go_on(const HandshakeResult& result) {
+  --handshakes_under_way_;
+  const auto id = result.connection;
+  Connection& connection = *connections_.find(id);  // It doesn't go while it is away.
+  connection.away = false;
+  if (connection.lost || connection.state != ConnectionState::Open) {
+    drop(id);
+    return;
+  }
+  switch (result.outcome) {
+    case TlsStream::Handshake::WantsRead: connections_.watch_again(id, connection, Connections::Wanted::Read); return;
+    case TlsStream::Handshake::WantsWrite: connections_.watch_again(id, connection, Connections::Wanted::Write); return;
+    case TlsStream::Handshake::Finished:
+      counters_.tls_handshakes.fetch_add(1, std::memory_order_relaxed);
+      connection.transport->secure();
+      connections_.watch_again(id, connection, Connections::Wanted::Read);
+      return;
+    case TlsStream::Handshake::Failed:
+      counters_.tls_handshakes_failed.fetch_add(1, std::memory_order_relaxed);
+      log::info("TLS handshake failed, closing the connection",
+                {{"address", connections_.address(id)}, {"why", result.why}});
+      connections_.watch_again(id, connection, Connections::Wanted::Read);
+      connections_.close(id);  // Lingers, so that the alert arrives.
+      return;
   }
 }
 
@@ -155,9 +261,13 @@ void Worker::receive_mail() {
   for (auto& letter : mail_.letters) letter->deliver(shard_);
   for (Arrival& arrival : mail_.arrivals) {
     if (stopping_) continue;
-    const auto id = connections_.add(std::move(arrival.socket));
+    const auto id = connections_.add(std::move(arrival.socket), arrival.listener, std::move(arrival.transport));
     receive(id, *connections_.find(id), arrival.unread);
+    connections_.flush(id);
   }
+  for (const HandshakeResult& result : mail_.handshakes) go_on(result);
+  if (!mail_.handshakes.empty()) submit_handshakes();
+  mail_.handshakes.clear();
   mail_.peer_events.clear();
   mail_.letters.clear();
   mail_.arrivals.clear();
@@ -183,7 +293,9 @@ void Worker::check_deadlines() {
     connect_deadlines_.pop_front();
     const Connection* connection = connections_.find(id);
     if (connection == nullptr || connection->greeted || connection->state != ConnectionState::Open) continue;
-    log::info("no CONNECT came in time, closing the connection", {{"address", connections_.address(id)}});
+    counters_.timed_out.fetch_add(1, std::memory_order_relaxed);
+    log::info("no CONNECT came in time, closing the connection",
+              {{"address", connections_.address(id)}, {"waited_for", awaited(*connection)}});
     drop(id);
   }
   while (!close_deadlines_.empty() && close_deadlines_.front().due <= now_) {
@@ -192,7 +304,7 @@ void Worker::check_deadlines() {
   }
   if (accept_again_ != Instant{} && accept_again_ <= now_) {
     accept_again_ = {};
-    watch_listeners(true);
+    watch_listeners();
   }
 }
 
@@ -203,7 +315,12 @@ void Worker::send_peer_events() {
 }
 
 void Worker::drop(shard::ConnectionId id) {
-  if (connections_.find(id) == nullptr) return;
+  Connection* connection = connections_.find(id);
+  if (connection == nullptr) return;
+  if (connection->away) {  // go_on will do it.
+    connection->lost = true;
+    return;
+  }
   connections_.drop(id);
   node_connections_.fetch_sub(1, std::memory_order_relaxed);
 }
@@ -212,10 +329,13 @@ void Worker::drop(shard::ConnectionId id) {
 // ---------------------------------------------------------------------------------------------------------
 
 void Worker::accept(std::size_t listener) {
-  for (int i = 0; i < kAcceptsMax && listener < listeners_.size(); ++i) {
-    Descriptor socket(::accept4(listeners_[listener].number(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (listener >= listeners_.size()) return;
+  const Listening& from = listeners_[listener];
+  const int most = from.profile->tls ? kSecureAcceptsMax : kAcceptsMax;
+  for (int i = 0; i < most; ++i) {
+    Descriptor socket(::accept4(from.socket.number(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket.is_open()) {
-      admit(std::move(socket));
+      admit(std::move(socket), *from.profile);
       continue;
     }
     // Of a connection that has already gone there is nothing to say.
@@ -225,7 +345,7 @@ void Worker::accept(std::size_t listener) {
   }
 }
 
-void Worker::admit(Descriptor socket) {
+void Worker::admit(Descriptor socket, const ListenerProfile& profile) {
   if (node_connections_.fetch_add(1, std::memory_order_relaxed) >= options_.connections_max) {
     node_connections_.fetch_sub(1, std::memory_order_relaxed);
     ++refused_;
@@ -236,21 +356,34 @@ void Worker::admit(Descriptor socket) {
     return;
   }
   const int on = 1;
-  ::setsockopt(socket.number(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  connect_deadlines_.push_back({connections_.add(std::move(socket)), now_ + options_.connect_timeout});
+  if (profile.settings.scheme != config::Scheme::Unix) {
+    ::setsockopt(socket.number(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  auto transport = Transport::make(profile, socket.number());
+  const auto id = connections_.add(std::move(socket), &profile, std::move(transport));
+  connect_deadlines_.push_back({id, now_ + options_.connect_timeout});
 }
 
 void Worker::pause_accepting(int error) {
   log::error("connections can't be accepted, trying again in a second",
              {{"error", boost::system::system_category().message(error)}, {"connections", connections_.size()}});
   accept_again_ = now_ + kAcceptPause;
-  watch_listeners(false);
+  watch_listeners();
 }
 
-void Worker::watch_listeners(bool on) {
+/// Those that may accept now are watched, the others aren't. A Unix socket is watched by every worker, and one is
+/// woken.
+void Worker::watch_listeners() {
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
-    watch(epoll_.number(), on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, listeners_[i].number(),
-          kListenerId | static_cast<std::uint64_t>(i) << 32);
+    Listening& listener = listeners_[i];
+    const bool wanted = accept_again_ == Instant{} && !(handshakes_full_ && listener.profile->tls);
+    if (std::exchange(listener.is_watched, wanted) == wanted) continue;
+    const bool shared = listener.profile->settings.scheme == config::Scheme::Unix;
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = kListenerId | static_cast<std::uint64_t>(i) << 32}};
+    if (shared) event.events |= EPOLLEXCLUSIVE;
+    PARLEY_CHECK(
+        ::epoll_ctl(epoll_.number(), wanted ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, listener.socket.number(), &event) == 0,
+        "a listener can't be watched");
   }
 }
 

@@ -10,9 +10,11 @@
 
 #include "base/time.hpp"
 #include "broker/net/connections.hpp"
+#include "broker/net/handshake_pool.hpp"
 #include "broker/net/mailbox.hpp"
 #include "broker/net/socket.hpp"
 #include "broker/net/system_random.hpp"
+#include "broker/net/transport_counters.hpp"
 #include "broker/shard/shard.hpp"
 
 namespace parley::net {
@@ -34,13 +36,16 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
     const shard::ShardOptions& shard_options;
     shard::LogStore& store;
     std::atomic<std::size_t>& connections;  ///< Of all workers.
+    HandshakePool& handshakes;
+    TransportCounters& counters;
   };
   Worker(shard::ShardId id, const Context& context);
   ~Worker() override;
 
   // -- Before run() --
   shard::Shard& shard() { return shard_; }
-  void add_listener(Descriptor listener);
+  /// `profile` lives longer.
+  void add_listener(Descriptor listener, const ListenerProfile& profile);
   /// All workers of the node, by shard.
   void meet(std::vector<Worker*> workers) { workers_ = std::move(workers); }
   /// What the shard has to tell others of what was restored is in their mailboxes, so that they know it before their
@@ -54,6 +59,11 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   void run();
 
  private:
+  struct Listening {
+    Descriptor socket;
+    const ListenerProfile* profile = nullptr;
+    bool is_watched = false;
+  };
   struct Deadline {
     shard::ConnectionId connection;
     Instant due;
@@ -63,6 +73,9 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   int wait_timeout() const;
   void handle(std::uint64_t id, std::uint32_t events);
   void read(shard::ConnectionId id);
+  void read_through(shard::ConnectionId id, Connection& connection);
+  void refuse(shard::ConnectionId id, std::string_view why);
+  void end(shard::ConnectionId id);
   void receive(shard::ConnectionId id, Connection& connection, std::string_view bytes);
   void receive_mail();
   void hear_of_lost();
@@ -71,11 +84,16 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   void begin_stop();
   [[nodiscard]] bool has_stopped() const;
 
+  // -- TLS handshakes --
+  void park_for_handshake(shard::ConnectionId id, Connection& connection);
+  void submit_handshakes();
+  void go_on(const HandshakeResult& result);
+
   // -- Accepting --
   void accept(std::size_t listener);
-  void admit(Descriptor socket);
+  void admit(Descriptor socket, const ListenerProfile& profile);
   void pause_accepting(int error);
-  void watch_listeners(bool on);
+  void watch_listeners();
 
   void leave(shard::ShardId target, Arrival arrival) override;
   void post(shard::ShardId target, shard::PeerEvent event) override;
@@ -90,15 +108,20 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   shard::Shard shard_;
   std::vector<Worker*> workers_;
   std::vector<std::vector<shard::PeerEvent>> outgoing_;  ///< By shard: this turn's events.
-  std::vector<Descriptor> listeners_;
+  std::vector<Listening> listeners_;
+  HandshakePool& handshake_pool_;
+  TransportCounters& counters_;
 
   Instant now_;
   Mail mail_;
   std::vector<shard::ConnectionId> changed_;  ///< Reused.
   std::deque<Deadline> connect_deadlines_;
   std::deque<Deadline> close_deadlines_;
-  Instant accept_again_;       ///< Zero: accepting.
-  std::uint64_t refused_ = 0;  ///< Connections above the limit since the last line about it.
+  std::deque<shard::ConnectionId> handshakes_waiting_;
+  std::size_t handshakes_under_way_ = 0;
+  bool handshakes_full_ = false;  ///< Too many wait; TLS listeners accept none.
+  Instant accept_again_;          ///< Zero: accepting.
+  std::uint64_t refused_ = 0;     ///< Connections above the limit since the last line about it.
   Instant refused_told_;
   bool stopping_ = false;
   Instant stop_due_;

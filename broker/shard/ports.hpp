@@ -129,6 +129,14 @@ struct ConnectionId {
   friend bool operator==(const ConnectionId&, const ConnectionId&) = default;
 };
 
+/// How a client has come in.
+struct ConnectionDescription {
+  std::uint16_t listener = 0;  ///< Its place in the configuration.
+  bool allow_anonymous = true;
+  bool is_secure = false;        ///< By TLS.
+  std::string certificate_user;  ///< Whom its verified certificate names; empty: it has shown none.
+};
+
 /// The shard's client connections, on its own thread. Bytes may be lost with the connection at any time.
 class ClientLinks {
  public:
@@ -145,6 +153,8 @@ class ClientLinks {
   virtual void hand_over(ConnectionId connection, ShardId target, std::string_view unread) = 0;
   /// The peer's address for log lines, such as 127.0.0.1:50312.
   [[nodiscard]] virtual std::string address(ConnectionId connection) const = 0;
+  /// What authentication may go by. Costs a look into the certificate, so it is asked once a connection.
+  [[nodiscard]] virtual ConnectionDescription description(ConnectionId) const { return {}; }
 };
 
 struct PeerEvent;

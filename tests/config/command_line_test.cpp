@@ -123,8 +123,9 @@ TEST(ConfigurationFile, SaysInOneSentenceWhatIsWrong) {
   EXPECT_EQ(file_message("[mqtt]\nmax_qos = [1]\n"),
             "parley.toml: mqtt.max_qos must be a text, a whole number, true or false");
   EXPECT_NE(file_message("[mqtt]\nmax_qos = = 1\n").find("parley.toml:2"), std::string::npos);
-  EXPECT_NE(file_message("[[listener]]\nurl = \"ws://127.0.0.1:80\"\n").find("listener.url"), std::string::npos);
-  EXPECT_NE(file_message("[[listener]]\nport = 1883\n").find("listener.port"), std::string::npos);
+  EXPECT_NE(file_message("[[listener]]\nurl = \"http://127.0.0.1:80\"\n").find("listener.url"), std::string::npos);
+  EXPECT_NE(file_message("[[listener]]\nurl = \"tcp://127.0.0.1:1\"\nport = 1883\n").find("listener.port"),
+            std::string::npos);
   EXPECT_EQ(file_message("[[listener]]\n"), "parley.toml: a [[listener]] has no url");
   EXPECT_EQ(file_message("[listener]\nurl = \"tcp://127.0.0.1:1\"\n"),
             "parley.toml: listeners are written as [[listener]]");

@@ -27,6 +27,34 @@ TEST(ListenerUrl, IsRefusedWithTheSettingsName) {
   }
 }
 
+TEST(ListenerUrl, SaysWhatCarriesTheBytes) {
+  struct Case {
+    const char* url;
+    Scheme scheme;
+    const char* path;
+    bool anonymous;
+  };
+  for (const auto& [url, scheme, path, anonymous] : {
+           Case{"tcp://127.0.0.1:1883", Scheme::Tcp, "", true},
+           Case{"tls://0.0.0.0:8883", Scheme::Tls, "", false},
+           Case{"ws://[::1]:8083", Scheme::WebSocket, "", true},
+           Case{"wss://broker.example:443/mqtt", Scheme::SecureWebSocket, "/mqtt", false},
+           Case{"unix:///run/parley/mqtt.sock", Scheme::Unix, "/run/parley/mqtt.sock", true},
+       }) {
+    const auto listener = read_listener_url("listener.url", url);
+    EXPECT_EQ(listener.scheme, scheme);
+    EXPECT_EQ(listener.path, path);
+    EXPECT_EQ(listener.allow_anonymous, anonymous);
+    EXPECT_EQ(url_of(listener), url);
+  }
+  const std::string long_path = "unix:///" + std::string(120, 'x');
+  for (const std::string& url :
+       {std::string("http://127.0.0.1:80"), std::string("tcp://127.0.0.1:1/x"), std::string("unix://mqtt.sock"),
+        std::string("unix:///run/"), std::string("unix"), std::string("ws://127.0.0.1:1/x?y"), long_path}) {
+    EXPECT_THROW(read_listener_url("listener.url", url), ConfigError) << url;
+  }
+}
+
 TEST(Loopback, IsAllOf127AndTheOthers) {
   for (const char* host : {"127.0.0.1", "127.9.8.7", "::1", "localhost"}) EXPECT_TRUE(is_loopback(host)) << host;
   for (const char* host : {"0.0.0.0", "::", "10.0.0.1", "127.example.org", "example.org", ""})

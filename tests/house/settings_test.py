@@ -38,7 +38,7 @@ def main():
             shown.add(f"{section}.{match[1]}")
     section = None
     for line in page.splitlines():
-        if match := re.match(r"## \[(\w+)\]", line):
+        if match := re.match(r"## \[+(\w+)\]+", line):
             section = match[1]
         elif match := re.match(r"\| `(\w+)` \|", line):
             checked += 1

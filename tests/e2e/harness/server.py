@@ -123,7 +123,7 @@ class Program:
 class Server:
     """A broker and, when asked for, a bridge beside it, over one data directory. Use it in a `with`."""
 
-    def __init__(self, *, bridge=False, directory=None, settings=None):
+    def __init__(self, *, bridge=False, directory=None, settings=None, listeners=""):
         self.own_directory = directory is None
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="parley-e2e-"))
         self.data = self.directory / "data"
@@ -131,6 +131,7 @@ class Server:
         self.http_port = free_port()
         self.wants_bridge = bridge
         self.settings = settings or {}
+        self.listeners = listeners  # Further ones, as they stand in the file.
         self.broker = None
         self.bridge = None
         self.programs = []
@@ -163,6 +164,7 @@ class Server:
     def configuration(self):
         lines = [
             "[[listener]]", f'url = "tcp://127.0.0.1:{self.port}"', "allow_anonymous = true",
+            self.listeners,
             "[node]", f'data_dir = "{self.data}"',
             "[chat]", "auto_create = true",
             "[bridge]", f'listen = "http://127.0.0.1:{self.http_port}"', f'broker = "tcp://127.0.0.1:{self.port}"',

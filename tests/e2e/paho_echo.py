@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""One Paho Python client that hears itself at every QoS: paho_echo.py tls|ws|wss PORT CA_FILE. Ends with 0 when it has."""
+
+import sys
+import threading
+
+import paho.mqtt.client as mqtt
+
+kind, port, authority = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+texts = {f"qos {qos} " + "x" * 70_000 * qos for qos in range(3)}
+heard = set()
+finished = threading.Event()
+
+
+def speak(client, *_):
+    for qos, text in enumerate(sorted(texts)):
+        client.publish(f"echo/paho/{kind}", text, qos)
+
+
+def hear(_client, _data, message):
+    heard.add(message.payload.decode())
+    if heard == texts:
+        finished.set()
+
+
+client = mqtt.Client(f"echo-{kind}", protocol=mqtt.MQTTv5, transport="tcp" if kind == "tls" else "websockets")
+if kind != "ws":
+    client.tls_set(authority)
+client.on_connect = lambda client, *_: client.subscribe(f"echo/paho/{kind}", 2)
+client.on_subscribe = speak
+client.on_message = hear
+client.connect("localhost" if kind != "ws" else "127.0.0.1", port)
+client.loop_start()
+if not finished.wait(30):
+    sys.exit(f"heard only {[text[:6] for text in heard]}")
+client.disconnect()
+client.loop_stop()

@@ -1,0 +1,336 @@
+#!/usr/bin/env python3
+"""Every way to connect, with clients as people use them, and what must not come in: TLS, WebSocket, both, Unix sockets, the
+PROXY protocol, certificates."""
+
+import base64
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from harness import packets
+from harness.certificates import Authority
+from harness.server import BINARIES, Server, clean_environment, free_port
+
+HERE = pathlib.Path(__file__).resolve().parent
+DEADLINE = 20
+CONNECT = packets.connect("raw", 5)
+
+
+def receive(connection, count):
+    data = b""
+    while len(data) < count:
+        part = connection.recv(count - len(data))
+        if not part:
+            raise AssertionError(f"the connection ended after {data}")
+        data += part
+    return data
+
+
+def frame(payload, opcode=2, final=True, masked=True):
+    """RFC 6455 §5.2, payloads below 64 KiB."""
+    length = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + struct.pack(">H", len(payload))
+    mask = os.urandom(4)
+    head = bytes([opcode | (0x80 if final else 0), length[0] | (0x80 if masked else 0)]) + length[1:]
+    if not masked:
+        return head + payload
+    return head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+
+
+def read_frame(connection):
+    first, length = receive(connection, 2)
+    if length == 126:
+        (length,) = struct.unpack(">H", receive(connection, 2))
+    return first & 0x0F, receive(connection, length)
+
+
+def upgrade(connection, path="/mqtt", **headers):
+    """The status and the header of the answer."""
+    fields = {
+        "Host": "broker", "Upgrade": "websocket", "Connection": "keep-alive, Upgrade", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(), "Sec-WebSocket-Protocol": "mqtt",
+    } | {name.replace("_", "-"): value for name, value in headers.items()}  # fmt: skip
+    lines = [f"{name}: {value}" for name, value in fields.items() if value is not None]
+    connection.sendall("\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode())
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        answer += receive(connection, 1)
+    return int(answer.split()[1]), answer.decode()
+
+
+class Transports(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="parley-tls-"))
+        cls.addClassCleanup(shutil.rmtree, cls.directory)
+        cls.authority = Authority(cls.directory / "ca")
+        cls.authority.make("server", common_name="localhost", alternative="DNS:localhost,IP:127.0.0.1")
+        cls.authority.make("other", common_name="other.example", alternative="DNS:other.example")
+        cls.authority.make("alice")
+        cls.authority.make("mallory")
+        cls.authority.make("late", days=-1)
+        cls.authority.revoke("mallory")
+        cls.stranger = Authority(cls.directory / "stranger")
+        cls.stranger.make("alice")
+        cls.ports = {name: free_port() for name in ("tls", "tls13", "mutual", "ws", "wss", "proxy", "closed")}
+        cls.unix = cls.directory / "mqtt.sock"
+        cls.server = cls.enterClassContext(Server(listeners=cls.listeners(), settings={"mqtt.connect_timeout": "5s"}))
+
+    @classmethod
+    def listeners(cls):
+        ca = cls.authority.directory
+        certificate = f'[[listener.certificate]]\nchain = "{ca}/server.crt"\nkey = "{ca}/server.key"\n'
+        other = f'[[listener.certificate]]\nchain = "{ca}/other.crt"\nkey = "{ca}/other.key"\n'
+        mutual = f'client_certificate = "required"\nclient_ca = "{ca}/ca.crt"\nclient_crl = "{ca}/ca.crl"\n'
+        origins = 'origins = ["https://good.example"]\n'
+        begin = lambda scheme, name: f'[[listener]]\nurl = "{scheme}://127.0.0.1:{cls.ports[name]}"\n'
+        return "".join([
+            begin("tls", "tls"), certificate, other,
+            begin("tls", "tls13"), 'tls_min = "1.3"\n', certificate,
+            begin("tls", "mutual"), mutual, certificate,
+            begin("ws", "ws"), origins,
+            begin("wss", "wss"), origins, certificate,
+            begin("tcp", "proxy"), 'proxy_protocol = ["127.0.0.0/8"]\n',
+            begin("tcp", "closed"), 'proxy_protocol = ["192.0.2.0/24"]\n',
+            f'[[listener]]\nurl = "unix://{cls.unix}"\n',
+        ])  # fmt: skip
+
+    def connect(self, name):
+        connection = socket.create_connection(("127.0.0.1", self.ports[name]), timeout=DEADLINE)
+        self.addCleanup(connection.close)
+        return connection
+
+    def context(self, client=None, authority=None):
+        context = ssl.create_default_context(cafile=self.authority.file("ca.crt"))
+        if client:
+            files = authority or self.authority
+            context.load_cert_chain(files.file(f"{client}.crt"), files.file(f"{client}.key"))
+        return context
+
+    def secure(self, name, context=None, host="localhost", **options):
+        connection = (context or self.context()).wrap_socket(self.connect(name), server_hostname=host, **options)
+        self.addCleanup(connection.close)
+        return connection
+
+    def expect_connack(self, connection, data=CONNECT):
+        connection.sendall(data)
+        self.assertEqual(receive(connection, 2)[0], 0x20)
+
+    def why(self, event, connection_port, why):
+        line = self.server.broker.wait_for(
+            lambda line: line.get("event", "").startswith(event) and line["address"].endswith(f":{connection_port}"), DEADLINE)
+        self.assertIn(why, line["why"])
+
+
+class Certificates(Transports):
+    def refused(self, context, why, name="mutual"):
+        raw = self.connect(name)
+        port = raw.getsockname()[1]
+        # In TLS 1.3 a client hears of it only when it reads.
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            with context.wrap_socket(raw, server_hostname="localhost") as connection:
+                connection.sendall(CONNECT)
+                if not connection.recv(1):
+                    raise ConnectionError("closed")
+        self.why("TLS handshake failed", port, why)
+
+    def test_tls_serves_both_versions_and_alpn(self):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = self.context()
+            context.minimum_version = context.maximum_version = version
+            context.set_alpn_protocols(["mqtt"])
+            connection = self.secure("tls", context)
+            self.assertEqual(connection.selected_alpn_protocol(), "mqtt")
+            self.expect_connack(connection)
+
+    def test_other_protocols_are_refused(self):
+        context = self.context()
+        context.set_alpn_protocols(["h2"])
+        self.refused(context, "", "tls")
+
+    def test_the_name_chooses_the_certificate(self):
+        for host in ("localhost", "other.example"):
+            names = [value for _, value in self.secure("tls", host=host).getpeercert()["subjectAltName"]]
+            self.assertIn(host, names)
+
+    def test_a_downgrade_is_refused(self):
+        context = self.context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        self.refused(context, "protocol", "tls13")
+
+    def test_sessions_are_resumed(self):
+        context = self.context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2  # Its ticket comes with the handshake.
+        first = self.secure("tls", context)
+        self.expect_connack(first)
+        self.assertTrue(self.secure("tls", context, session=first.session).session_reused)
+
+    def test_a_client_certificate_is_asked_for(self):
+        self.expect_connack(self.secure("mutual", self.context("alice")))
+        self.refused(self.context(), "certificate")
+
+    def test_a_wrong_one_is_refused(self):
+        self.refused(self.context("alice", self.stranger), "")
+
+    def test_an_expired_one_is_refused(self):
+        self.refused(self.context("late"), "expired")
+
+    def test_a_revoked_one_is_refused(self):
+        self.refused(self.context("mallory"), "revoked")
+
+    def test_plain_bytes_are_refused(self):
+        connection = self.connect("tls")
+        connection.sendall(CONNECT)
+        self.why("TLS handshake failed", connection.getsockname()[1], "")
+
+    def test_certificates_are_loaded_again(self):
+        before = self.secure("tls13").getpeercert()["serialNumber"]
+        self.authority.make("server", common_name="localhost", alternative="DNS:localhost,IP:127.0.0.1")
+        self.server.broker.process.send_signal(signal.SIGHUP)
+        url = f"tls://127.0.0.1:{self.ports['tls13']}"
+        self.server.broker.wait_for(lambda line: line.get("event", "").startswith("certificates") and line["listener"] == url)
+        connection = self.secure("tls13")
+        self.assertNotEqual(connection.getpeercert()["serialNumber"], before)
+        self.expect_connack(connection)
+
+
+class WebSockets(Transports):
+    def open(self, **headers):
+        connection = self.connect("ws")
+        status, _ = upgrade(connection, **headers)
+        self.assertEqual(status, 101)
+        return connection
+
+    def expect_close(self, connection, code):
+        opcode, payload = read_frame(connection)
+        self.assertEqual((opcode, payload[:2]), (8, struct.pack(">H", code)))
+        self.assertEqual(connection.recv(1), b"")
+
+    def test_packets_may_be_cut_anywhere(self):
+        connection = self.open()
+        last = len(CONNECT) - 1
+        for at, byte in enumerate(CONNECT):
+            connection.sendall(frame(bytes([byte]), opcode=0 if at else 2, final=at == last))
+            connection.sendall(frame(b"between", opcode=9))
+        answers = [read_frame(connection) for _ in range(len(CONNECT) + 1)]
+        self.assertEqual(sum(answer == (10, b"between") for answer in answers), len(CONNECT))
+        self.assertEqual([payload[0] for opcode, payload in answers if opcode == 2], [0x20])
+
+    def test_a_frame_may_hold_several_packets(self):
+        connection = self.open()
+        connection.sendall(frame(CONNECT + bytes([0xC0, 0]) * 100))
+        answers = b""
+        while not answers.endswith(bytes([0xD0, 0]) * 100):
+            opcode, payload = read_frame(connection)
+            self.assertEqual(opcode, 2)
+            answers += payload
+
+    def test_what_breaks_the_rules_is_closed_with_its_code(self):
+        for bad, code in ((frame(CONNECT, masked=False), 1002), (frame(b"text", opcode=1), 1003),
+                          (frame(b"x", opcode=0), 1002), (frame(b"x", opcode=9, final=False), 1002)):  # fmt: skip
+            connection = self.open()
+            connection.sendall(bad)
+            self.expect_close(connection, code)
+
+    def test_close_is_answered(self):
+        connection = self.open()
+        self.expect_connack(connection, frame(packets.connect("closing", 5)))
+        connection.settimeout(DEADLINE)
+        connection.sendall(frame(struct.pack(">H", 1001) + b"away", opcode=8))
+        data = b""
+        while part := connection.recv(4096):
+            data += part
+        self.assertTrue(data.endswith(b"\x88\x02\x03\xe9"), data)
+
+    def expect_connack(self, connection, data=CONNECT):
+        connection.sendall(data)
+        opcode, payload = read_frame(connection)
+        self.assertEqual((opcode, payload[0]), (2, 0x20))
+
+    def test_origins(self):
+        self.open(Origin="https://good.example")
+        connection = self.connect("ws")
+        status, _ = upgrade(connection, Origin="https://evil.example")
+        self.assertEqual(status, 403)
+        self.why("transport refused", connection.getsockname()[1], "origin")
+
+    def test_other_requests_are_refused(self):
+        for headers, wanted in (({"Sec_WebSocket_Protocol": "chat"}, 400), ({"Upgrade": None}, 426),
+                                ({"Sec_WebSocket_Version": "8"}, 426), ({"X": "x" * 9000}, 431)):  # fmt: skip
+            status, _ = upgrade(self.connect("ws"), **headers)
+            self.assertEqual(status, wanted, headers)
+
+
+class Proxies(Transports):
+    def test_the_client_is_the_one_the_header_names(self):
+        version_2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack(">H4B4BHH", 12, 192, 0, 2, 9, 127, 0, 0, 1, 4712, 1883)
+        for header, address in ((b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 1883\r\n", "192.0.2.7:4711"), (version_2, "192.0.2.9:4712")):
+            connection = self.connect("proxy")
+            connection.sendall(header[:9])
+            connection.sendall(header[9:] + b"\xc0\x00")  # No CONNECT, so that a line names the address.
+            self.server.broker.wait_for(
+                lambda line, address=address: line.get("address") == address and "no CONNECT" in line["event"], DEADLINE)
+
+    def test_a_missing_header_is_refused(self):
+        connection = self.connect("proxy")
+        connection.sendall(CONNECT)
+        self.why("transport refused", connection.getsockname()[1], "PROXY header")
+
+    def test_others_are_refused(self):
+        connection = self.connect("closed")
+        connection.sendall(b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 1883\r\n" + CONNECT)
+        self.why("transport refused", connection.getsockname()[1], "trusted")
+
+
+class Clients(Transports):
+    def run_program(self, *command):
+        result = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                timeout=60, check=False, env=clean_environment())
+        self.assertEqual(result.returncode, 0, f"{command}: {result.stdout}{result.stderr}")
+        return result.stdout
+
+    def mosquitto(self, *where):
+        topic = "plain/" + self.id().rsplit(".", 1)[1]
+        self.run_program("mosquitto_pub", *where, "-V", 5, "-q", 1, "-r", "-t", topic, "-m", "hello")
+        heard = self.run_program("mosquitto_sub", *where, "-V", 5, "-q", 2, "-t", topic, "-C", 1, "-W", 20)
+        self.assertEqual(heard, "hello\n")
+
+    def test_mosquitto_over_tls(self):
+        self.mosquitto("-h", "localhost", "-p", self.ports["tls"], "--cafile", self.authority.file("ca.crt"))
+
+    def test_mosquitto_with_a_certificate(self):
+        self.mosquitto("-h", "localhost", "-p", self.ports["mutual"], "--cafile", self.authority.file("ca.crt"),
+                       "--cert", self.authority.file("alice.crt"), "--key", self.authority.file("alice.key"))
+
+    def test_mosquitto_over_a_unix_socket(self):
+        self.mosquitto("--unix", self.unix)
+
+    def test_paho_python(self):
+        for kind in ("tls", "ws", "wss"):
+            self.run_program(sys.executable, HERE / "paho_echo.py", kind, self.ports[kind], self.authority.file("ca.crt"))
+
+    def test_paho_cpp(self):
+        authority, client = self.authority.file("ca.crt"), [self.authority.file("alice.crt"), self.authority.file("alice.key")]
+        for scheme, name, files in (("tcp", None, []), ("ssl", "tls", []), ("ssl", "mutual", client), ("ws", "ws", []), ("wss", "wss", [])):
+            port = self.ports[name] if name else self.server.port
+            self.run_program(BINARIES / "paho_echo", f"{scheme}://localhost:{port}", authority, *files)
+
+    def test_mqttjs(self):
+        from clients_test import install_mqttjs
+
+        program = install_mqttjs().parent / "echo.mjs"
+        shutil.copy(HERE / "mqttjs/echo.mjs", program)
+        urls = {"mqtt": self.server.port, "mqtts": self.ports["tls"], "ws": self.ports["ws"], "wss": self.ports["wss"]}
+        for scheme, port in urls.items():
+            self.run_program("node", program, f"{scheme}://localhost:{port}/mqtt", self.authority.file("ca.crt"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,1 @@
+parley_fuzzer(proxy_header_fuzzer proxy_header_fuzzer.cpp parley_net)

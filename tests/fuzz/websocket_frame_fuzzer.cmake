@@ -1,0 +1,1 @@
+parley_fuzzer(websocket_frame_fuzzer websocket_frame_fuzzer.cpp parley_net)

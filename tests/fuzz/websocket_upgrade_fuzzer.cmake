@@ -1,0 +1,1 @@
+parley_fuzzer(websocket_upgrade_fuzzer websocket_upgrade_fuzzer.cpp parley_net)
