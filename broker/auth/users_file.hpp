@@ -16,6 +16,7 @@ using Users = std::map<std::string, std::string, std::less<>>;
 struct LineError {
   std::size_t line = 0;  ///< From 1.
   std::string_view why;  ///< A whole sentence.
+  friend bool operator==(const LineError&, const LineError&) = default;
 };
 
 /// Reads the whole file or says what is wrong with its first wrong line. Any bytes; any thread.

@@ -1,0 +1,1 @@
+parley_fuzzer(users_fuzzer users_fuzzer.cpp parley_auth)
