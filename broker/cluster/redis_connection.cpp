@@ -136,7 +136,7 @@ struct Arguments {
 std::string text_of(const RedisAddress& address) { return address.host + ":" + std::to_string(address.port); }
 
 /// Outlives the context's callbacks: they hold it by pointer until hiredis has called the last one.
-struct RedisConnection::State {
+struct RedisConnection::State : std::enable_shared_from_this<State> {
   State(const asio::any_io_executor& on, RedisLimits limits_given)
       : executor(on), limits(limits_given), connected(on), lost(on) {}
 
@@ -182,7 +182,8 @@ struct RedisConnection::State {
       state->subscribed = true;
       state->confirmed.notify();
     } else if (message.elements[0].text == "message" && state->receive) {
-      state->receive(message.elements[2].text);
+      const auto alive = state->shared_from_this();  // The receiver may let the connection go.
+      alive->receive(message.elements[2].text);
     }
   }
 };
