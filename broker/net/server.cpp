@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <exception>
 #include <utility>
 
@@ -14,8 +13,6 @@
 namespace parley::net {
 
 Server::Server(const WorkerOptions& options, const shard::ShardOptions& shard_options, shard::LogStore& store) {
-  // OpenSSL writes to sockets without MSG_NOSIGNAL.
-  std::signal(SIGPIPE, SIG_IGN);
   std::vector<Worker*> all;
   for (shard::ShardId id = 0; id < shard_options.shards; ++id) {
     workers_.push_back(std::make_unique<Worker>(
