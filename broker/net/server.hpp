@@ -11,8 +11,8 @@
 
 namespace parley::net {
 
-/// The workers of a node. Built and driven by `main`, which has the process ignore SIGPIPE: OpenSSL writes to sockets that
-/// may be closed.
+/// The workers of a node. Built and driven by `main`, which has the process ignore SIGPIPE: OpenSSL writes to sockets
+/// that may be closed.
 class Server {
  public:
   /// `shard_options.shards` workers, not running yet. All arguments live longer.
