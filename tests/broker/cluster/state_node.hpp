@@ -67,6 +67,12 @@ class StateNode final : public ClusterStateEvents {
     std::unique_lock lock(mutex);
     return changed.wait_for(lock, limit, condition);
   }
+  /// What `read` says, while nobody changes anything.
+  template <class Read>
+  auto look(Read read) {
+    const std::lock_guard lock(mutex);
+    return read();
+  }
   bool wait_alive(std::size_t nodes) {
     return wait([&] { return alive.size() == nodes; });
   }

@@ -262,7 +262,8 @@ TEST_F(DiskStoreTest, CutsTheLogToItsSize) {
   ASSERT_TRUE(sink_.wait_for_materialised({kEntries + 1}));
   ASSERT_TRUE(append({records_.session("c", "s")}));
   store_.reset();
-  const auto files = storage::Files::open_to_write(directory_.path() + "/storage-0", {});
+  const auto files = storage::Files::open_to_write(
+      directory_.path() + "/storage-0", {.log_map_size = with.log_map_size, .store_map_size = with.store_map_size});
   {
     storage::ReadTransaction log(files->log());
     const storage::ReadScope scope(log);

@@ -167,6 +167,8 @@ class Server:
             self.listeners,
             "[node]", f'data_dir = "{self.data}"',
             "[chat]", "auto_create = true",
+            # ThreadSanitizer leaves little more than a terabyte of addresses.
+            "[storage]", 'map_size = "16GB"', 'log_map_size = "16GB"',
             "[bridge]", f'listen = "http://127.0.0.1:{self.http_port}"', f'broker = "tcp://127.0.0.1:{self.port}"',
             "allow_anonymous = true",
             "[log]", 'format = "json"',
