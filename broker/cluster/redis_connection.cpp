@@ -281,12 +281,14 @@ asio::awaitable<Result<std::vector<RedisReply>>> RedisConnection::call(std::vect
     held.release();
     ++call->awaited;
   }
-  call->timer.expires_after(state->limits.call_timeout);
+  const Duration limit = state->limits.call_timeout;
+  call->timer.expires_after(limit);
   const auto [error] = co_await call->timer.async_wait(kAsTuple);
   if (call->lost) co_return state->why == RedisError::TimedOut ? RedisError::TimedOut : RedisError::ConnectionLost;
   if (call->awaited == 0) co_return std::move(call->replies);
-  // Late, or the coroutine was cancelled: nobody could tell later replies apart any more.
-  const bool late = !error;
+  // Late, or the coroutine was cancelled. A caller's own deadline of the same length may come a moment before this one,
+  // and must not keep a connection that is dead.
+  const bool late = !error || call->timer.expiry() - std::chrono::steady_clock::now() < limit / 10;
   if (late && state->context != nullptr) drop(RedisError::TimedOut);
   if (late) co_return RedisError::TimedOut;
   co_return boost::system::errc::make_error_code(boost::system::errc::operation_canceled);

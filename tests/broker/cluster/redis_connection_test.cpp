@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/aio/task_group.hpp"
+#include "base/aio/within.hpp"
 #include "tests/base/aio/run.hpp"
 #include "tests/broker/cluster/redis_server.hpp"
 
@@ -206,6 +207,22 @@ asio::awaitable<void> cancelled(const RedisServer* server) {
 TEST(RedisConnection, LetsACallBeCancelled) {
   const RedisServer server;
   run(cancelled(&server));
+}
+
+asio::awaitable<void> cancelled_late(const RedisServer* server) {
+  const auto executor = co_await asio::this_coro::executor;
+  RedisConnection connection(executor, {.call_timeout = 1s});
+  auto opening = open(&connection, address_of(*server), {}, {});
+  co_await std::move(opening);
+  auto calling = connection.call(RedisCommand{"BLPOP", "never", "0"});
+  const auto reply = co_await aio::within(950ms, std::move(calling));
+  EXPECT_FALSE(reply);
+  EXPECT_FALSE(connection.is_open());
+}
+
+TEST(RedisConnection, IsDroppedWhenACallersDeadlineComesAMomentBeforeItsOwn) {
+  const RedisServer server;
+  run(cancelled_late(&server));
 }
 
 /// What calls itself Redis need not be one.
