@@ -6,6 +6,7 @@
 #include "config/settings.hpp"
 
 namespace parley::config {
+
 Config standard_config() {
   Config config;
   for (const Setting& setting : settings()) assign(config, setting, setting.standard);

@@ -14,20 +14,6 @@ namespace {
   throw ConfigError(std::string(setting).append(" \"").append(url).append("\" ").append(why));
 }
 
-}  // namespace
-
-std::string to_text(const Address& address) {
-  const bool v6 = address.host.find(':') != std::string::npos;
-  return (v6 ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
-}
-
-bool is_loopback(std::string_view host) {
-  return host == "localhost" || host == "::1" ||
-         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos);
-}
-
-namespace {
-
 struct SchemeRule {
   std::string_view word;
   Scheme scheme;
@@ -76,6 +62,16 @@ Listener read_unix_url(std::string_view setting, std::string_view url) {
 }
 
 }  // namespace
+
+std::string to_text(const Address& address) {
+  const bool v6 = address.host.find(':') != std::string::npos;
+  return (v6 ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
+}
+
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host == "::1" ||
+         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos);
+}
 
 Address read_url(std::string_view setting, std::string_view scheme, std::string_view url) {
   return read_target(setting, scheme, url, false).address;

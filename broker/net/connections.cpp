@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
+#include <span>
 #include <utility>
 
 #include "base/check.hpp"
@@ -15,6 +15,18 @@ namespace {
 
 /// Pieces of one write: 512 KiB, more than a socket takes.
 constexpr std::size_t kPieces = 64;
+
+/// Writes until the output is empty or the socket is full.
+IoResult::Status write_plain(int socket, Output& output) {
+  std::array<iovec, kPieces> pieces;
+  while (!output.empty()) {
+    const std::size_t count = output.gather(pieces);
+    const IoResult written = send_some(socket, std::span(pieces).first(count));
+    output.consume(written.size);
+    if (written.status != IoResult::Status::Done) return written.status;
+  }
+  return IoResult::Status::Done;
+}
 
 }  // namespace
 
@@ -80,37 +92,10 @@ bool Connections::write_on(shard::ConnectionId id) {
   return connection->state == ConnectionState::Open;
 }
 
-/// Writes until the output is empty or the socket is full.
 void Connections::write(shard::ConnectionId id, Connection& connection) {
-  if (connection.transport) {
-    write_through(id, connection);
-    return;
-  }
-  std::array<iovec, kPieces> pieces;
-  while (!connection.output.empty()) {
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = connection.output.gather(pieces);
-    std::size_t offered = 0;
-    for (std::size_t i = 0; i < message.msg_iovlen; ++i) offered += pieces[i].iov_len;
-    const auto written = ::sendmsg(connection.socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && errno != EAGAIN) {
-      mark_lost(id, connection);
-      return;
-    }
-    if (written > 0) connection.output.consume(static_cast<std::size_t>(written));
-    if (written < 0 || static_cast<std::size_t>(written) < offered) {
-      connection.blocked = true;
-      watch(id, connection, true);
-      return;
-    }
-  }
-}
-
-void Connections::write_through(shard::ConnectionId id, Connection& connection) {
   if (connection.away) return;
-  const auto status = connection.transport->write(connection.socket, connection.output);
+  const auto status = connection.transport ? connection.transport->write(connection.socket, connection.output)
+                                           : write_plain(connection.socket, connection.output);
   if (status == IoResult::Status::Done) return;
   if (status == IoResult::Status::Ended) {
     mark_lost(id, connection);

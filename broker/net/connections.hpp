@@ -100,7 +100,6 @@ class Connections final : public shard::ClientLinks {
 
  private:
   void write(shard::ConnectionId id, Connection& connection);
-  void write_through(shard::ConnectionId id, Connection& connection);
   static void linger(Connection& connection);
   void watch(shard::ConnectionId id, Connection& connection, bool writable);
   void mark_lost(shard::ConnectionId id, Connection& connection);

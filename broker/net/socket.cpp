@@ -86,6 +86,30 @@ Result<Descriptor> listen_on(const std::string& host, std::uint16_t port) {
 
 Result<Descriptor> listen_beside(const Descriptor& socket) { return listen_at(local_address(socket.number())); }
 
+IoResult receive_some(int socket, std::span<char> buffer, int flags) {
+  const auto got = ::recv(socket, buffer.data(), buffer.size(), MSG_DONTWAIT | flags);
+  if (got > 0) return {.size = static_cast<std::size_t>(got), .status = IoResult::Status::Done};
+  const bool later = got < 0 && (errno == EAGAIN || errno == EINTR);
+  return {.size = 0, .status = later ? IoResult::Status::Blocked : IoResult::Status::Ended};
+}
+
+IoResult send_some(int socket, std::span<iovec> pieces) {
+  std::size_t offered = 0;
+  for (const iovec& piece : pieces) offered += piece.iov_len;
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = pieces.size();
+  for (;;) {
+    const auto written = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      return {.size = 0, .status = errno == EAGAIN ? IoResult::Status::Blocked : IoResult::Status::Ended};
+    }
+    const auto size = static_cast<std::size_t>(written);
+    return {.size = size, .status = size < offered ? IoResult::Status::Blocked : IoResult::Status::Done};
+  }
+}
+
 std::uint16_t local_port(int socket) { return local_address(socket).port(); }
 
 namespace {

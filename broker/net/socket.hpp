@@ -1,10 +1,14 @@
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 
 #include "base/result.hpp"
+#include "broker/net/io_result.hpp"
 
 /// Sockets and other descriptors of this process.
 namespace parley::net {
@@ -31,6 +35,12 @@ class Descriptor {
 
 /// The error of the system call that has just failed.
 boost::system::error_code last_error();
+
+/// Reads what has come, without waiting; `flags` as of recv(2). Done with at least one byte, Blocked or Ended.
+IoResult receive_some(int socket, std::span<char> buffer, int flags = 0);
+/// Writes the first of the bytes by one system call, without waiting. Blocked, perhaps with a size, when the socket
+/// takes no more.
+IoResult send_some(int socket, std::span<iovec> pieces);
 
 /// A listening TCP socket, not blocking. `host` is an address or a name, port 0 any free port. Fails with
 /// address_in_use, also when another process would share the port.

@@ -3,11 +3,10 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "broker/net/proxy_header.hpp"
+#include "broker/net/socket.hpp"
 #include "broker/net/websocket_upgrade.hpp"
 
 namespace parley::net {
@@ -25,13 +24,6 @@ Transport::Input refused(std::string_view why) { return {.bytes = {}, .status = 
 InputStatus input_status(Status status) {
   if (status == Status::Ended) return InputStatus::Ended;
   return status == Status::WantsWrite ? InputStatus::WantsWrite : InputStatus::Going;
-}
-
-IoResult receive(int socket, std::span<char> buffer, int flags) {
-  const auto got = ::recv(socket, buffer.data(), buffer.size(), MSG_DONTWAIT | flags);
-  if (got > 0) return {.size = static_cast<std::size_t>(got), .status = Status::Done};
-  const bool later = got < 0 && (errno == EAGAIN || errno == EINTR);
-  return {.size = 0, .status = later ? Status::Blocked : Status::Ended};
 }
 
 }  // namespace
@@ -77,20 +69,20 @@ Transport::Input Transport::read(int socket, std::span<char> buffer) {
 }
 
 IoResult Transport::read_below(int socket, std::span<char> buffer) {
-  return tls_ ? tls_->read(buffer) : receive(socket, buffer, 0);
+  return tls_ ? tls_->read(buffer) : receive_some(socket, buffer);
 }
 
 /// Looks first and then takes exactly the header, since what follows may be OpenSSL's to read.
 Transport::Input Transport::read_proxy_header(int socket, std::span<char> buffer) {
   if (head_.empty() && !listener_.trusts(socket)) return refused("only trusted load balancers may connect");
-  const IoResult seen = receive(socket, buffer.first(kProxyHeaderMax), MSG_PEEK);
+  const IoResult seen = receive_some(socket, buffer.first(kProxyHeaderMax), MSG_PEEK);
   if (seen.size == 0) return {.bytes = {}, .status = input_status(seen.status), .why = {}};
   const std::size_t before = head_.size();
   head_.append(buffer.data(), seen.size);
   auto header = net::read_proxy_header(head_);
   if (!header) return refused("the PROXY header is missing or malformed");
   const std::size_t taken = *header ? (**header).size - before : seen.size;
-  if (receive(socket, buffer.first(taken), 0).size != taken)
+  if (receive_some(socket, buffer.first(taken)).size != taken)
     return {.bytes = {}, .status = InputStatus::Ended, .why = {}};
   if (!*header) return {};
   client_address_ = std::move((**header).client);
@@ -204,19 +196,7 @@ void Transport::consume_frame(Output& output, std::size_t size) {
 }
 
 IoResult Transport::write_below(int socket, std::span<iovec> pieces) {
-  if (tls_) return tls_->write(pieces);
-  std::size_t offered = 0;
-  for (const iovec& piece : pieces) offered += piece.iov_len;
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  message.msg_iovlen = pieces.size();
-  for (;;) {
-    const auto written = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return {.size = 0, .status = errno == EAGAIN ? Status::Blocked : Status::Ended};
-    const auto size = static_cast<std::size_t>(written);
-    return {.size = size, .status = size < offered ? Status::Blocked : Status::Done};
-  }
+  return tls_ ? tls_->write(pieces) : send_some(socket, pieces);
 }
 
 void Transport::begin_close() {

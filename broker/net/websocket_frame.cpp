@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/bytes.hpp"
+
 namespace parley::net {
 namespace {
 
@@ -91,17 +93,13 @@ void WebSocketDecoder::finish_control(Outcome& outcome, std::string& answers) {
   if (opcode == Opcode::Ping) append_control(answers, 0x0A, payload);
   if (opcode != Opcode::Close) return;
   outcome.closed = true;
-  std::uint16_t code = 0;
-  if (payload.size() >= 2) {
-    code =
-        static_cast<std::uint16_t>(static_cast<std::uint8_t>(payload[0]) << 8 | static_cast<std::uint8_t>(payload[1]));
-  }
-  if (payload.size() == 1 || (code != 0 && !may_be_sent(code)) || (code == 0 && payload.size() > 1)) {
+  if (payload.empty()) return append_control(answers, 0x08, {});
+  if (payload.size() == 1 || !may_be_sent(load_big_endian<std::uint16_t>(payload.data()))) {
     outcome.failure = CloseCode::ProtocolError;
     outcome.why = "a close code is malformed";
     return;
   }
-  append_control(answers, 0x08, payload.empty() ? std::string() : code_bytes(code));
+  append_control(answers, 0x08, std::string_view(payload).substr(0, 2));
 }
 
 WebSocketDecoder::Outcome WebSocketDecoder::decode(std::span<char> bytes, std::string& answers) {

@@ -145,15 +145,15 @@ void Worker::read(shard::ConnectionId id) {
     read_through(id, *connection);
     return;
   }
-  const auto got = ::recv(connection->socket, buffer_.get(), kReadSize, MSG_DONTWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got <= 0) {
+  const IoResult got = receive_some(connection->socket, {buffer_.get(), kReadSize});
+  if (got.status == IoResult::Status::Blocked) return;
+  if (got.status == IoResult::Status::Ended) {
     if (connection->state == ConnectionState::Open) shard_.lost(id);
     drop(id);
     return;
   }
   if (connection->state == ConnectionState::Open) {
-    receive(id, *connection, {buffer_.get(), static_cast<std::size_t>(got)});
+    receive(id, *connection, {buffer_.get(), got.size});
   }
 }
 
@@ -376,7 +376,7 @@ void Worker::pause_accepting(int error) {
 void Worker::watch_listeners() {
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     Listening& listener = listeners_[i];
-    const bool wanted = accept_again_ == Instant{} && !(handshakes_full_ && listener.profile->tls);
+    const bool wanted = !stopping_ && accept_again_ == Instant{} && !(handshakes_full_ && listener.profile->tls);
     if (std::exchange(listener.is_watched, wanted) == wanted) continue;
     const bool shared = listener.profile->settings.scheme == config::Scheme::Unix;
     epoll_event event{.events = EPOLLIN, .data = {.u64 = kListenerId | static_cast<std::uint64_t>(i) << 32}};
@@ -400,8 +400,9 @@ void Worker::post(shard::ShardId target, shard::PeerEvent event) { outgoing_[tar
 void Worker::begin_stop() {
   stopping_ = true;
   stop_due_ = now_ + options_.stop_timeout;
-  listeners_.clear();
   accept_again_ = {};
+  watch_listeners();  // Closing alone wouldn't do for a Unix socket, which other workers hold, too.
+  listeners_.clear();
   shard_.shut_down();
   connections_.for_each([this](shard::ConnectionId id) {
     if (connections_.find(id)->state == ConnectionState::Open) connections_.close(id);

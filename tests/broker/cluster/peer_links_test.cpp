@@ -252,7 +252,7 @@ TEST(PeerLinks, BoundWhatWaitsForAPeerThatNeverReads) {
   self.window = 1'000'000'000;
   ASSERT_TRUE(raw.shake_hands(self, {2}));
   ASSERT_TRUE(two.wait_connected(1));
-  // Heartbeats go on, so it counts as alive, but it reads nothing.
+  // Heartbeats go on, so it counts as alive, but it reads nothing. The pause is their pace; nothing waits for it.
   std::atomic<bool> over = false;
   std::thread beating([&] {
     while (!over) {
