@@ -13,6 +13,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "storage/format/record.hpp"
+#include "storage/format/rows.hpp"
 
 /// How a shard speaks to the world. Each port has two implementations, the real one (net, disk) and the simulated one,
 /// and promises only what disk and network really promise.
@@ -53,12 +54,34 @@ struct StoredSession {
   std::vector<Cursor> cursors;
 };
 
-/// Records that one shard wants appended, in this order, in one piece.
+/// A slot's replica as storage knows it at the start.
+struct StoredSlot {
+  Slot slot;
+  Term term;    ///< Highest that was seen …
+  NodeId vote;  ///< … and whom it voted for in it; 0: nobody.
+  struct Position {
+    Term term;
+    Index index;
+  };
+  Position base;                ///< Before the first record of the slot that is in the log.
+  std::vector<Position> terms;  ///< Where each term's records above the base begin, ascending.
+  Index last;                   ///< The last record, committed or not.
+  Index commit;                 ///< Known to be committed; at least the base.
+  struct Replicas {
+    Index index;
+    std::vector<NodeId> voters;
+    std::vector<NodeId> learners;
+  };
+  std::vector<Replicas> replicas;  ///< In force at the base, then those that records above it name; empty: never named.
+};
+
+/// Records and hard states that one shard wants appended, in this order, in one piece; at least one of either.
 struct AppendBatch {
   ShardId shard = 0;
   std::uint64_t ticket = 0;                                 ///< Rises by one with each batch of the shard.
   std::uint64_t generation = 0;                             ///< See LogStore::append.
   std::vector<std::shared_ptr<const std::string>> records;  ///< Encoded by format::encode_record.
+  std::vector<format::HardStateRow> hard_states;            ///< Durable with the records; see storage::LogWriter.
 };
 
 /// Answer to a read: what was asked for, ascending.
@@ -66,6 +89,12 @@ struct ReadPage {
   std::vector<format::EntryPtr> entries;
   /// Entries in the range that are there but can't be read (corrupt). The range is [first, last] of the request.
   std::vector<Seq> corrupt;
+};
+
+/// A piece of a slot's log.
+struct LogPage {
+  /// Encoded; without a hole from the first that was asked for.
+  std::vector<std::shared_ptr<const std::string>> records;
 };
 
 /// The node's durable log and history. Called from the shards' threads; never blocks on the disk's sync. Answers come
@@ -79,6 +108,21 @@ class LogStore {
   /// `generation` fails too, untried, so that nothing is appended behind a hole; the shard raises its generation once
   /// it has handled the failure.
   virtual void append(AppendBatch batch) = 0;
+
+  /// Everything of the slot's log up to `index`, durable here, is committed: whoever reads may see it from now on, and
+  /// it is materialised. Called before anything that tells of it leaves the shard. Costs one access to memory.
+  virtual void committed(Slot /*slot*/, Index /*index*/) {}
+
+  /// Records [first, last] of the slot's log as they stand here, committed or not, cut off once `bytes_max` is
+  /// exceeded, but at least one. Answered by Inbox::log_read; NotFound when `first` isn't in the log any more.
+  struct LogReadRequest {
+    std::uint64_t token = 0;
+    Slot slot;
+    Index first;
+    Index last;
+    std::size_t bytes_max = 256 * 1024;
+  };
+  virtual void read_log(ShardId /*shard*/, LogReadRequest /*request*/) {}
 
   /// Answered by Inbox::conversation_loaded.
   virtual void load_conversation(ShardId shard, std::string name) = 0;
@@ -118,6 +162,7 @@ class LogStoreEvents {
   };
   virtual void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) = 0;
   virtual void entries_read(std::uint64_t token, Result<ReadPage> page) = 0;
+  virtual void log_read(std::uint64_t /*token*/, Result<LogPage> /*page*/) {}
   /// find_id now knows everything up to here.
   virtual void materialised(Lsn upto) = 0;
 };
@@ -165,6 +210,48 @@ class PeerShards {
   virtual ~PeerShards() = default;
   /// Sent together with the turn's other events at its end.
   virtual void post(ShardId target, PeerEvent event) = 0;
+};
+
+/// What nodes say to each other is in order within a channel, and one that is full doesn't hold up the others.
+enum class NodeChannel : std::uint8_t {
+  Heartbeats,   ///< The cluster's own.
+  Replication,  ///< Append entries.
+  Votes,        ///< Everything else of replication.
+  Proposals,    ///< To a leader, and the outcomes back.
+  Entries,      ///< Follow, and what is followed.
+  Pages,        ///< Reads of history.
+  Sessions,
+  Messages,  ///< Of plain topics.
+  Snapshots,
+};
+
+/// The other nodes of the cluster, as a shard sees them; a standalone broker has none. Called from the shard's thread.
+/// What was sent may be lost with the connection, and is never doubled within one. Every message begins with an
+/// envelope: a byte 0 and the slot it is for (base-128 varint), or a byte 1 and the receiving node's shard.
+class PeerNodes {
+ public:
+  virtual ~PeerNodes() = default;
+  [[nodiscard]] virtual NodeId self() const = 0;
+  /// False: nothing was taken, since the channel is full (node_writable comes) or the node is not connected.
+  virtual bool send(NodeId node, NodeChannel channel, std::string message) = 0;
+  /// This node leads the slot in `term`, or (none) doesn't any more; told in its heartbeats.
+  virtual void leading(Slot slot, std::optional<Term> term) = 0;
+};
+
+/// What a shard hears of other nodes, on its own thread.
+class PeerNodesEvents {
+ public:
+  virtual ~PeerNodesEvents() = default;
+  /// Both ways work. A node that has restarted is first unreachable, then reachable.
+  virtual void node_reachable(NodeId node) = 0;
+  virtual void node_unreachable(NodeId node) = 0;
+  /// `node` says that it leads the slot in `term`, or that it doesn't.
+  virtual void node_leads(NodeId node, Slot slot, std::optional<Term> term) = 0;
+  /// A connection is new: what was sent over the one before and isn't answered may be lost.
+  virtual void node_connected(NodeId node) = 0;
+  virtual void node_writable(NodeId node, NodeChannel channel) = 0;
+  /// `message` without its envelope; valid during the call.
+  virtual void node_message(NodeId from, NodeChannel channel, std::string_view message) = 0;
 };
 
 /// Numbers that nobody can predict.
