@@ -1,6 +1,7 @@
 #include "config/config.hpp"
 
 #include "base/name.hpp"
+#include "config/cluster_settings.hpp"
 #include "config/error.hpp"
 #include "config/listener_settings.hpp"
 #include "config/settings.hpp"
@@ -27,6 +28,7 @@ void check(const Config& config) {
                       config.bridge.listen);
   }
   read_url("bridge.broker", "tcp", config.bridge.broker);
+  check_cluster(config);
 }
 
 }  // namespace parley::config

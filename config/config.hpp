@@ -13,6 +13,7 @@ namespace parley::config {
 /// bounds stand in the table of settings.cpp, and so in docs/SETTINGS.md. Sizes are in bytes.
 struct Config {
   struct Node {
+    std::string id;
     std::string data_dir;
     std::uint64_t threads = 0;
   } node;
@@ -48,6 +49,26 @@ struct Config {
     std::uint64_t log_map_size = 0;
     std::uint64_t max_pending = 0;
   } storage;
+  struct Cluster {
+    bool enabled = false;
+    std::string name;
+    std::string redis;
+    std::string redis_user;
+    std::string redis_password;
+    std::string redis_password_file;
+    std::string sentinel_user;
+    std::string sentinel_password;
+    std::string secret;
+    std::string secret_file;
+    std::string listen;
+    std::string advertise;
+    std::uint64_t replicas = 0;
+    std::uint64_t slots = 0;
+    Duration lease_time{};
+    Duration node_timeout{};
+    Duration replace_after{};
+    std::uint64_t moves = 0;
+  } cluster;
   struct Bridge {
     std::string listen;
     std::string broker;

@@ -17,6 +17,9 @@ namespace {
 
 /// Two settings of one section stand together; docs/SETTINGS.md keeps this order.
 const std::array kSettings{
+    Setting{"node.id", Kind::OptionalText, PARLEY_PLACE(node.id), "", "", "",
+            "The node's name in its cluster, unlike every other node's; it stays with the data directory. Empty: the "
+            "host's name."},
     Setting{"node.data_dir", Kind::Text, PARLEY_PLACE(node.data_dir), "data", "", "",
             "Directory of all that must not be lost. One broker at a time; made when it is missing."},
     Setting{"node.threads", Kind::Integer, PARLEY_PLACE(node.threads), "0", "0", "256",
@@ -82,6 +85,45 @@ const std::array kSettings{
             "Address space for store.mdb; what it may grow to at the most."},
     Setting{"storage.max_pending", Kind::Size, PARLEY_PLACE(storage.max_pending), "64MB", "64KB", "16GB",
             "Messages that wait for the disk, for each thread; beyond it sends are refused as busy (0x97)."},
+
+    Setting{"cluster.enabled", Kind::Truth, PARLEY_PLACE(cluster.enabled), "false", "", "",
+            "Whether this node belongs to a cluster; docs/CLUSTER.md."},
+    Setting{"cluster.name", Kind::Text, PARLEY_PLACE(cluster.name), "parley", "", "",
+            "The cluster's name, the same on all its nodes; it stays with the data directory."},
+    Setting{"cluster.redis", Kind::Text, PARLEY_PLACE(cluster.redis), "redis://127.0.0.1:6379", "", "",
+            "Where nodes find each other: `redis://HOST:PORT`, `sentinel://HOST:PORT,HOST:PORT/MASTER`, or "
+            "`cluster://HOST:PORT,HOST:PORT`; behind a server's port may stand `/DATABASE`."},
+    Setting{"cluster.redis_user", Kind::OptionalText, PARLEY_PLACE(cluster.redis_user), "", "", "",
+            "Redis' ACL user; empty: its default user."},
+    Setting{"cluster.redis_password", Kind::OptionalText, PARLEY_PLACE(cluster.redis_password), "", "", "",
+            "Its password; empty: none is asked for."},
+    Setting{"cluster.redis_password_file", Kind::OptionalText, PARLEY_PLACE(cluster.redis_password_file), "", "", "",
+            "A file that has the password instead."},
+    Setting{"cluster.sentinel_user", Kind::OptionalText, PARLEY_PLACE(cluster.sentinel_user), "", "", "",
+            "The ACL user of the sentinels."},
+    Setting{"cluster.sentinel_password", Kind::OptionalText, PARLEY_PLACE(cluster.sentinel_password), "", "", "",
+            "Its password."},
+    Setting{"cluster.secret", Kind::OptionalText, PARLEY_PLACE(cluster.secret), "", "", "",
+            "What proves to other nodes that this one belongs to them, at least 16 bytes; the same on all nodes."},
+    Setting{"cluster.secret_file", Kind::OptionalText, PARLEY_PLACE(cluster.secret_file), "", "", "",
+            "A file that has the secret instead: `openssl rand -hex 32`."},
+    Setting{"cluster.listen", Kind::Text, PARLEY_PLACE(cluster.listen), "tcp://127.0.0.1:7400", "", "",
+            "Where other nodes connect. Their traffic is not encrypted: use a network of its own."},
+    Setting{"cluster.advertise", Kind::OptionalText, PARLEY_PLACE(cluster.advertise), "", "", "",
+            "`tcp://HOST:PORT` under which other nodes reach cluster.listen; port 0: the same port. Empty: the same."},
+    Setting{"cluster.replicas", Kind::Integer, PARLEY_PLACE(cluster.replicas), "3", "1", "15",
+            "Nodes that keep each conversation; with 3 the loss of any one loses nothing. The same on all nodes."},
+    Setting{"cluster.slots", Kind::Integer, PARLEY_PLACE(cluster.slots), "256", "1", "65536",
+            "Parts into which conversations and sessions are divided; fixed when the cluster is formed."},
+    Setting{
+        "cluster.lease_time", Kind::Duration, PARLEY_PLACE(cluster.lease_time), "3s", "300ms", "1m",
+        "How long Redis takes a node for alive that says nothing. A first node forms the cluster after twice that."},
+    Setting{"cluster.node_timeout", Kind::Duration, PARLEY_PLACE(cluster.node_timeout), "1s", "500ms", "1m",
+            "A node that answers no heartbeat for so long is taken for dead: others take over what it leads."},
+    Setting{"cluster.replace_after", Kind::Duration, PARLEY_PLACE(cluster.replace_after), "5m", "1s", "30d",
+            "How long a dead node's replicas wait for it before others are made in their place."},
+    Setting{"cluster.moves", Kind::Integer, PARLEY_PLACE(cluster.moves), "8", "1", "256",
+            "Slots of one leading thread that change their replicas at the same time."},
 
     Setting{"bridge.listen", Kind::Text, PARLEY_PLACE(bridge.listen), "http://127.0.0.1:8080", "", "",
             "Where parley-bridge serves HTTP."},
@@ -166,12 +208,13 @@ void append_row(std::string& page, const Setting& setting) {
     page.append(words);
   } else if (setting.kind == Kind::Truth) {
     page.append("true, false");
-  } else if (setting.kind == Kind::Text) {
+  } else if (setting.kind == Kind::Text || setting.kind == Kind::OptionalText) {
     page.append("text");
   } else {
     page.append(setting.least).append(" … ").append(setting.most);
   }
-  page.append(" | `").append(setting.standard).append("` | ").append(setting.meaning).append(" |\n");
+  page.append(" | ").append(setting.standard.empty() ? "" : "`").append(setting.standard);
+  page.append(setting.standard.empty() ? "| " : "` | ").append(setting.meaning).append(" |\n");
 }
 
 }  // namespace
@@ -196,8 +239,8 @@ void assign(Config& config, const Setting& setting, std::string_view value) {
   switch (setting.kind) {
     case Kind::Text:
       if (value.empty()) refuse(setting, value, "not empty");
-      std::get<std::string& (*)(Config&)>(setting.place)(config) = value;
-      return;
+      [[fallthrough]];
+    case Kind::OptionalText: std::get<std::string& (*)(Config&)>(setting.place)(config) = value; return;
     case Kind::Choice:
       if (!is_choice(setting.most, value)) refuse(setting, value, std::string("one of ").append(setting.most));
       std::get<std::string& (*)(Config&)>(setting.place)(config) = value;
@@ -216,6 +259,7 @@ std::string value_text(const Config& config, const Setting& setting) {
   auto& from = const_cast<Config&>(config);  // The places are only read here.
   switch (setting.kind) {
     case Kind::Text:
+    case Kind::OptionalText:
     case Kind::Choice: return std::get<std::string& (*)(Config&)>(setting.place)(from);
     case Kind::Truth: return std::get<bool& (*)(Config&)>(setting.place)(from) ? "true" : "false";
     case Kind::Integer: return std::to_string(std::get<std::uint64_t& (*)(Config&)>(setting.place)(from));

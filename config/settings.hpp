@@ -13,7 +13,15 @@
 namespace parley::config {
 
 /// How a value is written; its type in Config follows.
-enum class Kind : std::uint8_t { Text, Choice, Truth, Integer, Duration, Size };
+enum class Kind : std::uint8_t {
+  Text,
+  OptionalText,  ///< May be empty.
+  Choice,
+  Truth,
+  Integer,
+  Duration,
+  Size,
+};
 
 /// Where a setting's value is kept.
 using Place =

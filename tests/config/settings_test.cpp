@@ -29,8 +29,8 @@ TEST(SettingsTable, HasEveryNameOnceAndSectionsTogether) {
 TEST(SettingsTable, KeepsEachValueInAPlaceOfItsOwn) {
   for (const Setting& one : settings()) {
     Config config = standard_config();
-    const std::string other = one.kind == Kind::Truth    ? (one.standard == "true" ? "false" : "true")
-                              : one.kind == Kind::Text   ? "elsewhere"
+    const std::string other = one.kind == Kind::Truth ? (one.standard == "true" ? "false" : "true")
+                              : one.kind == Kind::Text || one.kind == Kind::OptionalText ? "elsewhere"
                               : one.kind == Kind::Choice ? std::string(one.most.substr(one.most.rfind('|') + 1))
                                                          : std::string(one.most == one.standard ? one.least : one.most);
     assign(config, one, other);
