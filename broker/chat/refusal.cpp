@@ -19,7 +19,10 @@ constexpr std::array kRules{
     RefusalRule{Refusal::BeyondHead, "beyond-head", 0x83, 0, "The position is beyond the conversation's head."},
     RefusalRule{Refusal::OtherEpoch, "other-epoch", 0x83, 0, "The position belongs to another epoch."},
     RefusalRule{Refusal::Unsupported, "unsupported", 0x83, 0, "This server doesn't serve this yet."},
+    RefusalRule{Refusal::NoMajority, "no-majority", 0x83, 2, "Too few of the cluster's nodes hear each other."},
 };
+
+static_assert(kRules.size() == static_cast<std::size_t>(kRefusalLast) + 1);
 
 class Category final : public boost::system::error_category {
  public:

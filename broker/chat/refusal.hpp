@@ -21,7 +21,9 @@ enum class Refusal {
   BeyondHead,   ///< `since` is a seq that nobody has seen.
   OtherEpoch,   ///< `since` belongs to another incarnation of the conversation.
   Unsupported,  ///< Part of the contract that this version doesn't serve yet.
+  NoMajority,   ///< Nobody leads the slot: too few of its replicas hear each other.
 };
+inline constexpr Refusal kRefusalLast = Refusal::NoMajority;
 
 struct RefusalRule {
   Refusal refusal;

@@ -1,0 +1,304 @@
+#include "broker/shard/node_events.hpp"
+
+#include <array>
+#include <concepts>
+#include <type_traits>
+#include <utility>
+
+#include "base/varint.hpp"
+
+/// Each event's fields stand once, in its describe(), which the writer and the reader both follow.
+namespace parley::shard::remote {
+namespace {
+
+class Writer {
+ public:
+  explicit Writer(std::string& out) : out_(out) {}
+
+  void operator()(std::uint64_t value) { append_varint(out_, value); }
+  void operator()(bool flag) { append_varint(out_, flag ? 1 : 0); }
+  void operator()(Timestamp time) { append_varint(out_, time.milliseconds); }
+  void operator()(std::string_view text) {
+    append_varint(out_, text.size());
+    out_.append(text);
+  }
+  template <class Tag>
+  void operator()(Number<Tag> number) {
+    append_varint(out_, number.value);
+  }
+  template <class T>
+  void operator()(const std::vector<T>& values) {
+    append_varint(out_, values.size());
+    for (const T& value : values) (*this)(value);
+  }
+  void operator()(const Claimed::Cursor& cursor) {
+    (*this)(cursor.topic);
+    (*this)(cursor.epoch);
+    (*this)(cursor.acknowledged);
+  }
+  /// `first` and `last`: what the enum has.
+  template <class E>
+  void choice(E value, E /*first*/, E /*last*/) {
+    append_varint(out_, static_cast<std::uint64_t>(value));
+  }
+
+ private:
+  std::string& out_;
+};
+
+/// Reading past the end gives zeros and is remembered, so that decode() asks once.
+class Reader {
+ public:
+  explicit Reader(std::string_view bytes) : rest_(bytes) {}
+
+  void operator()(std::uint64_t& value) {
+    const auto taken = take_varint(rest_);
+    value = taken.value_or(0);
+    if (!taken) fail();
+  }
+  void operator()(bool& flag) {
+    std::uint64_t value = 0;
+    (*this)(value);
+    if (value > 1) fail();
+    flag = value == 1;
+  }
+  void operator()(Timestamp& time) { (*this)(time.milliseconds); }
+  void operator()(std::string_view& text) {
+    std::uint64_t size = 0;
+    (*this)(size);
+    if (size > rest_.size()) return fail();
+    text = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+  }
+  template <class Tag>
+  void operator()(Number<Tag>& number) {
+    (*this)(number.value);
+  }
+  template <class T>
+  void operator()(std::vector<T>& values) {
+    std::uint64_t count = 0;
+    (*this)(count);
+    if (count > rest_.size()) return fail();  // Each takes a byte at least.
+    for (; count > 0 && sound_; --count) (*this)(values.emplace_back());
+  }
+  void operator()(Claimed::Cursor& cursor) {
+    (*this)(cursor.topic);
+    (*this)(cursor.epoch);
+    (*this)(cursor.acknowledged);
+  }
+  template <class E>
+  void choice(E& value, E first, E last) {
+    std::uint64_t number = 0;
+    (*this)(number);
+    if (number < static_cast<std::uint64_t>(first) || number > static_cast<std::uint64_t>(last)) return fail();
+    value = static_cast<E>(number);
+  }
+  [[nodiscard]] bool complete() const { return sound_ && rest_.empty(); }
+
+ private:
+  void fail() {
+    sound_ = false;
+    rest_ = {};
+  }
+  std::string_view rest_;
+  bool sound_ = true;
+};
+
+template <class Of, class T>
+concept Is = std::same_as<std::remove_const_t<Of>, T>;
+
+void describe_status(auto& io, auto& event) { io.choice(event.status, Status::Done, Status::Failed); }
+void describe_refusal(auto& io, auto& event) { io.choice(event.refusal, chat::Refusal::None, chat::kRefusalLast); }
+
+void describe(auto& io, Is<Propose> auto& event) {
+  io(event.stream);
+  io(event.number);
+  io(event.conversation);
+  io.choice(event.kind, format::EntryKind::Message, format::EntryKind::Settings);
+  io(event.id_from_client);
+  io(event.from);
+  io(event.id);
+  io(event.properties);
+  io(event.payload);
+}
+void describe(auto& io, Is<Proposed> auto& event) {
+  io(event.slot);
+  io(event.stream);
+  io(event.number);
+  describe_status(io, event);
+  describe_refusal(io, event);
+  io(event.seq);
+  io(event.ts);
+  io(event.id);
+  io(event.duplicate);
+}
+void describe(auto& io, Is<Follow> auto& event) {
+  io(event.follow);
+  io(event.conversation);
+}
+void describe(auto& io, Is<Unfollow> auto& event) {
+  io(event.follow);
+  io(event.conversation);
+}
+void describe(auto& io, Is<Followed> auto& event) {
+  io(event.follow);
+  io(event.conversation);
+  describe_status(io, event);
+  describe_refusal(io, event);
+  io(event.number);
+  io(event.epoch);
+  io(event.oldest);
+  io(event.head);
+  io.choice(event.type, format::ConversationType::Direct, format::ConversationType::Group);
+  io.choice(event.visibility, format::Visibility::Public, format::Visibility::Private);
+}
+void describe(auto& io, Is<Committed> auto& event) {
+  io(event.follow);
+  io(event.conversation);
+  io(event.records);
+}
+void describe(auto& io, Is<Read> auto& event) {
+  io(event.token);
+  io(event.conversation);
+  io(event.first);
+  io(event.last);
+  io(event.entries_max);
+  io(event.bytes_max);
+}
+void describe(auto& io, Is<Page> auto& event) {
+  io(event.slot);
+  io(event.token);
+  describe_status(io, event);
+  io(event.corrupt);
+  io(event.records);
+}
+void describe(auto& io, Is<Claim> auto& event) {
+  io(event.slot);
+  io(event.token);
+  io(event.client_id);
+  io(event.user);
+  io(event.clean_start);
+}
+void describe(auto& io, Is<Claimed> auto& event) {
+  io(event.slot);
+  io(event.token);
+  describe_status(io, event);
+  io(event.generation);
+  io(event.present);
+  io(event.user);
+  io(event.expiry_interval);
+  io(event.disconnected);
+  io(event.state);
+  io(event.cursors);
+}
+template <class Event>
+concept NamesSession = Is<Event, Yield> || Is<Event, Yielded> || Is<Event, Hold>;
+void describe(auto& io, NamesSession auto& event) {
+  io(event.slot);
+  io(event.client_id);
+  io(event.generation);
+}
+void describe(auto& io, Is<Write> auto& event) {
+  io(event.slot);
+  io(event.stream);
+  io(event.number);
+  io(event.generation);
+  io(event.client_id);
+  io(event.records);
+}
+void describe(auto& io, Is<Written> auto& event) {
+  io(event.slot);
+  io(event.stream);
+  io(event.number);
+  describe_status(io, event);
+}
+void describe(auto& io, Is<Filters> auto& event) {
+  io(event.token);
+  io(event.replaces);
+  io(event.added);
+  io(event.removed);
+}
+void describe(auto& io, Is<FiltersTaken> auto& event) { io(event.token); }
+void describe(auto& io, Is<Group> auto& event) {
+  io(event.group);
+  io(event.filter);
+  io(event.members);
+}
+void describe(auto& io, Is<Message> auto& event) {
+  io(event.shard);
+  io(event.stream);
+  io(event.number);
+  io(event.subscribers);
+  io(event.group);
+  io(event.filter);
+  io(event.topic);
+  io(event.properties);
+  io(event.payload);
+  io.choice(event.qos, std::uint64_t{0}, std::uint64_t{2});
+  io(event.retain);
+  io(event.expires_in);
+  io(event.stamp);
+  io(event.stamp_node);
+}
+void describe(auto& io, Is<MessageTaken> auto& event) {
+  io(event.stream);
+  io(event.number);
+}
+
+template <class Body>
+bool read(Reader& reader, Event& event) {
+  describe(reader, event.emplace<Body>());
+  return reader.complete();
+}
+using ReadBody = bool (*)(Reader&, Event&);
+template <class... Bodies>
+constexpr std::array<ReadBody, sizeof...(Bodies)> readers_of(const std::variant<Bodies...>* /*types*/) {
+  return {&read<Bodies>...};
+}
+constexpr auto kReaders = readers_of(static_cast<const Event*>(nullptr));
+
+/// By kind, as they stand in Event.
+constexpr std::array kChannels{
+    NodeChannel::Proposals, NodeChannel::Proposals, NodeChannel::Entries,  NodeChannel::Entries,  NodeChannel::Entries,
+    NodeChannel::Entries,   NodeChannel::Pages,     NodeChannel::Pages,    NodeChannel::Sessions, NodeChannel::Sessions,
+    NodeChannel::Sessions,  NodeChannel::Sessions,  NodeChannel::Sessions, NodeChannel::Sessions, NodeChannel::Sessions,
+    NodeChannel::Messages,  NodeChannel::Messages,  NodeChannel::Messages, NodeChannel::Messages, NodeChannel::Messages,
+};
+static_assert(kChannels.size() == kReaders.size());
+
+void append(std::string& out, const Event& event) {
+  out.push_back(static_cast<char>(kVersion));
+  out.push_back(static_cast<char>(event.index()));
+  Writer writer(out);
+  std::visit([&](const auto& body) { describe(writer, body); }, event);
+}
+
+}  // namespace
+
+std::string encode_for(Slot slot, const Event& event) {
+  std::string out(1, '\0');
+  append_varint(out, slot.value);
+  append(out, event);
+  return out;
+}
+
+std::string encode_for_shard(ShardId shard, const Event& event) {
+  std::string out(1, '\1');
+  append_varint(out, shard);
+  append(out, event);
+  return out;
+}
+
+std::optional<Event> decode(std::string_view bytes) {
+  if (bytes.size() < 2 || static_cast<std::uint8_t>(bytes[0]) != kVersion) return std::nullopt;
+  const auto kind = static_cast<std::uint8_t>(bytes[1]);
+  if (kind >= kReaders.size()) return std::nullopt;
+  Reader reader(bytes.substr(2));
+  std::optional<Event> event(std::in_place);
+  if (!kReaders[kind](reader, *event)) return std::nullopt;
+  return event;
+}
+
+NodeChannel channel_of(const Event& event) { return kChannels[event.index()]; }
+
+}  // namespace parley::shard::remote

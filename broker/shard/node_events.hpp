@@ -1,0 +1,226 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/number.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "broker/chat/refusal.hpp"
+#include "broker/shard/ports.hpp"
+#include "storage/format/record.hpp"
+
+/// What the shards of one node say to the shards of others, and its bytes. Pure. A decoded value's views point into the
+/// bytes it came from. Format: docs/formats/node-events.md.
+namespace parley::shard::remote {
+
+inline constexpr std::uint8_t kVersion = 1;
+
+/// Why an answer says no.
+enum class Status : std::uint8_t {
+  Done,
+  NotLeader,  ///< Ask the one who leads now.
+  Refused,    ///< See `refusal`, where there is one.
+  Failed,
+};
+
+// -- Proposals --
+
+/// To the slot's leader. Within a stream numbers rise; once one was refused as NotLeader so are those behind it.
+struct Propose {
+  std::uint64_t stream = 0;
+  std::uint64_t number = 0;
+  std::string_view conversation;
+  format::EntryKind kind = format::EntryKind::Message;
+  bool id_from_client = false;
+  std::string_view from;
+  std::string_view id;
+  std::string_view properties;
+  std::string_view payload;
+};
+struct Proposed {
+  Slot slot;
+  std::uint64_t stream = 0;
+  std::uint64_t number = 0;
+  Status status = Status::Done;
+  chat::Refusal refusal = chat::Refusal::None;
+  Seq seq;
+  Timestamp ts;
+  std::string_view id;
+  bool duplicate = false;
+};
+
+// -- Entries --
+
+/// To the slot's leader: this node wants to hear of the conversation. `follow` names this wish until Unfollow.
+struct Follow {
+  std::uint64_t follow = 0;
+  std::string_view conversation;
+};
+struct Unfollow {
+  std::uint64_t follow = 0;
+  std::string_view conversation;
+};
+/// How the conversation stands now. May come again: what was said between is to be read.
+struct Followed {
+  std::uint64_t follow = 0;
+  std::string_view conversation;
+  Status status = Status::Done;
+  chat::Refusal refusal = chat::Refusal::None;
+  ConversationNumber number;
+  Epoch epoch;
+  Seq oldest;
+  Seq head;
+  format::ConversationType type = format::ConversationType::Group;
+  format::Visibility visibility = format::Visibility::Public;
+};
+/// The next entries, as encoded records, without a hole behind what was said before.
+struct Committed {
+  std::uint64_t follow = 0;
+  std::string_view conversation;
+  std::vector<std::string_view> records;
+};
+
+// -- Pages --
+
+struct Read {
+  std::uint64_t token = 0;
+  ConversationNumber conversation;
+  Seq first;
+  Seq last;
+  std::uint64_t entries_max = 0;
+  std::uint64_t bytes_max = 0;
+};
+struct Page {
+  Slot slot;
+  std::uint64_t token = 0;
+  Status status = Status::Done;
+  std::vector<Seq> corrupt;
+  std::vector<std::string_view> records;
+};
+
+// -- Sessions --
+
+/// To the leader of the client id's slot: this node has a connection of it.
+struct Claim {
+  Slot slot;
+  std::uint64_t token = 0;
+  std::string_view client_id;
+  std::string_view user;
+  bool clean_start = false;
+};
+/// Done: the session is this node's in `generation`; `present`: and this is what is stored of it.
+struct Claimed {
+  Slot slot;
+  std::uint64_t token = 0;
+  Status status = Status::Done;
+  std::uint64_t generation = 0;
+  bool present = false;
+  std::string_view user;
+  std::uint64_t expiry_interval = 0;
+  Timestamp disconnected;
+  std::string_view state;
+  struct Cursor {
+    std::string_view topic;
+    Epoch epoch;
+    Seq acknowledged;
+  };
+  std::vector<Cursor> cursors;
+};
+/// From the leader: another node has a connection of the client now. Answered when everything of the session is
+/// written, or at once when there is none of that generation or an older one.
+struct Yield {
+  Slot slot;
+  std::string_view client_id;
+  std::uint64_t generation = 0;
+};
+struct Yielded {
+  Slot slot;
+  std::string_view client_id;
+  std::uint64_t generation = 0;
+};
+/// To the leader: records of the session, in order, encoded with term and index 0. A stream as in Propose.
+struct Write {
+  Slot slot;
+  std::uint64_t stream = 0;
+  std::uint64_t number = 0;
+  std::uint64_t generation = 0;
+  std::string_view client_id;
+  std::vector<std::string_view> records;
+};
+/// Refused: another node has the session by now.
+struct Written {
+  Slot slot;
+  std::uint64_t stream = 0;
+  std::uint64_t number = 0;
+  Status status = Status::Done;
+};
+/// To a new leader: this node has the session in this generation. Answered with Yield when somebody else has it.
+struct Hold {
+  Slot slot;
+  std::string_view client_id;
+  std::uint64_t generation = 0;
+};
+
+// -- Messages --
+
+/// Which ordinary topics this node wants; `replaces`: all that was said before is void. Answered when every shard of
+/// the receiver knows them.
+struct Filters {
+  std::uint64_t token = 0;
+  bool replaces = false;
+  std::vector<std::string_view> added;
+  std::vector<std::string_view> removed;
+};
+struct FiltersTaken {
+  std::uint64_t token = 0;
+};
+/// How many members of a shared group this node has; 0: none any more.
+struct Group {
+  std::string_view group;
+  std::string_view filter;
+  std::uint64_t members = 0;
+};
+/// An ordinary message. `number` 0: nobody waits for MessageTaken, and it isn't sent again.
+struct Message {
+  std::uint64_t shard = 0;   ///< Of the sender; MessageTaken goes there.
+  std::uint64_t stream = 0;  ///< Random at each start of the sender's shard.
+  std::uint64_t number = 0;
+  bool subscribers = false;  ///< For the node's subscribers; else for `group` only.
+  std::string_view group;    ///< For one member of this shared group; empty: none.
+  std::string_view filter;
+  std::string_view topic;
+  std::string_view properties;
+  std::string_view payload;
+  std::uint64_t qos = 0;
+  bool retain = false;
+  std::uint64_t expires_in = 0;  ///< Milliseconds; 0: never.
+  Timestamp stamp;               ///< Of a retained message: the higher one wins, then the higher node.
+  NodeId stamp_node;
+};
+struct MessageTaken {
+  std::uint64_t stream = 0;
+  std::uint64_t number = 0;
+};
+
+using Event = std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield,
+                           Yielded, Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken>;
+
+/// Bytes of an entry's record that go into one Committed or Page, at most, unless a single one is larger.
+inline constexpr std::size_t kRecordsBytesMax = 256 * 1024;
+
+/// With its envelope: for the home shard of `slot`, respectively for a certain shard; see PeerNodes.
+std::string encode_for(Slot slot, const Event& event);
+std::string encode_for_shard(ShardId shard, const Event& event);
+
+/// Takes all of `bytes`, which have no envelope any more. Every value has one encoding only. Nothing when they are no
+/// event of a version known here.
+std::optional<Event> decode(std::string_view bytes);
+/// On which channel it travels.
+NodeChannel channel_of(const Event& event);
+
+}  // namespace parley::shard::remote

@@ -1,0 +1,107 @@
+#include "broker/shard/node_events.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace parley::shard::remote {
+namespace {
+
+/// One of each, with every field set.
+std::vector<Event> samples() {
+  return {
+      Propose{1, 2, "room", format::EntryKind::Edit, true, "ann", "i1", "\x01\x01", "hello"},
+      Proposed{{3}, 1, 2, Status::Refused, chat::Refusal::Busy, {7}, {8}, "i1", true},
+      Follow{4, "room"},
+      Unfollow{4, "room"},
+      Followed{4, "room", Status::Done, chat::Refusal::None, {99}, {~std::uint64_t{0}}, {1}, {300}},
+      Committed{4, "room", {"record", ""}},
+      Read{5, {99}, {1}, {128}, 256, 65536},
+      Page{{3}, 5, Status::Failed, {{7}, {9}}, {"record"}},
+      Claim{{3}, 6, "phone", "ann", true},
+      Claimed{{3}, 6, Status::Done, 2, true, "ann", 3600, {1}, "state", {{"chat/room/msg", {5}, {6}}}},
+      Yield{{3}, "phone", 2},
+      Yielded{{3}, "phone", 2},
+      Write{{3}, 1, 2, 3, "phone", {"record", "record"}},
+      Written{{3}, 1, 2, Status::NotLeader},
+      Hold{{3}, "phone", 2},
+      Filters{7, true, {"a/#", "b"}, {"c"}},
+      FiltersTaken{7},
+      Group{"workers", "jobs/+", 4},
+      Message{1, 2, 3, true, "workers", "jobs/+", "jobs/1", "\x01\x01", "do", 2, true, 5000, {11}, {12}},
+      MessageTaken{2, 3},
+  };
+}
+
+/// Without the envelope, which is two bytes for a small slot.
+std::string body_of(const Event& event) { return encode_for(Slot{9}, event).substr(2); }
+
+TEST(NodeEvents, ComeBackAsTheyWent) {
+  const auto all = samples();
+  ASSERT_EQ(all.size(), std::variant_size_v<Event>) << "a kind has no sample";
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i].index(), i);
+    const std::string bytes = body_of(all[i]);
+    const auto event = decode(bytes);
+    ASSERT_TRUE(event) << "kind " << i;
+    EXPECT_EQ(event->index(), i);
+    EXPECT_EQ(body_of(*event), bytes);
+  }
+}
+
+TEST(NodeEvents, KeepTheirFields) {
+  const std::string bytes = body_of(samples()[4]);
+  const auto event = decode(bytes);
+  ASSERT_TRUE(event);
+  const auto& followed = std::get<Followed>(*event);
+  EXPECT_EQ(followed.conversation, "room");
+  EXPECT_EQ(followed.epoch, Epoch{~std::uint64_t{0}});
+  EXPECT_EQ(followed.head, Seq{300});
+}
+
+TEST(NodeEvents, BeginWithTheirEnvelope) {
+  EXPECT_EQ(encode_for(Slot{300}, FiltersTaken{1}), std::string("\0\xAC\x02\x01\x10\x01", 6));
+  EXPECT_EQ(encode_for_shard(5, FiltersTaken{1}), std::string("\x01\x05\x01\x10\x01", 5));
+}
+
+TEST(NodeEvents, RefusesWhatIsCutShortOrGoesOn) {
+  for (const Event& event : samples()) {
+    const std::string bytes = body_of(event);
+    for (std::size_t size = 0; size < bytes.size(); ++size) {
+      EXPECT_FALSE(decode(std::string_view(bytes).substr(0, size))) << "kind " << event.index() << ", " << size;
+    }
+    EXPECT_FALSE(decode(bytes + '\0')) << "kind " << event.index();
+  }
+}
+
+TEST(NodeEvents, RefusesWhatItDoesntKnow) {
+  struct Case {
+    std::string_view why;
+    std::string bytes;
+  };
+  const std::vector<Case> cases{
+      {"nothing", ""},
+      {"version 0", std::string("\0\x10\x01", 3)},
+      {"version 2", "\x02\x10\x01"},
+      {"kind 20", "\x01\x14\x01"},
+      {"a number longer than it need be", std::string("\x01\x10\x81\0", 4)},
+      {"a number of 65 bits", "\x01\x10\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x02"},
+      {"a list longer than its bytes", "\x01\x07\x03\x05\x03\x7F"},
+      {"a status that isn't", std::string("\x01\x0D\x03\x01\x02\x04", 6)},
+      {"a flag of 2", std::string("\x01\x0F\x07\x02\0\0", 6)},
+  };
+  for (const Case& one : cases) EXPECT_FALSE(decode(one.bytes)) << one.why;
+}
+
+TEST(NodeEvents, TravelOnTheirChannels) {
+  EXPECT_EQ(channel_of(Propose{}), NodeChannel::Proposals);
+  EXPECT_EQ(channel_of(Committed{}), NodeChannel::Entries);
+  EXPECT_EQ(channel_of(Page{}), NodeChannel::Pages);
+  EXPECT_EQ(channel_of(Hold{}), NodeChannel::Sessions);
+  EXPECT_EQ(channel_of(Filters{}), NodeChannel::Messages);
+  EXPECT_EQ(channel_of(MessageTaken{}), NodeChannel::Messages);
+}
+
+}  // namespace
+}  // namespace parley::shard::remote

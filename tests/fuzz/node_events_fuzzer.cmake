@@ -1,0 +1,1 @@
+parley_fuzzer(node_events_fuzzer node_events_fuzzer.cpp parley_shard)
