@@ -16,13 +16,12 @@ constexpr std::array kRules{
     RefusalRule{Refusal::DiskFull, "disk-full", 0x97, 10, "The server has no room on its disk."},
     RefusalRule{Refusal::StorageFailed, "storage-failed", 0x83, 10, "The server can't write to its disk."},
     RefusalRule{Refusal::Busy, "busy", 0x97, 1, "The server's disk can't keep up."},
+    RefusalRule{Refusal::NoMajority, "no-majority", 0x83, 2,
+                "Too few of the servers that keep this conversation answer."},
     RefusalRule{Refusal::BeyondHead, "beyond-head", 0x83, 0, "The position is beyond the conversation's head."},
     RefusalRule{Refusal::OtherEpoch, "other-epoch", 0x83, 0, "The position belongs to another epoch."},
     RefusalRule{Refusal::Unsupported, "unsupported", 0x83, 0, "This server doesn't serve this yet."},
-    RefusalRule{Refusal::NoMajority, "no-majority", 0x83, 2, "Too few of the cluster's nodes hear each other."},
 };
-
-static_assert(kRules.size() == static_cast<std::size_t>(kRefusalLast) + 1);
 
 class Category final : public boost::system::error_category {
  public:
@@ -34,7 +33,9 @@ class Category final : public boost::system::error_category {
 
 }  // namespace
 
-const RefusalRule& rule_of(Refusal refusal) { return kRules.at(static_cast<std::size_t>(refusal)); }
+const RefusalRule& rule_of(Refusal refusal) {
+  return kRules.at(static_cast<std::size_t>(refusal == Refusal::NotLeader ? Refusal::NoMajority : refusal));
+}
 
 const boost::system::error_category& refusal_category() {
   static const Category category;

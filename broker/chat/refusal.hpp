@@ -18,12 +18,12 @@ enum class Refusal {
   DiskFull,
   StorageFailed,
   Busy,         ///< Too much waits for the disk already.
+  NoMajority,   ///< The slot has no leader, or one that hears too few of its replicas.
   BeyondHead,   ///< `since` is a seq that nobody has seen.
   OtherEpoch,   ///< `since` belongs to another incarnation of the conversation.
   Unsupported,  ///< Part of the contract that this version doesn't serve yet.
-  NoMajority,   ///< Nobody leads the slot: too few of its replicas hear each other.
+  NotLeader,    ///< From node to node: ask the slot's leader. What a client would be told is NoMajority.
 };
-inline constexpr Refusal kRefusalLast = Refusal::NoMajority;
 
 struct RefusalRule {
   Refusal refusal;

@@ -108,7 +108,9 @@ template <class Of, class T>
 concept Is = std::same_as<std::remove_const_t<Of>, T>;
 
 void describe_status(auto& io, auto& event) { io.choice(event.status, Status::Done, Status::Failed); }
-void describe_refusal(auto& io, auto& event) { io.choice(event.refusal, chat::Refusal::None, chat::kRefusalLast); }
+void describe_refusal(auto& io, auto& event) {
+  io.choice(event.refusal, chat::Refusal::None, chat::Refusal::NotLeader);
+}
 
 void describe(auto& io, Is<Propose> auto& event) {
   io(event.stream);

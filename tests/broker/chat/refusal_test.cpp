@@ -12,7 +12,8 @@ constexpr int kRefusals = static_cast<int>(Refusal::Unsupported) + 1;
 
 TEST(Refusals, HaveARuleEachInTheOrderOfTheEnum) {
   for (int i = 0; i < kRefusals; ++i) EXPECT_EQ(static_cast<int>(rule_of(static_cast<Refusal>(i)).refusal), i);
-  EXPECT_ANY_THROW(rule_of(static_cast<Refusal>(kRefusals)));
+  EXPECT_EQ(rule_of(Refusal::NotLeader).refusal, Refusal::NoMajority) << "clients needn't know of leaders";
+  EXPECT_ANY_THROW(rule_of(static_cast<Refusal>(kRefusals + 1)));
 }
 
 TEST(Refusals, HaveStableWordsAndSentences) {
@@ -35,7 +36,7 @@ TEST(Refusals, HaveReasonsThatPubackMayCarry) {
 }
 
 TEST(Refusals, SayWhenToTryAgainWhereItWillPass) {
-  for (const Refusal passing : {Refusal::DiskFull, Refusal::StorageFailed, Refusal::Busy}) {
+  for (const Refusal passing : {Refusal::DiskFull, Refusal::StorageFailed, Refusal::Busy, Refusal::NoMajority}) {
     EXPECT_GT(rule_of(passing).retry_after, 0U) << rule_of(passing).word;
   }
   for (const Refusal lasting :
