@@ -78,6 +78,10 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.limits.session_expiry_max = seconds_or_unlimited(mqtt.max_session_expiry);
   options.limits.qos_max = static_cast<mqtt::Qos>(mqtt.max_qos);
   options.limits.retain_available = mqtt.retain_available;
+  options.limits.wildcard_subscriptions = mqtt.wildcard_subscriptions;
+  options.limits.shared_subscriptions = mqtt.shared_subscriptions;
+  options.limits.subscription_identifiers = mqtt.subscription_identifiers;
+  options.limits.check_payload_format = mqtt.check_payload_format;
   options.limits.queued_messages_max = mqtt.max_queued_messages;
   options.limits.queued_bytes_max = mqtt.max_queued_bytes;
   options.limits.output_max = mqtt.max_output;

@@ -26,6 +26,10 @@ struct Config {
     Duration max_session_expiry{};
     std::uint64_t max_qos = 0;
     bool retain_available = false;
+    bool wildcard_subscriptions = false;
+    bool shared_subscriptions = false;
+    bool subscription_identifiers = false;
+    bool check_payload_format = false;
     std::uint64_t max_queued_messages = 0;
     std::uint64_t max_queued_bytes = 0;
     std::uint64_t max_retained_messages = 0;

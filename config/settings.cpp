@@ -42,6 +42,17 @@ const std::array kSettings{
             "Highest QoS of a client's publishes; announced as Maximum QoS."},
     Setting{"mqtt.retain_available", Kind::Truth, PARLEY_PLACE(mqtt.retain_available), "true", "", "",
             "Whether ordinary topics have retained messages; announced as Retain Available."},
+    Setting{"mqtt.wildcard_subscriptions", Kind::Truth, PARLEY_PLACE(mqtt.wildcard_subscriptions), "true", "", "",
+            "Whether clients may subscribe with + and # to ordinary topics; announced as Wildcard Subscription "
+            "Available. Without: refused (0xA2)."},
+    Setting{"mqtt.shared_subscriptions", Kind::Truth, PARLEY_PLACE(mqtt.shared_subscriptions), "true", "", "",
+            "Whether clients may subscribe to $share/…; announced as Shared Subscription Available. Without: refused "
+            "(0x9E)."},
+    Setting{"mqtt.subscription_identifiers", Kind::Truth, PARLEY_PLACE(mqtt.subscription_identifiers), "true", "", "",
+            "Whether subscriptions may have identifiers; announced as Subscription Identifier Available. Without: "
+            "refused (0xA1)."},
+    Setting{"mqtt.check_payload_format", Kind::Truth, PARLEY_PLACE(mqtt.check_payload_format), "false", "", "",
+            "Whether payloads that say they are UTF-8 are checked; one that isn't is refused (0x99)."},
     Setting{
         "mqtt.max_queued_messages", Kind::Integer, PARLEY_PLACE(mqtt.max_queued_messages), "1000", "0", "10000000",
         "Messages of ordinary topics that wait for one client; further ones are dropped. Conversations have no queue."},

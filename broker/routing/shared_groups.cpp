@@ -15,7 +15,9 @@ bool SharedGroups::add(std::string_view group, std::string_view filter, Member m
     tree_.add(filter, next_id_, {}, 0);
     ++next_id_;
   }
-  auto& members = groups_by_id_[place->second].members;
+  Group& entry = groups_by_id_[place->second];
+  if (added) entry.name = std::make_shared<const std::string>(std::string("$share/").append(place->first));
+  auto& members = entry.members;
   const auto known = std::ranges::find(members, member.subscriber, &Member::subscriber);
   if (known != members.end()) {
     *known = member;
@@ -35,6 +37,36 @@ bool SharedGroups::remove(std::string_view group, std::string_view filter, Subsc
   groups_by_id_.erase(found->second);
   groups_.erase(found);
   return true;
+}
+
+SharedGroups::Group* SharedGroups::find(std::string_view group, std::string_view filter) {
+  const auto found = groups_.find(key_of(group, filter));
+  return found == groups_.end() ? nullptr : &groups_by_id_[found->second];
+}
+
+void SharedGroups::set_ready(std::string_view group, std::string_view filter, SubscriberId subscriber, bool ready) {
+  Group* found = find(group, filter);
+  if (found == nullptr) return;
+  const auto member = std::ranges::find(found->members, subscriber, &Member::subscriber);
+  if (member != found->members.end()) member->ready = ready;
+}
+
+const SharedGroups::Member* SharedGroups::choose(std::string_view group, std::string_view filter) {
+  Group* found = find(group, filter);
+  return found == nullptr ? nullptr : &choose(*found);
+}
+
+const SharedGroups::Member& SharedGroups::choose(Group& group) {
+  const std::size_t count = group.members.size();
+  std::size_t chosen = group.next % count;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t candidate = (group.next + i) % count;
+    if (!group.members[candidate].ready) continue;
+    chosen = candidate;
+    break;
+  }
+  group.next = chosen + 1;
+  return group.members[chosen];
 }
 
 }  // namespace parley::routing

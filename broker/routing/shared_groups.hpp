@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -18,6 +19,7 @@ class SharedGroups {
     SubscriberId subscriber = 0;
     mqtt::SubscriptionOptions options;
     std::uint32_t subscription_id = 0;
+    bool ready = true;  ///< Its client is connected.
   };
 
   /// True when the group is new for `filter`.
@@ -25,35 +27,33 @@ class SharedGroups {
   /// True when the group has gone with its last member.
   bool remove(std::string_view group, std::string_view filter, SubscriberId subscriber);
   [[nodiscard]] bool empty() const { return groups_.empty(); }
+  void set_ready(std::string_view group, std::string_view filter, SubscriberId subscriber, bool ready);
 
-  /// For every group that matches `topic`: the next member for which `ready` is true, else simply the next one.
-  template <class Ready, class Take>
-  void match(std::string_view topic, Ready ready, Take take) {
+  /// A group's subscription as its members wrote it, `$share/{group}/{filter}`; shared by what is delivered for it.
+  using Name = std::shared_ptr<const std::string>;
+  /// For every group that matches `topic`: the next member that is ready, else simply the next one.
+  template <class Take>
+  void match(std::string_view topic, Take take) {
     if (groups_.empty()) return;
     tree_.match(topic, matches_);
     for (const Match& match : matches_.list) {
       Group& group = groups_by_id_.at(match.subscriber);
-      const std::size_t count = group.members.size();
-      std::size_t chosen = group.next % count;
-      for (std::size_t i = 0; i < count; ++i) {
-        const std::size_t candidate = (group.next + i) % count;
-        if (ready(group.members[candidate])) {
-          chosen = candidate;
-          break;
-        }
-      }
-      group.next = chosen + 1;
-      take(group.members[chosen]);
+      take(choose(group), group.name);
     }
   }
+  /// Chooses a member of this group alone. Null when it has gone.
+  const Member* choose(std::string_view group, std::string_view filter);
 
  private:
   struct Group {
     std::vector<Member> members;
     std::size_t next = 0;
+    Name name;
   };
 
   static std::string key_of(std::string_view group, std::string_view filter);
+  Group* find(std::string_view group, std::string_view filter);
+  static const Member& choose(Group& group);
 
   SubscriptionTree tree_;  ///< Filters to groups: a SubscriberId in it names a group.
   std::unordered_map<std::string, SubscriberId> groups_;

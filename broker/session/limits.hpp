@@ -18,6 +18,10 @@ struct Limits {
   std::uint32_t session_expiry_max = 0xFFFF'FFFF;  ///< Seconds.
   mqtt::Qos qos_max = mqtt::Qos::ExactlyOnce;
   bool retain_available = true;
+  bool wildcard_subscriptions = true;
+  bool shared_subscriptions = true;
+  bool subscription_identifiers = true;
+  bool check_payload_format = false;  ///< What says that it is UTF-8 must be. MQTT 5 §3.3.2.3.2.
   std::size_t queued_messages_max = 1'000;
   std::size_t queued_bytes_max = 8 * 1024 * 1024;
   std::size_t output_max = 256 * 1024;  ///< Bytes waiting in one connection's Output before it counts as full.

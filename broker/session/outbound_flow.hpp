@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/number.hpp"
@@ -16,6 +18,7 @@ struct Outgoing {
   mqtt::Qos qos = mqtt::Qos::AtMostOnce;
   bool retain = false;
   std::vector<std::uint32_t> subscription_ids;
+  std::shared_ptr<const std::string> share;  ///< The shared subscription it is for.
 };
 
 /// A QoS 1 or 2 message under way to the client.
@@ -72,6 +75,21 @@ class OutboundFlow {
   void enqueue(Outgoing outgoing) {
     queue_bytes += outgoing.message->size();
     queue.push_back(std::move(outgoing));
+  }
+  /// Drops those of the queue for which `wanted` is true, in order.
+  template <class Wanted>
+  void remove_queued(Wanted wanted) {
+    std::size_t kept = queue_first;
+    for (std::size_t i = queue_first; i < queue.size(); ++i) {
+      const std::size_t size = queue[i].message->size();
+      if (wanted(queue[i])) {
+        queue_bytes -= size;
+      } else {
+        if (kept != i) queue[kept] = std::move(queue[i]);
+        ++kept;
+      }
+    }
+    queue.resize(kept);
   }
   Outgoing dequeue() {
     Outgoing outgoing = std::move(queue[queue_first++]);

@@ -7,6 +7,7 @@
 #include "broker/session/connection.hpp"
 #include "broker/session/outbound_flow.hpp"
 #include "mqtt/encode.hpp"
+#include "mqtt/utf8.hpp"
 
 namespace parley::session {
 namespace {
@@ -38,6 +39,11 @@ bool answers(mqtt::PacketType type, InFlight::State state) {
     case mqtt::PacketType::Pubrec: return state == State::AwaitingPubrec || state == State::AwaitingPubcomp;
     default: return state == State::AwaitingPubcomp;
   }
+}
+
+/// Says that it is UTF-8, and isn't.
+bool has_other_format(const mqtt::Publish& publish) {
+  return publish.properties.integer(PropertyId::PayloadFormatIndicator) == 1U && !mqtt::is_mqtt_utf8(publish.payload);
 }
 
 void note_window(Actions& actions) {
@@ -110,6 +116,9 @@ void Session::write_connack(bool session_present, bool assigned_client_id, std::
   }
   if (!limits_.retain_available) properties.integer(PropertyId::RetainAvailable, 0);
   properties.integer(PropertyId::MaximumPacketSize, limits_.packet_size_max);
+  if (!limits_.wildcard_subscriptions) properties.integer(PropertyId::WildcardSubscriptionAvailable, 0);
+  if (!limits_.subscription_identifiers) properties.integer(PropertyId::SubscriptionIdentifierAvailable, 0);
+  if (!limits_.shared_subscriptions) properties.integer(PropertyId::SharedSubscriptionAvailable, 0);
   if (assigned_client_id) properties.text(PropertyId::AssignedClientIdentifier, client_id_);
   if (limits_.topic_alias_max != 0) properties.integer(PropertyId::TopicAliasMaximum, limits_.topic_alias_max);
   if (link.server_keep_alive) properties.integer(PropertyId::ServerKeepAlive, link.keep_alive);
@@ -178,6 +187,10 @@ void Session::receive(const mqtt::Frame& frame, Instant now, Actions& actions) {
   }
   if (auto* subscribe = std::get_if<mqtt::Subscribe>(&*packet)) {
     const auto id = subscribe->properties.integer(PropertyId::SubscriptionIdentifier).value_or(0);
+    if (id != 0 && !limits_.subscription_identifiers) {
+      violation(ReasonCode::SubscriptionIdentifiersNotSupported, actions);  // §3.2.2.3.12
+      return;
+    }
     actions.push_back(SubscribeAction{std::move(*subscribe), id});
   } else if (auto* unsubscribe = std::get_if<mqtt::Unsubscribe>(&*packet)) {
     actions.push_back(UnsubscribeAction{std::move(*unsubscribe)});
@@ -238,6 +251,8 @@ void Session::receive_publish(const mqtt::Frame& frame, Actions& actions) {
   }
   if (publish.qos > limits_.qos_max) return violation(ReasonCode::QosNotSupported, actions);  // §3.2.2.3.4
   if (publish.retain && !limits_.retain_available) return violation(ReasonCode::RetainNotSupported, actions);
+  const bool is_misformed = limits_.check_payload_format && has_other_format(publish);
+  if (is_misformed && publish.qos == mqtt::Qos::AtMostOnce) return violation(ReasonCode::PayloadFormatInvalid, actions);
   PublishTicket ticket{connections_, 0, publish.packet_id, publish.qos};
   if (publish.qos != mqtt::Qos::AtMostOnce) {
     const auto state =
@@ -259,6 +274,12 @@ void Session::receive_publish(const mqtt::Frame& frame, Actions& actions) {
       // Its first copy's outcome isn't known yet; once it is, this one is answered as well.
       link.acks.back().repeated = true;
       ++link.acks_repeated;
+      return;
+    }
+    if (is_misformed) {
+      link.acks.back().done = true;
+      link.acks.back().reason = ReasonCode::PayloadFormatInvalid;
+      flush_acks();
       return;
     }
     if (publish.qos == mqtt::Qos::ExactlyOnce) inbound_.set(publish.packet_id, InboundIds::State::Pending);

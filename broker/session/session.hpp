@@ -31,6 +31,9 @@ namespace parley::session {
 class OutboundFlow;
 struct InFlight;
 
+/// A shared subscription, `$share/{group}/{filter}`.
+using Share = std::shared_ptr<const std::string>;
+
 /// Index of a cursor within its session; reused after remove_cursor.
 using CursorId = std::uint32_t;
 
@@ -123,8 +126,18 @@ class Session {
   // -----------------------------------------------------------------------------------------
 
   /// Delivers at the lower of the message's QoS and `qos`. `retain` is the flag the receiver sees.
+  /// `share`: the shared subscription it is for, as the client wrote it; null for another one.
   Delivered deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool retain,
-                    std::span<const std::uint32_t> subscription_ids, Instant now);
+                    std::span<const std::uint32_t> subscription_ids, Instant now, const Share& share = nullptr);
+
+  struct SharedMessage {
+    Share share;
+    mqtt::MessagePtr message;
+  };
+  /// Takes out what waits for the client and belongs to a shared subscription. With an empty `subscription` the session
+  /// is about to end: of every one, and QoS 1 messages under way as well. QoS 2 messages under way stay: nobody else
+  /// may get them. MQTT 5 §4.8.2.
+  std::vector<SharedMessage> take_shared(std::string_view subscription);
 
   // -- Outbound, conversations
   // ---------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ bool Session::write_delivery(const mqtt::Message& message, mqtt::Delivery& deliv
 }
 
 Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool retain,
-                           std::span<const std::uint32_t> subscription_ids, Instant now) {
+                           std::span<const std::uint32_t> subscription_ids, Instant now, const Share& share) {
   const mqtt::Qos effective = lower(message->qos(), qos);
   if (effective == mqtt::Qos::AtMostOnce) {
     if (!connection_ || connection_->output->size() >= limits_.output_max) return Delivered::Dropped;
@@ -79,18 +79,35 @@ Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool 
     if (flow.queued() >= limits_.queued_messages_max || flow.queue_bytes + message->size() > limits_.queued_bytes_max) {
       return Delivered::Dropped;
     }
-    flow.enqueue({message, effective, retain, {subscription_ids.begin(), subscription_ids.end()}});
+    flow.enqueue({message, effective, retain, {subscription_ids.begin(), subscription_ids.end()}, share});
     return Delivered::Queued;
   }
   if (message->expires() && *message->expires() <= now) return Delivered::Dropped;
   mqtt::Delivery delivery{
       .qos = effective, .retain = retain, .packet_id = flow.id_at(flow.size()), .subscription_ids = subscription_ids};
   if (!write_delivery(*message, delivery, now)) return Delivered::Dropped;
-  flow.push({.outgoing = {message, effective, retain, {subscription_ids.begin(), subscription_ids.end()}},
+  flow.push({.outgoing = {message, effective, retain, {subscription_ids.begin(), subscription_ids.end()}, share},
              .state = awaited(effective),
              .sent_here = true});
   ++flow.outstanding;
   return Delivered::Sent;
+}
+
+std::vector<Session::SharedMessage> Session::take_shared(std::string_view subscription) {
+  std::vector<SharedMessage> taken;
+  if (!outbound_) return taken;
+  OutboundFlow& flow = *outbound_;
+  for (std::size_t i = 0; subscription.empty() && i < flow.size(); ++i) {
+    InFlight& slot = flow[i];
+    if (!slot.outgoing.share || slot.state != InFlight::State::AwaitingPuback) continue;
+    taken.push_back({slot.outgoing.share, slot.outgoing.message});
+  }
+  flow.remove_queued([&](Outgoing& outgoing) {
+    if (!outgoing.share || (!subscription.empty() && *outgoing.share != subscription)) return false;
+    taken.push_back({std::move(outgoing.share), outgoing.message});
+    return true;
+  });
+  return taken;
 }
 
 void Session::send_queued(Instant now) {

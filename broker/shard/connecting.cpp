@@ -11,6 +11,7 @@
 #include "broker/shard/shard.hpp"
 #include "mqtt/encode.hpp"
 #include "mqtt/reader.hpp"
+#include "mqtt/utf8.hpp"
 
 namespace parley::shard {
 namespace {
@@ -57,6 +58,11 @@ Refused objection(const mqtt::Connect& connect, const session::Limits& limits) {
   }
   if (connect.will && connect.will->retain && !limits.retain_available) {
     return {ReasonCode::RetainNotSupported, "This server keeps no retained messages."};  // §3.2.2.3.5
+  }
+  if (connect.will && limits.check_payload_format &&
+      connect.will->properties.integer(PropertyId::PayloadFormatIndicator) == 1U &&
+      !mqtt::is_mqtt_utf8(connect.will->payload)) {
+    return {ReasonCode::PayloadFormatInvalid, "The will's payload isn't the UTF-8 that it says it is."};
   }
   return {};
 }
@@ -167,6 +173,7 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   session::Session& session = *client.session;
   session.attach(connect, shard_.links().output(connection), shard_.now());
   shard_.bind(connection, client);
+  shard_.plain_topics().connected(client, true);
   mqtt::PropertyWriter extra;
   if (connect.properties.integer(PropertyId::RequestResponseInformation) == 1U) {
     extra.text(PropertyId::ResponseInformation, reply_topic(session.client_id()));  // §3.2.2.3.15

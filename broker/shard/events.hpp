@@ -98,12 +98,15 @@ struct InterestEvent {
 struct InterestTakenEvent {
   std::uint64_t token = 0;
 };
-/// To the shard that keeps the shared group: a member comes or goes.
+/// To the shard that keeps the shared group: a member comes or goes, or its client does.
 struct SharedMemberEvent {
+  enum class Change : std::uint8_t { Joins, Leaves, Connected, Disconnected };
+
   std::string group;
   std::string filter;
   std::uint32_t member = 0;  ///< See plain_topics.hpp.
-  bool joins = false;
+  Change change = Change::Joins;
+  bool connected = true;  ///< Of one that joins.
   mqtt::SubscriptionOptions options;
   std::uint32_t subscription_id = 0;
   ShardId shard = 0;
@@ -111,15 +114,22 @@ struct SharedMemberEvent {
 };
 /// To the shard of the member that was chosen.
 struct SharedDeliveryEvent {
+  std::shared_ptr<const std::string> share;  ///< `$share/{group}/{filter}`.
   std::uint32_t member = 0;
   mqtt::SubscriptionOptions options;
   std::uint32_t subscription_id = 0;
   mqtt::MessagePtr message;
 };
 
+/// To the shard that keeps the shared group: a member has left without taking this over.
+struct SharedReturnEvent {
+  std::shared_ptr<const std::string> share;
+  mqtt::MessagePtr message;
+};
+
 struct PeerEvent {
   std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, PublishEvent,
-               InterestEvent, InterestTakenEvent, SharedMemberEvent, SharedDeliveryEvent>
+               InterestEvent, InterestTakenEvent, SharedMemberEvent, SharedDeliveryEvent, SharedReturnEvent>
       what;
 };
 

@@ -64,28 +64,30 @@ bool PlainTopics::deliver_here(const mqtt::MessagePtr& message) {
     ids_.insert(ids_.end(), matches_.more_ids.begin() + match.more_begin, matches_.more_ids.begin() + match.more_end);
     deliver(shard_.clients().at(match.subscriber), message, match.options, ids_);
   }
-  const auto ready = [&](const routing::SharedGroups::Member& member) {
-    return shard_of_member(member.subscriber) != shard_.id() ||
-           shard_.clients().at(place_of_member(member.subscriber)).session->connected();
-  };
-  groups_.match(message->topic(), ready, [&](const routing::SharedGroups::Member& member) {
+  groups_.match(message->topic(), [&](const auto& member, const auto& share) {
     matched = true;
-    SharedDeliveryEvent event{member.subscriber, member.options, member.subscription_id, message};
-    if (shard_of_member(member.subscriber) == shard_.id()) {
-      shared_delivery(event);
-    } else {
-      shard_.send(shard_of_member(member.subscriber), PeerEvent{std::move(event)});
-    }
+    send_to_member(member, share, message);
   });
   return matched;
 }
 
+void PlainTopics::send_to_member(const routing::SharedGroups::Member& member, const routing::SharedGroups::Name& share,
+                                 const mqtt::MessagePtr& message) {
+  SharedDeliveryEvent event{share, member.subscriber, member.options, member.subscription_id, message};
+  const ShardId shard = shard_of_member(member.subscriber);
+  if (shard == shard_.id()) {
+    shared_delivery(event);
+  } else {
+    shard_.send(shard, PeerEvent{std::move(event)});
+  }
+}
+
 void PlainTopics::deliver(Client& client, const mqtt::MessagePtr& message, const mqtt::SubscriptionOptions& options,
-                          std::span<const std::uint32_t> subscription_ids) {
+                          std::span<const std::uint32_t> subscription_ids, const routing::SharedGroups::Name& share) {
   session::Session& session = *client.session;
   if (options.no_local && message->publisher() == session.identity()) return;  // §3.8.3.1
   const bool retain = options.retain_as_published && message->retain();
-  const auto outcome = session.deliver(message, options.qos, retain, subscription_ids, shard_.now());
+  const auto outcome = session.deliver(message, options.qos, retain, subscription_ids, shard_.now(), share);
   if (outcome == session::Delivered::Sent) shard_.wrote(client);
 }
 
@@ -99,6 +101,7 @@ void PlainTopics::store_retained(const mqtt::MessagePtr& message) {
 void PlainTopics::send_retained(Client& client, const session::Subscription& subscription) {
   const std::span<const std::uint32_t> ids(&subscription.subscription_id, subscription.subscription_id != 0 ? 1 : 0);
   retained_.match(subscription.filter, shard_.now(), [&](const mqtt::MessagePtr& message) {
+    if (subscription.options.no_local && message->publisher() == client.session->identity()) return;  // §3.8.3.1
     const auto outcome = client.session->deliver(message, subscription.options.qos, true, ids, shard_.now());
     if (outcome == session::Delivered::Sent) shard_.wrote(client);
   });
@@ -117,7 +120,8 @@ void PlainTopics::subscribe(Client& client, const session::Subscription& subscri
     shard_.send(keeper, PeerEvent{SharedMemberEvent{.group = std::string(shared->group),
                                                     .filter = std::string(shared->filter),
                                                     .member = member_id(shard_.id(), client.place),
-                                                    .joins = true,
+                                                    .change = SharedMemberEvent::Change::Joins,
+                                                    .connected = client.session->connected(),
                                                     .options = subscription.options,
                                                     .subscription_id = subscription.subscription_id,
                                                     .shard = shard_.id(),
@@ -138,8 +142,9 @@ void PlainTopics::unsubscribe(Client& client, std::string_view filter) {
                 PeerEvent{SharedMemberEvent{.group = std::string(shared->group),
                                             .filter = std::string(shared->filter),
                                             .member = member_id(shard_.id(), client.place),
-                                            .joins = false,
+                                            .change = SharedMemberEvent::Change::Leaves,
                                             .shard = shard_.id()}});
+    return_shared(client, filter);
     return;
   }
   if (here_.remove(filter, client.place) && shard_.options().shards > 1) want_no_more(filter);
@@ -212,15 +217,46 @@ ShardId PlainTopics::keeper_of(std::string_view group, std::string_view filter) 
 }
 
 void PlainTopics::shared_member(SharedMemberEvent& event) {
-  if (event.joins) {
-    join_group(event);
-  } else {
-    leave_group(event);
+  using Change = SharedMemberEvent::Change;
+  switch (event.change) {
+    case Change::Joins: join_group(event); return;
+    case Change::Leaves: leave_group(event); return;
+    case Change::Connected: groups_.set_ready(event.group, event.filter, event.member, true); return;
+    case Change::Disconnected: groups_.set_ready(event.group, event.filter, event.member, false); return;
   }
 }
 
+void PlainTopics::connected(Client& client, bool connected) {
+  using Change = SharedMemberEvent::Change;
+  for (const auto& subscription : client.session->subscriptions()) {
+    const auto shared = mqtt::shared_filter(subscription.filter);
+    if (!shared) continue;
+    shard_.send(keeper_of(shared->group, shared->filter),
+                PeerEvent{SharedMemberEvent{.group = std::string(shared->group),
+                                            .filter = std::string(shared->filter),
+                                            .member = member_id(shard_.id(), client.place),
+                                            .change = connected ? Change::Connected : Change::Disconnected,
+                                            .shard = shard_.id()}});
+  }
+}
+
+void PlainTopics::return_shared(Client& client, std::string_view subscription) {
+  for (auto& [share, message] : client.session->take_shared(subscription)) {
+    const auto parts = mqtt::shared_filter(*share);
+    const ShardId keeper = keeper_of(parts->group, parts->filter);
+    shard_.send(keeper, PeerEvent{SharedReturnEvent{std::move(share), std::move(message)}});
+  }
+}
+
+void PlainTopics::shared_return(const SharedReturnEvent& event) {
+  const auto parts = mqtt::shared_filter(*event.share);
+  const auto* member = groups_.choose(parts->group, parts->filter);
+  if (member != nullptr) send_to_member(*member, event.share, event.message);
+}
+
 void PlainTopics::join_group(const SharedMemberEvent& event) {
-  const bool fresh = groups_.add(event.group, event.filter, {event.member, event.options, event.subscription_id});
+  const bool fresh =
+      groups_.add(event.group, event.filter, {event.member, event.options, event.subscription_id, event.connected});
   const ShardId shards = shard_.options().shards;
   const auto joined = [this, member_shard = event.shard, token = event.token] {
     if (token != 0) shard_.send(member_shard, PeerEvent{InterestTakenEvent{token}});
@@ -242,14 +278,15 @@ void PlainTopics::leave_group(const SharedMemberEvent& event) {
 void PlainTopics::shared_delivery(const SharedDeliveryEvent& event) {
   const std::uint32_t place = place_of_member(event.member);
   Client* client = shard_.clients().find_place(place);
-  if (client == nullptr) return;
   // The member may have left while this was on its way, and somebody else have taken its place.
-  const auto is_member = [&](const session::Subscription& subscription) {
-    const auto shared = mqtt::shared_filter(subscription.filter);
-    return shared && mqtt::matches(shared->filter, event.message->topic());
-  };
-  if (std::ranges::none_of(client->session->subscriptions(), is_member)) return;
-  deliver(*client, event.message, event.options, {&event.subscription_id, event.subscription_id != 0 ? 1U : 0U});
+  const auto is_member = [&](const session::Subscription& subscription) { return subscription.filter == *event.share; };
+  if (client == nullptr || std::ranges::none_of(client->session->subscriptions(), is_member)) {
+    const auto parts = mqtt::shared_filter(*event.share);
+    shard_.send(keeper_of(parts->group, parts->filter), PeerEvent{SharedReturnEvent{event.share, event.message}});
+    return;
+  }
+  deliver(*client, event.message, event.options, {&event.subscription_id, event.subscription_id != 0 ? 1U : 0U},
+          event.share);
 }
 
 }  // namespace parley::shard

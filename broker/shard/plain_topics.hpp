@@ -40,17 +40,25 @@ class PlainTopics {
   void interest_taken(std::uint64_t token);
   void shared_member(SharedMemberEvent& event);
   void shared_delivery(const SharedDeliveryEvent& event);
+  void shared_return(const SharedReturnEvent& event);
+  /// The client has a connection now, or none: its groups choose accordingly.
+  void connected(Client& client, bool connected);
+  /// Gives back to its groups what the client has not taken over: of this subscription what is not sent yet, of all
+  /// (empty) what it has not acknowledged. MQTT 5 §4.8.2.
+  void return_shared(Client& client, std::string_view subscription);
 
   void sweep();
 
  private:
   bool deliver_here(const mqtt::MessagePtr& message);
   void deliver(Client& client, const mqtt::MessagePtr& message, const mqtt::SubscriptionOptions& options,
-               std::span<const std::uint32_t> subscription_ids);
+               std::span<const std::uint32_t> subscription_ids, const routing::SharedGroups::Name& share = nullptr);
   void want(std::string_view filter, std::function<void()> announced);
   void after_announcement(std::string_view filter, std::function<void()> then);
   void want_no_more(std::string_view filter);
   void store_retained(const mqtt::MessagePtr& message);
+  void send_to_member(const routing::SharedGroups::Member& member, const routing::SharedGroups::Name& share,
+                      const mqtt::MessagePtr& message);
   void join_group(const SharedMemberEvent& event);
   void leave_group(const SharedMemberEvent& event);
   [[nodiscard]] ShardId keeper_of(std::string_view group, std::string_view filter) const;

@@ -268,6 +268,7 @@ void Shard::detach(Client& client) {
   client.connection = {};
   client.output = nullptr;
   auto will = client.session->detach(now_);
+  plain_topics_.connected(client, false);
   const bool lasts = client.session->expiry_interval() != 0;
   if (will && will->delay > Duration::zero() && lasts) {
     client.will = std::make_unique<PendingWill>(PendingWill{*std::move(will), now_ + will->delay});
@@ -297,6 +298,7 @@ void Shard::end_session(Client& client) {
     if (!chat::is_chat_filter(options_.root, subscription.filter))
       plain_topics_.unsubscribe(client, subscription.filter);
   }
+  plain_topics_.return_shared(client, {});
   if (client.persisted) session_records_.write_end(client.session->client_id());
   clients_.remove(client);
 }
@@ -381,6 +383,7 @@ struct PeerEventVisitor {
   void operator()(InterestTakenEvent& event) const { shard.plain_topics().interest_taken(event.token); }
   void operator()(SharedMemberEvent& event) const { shard.plain_topics().shared_member(event); }
   void operator()(SharedDeliveryEvent& event) const { shard.plain_topics().shared_delivery(event); }
+  void operator()(SharedReturnEvent& event) const { shard.plain_topics().shared_return(event); }
 };
 
 }  // namespace

@@ -106,6 +106,11 @@ void Subscribing::subscribe(Client& client, const session::SubscribeAction& acti
 }
 
 ReasonCode Subscribing::objection(const Client& client, const Request& request, std::string_view filter) const {
+  const auto& limits = shard_.options().limits;
+  if (!limits.shared_subscriptions && mqtt::shared_filter(filter)) return ReasonCode::SharedSubscriptionsNotSupported;
+  if (!limits.wildcard_subscriptions && mqtt::has_wildcard(filter)) {
+    return ReasonCode::WildcardSubscriptionsNotSupported;
+  }
   if (levels_of(filter) > shard_.options().filter_levels_max) return ReasonCode::QuotaExceeded;
   const auto& subscriptions = client.session->subscriptions();
   // Those of this packet that aren't known yet may all turn out new.
@@ -350,7 +355,7 @@ void Subscribing::answer(Request& request, Client& client) {
     shard_.wrote(client);
     return;
   }
-  const bool has_properties = session.version() == mqtt::ProtocolVersion::V5;
+  const bool has_properties = session.version() == mqtt::ProtocolVersion::V5 && session.problem_information();
   session.write_suback(request.packet_id, request.reasons, has_properties ? answer_properties(request) : std::string());
   shard_.wrote(client);
   for (std::size_t i = 0; i < request.items.size(); ++i) {

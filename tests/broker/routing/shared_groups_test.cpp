@@ -10,14 +10,15 @@ namespace {
 
 using mqtt::Qos;
 
-std::vector<SubscriberId> chosen(SharedGroups& groups, std::string_view topic, std::vector<SubscriberId> away = {}) {
+std::vector<SubscriberId> chosen(SharedGroups& groups, std::string_view topic,
+                                 const std::vector<SubscriberId>& away = {}) {
   std::vector<SubscriberId> list;
-  groups.match(
-      topic,
-      [&](const SharedGroups::Member& member) {
-        return std::find(away.begin(), away.end(), member.subscriber) == away.end();
-      },
-      [&](const SharedGroups::Member& member) { list.push_back(member.subscriber); });
+  for (const SubscriberId member : away) groups.set_ready("g", topic, member, false);
+  groups.match(topic, [&](const SharedGroups::Member& member, const SharedGroups::Name& name) {
+    EXPECT_TRUE(name->starts_with("$share/"));
+    list.push_back(member.subscriber);
+  });
+  for (const SubscriberId member : away) groups.set_ready("g", topic, member, true);
   return list;
 }
 
@@ -84,14 +85,25 @@ TEST(SharedGroups, RememberTheLatestOptionsOfAMember) {
   groups.add("g", "a", {.subscriber = 1, .options = {.qos = Qos::AtMostOnce}, .subscription_id = 1});
   groups.add("g", "a", {.subscriber = 1, .options = {.qos = Qos::ExactlyOnce}, .subscription_id = 2});
   int taken = 0;
-  groups.match(
-      "a", [](const SharedGroups::Member& /*member*/) { return true; },
-      [&](const SharedGroups::Member& member) {
-        ++taken;
-        EXPECT_EQ(member.options.qos, Qos::ExactlyOnce);
-        EXPECT_EQ(member.subscription_id, 2U);
-      });
+  groups.match("a", [&](const SharedGroups::Member& member, const SharedGroups::Name& name) {
+    ++taken;
+    EXPECT_EQ(*name, "$share/g/a");
+    EXPECT_EQ(member.options.qos, Qos::ExactlyOnce);
+    EXPECT_EQ(member.subscription_id, 2U);
+  });
   EXPECT_EQ(taken, 1);
+}
+
+TEST(SharedGroups, ChooseForOneGroupAlone) {
+  SharedGroups groups;
+  EXPECT_EQ(groups.choose("g", "a"), nullptr);
+  groups.add("g", "a", {.subscriber = 1, .ready = false});
+  groups.add("g", "a", {.subscriber = 2});
+  groups.add("h", "a", {.subscriber = 3});
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(groups.choose("g", "a")->subscriber, 2U);
+  groups.set_ready("g", "a", 2, false);
+  groups.set_ready("g", "a", 1, true);
+  EXPECT_EQ(groups.choose("g", "a")->subscriber, 1U);
 }
 
 TEST(SharedGroups, GoOnAfterMembersLeave) {
