@@ -18,7 +18,18 @@ constexpr Duration kPollGap = std::chrono::milliseconds(10);
 constexpr std::size_t kClaimsMax = 65'536;
 
 /// Where the poll's replies are.
-enum PollReply : std::size_t { OwnLease, AddedSelf, PutMark, Mark, SlotsVersion, FilterVersions, Members, Leases };
+enum PollReply : std::size_t {
+  OwnLease,
+  AddedSelf,
+  PutMark,
+  Mark,
+  SlotsVersion,
+  FilterVersions,
+  Members,
+  Leases,
+  PutFormation,
+  FormationThere,
+};
 
 bool is_script_missing(const RedisReply& reply) { return reply.error_word() == "NOSCRIPT"; }
 
@@ -207,6 +218,10 @@ asio::awaitable<bool> ClusterState::poll() {
   add({"HGETALL", keys_.filter_versions});
   add({"SMEMBERS", keys_.nodes});
   add(std::move(leases));
+  if (!options_.formation.empty()) {
+    add({"SET", keys_.formation, options_.formation, "NX"});
+    add({"GET", keys_.formation});
+  }
   auto calling = client_.call(std::move(requests));
   const auto replies = co_await std::move(calling);
   if (!replies) co_return false;
@@ -215,6 +230,9 @@ asio::awaitable<bool> ClusterState::poll() {
     co_return false;
   }
   take_own_lease((*replies)[OwnLease]);
+  if (replies->size() > FormationThere && (*replies)[FormationThere].text != options_.formation) {
+    events_.foreign_formation((*replies)[FormationThere].text);
+  }
   take_mark((*replies)[Mark]);
   if ((*replies)[SlotsVersion].text != slots_version_) slots_stale_ = true;
   slots_version_ = (*replies)[SlotsVersion].text;

@@ -23,7 +23,8 @@ namespace parley::cluster {
 
 struct ClusterStateOptions {
   std::string cluster;
-  NodeLease self;  ///< `load` and `draining` as they begin.
+  NodeLease self;         ///< `load` and `draining` as they begin.
+  std::string formation;  ///< As written: put again when Redis has lost it. Empty: left alone.
   Duration lease_time = std::chrono::seconds(3);
   Duration poll_interval = std::chrono::milliseconds(500);
 };
@@ -48,6 +49,8 @@ class ClusterStateEvents {
   virtual void session_elsewhere(const std::string& client_id, const SessionLocation& location) = 0;
   /// Redis came or went. While it is away everything told before stays as it was.
   virtual void redis_reachable(bool reachable) = 0;
+  /// Redis has another formation of this cluster's name; at each poll.
+  virtual void foreign_formation(const std::string& /*formation*/) {}
   /// Another process announces itself under this node's id.
   virtual void duplicate_node(const NodeLease& other) = 0;
 };

@@ -15,15 +15,15 @@ std::string_view take_word(std::string_view& rest) {
 }  // namespace
 
 std::string encode(const FormationRecord& record) {
-  return "1 " + hex_text(record.cluster_id) + " " + std::to_string(record.slots) + " " + record.founder;
+  return "1 " + hex_text(record.cluster_id) + " " + std::to_string(record.slots);
 }
 
 std::optional<FormationRecord> read_formation(std::string_view text) {
   if (take_word(text) != "1") return std::nullopt;
   const auto id = read_hex(take_word(text));
   const auto slots = read_decimal(take_word(text));
-  if (!id || *id == 0 || !slots || *slots == 0 || *slots > 65'536 || text.empty()) return std::nullopt;
-  return FormationRecord{.cluster_id = *id, .slots = static_cast<std::uint32_t>(*slots), .founder = std::string(text)};
+  if (!id || *id == 0 || !slots || *slots == 0 || *slots > 65'536 || !text.empty()) return std::nullopt;
+  return FormationRecord{.cluster_id = *id, .slots = static_cast<std::uint32_t>(*slots)};
 }
 
 Formation::Step Formation::next(const std::optional<Sight>& sight, Instant now) {

@@ -17,7 +17,6 @@ namespace parley::cluster {
 struct FormationRecord {
   std::uint64_t cluster_id = 0;  ///< Random, not 0.
   std::uint32_t slots = 0;
-  std::string founder;  ///< A node's name.
   friend bool operator==(const FormationRecord&, const FormationRecord&) = default;
 };
 std::string encode(const FormationRecord& record);

@@ -123,6 +123,7 @@ void append_introduction(std::string& to, FrameType type, const Introduction& in
   body.append(introduction.cluster);
   append_big_endian(body, static_cast<std::uint8_t>(introduction.name.size()));
   body.append(introduction.name);
+  append_big_endian(body, introduction.birth);
   append_frame(to, type, 0, body);
 }
 
@@ -183,10 +184,12 @@ Result<Introduction> decode_introduction(std::string_view body) {
   introduction.nonce = fields.bytes(kNonceSize);
   introduction.cluster = fields.short_text();
   introduction.name = fields.short_text();
+  introduction.birth = fields.number<std::uint64_t>();
   if (!fields.whole()) return FrameError::Malformed;  // What follows is a newer version's, and covered by its proof.
   const bool valid = introduction.versions.min >= 1 && introduction.versions.min <= introduction.versions.max &&
-                     introduction.node != NodeId{} && introduction.incarnation != 0 && introduction.slots >= 1 &&
-                     introduction.slots <= kSlotsMax && introduction.frame_max >= kFrameMaxMin &&
+                     introduction.node != NodeId{} && introduction.incarnation != 0 && introduction.birth != 0 &&
+                     introduction.slots >= 1 && introduction.slots <= kSlotsMax &&
+                     introduction.frame_max >= kFrameMaxMin &&
                      introduction.window >= introduction.frame_max + kFrameHeaderSize &&
                      is_cluster_or_node_name(introduction.cluster) && is_cluster_or_node_name(introduction.name) &&
                      introduction.clock.milliseconds <= static_cast<std::uint64_t>(INT64_MAX);

@@ -79,6 +79,7 @@ struct Introduction {
   std::string_view nonce;  ///< kNonceSize bytes.
   std::string_view cluster;
   std::string_view name;
+  std::uint64_t birth = 1;  ///< Of the node's data directory, random; not 0.
 };
 
 struct Welcome {
@@ -99,6 +100,7 @@ enum class RefuseCode : std::uint8_t {
   Malformed = 9,
   Timeout = 10,
   UnexpectedNode = 11,  ///< At this address answers another node than the one that was called.
+  LostDirectory = 12,   ///< The node's data directory isn't the one that it had.
 };
 struct Refusal {
   RefuseCode code = RefuseCode::Malformed;

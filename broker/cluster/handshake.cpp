@@ -39,9 +39,11 @@ std::string versions_text(VersionRange range) {
 
 }  // namespace
 
-Handshake Handshake::dial(const LocalNode& self, NodeId expected, const Nonce& nonce, Timestamp now, std::string& out) {
+Handshake Handshake::dial(const LocalNode& self, NodeId expected, const Nonce& nonce, Timestamp now, std::string& out,
+                          Admission admission) {
   Handshake handshake(self, Awaits::Challenge, nonce);
   handshake.expected_ = expected;
+  handshake.admission_ = std::move(admission);
   handshake.introduce(FrameType::Hello, now, out);
   return handshake;
 }
@@ -110,6 +112,8 @@ Handshake::Outcome Handshake::receive_challenge(std::string_view body, Timestamp
   if (refusal) return refuse(*std::move(refusal), out);
   challenge_ = body;
   remember(*challenge, now);
+  if (admission_) refusal = admission_(remote_);
+  if (refusal) return refuse(*std::move(refusal), out);
   append_proof(out, proof_of(Side::Dialer));
   awaits_ = Awaits::Welcome;
   return Pending{};
@@ -186,7 +190,8 @@ void Handshake::introduce(FrameType type, Timestamp now, std::string& out) {
                        .window = self_->window,
                        .nonce = std::string_view(nonce_.data(), nonce_.size()),
                        .cluster = self_->cluster,
-                       .name = self_->name});
+                       .name = self_->name,
+                       .birth = self_->birth});
   std::string& said = type == FrameType::Hello ? hello_ : challenge_;
   said = out.substr(begin + kFrameHeaderSize);
 }
@@ -195,6 +200,7 @@ void Handshake::remember(const Introduction& peer, Timestamp now) {
   remote_ = {.name = std::string(peer.name),
              .id = peer.node,
              .incarnation = peer.incarnation,
+             .birth = peer.birth,
              .version = *common_version(self_->versions, peer.versions),
              .frame_max = peer.frame_max,
              .window = peer.window,

@@ -24,6 +24,7 @@ struct LocalNode {
   std::string name;
   NodeId id;
   std::uint64_t incarnation = 0;  ///< Random, not 0.
+  std::uint64_t birth = 1;        ///< Of its data directory; random, not 0.
   std::string cluster;
   std::string secret;
   std::uint32_t slots = 256;
@@ -37,6 +38,7 @@ struct RemoteNode {
   std::string name;
   NodeId id;
   std::uint64_t incarnation = 0;
+  std::uint64_t birth = 0;
   std::uint16_t version = 0;  ///< Of the protocol, as both speak it.
   std::uint32_t frame_max = 0;
   std::uint32_t window = 0;
@@ -55,11 +57,13 @@ inline constexpr std::int64_t kClockDifferenceMaxMs = 60'000;  ///< Beyond, the 
 /// One side of one handshake. Belongs to one thread; lives as long as the connection's first second.
 class Handshake {
  public:
-  /// Asked once the other side has proved itself: the sentence of a refusal, if it isn't wanted nevertheless.
+  /// Asked once the other side has said who it is, by the node that is dialed once it has proved it: the sentence of a
+  /// refusal, if it isn't wanted nevertheless.
   using Admission = std::function<std::optional<HandshakeRefusal>(const RemoteNode&)>;
 
   /// The node that dials; `expected` is whom it means to reach. `out` gets its Hello.
-  static Handshake dial(const LocalNode& self, NodeId expected, const Nonce& nonce, Timestamp now, std::string& out);
+  static Handshake dial(const LocalNode& self, NodeId expected, const Nonce& nonce, Timestamp now, std::string& out,
+                        Admission admission = {});
   /// The node that is dialed. `self` and `admission` live longer than the handshake.
   static Handshake accept(const LocalNode& self, const Nonce& nonce, Admission admission);
 

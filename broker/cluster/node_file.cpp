@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fstream>
@@ -85,7 +86,7 @@ bool read_field(std::string_view key, std::string_view value, NodeFile& file) {
   if (key == "peer") return read_peer(value, file);
   if (key == "removed") {
     const auto id = read_hex(value);
-    return id && file.removed.insert(NodeId{*id}).second;
+    return id && file.removed.insert(*id).second;
   }
   return true;  // What a newer program says beyond this.
 }
@@ -107,6 +108,12 @@ Result<void> write_and_sync(int descriptor, std::string_view text) {
 
 }  // namespace
 
+bool is_host(std::string_view text) {
+  constexpr std::size_t kHostMax = 255;
+  return !text.empty() && text.size() <= kHostMax &&
+         std::ranges::all_of(text, [](char c) { return c > ' ' && c != '\x7F'; });
+}
+
 std::string encode(const NodeFile& file) {
   std::string text(kFirstLine);
   const auto line = [&text](std::string_view key, std::string_view value) {
@@ -123,7 +130,7 @@ std::string encode(const NodeFile& file) {
   for (const auto& [id, peer] : file.peers) {
     line("peer", hex_text(peer.birth) + " " + std::to_string(peer.port) + " " + peer.host + " " + peer.name);
   }
-  for (const NodeId id : file.removed) line("removed", hex_text(id.value));
+  for (const std::uint64_t birth : file.removed) line("removed", hex_text(birth));
   return text.append("\n").append(kLastLine).append("\n");
 }
 

@@ -38,11 +38,13 @@ struct NodeFile {
   std::uint64_t starts = 0;  ///< Of the process; NodeHealth's incarnation.
   bool draining = false;
   std::map<NodeId, KnownNode> peers;
-  std::set<NodeId> removed;  ///< Were peers, and don't belong to the cluster any more.
+  std::set<std::uint64_t> removed;  ///< Births of directories that don't belong to the cluster any more.
   friend bool operator==(const NodeFile&, const NodeFile&) = default;
 };
 
 // -- Pure --
+/// A host as it may stand in the file: printable, without blanks.
+bool is_host(std::string_view text);
 std::string encode(const NodeFile& file);
 /// Nothing unless it is whole.
 std::optional<NodeFile> read_node_file(std::string_view text);

@@ -252,7 +252,7 @@ asio::awaitable<bool> PeerLinks::Thread::dial(Peer* peer) {
   }
   auto transport = *std::move(connected);
   std::string hello;
-  auto handshake = Handshake::dial(self_, peer->id, fresh_nonce(), wall_clock(), hello);
+  auto handshake = Handshake::dial(self_, peer->id, fresh_nonce(), wall_clock(), hello, options_.admission);
   std::string unread;
   auto agreeing = agree(transport.get(), &handshake, std::move(hello), &unread, peer);
   auto remote = co_await std::move(agreeing);
@@ -349,7 +349,7 @@ std::optional<HandshakeRefusal> PeerLinks::Thread::admit(const RemoteNode& remot
         .code = RefuseCode::DuplicateNode,
         .sentence = "another process with the id of node " + name + " is connected to '" + self_.name + "' and alive"};
   }
-  return std::nullopt;
+  return options_.admission ? options_.admission(remote) : std::nullopt;
 }
 
 void PeerLinks::Thread::report(const HandshakeRefusal& refusal, const std::string& address, Peer* dialed) {

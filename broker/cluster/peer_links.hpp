@@ -27,6 +27,8 @@ struct PeerLinkOptions {
   Duration backoff_max = std::chrono::seconds(1);
   std::size_t channel_buffer_max = 8 * 1024 * 1024;  ///< Bytes that `send` keeps for one channel of one peer.
   std::size_t peer_buffer_max = 32 * 1024 * 1024;    ///< And for all channels of one peer.
+  /// Asked by both sides of a handshake, on the links' thread; none: everybody who has the secret is welcome.
+  Handshake::Admission admission;
 };
 
 struct PeerAddress {

@@ -26,6 +26,7 @@ std::string base_of(std::string_view cluster) { return "parley:{" + escaped(clus
 
 StateKeys::StateKeys(std::string_view cluster)
     : nodes(base_of(cluster) + "nodes"),
+      formation(base_of(cluster) + "formation"),
       mark(base_of(cluster) + "mark"),
       slots(base_of(cluster) + "slots"),
       slots_version(base_of(cluster) + "slots:version"),

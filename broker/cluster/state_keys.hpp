@@ -15,6 +15,7 @@ class StateKeys {
   explicit StateKeys(std::string_view cluster);
 
   const std::string nodes;            ///< Set of ids: who has ever been alive.
+  const std::string formation;        ///< That the cluster was formed.
   const std::string mark;             ///< A random text; another one, or none, means that everything was lost.
   const std::string slots;            ///< Hash: slot -> claim.
   const std::string slots_version;    ///< Rises with each change of `slots`.

@@ -206,6 +206,7 @@ TEST(PeerFrame, RefusesIntroductionsOutOfRange) {
       {"a clock before 1970", [](std::string& body) { body[28] = '\x80'; }},
       {"frames of nothing", zero(36, 4)},
       {"a window that no frame fits", [](std::string& body) { store_big_endian(&body[40], std::uint32_t{4096}); }},
+      {"birth 0", [](std::string& body) { body.replace(body.size() - 8, 8, std::string(8, '\0')); }},
       {"no cluster name", [](std::string& body) { body.replace(76, 13, std::string(1, '\0')); }},
       {"no node name", [](std::string& body) { body.replace(89, 7, std::string(1, '\0')); }},
   };

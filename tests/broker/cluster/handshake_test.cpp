@@ -45,6 +45,7 @@ struct Meeting {
   Timestamp dialer_clock = kNow;
   Timestamp acceptor_clock = kNow;
   Handshake::Admission admission;
+  Handshake::Admission dialer_admission;
   std::function<void(std::string& frame)> tamper_dialer;  ///< With what the dialer says, before it arrives.
   std::function<void(std::string& frame)> tamper_acceptor;
 
@@ -52,7 +53,7 @@ struct Meeting {
     Conversation conversation;
     std::string to_acceptor;
     std::string to_dialer;
-    auto dialing = Handshake::dial(dialer, expected, nonce_of('d'), dialer_clock, to_acceptor);
+    auto dialing = Handshake::dial(dialer, expected, nonce_of('d'), dialer_clock, to_acceptor, dialer_admission);
     auto accepting = Handshake::accept(acceptor, nonce_of('a'), admission);
     for (int step = 0; step < 10 && !(to_acceptor.empty() && to_dialer.empty()); ++step) {
       if (!to_acceptor.empty()) {
@@ -79,6 +80,7 @@ struct Meeting {
 TEST(PeerHandshake, IntroducesBothSides) {
   Meeting meeting;
   meeting.dialer.window = 5'000'000;
+  meeting.dialer.birth = 55;
   const Conversation conversation = meeting.talk();
   ASSERT_TRUE(conversation.seen_by_acceptor) << sentence_of(conversation.told_acceptor);
   ASSERT_TRUE(conversation.seen_by_dialer) << sentence_of(conversation.told_dialer);
@@ -86,6 +88,7 @@ TEST(PeerHandshake, IntroducesBothSides) {
   EXPECT_EQ(conversation.seen_by_acceptor->id, NodeId{1});
   EXPECT_EQ(conversation.seen_by_acceptor->incarnation, meeting.dialer.incarnation);
   EXPECT_EQ(conversation.seen_by_acceptor->window, 5'000'000U);
+  EXPECT_EQ(conversation.seen_by_acceptor->birth, 55U);
   EXPECT_EQ(conversation.seen_by_acceptor->version, 1);
   EXPECT_EQ(conversation.seen_by_dialer->name, "node-b");
   EXPECT_EQ(conversation.seen_by_dialer->version, 1);
@@ -146,6 +149,14 @@ TEST(PeerHandshake, RefusesWithOneSentenceForBothSides) {
        "node 'node-c' has the higher id and must wait for being dialed by 'node-b'"},
       {"another node at the address", [](Meeting& m) { m.expected = {9}; }, RefuseCode::UnexpectedNode,
        "node 'node-a' meant to reach another node than 'node-b', which answers at this address"},
+      {"not admitted by the dialer",
+       [](Meeting& m) {
+         m.dialer_admission = [](const RemoteNode& remote) -> std::optional<HandshakeRefusal> {
+           return HandshakeRefusal{.code = RefuseCode::LostDirectory, .sentence = "no " + std::to_string(remote.birth)};
+         };
+         m.acceptor.birth = 77;
+       },
+       RefuseCode::LostDirectory, "no 77"},
       {"not admitted",
        [](Meeting& m) {
          m.admission = [](const RemoteNode& remote) -> std::optional<HandshakeRefusal> {

@@ -1,0 +1,528 @@
+#include "broker/cluster/cluster_node.hpp"
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "base/aio/task_group.hpp"
+#include "base/log.hpp"
+#include "broker/cluster/cluster_state.hpp"
+#include "broker/cluster/envelope.hpp"
+#include "broker/cluster/formation.hpp"
+#include "broker/cluster/line_limiter.hpp"
+#include "broker/cluster/peer_notice.hpp"
+#include "broker/cluster/random.hpp"
+#include "broker/cluster/shard_letters.hpp"
+#include "broker/replication/node_health.hpp"
+
+namespace parley::cluster {
+namespace {
+
+constexpr Channel kNotices = static_cast<Channel>(shard::NodeChannel::Heartbeats);
+
+Instant steady_now() { return std::chrono::steady_clock::now(); }
+
+LocalNode local_node(const ClusterNodeOptions& options, const NodeFile& file, std::uint64_t incarnation) {
+  LocalNode node{.name = file.node,
+                 .id = node_id(file.node),
+                 .incarnation = incarnation,
+                 .birth = file.birth,
+                 .cluster = file.cluster + " " + hex_text(file.cluster_id),
+                 .secret = options.secret,
+                 .slots = file.slots};
+  node.frame_max = std::max(node.frame_max, static_cast<std::uint32_t>(options.message_max));
+  node.window = std::max(node.window, node.frame_max + 1024);
+  return node;
+}
+
+PeerLinkOptions link_options(const ClusterNodeOptions& options, Handshake::Admission admission) {
+  PeerLinkOptions links = options.links;
+  links.heartbeat_timeout = options.node_timeout;
+  links.channel_buffer_max = std::max(links.channel_buffer_max, 2 * options.message_max);
+  links.peer_buffer_max = std::max(links.peer_buffer_max, 4 * options.message_max);
+  links.admission = std::move(admission);
+  return links;
+}
+
+}  // namespace
+
+/// Belongs to the cluster's thread, but for what says otherwise.
+class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEvents, private shard::PeerNodes {
+ public:
+  Core(ClusterNodeOptions options, NodeFile file, const shard::ShardOptions& shard_options, ShardMail& mail)
+      : options_(std::move(options)),
+        shard_options_(shard_options),
+        mail_(mail),
+        incarnation_(std::max<std::uint64_t>(random_number(), 1)),
+        self_(node_id(file.node)),
+        health_(file.starts, {.timeout = options_.node_timeout}),
+        formation_({.cluster_id = file.cluster_id, .slots = file.slots}),
+        asked_(shard_options.shards, false),
+        reports_(shard_options.shards),
+        members_(std::move(file), steady_now()),
+        links_(local_node(options_, members_.file(), incarnation_),
+               link_options(options_, [this](const RemoteNode& peer) { return refusal(peer); }), *this) {
+    remember_members();
+  }
+  ~Core() override { stop(); }
+
+  // -- The owner's thread --
+  Result<void> start() {
+    PARLEY_TRY(links_.start());
+    ClusterStateOptions state{.cluster = members_.file().cluster,
+                              .self = own_lease(),
+                              .formation = encode(formation_),
+                              .lease_time = options_.lease_time,
+                              .poll_interval = options_.lease_time / 6};
+    state_.emplace(loop_.get_executor(), std::move(state), options_.redis, static_cast<ClusterStateEvents&>(*this));
+    state_->start();
+    links_.set_peers(members_.addresses());
+    busy_.emplace(loop_.get_executor());
+    tasks_.spawn(beat());
+    tasks_.spawn(look_after_slots());
+    thread_ = std::thread([this] { loop_.run(); });
+    return {};
+  }
+  void stop() {
+    if (!thread_.joinable()) return;
+    links_.stop();
+    asio::post(loop_, [this] { stopping_tasks_.spawn(shut_down()); });
+    thread_.join();
+  }
+  [[nodiscard]] std::uint16_t port() const { return links_.port(); }
+
+  // -- Any thread --
+  shard::PeerNodes& peer_nodes() { return *this; }
+  std::shared_ptr<const Placement> placement() const {
+    const std::lock_guard lock(mutex_);
+    return placement_;
+  }
+  void report(shard::ShardId shard, PlacementPass pass) {
+    asio::post(loop_, [this, shard, pass = std::move(pass)]() mutable { take_report(shard, std::move(pass)); });
+  }
+  ClusterView view() {
+    return ask<ClusterView>([this] { return make_view(); });
+  }
+  void set_draining(bool draining) {
+    ask<bool>([this, draining] {
+      members_.set_draining(draining);
+      state_->set_draining(draining);
+      for (const NodeId peer : connected_) tell_self(peer);
+      log::info(draining ? "this node gives its slots away" : "this node takes slots again");
+      members_changed();
+      return true;
+    });
+  }
+  bool remove(const std::string& name) {
+    return ask<bool>([this, &name] { return remove_member(node_id(name)); });
+  }
+
+ private:
+  // -- PeerNodes: the shards' threads --
+  [[nodiscard]] NodeId self() const override { return self_; }
+  bool send(NodeId node, shard::NodeChannel channel, std::string message) override {
+    const std::size_t size = message.size();
+    const auto sent = links_.send(node, static_cast<Channel>(channel), std::move(message));
+    if (sent == SendResult::TooLarge) {
+      log::error("a message is larger than the other node takes, give both the same limits",
+                 {{"node", node}, {"size", size}});
+    }
+    return sent == SendResult::Queued;
+  }
+  void leading(Slot slot, std::optional<Term> term) override {
+    asio::post(loop_, [this, slot, term] {
+      if (term)
+        health_.set_leading(slot, *term);
+      else
+        health_.clear_leading(slot);
+    });
+  }
+
+  // -- PeerLinkEvents: the links' thread --
+  void connected(const LinkUp& up) override {
+    post_to_all([&up] { return std::make_unique<NodeEventLetter>(up.peer.id, NodeEvent::Connected); });
+    asio::post(loop_, [this, peer = up.peer] { take_connected(peer); });
+  }
+  void disconnected(NodeId peer, std::string_view /*why*/) override {
+    asio::post(loop_, [this, peer] { take_disconnected(peer); });
+  }
+  void received(Delivery delivery) override {
+    if (delivery.channel == kNotices) {
+      auto kept = std::make_shared<Delivery>(std::move(delivery));
+      asio::post(loop_, [this, kept] {
+        for (std::size_t i = 0; i < kept->size(); ++i) take_notice(kept->peer, kept->message(i));
+      });
+      return;
+    }
+    sort(std::make_shared<const Delivery>(std::move(delivery)));
+  }
+  void writable(NodeId peer, Channel channel) override {
+    if (channel == kNotices) return;
+    post_to_all(
+        [peer, channel] { return std::make_unique<WritableLetter>(peer, static_cast<shard::NodeChannel>(channel)); });
+  }
+
+  /// By the shards that the messages are for.
+  void sort(const std::shared_ptr<const Delivery>& delivery) {
+    std::vector<std::vector<MessagesLetter::Message>> messages(shard_options_.shards);
+    for (std::uint32_t i = 0; i < delivery->size(); ++i) {
+      const std::string_view whole = delivery->message(i);
+      std::string_view rest = whole;
+      const auto shard = take_envelope(rest, shard_options_);
+      if (!shard) {
+        log::warn("a message from another node is for nobody here, dropping it",
+                  {{"node", delivery->peer}, {"channel", delivery->channel}});
+        continue;
+      }
+      messages[*shard].push_back({.place = i, .begin = static_cast<std::uint32_t>(whole.size() - rest.size())});
+    }
+    for (shard::ShardId shard = 0; shard < messages.size(); ++shard) {
+      if (messages[shard].empty()) continue;
+      mail_.post(shard, std::make_unique<MessagesLetter>(delivery, std::move(messages[shard])));
+    }
+  }
+  std::optional<HandshakeRefusal> refusal(const RemoteNode& peer) const {
+    const std::lock_guard lock(mutex_);
+    return known_->refusal(peer);
+  }
+
+  template <class Make>
+  void post_to_all(Make make) {
+    for (shard::ShardId shard = 0; shard < shard_options_.shards; ++shard) mail_.post(shard, make());
+  }
+
+  // -- The cluster's thread --
+  void take_connected(const RemoteNode& peer) {
+    connected_.insert(peer.id);
+    members_.connected(peer, steady_now());
+    health_.add(peer.id);
+    tell_self(peer.id);
+    for (const std::uint64_t birth : members_.file().removed) notify(peer.id, RemovalNotice{birth});
+    members_changed();
+  }
+  /// Faster than waiting for heartbeats that don't come: the kernel says at once that a process has died.
+  void take_disconnected(NodeId peer) {
+    connected_.erase(peer);
+    replication::HealthActions actions;
+    health_.remove(peer, actions);
+    carry_out(actions);
+  }
+  void take_notice(NodeId from, std::string_view bytes) {
+    auto notice = read_notice(bytes);
+    if (!notice || !connected_.contains(from)) return;
+    if (const auto* heartbeat = std::get_if<replication::Heartbeat>(&*notice)) {
+      replication::HealthActions actions;
+      health_.receive(from, *heartbeat, steady_now(), actions);
+      carry_out(actions);
+    } else if (const auto* node = std::get_if<NodeNotice>(&*notice)) {
+      members_.told(from, node->address, node->draining);
+      members_changed();
+    } else {
+      take_removal(std::get<RemovalNotice>(*notice));
+    }
+  }
+  void take_removal(const RemovalNotice& notice) {
+    if (notice.birth == members_.file().birth) {
+      log::error("this node was removed from its cluster; with an empty data directory it may join again");
+      return;
+    }
+    const auto before = members_.peers();
+    members_.removed(notice.birth);
+    for (const auto& [id, member] : before) {
+      if (!members_.peers().contains(id)) forget(id, member.known.name);
+    }
+    members_changed();
+  }
+  bool remove_member(NodeId node) {
+    const auto found = members_.peers().find(node);
+    if (found == members_.peers().end()) return false;
+    const KnownNode known = found->second.known;
+    for (const NodeId peer : connected_) notify(peer, RemovalNotice{known.birth});
+    members_.remove(node);
+    forget(node, known.name);
+    tasks_.spawn(forget_in_redis(node));
+    members_changed();
+    return true;
+  }
+  void forget(NodeId node, const std::string& name) {
+    log::warn("a node is removed from the cluster", {{"node", name}});
+    connected_.erase(node);
+    replication::HealthActions actions;
+    health_.remove(node, actions);
+    carry_out(actions);
+  }
+  asio::awaitable<void> forget_in_redis(NodeId node) {
+    auto removing = state_->remove_node(node);
+    [[maybe_unused]] const auto removed = co_await std::move(removing);
+  }
+
+  void carry_out(replication::HealthActions& actions) {
+    for (auto& action : actions) {
+      if (auto* send = std::get_if<replication::SendHeartbeat>(&action)) {
+        notify(send->to, std::move(send->heartbeat));
+      } else if (const auto* up = std::get_if<replication::NodeReachable>(&action)) {
+        take_reachable(up->node, true);
+      } else if (const auto* down = std::get_if<replication::NodeUnreachable>(&action)) {
+        take_reachable(down->node, false);
+      } else {
+        take_leads(std::get<replication::NodeLeads>(action));
+      }
+    }
+    actions.clear();
+  }
+  void take_reachable(NodeId node, bool is) {
+    members_.reachable(node, is, steady_now());
+    const auto member = members_.peers().find(node);
+    const std::string name = member == members_.peers().end() ? hex_text(node.value) : member->second.known.name;
+    if (is)
+      log::info("a node is there", {{"node", name}});
+    else
+      log::warn("a node is away", {{"node", name}});
+    post_to_all([node, is] {
+      return std::make_unique<NodeEventLetter>(node, is ? NodeEvent::Reachable : NodeEvent::Unreachable);
+    });
+    place_soon_ = true;
+  }
+  void take_leads(const replication::NodeLeads& leads) {
+    const auto list = std::make_shared<const std::vector<replication::Leading>>(leads.slots);
+    for (shard::ShardId shard = 0; shard < shard_options_.shards; ++shard) {
+      mail_.post(shard,
+                 std::make_unique<LeadsLetter>(leads.node, list, shard, shard_options_.shards, shard_options_.slots));
+    }
+  }
+  void notify(NodeId to, const PeerNotice& notice) { (void)links_.send(to, kNotices, encode_notice(notice)); }
+  void tell_self(NodeId to) { notify(to, NodeNotice{.address = own_address(), .draining = members_.file().draining}); }
+  PeerAddress own_address() const {
+    PeerAddress address = options_.advertise;
+    if (address.port == 0) address.port = links_.port();
+    return address;
+  }
+  NodeLease own_lease() const {
+    const PeerAddress address = own_address();
+    return {.node = self_,
+            .name = members_.file().node,
+            .host = address.host,
+            .port = address.port,
+            .incarnation = incarnation_,
+            .version = options_.version,
+            .load = 0,
+            .draining = members_.file().draining};
+  }
+
+  /// What follows of a change: the file, whom the links dial, whom they admit.
+  void members_changed() {
+    remember_members();
+    if (members_.take_addresses_changed()) links_.set_peers(members_.addresses());
+    if (!members_.take_file_changed()) return;
+    const auto saved = save_node_file(options_.data_dir, members_.file());
+    if (saved) return;
+    log::error("what is known of the other nodes can't be written, a restart may need Redis to find them",
+               {{"error", saved.error().message()}});
+  }
+  /// For the links' thread.
+  void remember_members() {
+    auto known = std::make_shared<const Members>(members_);
+    const std::lock_guard lock(mutex_);
+    known_ = std::move(known);
+  }
+
+  // -- Beats and placement --
+  asio::awaitable<void> beat() {
+    const Duration interval = replication::HeartbeatOptions{}.interval;
+    asio::steady_timer timer(loop_);
+    Instant due = steady_now();
+    while (!tasks_.stopping()) {
+      replication::HealthActions actions;
+      health_.tick(steady_now(), actions);
+      carry_out(actions);
+      due = std::max(due + interval, steady_now());
+      timer.expires_at(due);
+      [[maybe_unused]] const auto over = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+    }
+  }
+  asio::awaitable<void> look_after_slots() {
+    asio::steady_timer timer(loop_);
+    Instant last;
+    while (!tasks_.stopping()) {
+      const Instant now = steady_now();
+      if (place_soon_ || now - last >= options_.placement_interval) {
+        place_soon_ = false;
+        last = now;
+        members_.leases(leases_, now);  // Of a node that was removed and is back nothing else may tell.
+        members_changed();
+        make_placement(now);
+        for (shard::ShardId shard = 0; shard < shard_options_.shards; ++shard) {
+          if (!asked_[shard]) mail_.ask_for_placement(shard);
+          asked_[shard] = true;
+        }
+      }
+      timer.expires_after(options_.placement_interval_busy);
+      [[maybe_unused]] const auto over = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+    }
+  }
+  void make_placement(Instant now) {
+    auto placement = std::make_shared<const Placement>(options_.placement, self_, members_.views(now));
+    const std::lock_guard lock(mutex_);
+    placement_ = std::move(placement);
+  }
+  void take_report(shard::ShardId shard, PlacementPass pass) {
+    asked_[shard] = false;
+    if (pass.steps != 0 || pass.waiting != 0) place_soon_ = true;
+    for (const SlotReport& slot : pass.slots) claim(slot);
+    reports_[shard] = std::move(pass.slots);
+  }
+  void claim(const SlotReport& slot) {
+    const auto known = claimed_.find(slot.slot);
+    if (!slot.leading) {
+      if (known == claimed_.end()) return;
+      state_->forget_claim(slot.slot);
+      claimed_.erase(known);
+      return;
+    }
+    SlotClaim claim{.slot = slot.slot, .term = slot.term, .leader = self_, .replicas = slot.replicas.voters};
+    if (known != claimed_.end() && known->second == claim) return;
+    claimed_[slot.slot] = claim;
+    state_->claim(std::move(claim));
+  }
+
+  // -- ClusterStateEvents --
+  void nodes_changed(const std::map<NodeId, NodeLease>& alive) override {
+    leases_ = alive;
+    members_.leases(leases_, steady_now());
+    members_changed();
+  }
+  void slots_changed(const std::vector<SlotClaim>& changed) override {
+    for (const SlotClaim& claim : changed) claims_[claim.slot] = claim;
+  }
+  void claim_taken(Slot /*slot*/, Term /*term*/) override {}
+  /// What counts is who has the votes; a higher term that Redis knows of comes by the votes, too.
+  void claim_refused(const SlotClaim& /*kept*/) override {}
+  void filters_replaced(NodeId /*node*/, const std::vector<std::string>& /*filters*/) override {}
+  void filters_changed(NodeId /*node*/, const std::vector<std::string>& /*added*/,
+                       const std::vector<std::string>& /*removed*/) override {}
+  void session_elsewhere(const std::string& /*client_id*/, const SessionLocation& /*location*/) override {}
+  void redis_reachable(bool reachable) override {
+    redis_ = reachable;
+    if (reachable)
+      log::info("Redis is there");
+    else
+      log::warn("Redis is away; what runs goes on, new nodes are not found");
+  }
+  void foreign_formation(const std::string& formation) override {
+    complain("Redis has another cluster of this name; one of the two needs a Redis or a name of its own", formation);
+  }
+  void duplicate_node(const NodeLease& other) override {
+    complain("another process has this node's node.id; each node needs its own", other.host);
+  }
+  void complain(std::string_view event, const std::string& what) {
+    const auto kept_back = lines_.admit(event, steady_now());
+    if (kept_back) log::error(event, {{"cluster", members_.file().cluster}, {"there", what}});
+  }
+
+  // -- Questions --
+  template <class T, class Make>
+  T ask(Make make) {
+    auto answer = std::make_shared<std::promise<T>>();
+    auto future = answer->get_future();
+    asio::post(loop_, [answer, &make] { answer->set_value(make()); });
+    return future.get();
+  }
+  ClusterView make_view() {
+    const Instant now = steady_now();
+    const NodeFile& file = members_.file();
+    ClusterView view{.name = file.cluster, .id = file.cluster_id, .redis = redis_};
+    view.nodes.push_back({.id = self_,
+                          .name = file.node,
+                          .address = own_address(),
+                          .self = true,
+                          .reachable = true,
+                          .since = now - started_,
+                          .draining = file.draining,
+                          .has_lease = redis_});
+    const auto counters = links_.counters();
+    for (const auto& [id, member] : members_.peers()) {
+      const auto link = counters.find(id);
+      view.nodes.push_back({.id = id,
+                            .name = member.known.name,
+                            .address = {.host = member.known.host, .port = member.known.port},
+                            .self = false,
+                            .reachable = member.reachable,
+                            .since = now - member.since,
+                            .draining = member.draining,
+                            .has_lease = member.has_lease,
+                            .link = link == counters.end() ? LinkCounters{} : link->second});
+    }
+    for (const auto& report : reports_) view.slots.insert(view.slots.end(), report.begin(), report.end());
+    std::ranges::sort(view.slots, {}, &SlotReport::slot);
+    for (const auto& [slot, claim] : claims_) view.claims.push_back(claim);
+    return view;
+  }
+
+  asio::awaitable<void> shut_down() {
+    tasks_.stop();
+    co_await tasks_.join();
+    auto stopping = state_->stop();
+    co_await std::move(stopping);
+    busy_.reset();
+  }
+
+  const ClusterNodeOptions options_;
+  const shard::ShardOptions& shard_options_;
+  ShardMail& mail_;
+  const std::uint64_t incarnation_;
+  const NodeId self_;
+  const Instant started_ = steady_now();
+
+  asio::io_context loop_{1};
+  std::optional<asio::executor_work_guard<asio::io_context::executor_type>> busy_;
+  aio::TaskGroup tasks_{loop_.get_executor()};
+  aio::TaskGroup stopping_tasks_{loop_.get_executor()};
+
+  replication::NodeHealth health_;
+  const FormationRecord formation_;
+  std::set<NodeId> connected_;
+  std::map<NodeId, NodeLease> leases_;
+  std::map<Slot, SlotClaim> claimed_;  ///< By this node.
+  std::map<Slot, SlotClaim> claims_;
+  std::vector<bool> asked_;
+  std::vector<std::vector<SlotReport>> reports_;  ///< By shard.
+  bool place_soon_ = true;
+  bool redis_ = false;
+  LineLimiter lines_;
+  Members members_;
+  std::optional<ClusterState> state_;
+
+  /// Guards the two below, which other threads read; nothing is taken while it is held.
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Members> known_;
+  std::shared_ptr<const Placement> placement_;
+
+  PeerLinks links_;
+  std::thread thread_;
+};
+
+ClusterNode::ClusterNode(ClusterNodeOptions options, NodeFile file, const shard::ShardOptions& shard_options,
+                         ShardMail& mail)
+    : core_(std::make_unique<Core>(std::move(options), std::move(file), shard_options, mail)) {}
+ClusterNode::~ClusterNode() = default;
+
+shard::PeerNodes& ClusterNode::peer_nodes() { return core_->peer_nodes(); }
+std::uint16_t ClusterNode::port() const { return core_->port(); }
+Result<void> ClusterNode::start() { return core_->start(); }
+void ClusterNode::stop() { core_->stop(); }
+ClusterView ClusterNode::view() { return core_->view(); }
+void ClusterNode::set_draining(bool draining) { core_->set_draining(draining); }
+bool ClusterNode::remove(const std::string& name) { return core_->remove(name); }
+void ClusterNode::report(shard::ShardId shard, PlacementPass pass) { core_->report(shard, std::move(pass)); }
+std::shared_ptr<const Placement> ClusterNode::placement() const { return core_->placement(); }
+
+}  // namespace parley::cluster

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "broker/cluster/members.hpp"
+#include "broker/cluster/node_file.hpp"
+#include "broker/cluster/peer_links.hpp"
+#include "broker/cluster/placement_pass.hpp"
+#include "broker/cluster/redis_client.hpp"
+#include "broker/cluster/shard_mail.hpp"
+#include "broker/shard/options.hpp"
+#include "broker/shard/ports.hpp"
+
+/// This node's part in its cluster.
+namespace parley::cluster {
+
+struct ClusterNodeOptions {
+  std::string data_dir;
+  std::string secret;
+  std::string version;  ///< Of the program.
+  RedisOptions redis;
+  PeerLinkOptions links;
+  PeerAddress advertise;        ///< Port 0: that where it listens.
+  std::size_t message_max = 0;  ///< Largest message that shards send each other.
+  Duration lease_time{};
+  Duration node_timeout{};
+  PlacementOptions placement;
+  Duration placement_interval = std::chrono::seconds(1);
+  Duration placement_interval_busy = std::chrono::milliseconds(100);  ///< While slots are on their way.
+};
+
+/// The cluster as this node sees it, for whoever asks.
+struct ClusterView {
+  std::string name;
+  std::uint64_t id = 0;
+  bool redis = false;  ///< It is there.
+  struct Node {
+    NodeId id;
+    std::string name;
+    PeerAddress address;
+    bool self = false;
+    bool reachable = false;
+    Duration since{};
+    bool draining = false;
+    bool has_lease = false;
+    LinkCounters link;
+  };
+  std::vector<Node> nodes;
+  std::vector<SlotReport> slots;  ///< As this node's shards have reported them.
+  std::vector<SlotClaim> claims;  ///< Who leads them, as Redis has it.
+};
+
+/// Links, heartbeats and Redis: threads of its own, between which and the shards only letters and PeerNodes go. The
+/// node's file follows what is learned of other nodes.
+class ClusterNode {
+ public:
+  /// All arguments live longer. `file` comes from enter_cluster.
+  ClusterNode(ClusterNodeOptions options, NodeFile file, const shard::ShardOptions& shard_options, ShardMail& mail);
+  ~ClusterNode();  ///< Stops.
+
+  /// For every shard of this node; there as long as this.
+  shard::PeerNodes& peer_nodes();
+  [[nodiscard]] std::uint16_t port() const;  ///< Where other nodes connect, after start().
+
+  /// Listens and begins. Fails when the address can't be had.
+  Result<void> start();
+  /// Gives the lease back, says goodbye to every node, ends the threads.
+  void stop();
+
+  // -- Any thread, between start() and stop(); each waits for the cluster's thread --
+  [[nodiscard]] ClusterView view();
+  void set_draining(bool draining);
+  /// Takes a node out of the cluster, here and on all nodes that are there. False when it is none or this one.
+  bool remove(const std::string& name);
+  /// Of a shard, from its own thread: how its slots stand.
+  void report(shard::ShardId shard, PlacementPass pass);
+  /// To be given to run_placement; always the latest.
+  [[nodiscard]] std::shared_ptr<const Placement> placement() const;
+
+ private:
+  class Core;
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace parley::cluster

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "base/time.hpp"
+#include "broker/cluster/handshake.hpp"
+#include "broker/cluster/node_file.hpp"
+#include "broker/cluster/peer_links.hpp"
+#include "broker/cluster/placement.hpp"
+#include "broker/cluster/state_values.hpp"
+
+/// The nodes of the cluster as this one sees them, from whatever tells of them: its own file, their leases, the links.
+namespace parley::cluster {
+
+/// Pure; belongs to one thread. A node counts as a member once it has proved itself to this one: a lease alone is only
+/// an address to be tried.
+class Members {
+ public:
+  Members(NodeFile file, Instant now);
+
+  // -- What is heard --
+  /// All leases that hold.
+  void leases(const std::map<NodeId, NodeLease>& alive, Instant now);
+  void connected(const RemoteNode& peer, Instant now);
+  /// What a peer says of itself.
+  void told(NodeId peer, const PeerAddress& address, bool draining);
+  void reachable(NodeId peer, bool is, Instant now);
+  void set_draining(bool draining);  ///< This node.
+  /// Takes a node out, and its data directory for good. False when it is no member. This node can't be.
+  bool remove(NodeId peer);
+  /// The same as another node has done it.
+  void removed(std::uint64_t birth);
+
+  // -- What follows --
+  struct Member {
+    KnownNode known;
+    bool reachable = false;
+    Instant since;
+    bool draining = false;
+    bool has_lease = false;
+  };
+  [[nodiscard]] const std::map<NodeId, Member>& peers() const { return peers_; }
+  /// For placement; this node among them.
+  [[nodiscard]] std::vector<NodeView> views(Instant now) const;
+  [[nodiscard]] std::map<NodeId, PeerAddress> addresses() const;
+  /// Why this peer isn't to be let in, if so.
+  [[nodiscard]] std::optional<HandshakeRefusal> refusal(const RemoteNode& peer) const;
+  [[nodiscard]] NodeId self() const { return self_; }
+  [[nodiscard]] const NodeFile& file() const { return file_; }
+  /// The file is another one than at the last call.
+  bool take_file_changed() { return std::exchange(file_changed_, false); }
+  /// The addresses are.
+  bool take_addresses_changed() { return std::exchange(addresses_changed_, false); }
+
+ private:
+  Member& find_or_add(NodeId node, const KnownNode& known, Instant now);
+  void keep(NodeId node, const Member& member);
+
+  NodeFile file_;
+  NodeId self_;
+  std::map<NodeId, Member> peers_;
+  bool file_changed_ = false;
+  bool addresses_changed_ = true;
+};
+
+}  // namespace parley::cluster

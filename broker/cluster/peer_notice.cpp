@@ -1,0 +1,64 @@
+#include "broker/cluster/peer_notice.hpp"
+
+#include <utility>
+
+#include "base/bytes.hpp"
+#include "broker/cluster/node_file.hpp"
+#include "broker/replication/messages_codec.hpp"
+
+namespace parley::cluster {
+namespace {
+
+enum class Kind : std::uint8_t { Heartbeat = 0, Node = 1, Removal = 2 };
+
+struct Encoder {
+  std::string& bytes;
+  void operator()(const replication::Heartbeat& heartbeat) {
+    append_big_endian(bytes, static_cast<std::uint8_t>(Kind::Heartbeat));
+    replication::encode(heartbeat, bytes);
+  }
+  void operator()(const NodeNotice& notice) {
+    append_big_endian(bytes, static_cast<std::uint8_t>(Kind::Node));
+    append_big_endian(bytes, static_cast<std::uint8_t>(notice.draining ? 1 : 0));
+    append_big_endian(bytes, notice.address.port);
+    bytes.append(notice.address.host);
+  }
+  void operator()(const RemovalNotice& notice) {
+    append_big_endian(bytes, static_cast<std::uint8_t>(Kind::Removal));
+    append_big_endian(bytes, notice.birth);
+  }
+};
+
+std::optional<PeerNotice> read_node(std::string_view bytes) {
+  constexpr std::size_t kHead = 3;
+  if (bytes.size() < kHead || !is_host(bytes.substr(kHead))) return std::nullopt;
+  const auto host = bytes.substr(kHead);
+  return NodeNotice{.address = {.host = std::string(host), .port = load_big_endian<std::uint16_t>(bytes.data() + 1)},
+                    .draining = bytes.front() != 0};
+}
+
+}  // namespace
+
+std::string encode_notice(const PeerNotice& notice) {
+  std::string bytes;
+  std::visit(Encoder{bytes}, notice);
+  return bytes;
+}
+
+std::optional<PeerNotice> read_notice(std::string_view bytes) {
+  if (bytes.empty()) return std::nullopt;
+  const auto kind = static_cast<Kind>(bytes.front());
+  bytes.remove_prefix(1);
+  if (kind == Kind::Node) return read_node(bytes);
+  if (kind == Kind::Removal) {
+    if (bytes.size() != sizeof(std::uint64_t)) return std::nullopt;
+    return RemovalNotice{load_big_endian<std::uint64_t>(bytes.data())};
+  }
+  if (kind != Kind::Heartbeat) return std::nullopt;
+  auto message = replication::decode(bytes);
+  if (!message) return std::nullopt;
+  auto* heartbeat = std::get_if<replication::Heartbeat>(&*message);
+  return heartbeat == nullptr ? std::nullopt : std::optional<PeerNotice>(std::move(*heartbeat));
+}
+
+}  // namespace parley::cluster

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "broker/cluster/peer_links.hpp"
+#include "broker/replication/messages.hpp"
+
+/// What the cluster's thread says to that of another node: bytes <-> values. Pure. Format: docs/formats/peer.md
+/// "Channel 0".
+namespace parley::cluster {
+
+/// What a node says of itself, when a link is new and when it changes.
+struct NodeNotice {
+  PeerAddress address;
+  bool draining = false;
+};
+/// A data directory that was taken out of the cluster.
+struct RemovalNotice {
+  std::uint64_t birth = 0;
+};
+using PeerNotice = std::variant<replication::Heartbeat, NodeNotice, RemovalNotice>;
+
+std::string encode_notice(const PeerNotice& notice);
+/// Nothing when it isn't whole.
+std::optional<PeerNotice> read_notice(std::string_view bytes);
+
+}  // namespace parley::cluster

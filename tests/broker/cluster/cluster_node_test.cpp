@@ -1,0 +1,183 @@
+#include "broker/cluster/cluster_node.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <mutex>
+
+#include "tests/broker/cluster/redis_server.hpp"
+#include "tests/broker/cluster/shard_ear.hpp"
+
+namespace parley::cluster {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace std::literals;
+
+/// A node without shards: two ears in their place, which keep letters when they are told to.
+class Node final : public ShardMail {
+ public:
+  Node(const std::string& base, NodeFile file, std::uint16_t redis, std::uint16_t port = 0) : self(node_id(file.node)) {
+    std::filesystem::create_directories(base + "/" + file.node);
+    shard_options_.shards = 2;
+    shard_options_.slots = 4;
+    ClusterNodeOptions options{.data_dir = base + "/" + file.node,
+                               .secret = "correct horse battery staple",
+                               .version = "0.1.0",
+                               .redis = {.addresses = {{.host = "127.0.0.1", .port = redis}}},
+                               .links = {.listen_port = port},
+                               .advertise = {.host = "127.0.0.1"},
+                               .lease_time = 600ms,
+                               .node_timeout = 1s};
+    node.emplace(std::move(options), std::move(file), shard_options_, *this);
+    const auto started = node->start();
+    EXPECT_TRUE(started) << started.error().message();
+  }
+  ~Node() override { node->stop(); }
+
+  void post(shard::ShardId shard, std::unique_ptr<ShardLetter> letter) override {
+    const std::lock_guard lock(mutex_);
+    letter->deliver(ears_[shard]);
+    changed_.notify_all();
+  }
+  void ask_for_placement(shard::ShardId shard) override {
+    const std::lock_guard lock(mutex_);
+    ++asked_;
+    changed_.notify_all();
+    node->report(shard, {.slots = {}, .steps = 0, .waiting = 0});
+  }
+  /// True once the shard has heard it.
+  bool wait(shard::ShardId shard, const std::string& what, std::ptrdiff_t times = 1) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, 15s, [&] { return std::ranges::count(ears_[shard].heard, what) >= times; });
+  }
+  bool wait_asked(int times) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, 15s, [&] { return asked_ >= times; });
+  }
+  bool wait_view(const std::function<bool(const ClusterView&)>& condition) {
+    const auto due = std::chrono::steady_clock::now() + 15s;
+    while (std::chrono::steady_clock::now() < due) {
+      if (condition(node->view())) return true;
+    }
+    return false;
+  }
+
+  const NodeId self;
+
+ private:
+  shard::ShardOptions shard_options_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<shard::ShardId, test::ShardEar> ears_;
+  int asked_ = 0;
+
+ public:
+  std::optional<ClusterNode> node;
+};
+
+class ClusterNodeTest : public testing::Test {
+ protected:
+  ~ClusterNodeTest() override { std::filesystem::remove_all(base_); }
+  NodeFile file(const std::string& name, std::uint64_t birth = 0) const {
+    return {.cluster = "parley",
+            .cluster_id = 7,
+            .node = name,
+            .birth = birth == 0 ? node_id(name).value : birth,
+            .slots = 4,
+            .starts = 1};
+  }
+  static std::string id(const Node& node) { return std::to_string(node.self.value); }
+
+  test::RedisServer redis_;
+  const std::string base_ =
+      (std::filesystem::temp_directory_path() / ("parley-cluster-node-" + std::to_string(::getpid()))).string();
+};
+
+TEST_F(ClusterNodeTest, FindsOthersThroughRedisAndCarriesMessages) {
+  Node a(base_, file("a"), redis_.port());
+  Node b(base_, file("b"), redis_.port());
+  for (const shard::ShardId shard : {0U, 1U}) {
+    ASSERT_TRUE(a.wait(shard, id(b) + " is connected"));
+    ASSERT_TRUE(a.wait(shard, id(b) + " is reachable"));
+    ASSERT_TRUE(b.wait(shard, id(a) + " is reachable"));
+  }
+  auto& peers = a.node->peer_nodes();
+  EXPECT_EQ(peers.self(), a.self);
+  EXPECT_TRUE(peers.send(b.self, shard::NodeChannel::Votes, "\0\3to slot 3"s));
+  EXPECT_TRUE(peers.send(b.self, shard::NodeChannel::Votes, "\1\0to shard 0"s));
+  EXPECT_TRUE(b.wait(1, id(a) + " on 2: to slot 3"));
+  EXPECT_TRUE(b.wait(0, id(a) + " on 2: to shard 0"));
+  EXPECT_FALSE(peers.send(NodeId{12345}, shard::NodeChannel::Votes, "\0\3nobody"s));
+  EXPECT_TRUE(a.wait_asked(4));
+}
+
+TEST_F(ClusterNodeTest, TellsWhatItLeads) {
+  Node a(base_, file("a"), redis_.port());
+  Node b(base_, file("b"), redis_.port());
+  ASSERT_TRUE(b.wait(0, id(a) + " is reachable"));
+  a.node->peer_nodes().leading(Slot{2}, Term{5});
+  EXPECT_TRUE(b.wait(0, id(a) + " leads 2 in 5"));
+  a.node->peer_nodes().leading(Slot{2}, std::nullopt);
+  EXPECT_TRUE(b.wait(0, id(a) + " doesn't lead 2", 2));
+}
+
+TEST_F(ClusterNodeTest, MissesANodeThatGoesAndKnowsItsPlaceWithoutRedis) {
+  Node a(base_, file("a"), redis_.port());
+  std::uint16_t port = 0;
+  {
+    Node b(base_, file("b"), redis_.port());
+    ASSERT_TRUE(a.wait(0, id(b) + " is reachable"));
+    ASSERT_TRUE(b.wait(0, id(a) + " is reachable"));
+    ASSERT_TRUE(a.wait_view([](const ClusterView& view) { return view.nodes.back().address.port != 0; }));
+    port = b.node->port();
+  }
+  EXPECT_TRUE(a.wait(0, std::to_string(node_id("b").value) + " is unreachable"));
+  EXPECT_EQ(a.node->view().nodes.back().address.port, port);
+  redis_.kill();
+  const auto remembered = load_node_file(base_ + "/b");
+  ASSERT_TRUE(remembered);
+  Node b(base_, *remembered, redis_.port(), port);
+  EXPECT_TRUE(b.wait(0, id(a) + " is reachable"));
+}
+
+TEST_F(ClusterNodeTest, WritesTheFormationAgainWhenRedisHasLostIt) {
+  Node a(base_, file("a"), redis_.port());
+  ASSERT_TRUE(redis_.wait_for({"GET", "parley:{parley}:formation"}, "1 0000000000000007 4"));
+  redis_.command({"FLUSHALL"});
+  EXPECT_TRUE(redis_.wait_for({"GET", "parley:{parley}:formation"}, "1 0000000000000007 4"));
+}
+
+TEST_F(ClusterNodeTest, RefusesANodeWithAnotherDirectoryUntilItIsRemoved) {
+  Node a(base_, file("a"), redis_.port());
+  {
+    Node b(base_, file("b", 100), redis_.port());
+    ASSERT_TRUE(a.wait(0, id(b) + " is reachable"));
+  }
+  Node b(base_, file("b", 101), redis_.port());
+  ASSERT_TRUE(a.wait_view([](const ClusterView& view) { return view.nodes.back().link.refusals != 0; }) ||
+              a.self > b.self);
+  EXPECT_FALSE(a.node->view().nodes.back().reachable);
+  EXPECT_FALSE(a.node->remove("a"));
+  EXPECT_TRUE(a.node->remove("b"));
+  EXPECT_TRUE(a.wait(0, id(b) + " is reachable", 2));
+}
+
+TEST_F(ClusterNodeTest, TellsOthersThatItDrains) {
+  Node a(base_, file("a"), redis_.port());
+  Node b(base_, file("b"), redis_.port());
+  ASSERT_TRUE(b.wait(0, id(a) + " is reachable"));
+  a.node->set_draining(true);
+  EXPECT_TRUE(b.wait_view([](const ClusterView& view) { return view.nodes.back().draining; }));
+  EXPECT_TRUE(load_node_file(base_ + "/a")->draining);
+  a.node->set_draining(false);
+  EXPECT_TRUE(b.wait_view([](const ClusterView& view) { return !view.nodes.back().draining; }));
+}
+
+}  // namespace
+}  // namespace parley::cluster

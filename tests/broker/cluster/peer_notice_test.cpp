@@ -1,0 +1,39 @@
+#include "broker/cluster/peer_notice.hpp"
+
+#include <gtest/gtest.h>
+
+namespace parley::cluster {
+namespace {
+
+TEST(PeerNotice, ReadsBackWhatItWrites) {
+  const replication::Heartbeat heartbeat{.incarnation = 1, .sent = 2, .leading = {{{Slot{3}, Term{4}}}}};
+  const auto beat = read_notice(encode_notice(heartbeat));
+  ASSERT_TRUE(beat && std::holds_alternative<replication::Heartbeat>(*beat));
+  EXPECT_EQ(std::get<replication::Heartbeat>(*beat), heartbeat);
+
+  const auto node = read_notice(encode_notice(NodeNotice{.address = {"fd00::1", 7400}, .draining = true}));
+  ASSERT_TRUE(node && std::holds_alternative<NodeNotice>(*node));
+  EXPECT_EQ(std::get<NodeNotice>(*node).address.host, "fd00::1");
+  EXPECT_EQ(std::get<NodeNotice>(*node).address.port, 7400);
+  EXPECT_TRUE(std::get<NodeNotice>(*node).draining);
+
+  const auto removal = read_notice(encode_notice(RemovalNotice{.birth = 0x0102030405060708}));
+  ASSERT_TRUE(removal && std::holds_alternative<RemovalNotice>(*removal));
+  EXPECT_EQ(std::get<RemovalNotice>(*removal).birth, 0x0102030405060708U);
+}
+
+TEST(PeerNotice, IsIgnoredUnlessWholeAndClean) {
+  for (const auto& notice :
+       {PeerNotice{replication::Heartbeat{.incarnation = 1}}, PeerNotice{RemovalNotice{.birth = 9}}}) {
+    const std::string whole = encode_notice(notice);
+    for (std::size_t size = 0; size < whole.size(); ++size) EXPECT_FALSE(read_notice(whole.substr(0, size)));
+    EXPECT_FALSE(read_notice(whole + "x"));
+  }
+  EXPECT_FALSE(read_notice(std::string("\x01\0\0\0", 4)));                                      // No host.
+  EXPECT_FALSE(read_notice(encode_notice(NodeNotice{.address = {"a\nstanding founder", 1}})));  // A second line.
+  EXPECT_FALSE(read_notice(encode_notice(NodeNotice{.address = {std::string(256, 'h'), 1}})));
+  EXPECT_FALSE(read_notice("\x07whatever"));
+}
+
+}  // namespace
+}  // namespace parley::cluster

@@ -1,0 +1,86 @@
+#include "broker/cluster/placement_pass.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "broker/replication/error.hpp"
+
+namespace parley::cluster {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Slots whose changes are committed at once, unless they are refused.
+class Slots final : public SlotCare {
+ public:
+  Slots(NodeId self, std::uint64_t count) {
+    for (std::uint64_t i = 0; i < count; ++i) {
+      list.push_back({.slot = {i}, .term = {1}, .leader = self, .replicas = {{self}, {}}, .leading = true});
+    }
+  }
+  std::vector<SlotReport> slots() override { return list; }
+  Result<void> change_replicas(Slot slot, const replication::ReplicaChange& change) override {
+    if (refusing) return replication::ReplicationError::NoMajority;
+    PARLEY_TRY(list[slot.value].replicas, replication::apply(change, list[slot.value].replicas));
+    return {};
+  }
+  Result<void> transfer_leadership(Slot slot, NodeId to) override {
+    list[slot.value].leading = false;
+    list[slot.value].leader = to;
+    return {};
+  }
+
+  std::vector<SlotReport> list;
+  bool refusing = false;
+};
+
+Placement three_nodes() {
+  return Placement({}, {1},
+                   {{.node = {1}, .reachable = true, .since = 1h},
+                    {.node = {2}, .reachable = true, .since = 1h},
+                    {.node = {3}, .reachable = true, .since = 1h}});
+}
+
+std::size_t with_learners(const Slots& slots) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(slots.list, [](const SlotReport& slot) { return !slot.replicas.learners.empty(); }));
+}
+
+TEST(PlacementPass, SpreadsSlotsAFewAtATime) {
+  Slots slots({1}, 64);
+  const Placement placement = three_nodes();
+  int passes = 0;
+  for (; run_placement(placement, 8, slots).waiting != 0; ++passes) {
+    ASSERT_LE(with_learners(slots), 8U);
+    ASSERT_LT(passes, 200);
+  }
+  for (const SlotReport& slot : slots.list) {
+    EXPECT_EQ(slot.replicas.voters.size(), 3U);
+    EXPECT_EQ(slot.leader, placement.desired(slot.slot).front());
+  }
+}
+
+TEST(PlacementPass, WaitsForWhatIsUnderWayAndWhatIsRefused) {
+  Slots slots({1}, 2);
+  slots.list[0].settled = false;
+  slots.refusing = true;
+  auto pass = run_placement(three_nodes(), 8, slots);
+  EXPECT_EQ(pass.steps, 0U);
+  EXPECT_EQ(pass.waiting, 2U);
+  slots.refusing = false;
+  pass = run_placement(three_nodes(), 8, slots);
+  EXPECT_EQ(pass.steps, 1U);
+  EXPECT_TRUE(slots.list[0].replicas.learners.empty());
+}
+
+TEST(PlacementPass, LeavesSlotsOfOthersAlone) {
+  Slots slots({1}, 2);
+  for (SlotReport& slot : slots.list) slot.leading = false;
+  const auto pass = run_placement(three_nodes(), 8, slots);
+  EXPECT_EQ(pass.waiting, 0U);
+  EXPECT_EQ(pass.slots.size(), 2U);
+}
+
+}  // namespace
+}  // namespace parley::cluster
