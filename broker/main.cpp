@@ -16,6 +16,7 @@
 #include "base/version.hpp"
 #include "broker/disk/disk_store.hpp"
 #include "broker/net/server.hpp"
+#include "broker/shard/lone_node.hpp"
 #include "config/command_line.hpp"
 #include "config/error.hpp"
 
@@ -136,7 +137,16 @@ Timestamp wall_now() {
 
 void restore(net::Server& server, disk::DiskStore& store, const shard::ShardOptions& options) {
   for (const disk::SlotEnd& end : store.slot_ends()) {
-    for (shard::ShardId id = 0; id < options.shards; ++id) server.shard(id).restore_slot(end.slot, end.term, end.last);
+    // What is durable is committed: this node is the only voter.
+    const shard::StoredSlot stored{.slot = end.slot,
+                                   .term = end.term,
+                                   .vote = {},
+                                   .base = {.term = end.term, .index = end.last},
+                                   .terms = {},
+                                   .last = end.last,
+                                   .commit = end.last,
+                                   .replicas = {}};
+    server.shard(shard::home_of_slot(end.slot, options)).restore_slot(stored);
   }
   const Timestamp now = wall_now();
   std::size_t sessions = 0;
@@ -181,7 +191,8 @@ void run(const config::Config& config, const sigset_t& signals) {
   worker_options.connections_max = config.mqtt.max_connections;
   StoreAnswers answers;
   const auto store = disk::DiskStore::open(disk_options(config, options.shards), answers);
-  net::Server server(worker_options, options, *store);
+  shard::LoneNode nodes;
+  net::Server server(worker_options, options, *store, nodes);
   answers.connect(server);
   restore(server, *store, options);
   listen(server, config);

@@ -49,10 +49,11 @@ void Conversation::committed(Seq upto, Timestamp ts) {
   state_.last_ts = std::max(state_.last_ts, ts);
 }
 
-void Conversation::rolled_back() {
-  tip_ = state_.head;
-  tip_ts_ = state_.last_ts;
-  std::erase_if(recent_ids_, [&](const auto& entry) { return entry.second.seq > state_.head; });
+void Conversation::rolled_back(Seq tip) {
+  PARLEY_CHECK(tip >= state_.head && tip <= tip_, "entries are rolled back that were committed or never proposed");
+  tip_ = tip;
+  if (tip_ == state_.head) tip_ts_ = state_.last_ts;
+  std::erase_if(recent_ids_, [&](const auto& entry) { return entry.second.seq > tip_; });
 }
 
 }  // namespace parley::chat

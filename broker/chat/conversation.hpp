@@ -37,9 +37,9 @@ struct FirstUse {
 inline constexpr std::uint64_t kIdempotenceMilliseconds = 24ULL * 60 * 60 * 1000;
 inline constexpr std::uint64_t kIdempotenceEntries = 1'000;
 
-/// Belongs to one thread. Entries are proposed (they get the next seq), and later committed in that order or all
-/// rolled back; nobody may see an entry above head(). Memory: about 200 bytes, and 100 for each client id that isn't
-/// materialised yet.
+/// Belongs to one thread. Entries are proposed (they get the next seq), and later committed in that order or,
+/// from one on, rolled back; nobody may see an entry above head(). Memory: about 200 bytes, and 100 for each client id
+/// that isn't materialised yet.
 class Conversation {
  public:
   struct State {
@@ -73,8 +73,9 @@ class Conversation {
   void forget(std::string_view from, std::string_view id);
 
   void committed(Seq upto, Timestamp ts);
-  /// Nothing above head() was stored: the places above it are given again.
-  void rolled_back();
+  /// Nothing above `tip`, which is at least head(), was stored: the places above it are given again.
+  void rolled_back(Seq tip);
+  void rolled_back() { rolled_back(head()); }
 
   [[nodiscard]] const State& state() const { return state_; }
   [[nodiscard]] Seq head() const { return state_.head; }

@@ -90,20 +90,22 @@ bool LogThread::is_behind_failure(const shard::AppendBatch& batch) const {
 
 void LogThread::commit_group() {
   records_.clear();
+  hard_states_.clear();
   for (const shard::AppendBatch& batch : group_) {
     if (is_behind_failure(batch)) continue;
     for (const auto& record : batch.records) records_.push_back(*record);
+    hard_states_.insert(hard_states_.end(), batch.hard_states.begin(), batch.hard_states.end());
   }
   const Result<Lsn> first = append_group();
-  if (!records_.empty()) report(first);
+  if (!records_.empty() || !hard_states_.empty()) report(first);
   answer_group(first);
   group_.clear();
 }
 
 Result<Lsn> LogThread::append_group() {
-  if (records_.empty()) return writer_.end().next();
+  if (records_.empty() && hard_states_.empty()) return writer_.end().next();
   try {
-    auto first = writer_.append(records_);
+    auto first = writer_.append(records_, hard_states_);
     if (first) {
       end_.store(writer_.end().value, std::memory_order_release);
       store_.log_grew(writer_.end());

@@ -68,6 +68,7 @@ class LogThread {
   // Of this thread only; kept between groups for their memory.
   Group group_;
   std::vector<std::string_view> records_;
+  std::vector<format::HardStateRow> hard_states_;
   std::vector<AppendedEvent> answers_;             ///< By shard.
   std::vector<std::uint64_t> failed_generations_;  ///< By shard; 0: none has failed.
   bool failing_ = false;

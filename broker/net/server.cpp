@@ -12,11 +12,12 @@
 
 namespace parley::net {
 
-Server::Server(const WorkerOptions& options, const shard::ShardOptions& shard_options, shard::LogStore& store) {
+Server::Server(const WorkerOptions& options, const shard::ShardOptions& shard_options, shard::LogStore& store,
+               shard::PeerNodes& nodes) {
   std::vector<Worker*> all;
   for (shard::ShardId id = 0; id < shard_options.shards; ++id) {
     workers_.push_back(std::make_unique<Worker>(
-        id, Worker::Context{options, shard_options, store, connections_, handshakes_, counters_}));
+        id, Worker::Context{options, shard_options, store, nodes, connections_, handshakes_, counters_}));
     all.push_back(workers_.back().get());
   }
   for (auto& worker : workers_) worker->meet(all);

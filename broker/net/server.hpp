@@ -16,7 +16,8 @@ namespace parley::net {
 class Server {
  public:
   /// `shard_options.shards` workers, not running yet. All arguments live longer.
-  Server(const WorkerOptions& options, const shard::ShardOptions& shard_options, shard::LogStore& store);
+  Server(const WorkerOptions& options, const shard::ShardOptions& shard_options, shard::LogStore& store,
+         shard::PeerNodes& nodes);
   /// Stops, if that wasn't done.
   ~Server();
 

@@ -61,7 +61,7 @@ Worker::Worker(shard::ShardId id, const Context& context)
       node_connections_(context.connections),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       connections_(epoll_.number(), *this),
-      shard_(id, context.shard_options, context.store, connections_, *this, random_),
+      shard_(id, context.shard_options, context.store, connections_, *this, context.nodes, random_),
       outgoing_(context.shard_options.shards),
       handshake_pool_(context.handshakes),
       counters_(context.counters),

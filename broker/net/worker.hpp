@@ -35,6 +35,7 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
     const WorkerOptions& options;
     const shard::ShardOptions& shard_options;
     shard::LogStore& store;
+    shard::PeerNodes& nodes;
     std::atomic<std::size_t>& connections;  ///< Of all workers.
     HandshakePool& handshakes;
     TransportCounters& counters;

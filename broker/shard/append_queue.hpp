@@ -1,85 +1,62 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <span>
 #include <string>
-#include <variant>
 #include <vector>
 
-#include "broker/shard/events.hpp"
+#include "broker/replication/slot.hpp"
 #include "broker/shard/ports.hpp"
 
-/// What this shard has handed to the log and not heard of yet.
 namespace parley::shard {
 
-struct Hosted;
-
-/// An entry that becomes visible when its record is durable.
-struct EntryWaiting {
-  Hosted* hosted = nullptr;
-  format::EntryPtr entry;
-  Origin origin;
-};
-/// A conversation that exists when its record is durable.
-struct CreationWaiting {
-  Hosted* hosted = nullptr;
-};
-/// Anything rarer.
-using CallbackWaiting = std::function<void(Result<void>)>;
-
-using Waiting = std::variant<EntryWaiting, CreationWaiting, CallbackWaiting>;
-
-/// Where each slot's log ends: durable, and with what is under way.
-struct SlotEnd {
-  Term term{1};
-  Index last;
-  Index durable;
-};
-
-/// Collects a turn's records into one batch, and keeps who waits for them. Belongs to its shard.
+/// What this shard has handed to the log and not heard of yet: a turn's records and hard states make one batch. Who
+/// waits for them is no matter of this class. Belongs to its shard.
 class AppendQueue {
  public:
-  AppendQueue(ShardId shard, LogStore& store, std::uint32_t slots) : shard_(shard), store_(store), ends_(slots) {}
+  /// One slot's records in a batch, each one behind the one before it.
+  struct Run {
+    Slot slot;
+    replication::LogGeneration generation;
+    Index first;
+    Index last;
+  };
+  struct Batch {
+    std::uint64_t ticket = 0;
+    std::vector<Run> runs;
+    std::vector<format::HardStateRow> hard_states;
+  };
 
-  void restore(Slot slot, Term term, Index last);
+  AppendQueue(ShardId shard, LogStore& store, std::uint32_t slots) : shard_(shard), store_(store), open_runs_(slots) {}
 
-  /// The next position of the slot's log; the record that takes it must be added next.
-  format::RecordPosition next_position(Slot slot);
-  void add(Slot slot, std::shared_ptr<const std::string> record, Waiting waiting);
-  /// Hands the turn's records to the store.
+  /// Returns the record's place among the batch's records.
+  std::uint32_t add(Slot slot, replication::LogGeneration generation, Index index,
+                    std::shared_ptr<const std::string> record);
+  void add(const format::HardStateRow& hard_state) { batch_.hard_states.push_back(hard_state); }
+  /// Hands what was added to the store.
   void flush();
 
-  /// Records under way and their bytes, for backpressure.
-  [[nodiscard]] std::size_t pending_bytes() const { return pending_bytes_; }
-  [[nodiscard]] bool empty() const { return pending_.empty() && batch_.empty(); }
+  /// Takes out what was stored with `ticket`; empty when it was taken out before.
+  Batch take(std::uint64_t ticket);
+  /// The same after a failure, with everything behind it, which fails, too. A new generation begins.
+  std::vector<Batch> take_failed(std::uint64_t ticket);
 
-  /// Takes out who waited for `ticket`, in order of addition. After a failure everything that is under way is taken
-  /// out, the slots' ends go back to what is durable, and a new generation begins.
-  std::vector<Waiting> settle(std::uint64_t ticket, bool stored);
+  [[nodiscard]] bool empty() const { return under_way_.empty() && batch_.runs.empty() && batch_.hard_states.empty(); }
 
  private:
-  struct Item {
-    Slot slot;
-    std::size_t size = 0;
-    Waiting waiting;
-  };
-  struct Ticket {
+  /// Where a slot's records of the batch that is being collected go on.
+  struct OpenRun {
     std::uint64_t ticket = 0;
-    std::uint64_t generation = 0;
-    std::vector<Item> items;
+    std::size_t run = 0;
   };
 
   ShardId shard_;
   LogStore& store_;
-  std::vector<SlotEnd> ends_;
-  std::uint64_t next_ticket_ = 1;
+  std::vector<OpenRun> open_runs_;  ///< By slot.
   std::uint64_t generation_ = 1;
-  std::vector<std::shared_ptr<const std::string>> batch_;
-  std::vector<Item> batch_items_;
-  std::vector<Ticket> pending_;  ///< In ticket order; settled ones leave from the front.
-  std::size_t pending_bytes_ = 0;
+  Batch batch_{.ticket = 1, .runs = {}, .hard_states = {}};
+  std::vector<std::shared_ptr<const std::string>> records_;  ///< Of `batch_`.
+  std::vector<Batch> under_way_;                             ///< By ticket.
 };
 
 }  // namespace parley::shard

@@ -59,10 +59,21 @@ void Feeds::followed(FollowedEvent& event) {
   const auto found = feeds_.find(event.conversation);
   if (found == feeds_.end()) return;
   Feed& feed = *found->second;
-  if (feed.state == Feed::State::Ready) return;
+  if (feed.state == Feed::State::Ready) return stand_anew(feed, event);
   feed.standing = std::move(event);
   feed.state = Feed::State::Ready;
   run_waiting(feed);
+}
+
+/// The conversation is led anew, and may have gone on meanwhile: what is missing here is in the log.
+void Feeds::stand_anew(Feed& feed, FollowedEvent& event) {
+  if (event.refusal != chat::Refusal::None || event.number.value == 0 || event.head <= feed.standing.head) return;
+  feed.standing = std::move(event);
+  feed.recent.clear();
+  feed.recent_first = feed.recent_bytes = 0;
+  for (Follower* follower : feed.followers) {
+    if (!follower->behind && !follower->held && !pump(*follower)) set_behind(*follower);
+  }
 }
 
 /// Those that wait may add others, and may close connections, which removes followers.

@@ -119,6 +119,7 @@ class Feeds {
   void entries_read(std::uint64_t token, Result<ReadPage>& page);
 
  private:
+  void stand_anew(Feed& feed, FollowedEvent& event);
   bool pump(Follower& follower);
   void pump_in_turn(Client& client);
   bool resend(Client& client);

@@ -8,39 +8,75 @@
 #include "broker/shard/shard.hpp"
 
 namespace parley::shard {
-namespace {
 
 chat::Refusal refusal_of(boost::system::error_code error) {
-  return error == make_error_code(StorageError::DiskFull) ? chat::Refusal::DiskFull : chat::Refusal::StorageFailed;
+  using replication::ReplicationError;
+  if (error.category() == chat::refusal_category()) return static_cast<chat::Refusal>(error.value());
+  if (error == make_error_code(StorageError::DiskFull)) return chat::Refusal::DiskFull;
+  if (error == make_error_code(ReplicationError::NoMajority)) return chat::Refusal::NoMajority;
+  if (error.category() == replication::replication_category()) return chat::Refusal::NotLeader;
+  return chat::Refusal::StorageFailed;
 }
 
-}  // namespace
-
-Hosted& Hosting::find_or_load(std::string_view conversation) {
+Hosted* Hosting::find_or_load(std::string_view conversation) {
   auto found = hosted_.find(conversation);
   if (found == hosted_.end()) {
+    const Slot slot = slot_of_name(conversation, shard_.options());
+    if (!shard_.may_host(slot)) return nullptr;
     found = hosted_.emplace(std::string(conversation), std::make_unique<Hosted>()).first;
-    found->second->name = found->first;
-    shard_.store().load_conversation(shard_.id(), found->first);
+    Hosted& hosted = *found->second;
+    hosted.name = found->first;
+    hosted.slot = slot;
+    if (by_slot_.empty()) by_slot_.resize(shard_.options().slots);
+    hosted.place = by_slot_[slot.value].size();
+    by_slot_[slot.value].push_back(&hosted);
+    // Answers of one name can't be told apart: while an old one is awaited, it is asked again when that has come.
+    if (!stale_loads_.contains(hosted.name)) load(hosted.name);
   }
   found->second->used = true;
-  return *found->second;
+  return found->second.get();
+}
+
+void Hosting::load(const std::string& conversation) { shard_.store().load_conversation(shard_.id(), conversation); }
+
+void Hosting::forget(Hosted& hosted) {
+  auto& others = by_slot_[hosted.slot.value];
+  others[hosted.place] = others.back();
+  others[hosted.place]->place = hosted.place;
+  others.pop_back();
 }
 
 void Hosting::propose(std::string_view conversation, const chat::EntryDraft& draft, Origin origin) {
-  Hosted& hosted = find_or_load(conversation);
-  if (hosted.state == Hosted::State::Loading) {
-    hosted.proposals_waiting.push_back({.conversation = hosted.name,
-                                        .kind = draft.kind,
-                                        .from = std::string(draft.from),
-                                        .id = std::string(draft.id),
-                                        .id_from_client = draft.id_from_client,
-                                        .properties = std::string(draft.properties),
-                                        .payload = std::string(draft.payload),
-                                        .origin = std::move(origin)});
+  Hosted* hosted = find_or_load(conversation);
+  if (hosted != nullptr && hosted->state != Hosted::State::Loading) {
+    propose_ready(*hosted, draft, std::move(origin));
     return;
   }
-  propose_ready(hosted, draft, std::move(origin));
+  ProposeEvent proposal{.conversation = std::string(conversation),
+                        .kind = draft.kind,
+                        .from = std::string(draft.from),
+                        .id = std::string(draft.id),
+                        .id_from_client = draft.id_from_client,
+                        .properties = std::string(draft.properties),
+                        .payload = std::string(draft.payload),
+                        .origin = std::move(origin)};
+  if (hosted != nullptr) {
+    hosted->proposals_waiting.push_back(std::move(proposal));
+  } else {
+    shard_.leader_wait().propose(slot_of_name(conversation, shard_.options()), std::move(proposal));
+  }
+}
+
+void Hosting::propose(ProposeEvent proposal) {
+  propose(proposal.conversation,
+          {.kind = proposal.kind,
+           .ref = {},
+           .from = proposal.from,
+           .id = proposal.id,
+           .id_from_client = proposal.id_from_client,
+           .properties = proposal.properties,
+           .payload = proposal.payload},
+          std::move(proposal.origin));
 }
 
 void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origin origin) {
@@ -49,7 +85,10 @@ void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origi
       shard_.send_outcome(origin, {.refusal = chat::Refusal::NotAuthorized});
       return;
     }
-    create(hosted, draft.from);
+    if (!create(hosted, draft.from)) {
+      shard_.send_outcome(origin, {.refusal = chat::Refusal::NotLeader});
+      return;
+    }
   }
   chat::Conversation& conversation = *hosted.conversation;
   const auto& state = conversation.state();
@@ -57,7 +96,7 @@ void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origi
     shard_.send_outcome(origin, {.refusal = chat::Refusal::NotAuthorized});
     return;
   }
-  if (shard_.appends().pending_bytes() > shard_.options().pending_bytes_max) {
+  if (shard_.replicas().waiting_bytes() > shard_.options().pending_bytes_max) {
     shard_.send_outcome(origin, {.refusal = chat::Refusal::Busy});
     return;
   }
@@ -77,43 +116,52 @@ void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origi
       return;
     }
   }
-  const Slot slot = slot_of(state.number);
-  const auto position = shard_.appends().next_position(slot);
+  const auto position = shard_.replicas().propose(hosted.slot);
+  if (!position) {
+    shard_.send_outcome(origin, {.refusal = refusal_of(position.error())});
+    return;
+  }
   const auto place = conversation.propose(draft, shard_.wall());
-  auto entry = format::Entry::make(position, {.conversation = state.number,
-                                              .seq = place.seq,
-                                              .ts = place.ts,
-                                              .kind = draft.kind,
-                                              .id_from_client = draft.id_from_client,
-                                              .ref = draft.ref,
-                                              .from = draft.from,
-                                              .id = draft.id,
-                                              .properties = draft.properties,
-                                              .payload = draft.payload});
+  auto entry = format::Entry::make(*position, {.conversation = state.number,
+                                               .seq = place.seq,
+                                               .ts = place.ts,
+                                               .kind = draft.kind,
+                                               .id_from_client = draft.id_from_client,
+                                               .ref = draft.ref,
+                                               .from = draft.from,
+                                               .id = draft.id,
+                                               .properties = draft.properties,
+                                               .payload = draft.payload});
   auto bytes = std::shared_ptr<const std::string>(entry, &entry->bytes());
-  shard_.appends().add(slot, std::move(bytes), EntryWaiting{&hosted, std::move(entry), std::move(origin)});
+  shard_.replicas().add(*position, std::move(bytes), EntryWaiting{&hosted, std::move(entry), std::move(origin)});
 }
 
-void Hosting::create(Hosted& hosted, std::string_view creator) {
-  const Slot slot = slot_of_name(hosted.name, shard_.options());
-  const auto position = shard_.appends().next_position(slot);
-  chat::Conversation::State state{.number = conversation_number(slot, position.index),
+bool Hosting::create(Hosted& hosted, std::string_view creator) {
+  const auto position = shard_.replicas().propose(hosted.slot);
+  if (!position) return false;
+  chat::Conversation::State state{.number = conversation_number(hosted.slot, position->index),
                                   .name = hosted.name,
                                   .epoch = {shard_.random().next() | 1},
                                   .last_ts = shard_.wall()};
-  auto record = format::encode_record(position, format::ConversationRecord{.name = state.name,
-                                                                           .epoch = state.epoch,
-                                                                           .created = state.last_ts,
-                                                                           .type = state.type,
-                                                                           .visibility = state.visibility,
-                                                                           .creator = creator});
-  shard_.appends().add(slot, std::make_shared<const std::string>(std::move(record)), CreationWaiting{&hosted});
+  auto record = format::encode_record(*position, format::ConversationRecord{.name = state.name,
+                                                                            .epoch = state.epoch,
+                                                                            .created = state.last_ts,
+                                                                            .type = state.type,
+                                                                            .visibility = state.visibility,
+                                                                            .creator = creator});
+  shard_.replicas().add(*position, std::make_shared<const std::string>(std::move(record)), CreationWaiting{&hosted});
   hosted.conversation = std::make_unique<chat::Conversation>(std::move(state));
   hosted.state = Hosted::State::Creating;
+  return true;
 }
 
 void Hosting::follow(const std::string& conversation, ShardId follower) {
-  Hosted& hosted = find_or_load(conversation);
+  Hosted* found = find_or_load(conversation);
+  if (found == nullptr) {
+    shard_.leader_wait().follow(slot_of_name(conversation, shard_.options()), conversation, follower);
+    return;
+  }
+  Hosted& hosted = *found;
   if (std::ranges::find(hosted.followers, follower) == hosted.followers.end()) hosted.followers.push_back(follower);
   if (hosted.state == Hosted::State::Absent && shard_.options().auto_create) create(hosted, "");
   if (hosted.state == Hosted::State::Ready || hosted.state == Hosted::State::Absent) {
@@ -125,7 +173,10 @@ void Hosting::follow(const std::string& conversation, ShardId follower) {
 
 void Hosting::unfollow(const std::string& conversation, ShardId follower) {
   const auto found = hosted_.find(conversation);
-  if (found == hosted_.end()) return;
+  if (found == hosted_.end()) {
+    shard_.leader_wait().unfollow(slot_of_name(conversation, shard_.options()), conversation, follower);
+    return;
+  }
   std::erase(found->second->followers, follower);
 }
 
@@ -145,6 +196,10 @@ void Hosting::answer_follower(const Hosted& hosted, ShardId follower, chat::Refu
 
 void Hosting::loaded(LogStoreEvents::LoadedConversation loaded) {
   const auto found = hosted_.find(loaded.name);
+  if (stale_loads_.erase(loaded.name) != 0) {
+    if (found != hosted_.end()) load(loaded.name);
+    return;
+  }
   if (found == hosted_.end() || found->second->state != Hosted::State::Loading) return;
   Hosted& hosted = *found->second;
   if (!loaded.conversation) {
@@ -188,8 +243,10 @@ void Hosting::loaded(LogStoreEvents::LoadedConversation loaded) {
 
 void Hosting::load_failed(const std::string& conversation) {
   const auto found = hosted_.find(conversation);
+  stale_loads_.erase(conversation);
   if (found == hosted_.end() || found->second->state != Hosted::State::Loading) return;
   refuse_waiting(*found->second, chat::Refusal::StorageFailed);
+  forget(*found->second);
   hosted_.erase(found);
 }
 
@@ -210,31 +267,25 @@ void Hosting::become_ready(Hosted& hosted) {
   }
 }
 
-void Hosting::settled(std::vector<Waiting>& waiting, Result<Lsn> first) {
-  if (!first) {
-    roll_back(waiting, refusal_of(first.error()));
-    return;
-  }
+void Hosting::committed(const std::vector<WaitingRecord>& records) {
   // Entries of one conversation stand together for its followers, but outcomes keep the order of the log.
   std::vector<std::pair<Hosted*, std::vector<format::EntryPtr>>> fresh;
-  std::uint64_t lsn = first->value;
-  for (Waiting& one : waiting) {
-    if (auto* creation = std::get_if<CreationWaiting>(&one)) {
+  for (const WaitingRecord& one : records) {
+    if (const auto* creation = std::get_if<CreationWaiting>(&one.waiting)) {
       become_ready(*creation->hosted);
-    } else if (auto* entry = std::get_if<EntryWaiting>(&one)) {
+    } else if (const auto* entry = std::get_if<EntryWaiting>(&one.waiting)) {
       Hosted& hosted = *entry->hosted;
       const format::EntryRecord& record = **entry->entry;
       hosted.conversation->committed(record.seq, record.ts);
       if (record.id_from_client) {
-        unmaterialised_.push_back({{lsn}, hosted.name, std::string(record.from), std::string(record.id)});
+        unmaterialised_.push_back({one.lsn, hosted.name, std::string(record.from), std::string(record.id)});
       }
       if (fresh.empty() || fresh.back().first != &hosted) fresh.push_back({&hosted, {}});
       fresh.back().second.push_back(entry->entry);
       shard_.send_outcome(entry->origin, {.seq = record.seq, .ts = record.ts, .id = std::string(record.id)});
     }
-    ++lsn;
+    last_ = std::max(last_, one.lsn);
   }
-  last_ = std::max(last_, Lsn{lsn - 1});
   for (auto& [hosted, entries] : fresh) {
     for (const ShardId follower : hosted->followers) {
       if (follower == shard_.id()) {
@@ -247,46 +298,75 @@ void Hosting::settled(std::vector<Waiting>& waiting, Result<Lsn> first) {
   }
 }
 
-void Hosting::roll_back(std::vector<Waiting>& waiting, chat::Refusal refusal) {
-  std::vector<Hosted*> touched;
-  for (const Waiting& one : waiting) {
-    if (const auto* entry = std::get_if<EntryWaiting>(&one)) {
-      touched.push_back(entry->hosted);
-    } else if (const auto* creation = std::get_if<CreationWaiting>(&one)) {
-      touched.push_back(creation->hosted);
+std::vector<Hosting::RolledBack> Hosting::rolled_back(const std::vector<WaitingRecord>& records) {
+  std::vector<RolledBack> list;
+  std::unordered_map<const Hosted*, std::size_t> places;
+  const auto place = [&](Hosted* hosted) {
+    const auto [found, added] = places.try_emplace(hosted, list.size());
+    if (added) list.push_back({.hosted = hosted, .creation = false, .tip = hosted->conversation->tip()});
+    return found->second;
+  };
+  for (const WaitingRecord& one : records) {
+    if (const auto* entry = std::get_if<EntryWaiting>(&one.waiting)) {
+      RolledBack& touched = list[place(entry->hosted)];
+      touched.tip = std::min(touched.tip, Seq{(*entry->entry)->seq.value - 1});
+    } else if (const auto* creation = std::get_if<CreationWaiting>(&one.waiting)) {
+      list[place(creation->hosted)].creation = true;
     }
   }
-  std::ranges::sort(touched);
-  touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
+  return list;
+}
+
+void Hosting::refused(const std::vector<WaitingRecord>& records, chat::Refusal refusal) {
+  const std::vector<RolledBack> touched = rolled_back(records);
   // First everything goes back, then it is told: whoever hears of it may at once propose again.
-  for (Hosted* hosted : touched) hosted->conversation->rolled_back();
   std::vector<Origin> refused;
   std::vector<std::pair<std::string, ShardId>> unanswered;
-  for (Hosted* hosted : touched) {
-    if (hosted->state != Hosted::State::Creating) continue;
-    hosted->state = Hosted::State::Absent;
-    hosted->conversation.reset();
-    for (const ShardId follower : std::exchange(hosted->followers_waiting, {})) {
-      std::erase(hosted->followers, follower);
-      unanswered.emplace_back(hosted->name, follower);
-    }
-  }
-  for (Hosted* hosted : touched) {
-    const Seq head = hosted->conversation ? hosted->conversation->head() : Seq{};
+  for (const RolledBack& one : touched) {
+    Hosted& hosted = *one.hosted;
+    hosted.conversation->rolled_back(one.tip);
     // A repeat of an entry that isn't stored shares its fate.
-    std::erase_if(hosted->repeats, [&](Hosted::Repeat& repeat) {
-      if (repeat.seq <= head) return false;
+    std::erase_if(hosted.repeats, [&](Hosted::Repeat& repeat) {
+      if (repeat.seq <= one.tip) return false;
       refused.push_back(std::move(repeat.origin));
       return true;
     });
+    if (!one.creation) continue;
+    hosted.state = Hosted::State::Absent;
+    hosted.conversation.reset();
+    for (const ShardId follower : std::exchange(hosted.followers_waiting, {})) {
+      std::erase(hosted.followers, follower);
+      unanswered.emplace_back(hosted.name, follower);
+    }
   }
   for (const auto& [name, follower] : unanswered) {
     shard_.send(follower, PeerEvent{FollowedEvent{.conversation = name, .refusal = refusal}});
   }
-  for (const Waiting& one : waiting) {
-    if (const auto* entry = std::get_if<EntryWaiting>(&one)) shard_.send_outcome(entry->origin, {.refusal = refusal});
+  for (const WaitingRecord& one : records) {
+    const auto* entry = std::get_if<EntryWaiting>(&one.waiting);
+    if (entry != nullptr) shard_.send_outcome(entry->origin, {.refusal = refusal});
   }
   for (const Origin& origin : refused) shard_.send_outcome(origin, {.refusal = refusal});
+}
+
+/// What is hosted belongs to one time of leadership, and is loaded anew in the next.
+void Hosting::leadership_changed(Slot slot) {
+  if (by_slot_.empty()) return;
+  for (Hosted* hosted : std::exchange(by_slot_[slot.value], {})) {
+    const auto found = hosted_.find(hosted->name);
+    const std::unique_ptr<Hosted> dropped = std::move(found->second);
+    hosted_.erase(found);
+    if (dropped->state == Hosted::State::Loading) stale_loads_.insert(dropped->name);
+    for (const ShardId follower : dropped->followers_waiting) {
+      std::erase(dropped->followers, follower);
+      shard_.leader_wait().follow(slot, dropped->name, follower);
+    }
+    for (const ShardId follower : dropped->followers) shard_.leader_wait().follow_again(slot, dropped->name, follower);
+    for (ProposeEvent& proposal : dropped->proposals_waiting) shard_.leader_wait().propose(slot, std::move(proposal));
+    for (const Hosted::Repeat& repeat : dropped->repeats) {
+      shard_.send_outcome(repeat.origin, {.refusal = chat::Refusal::NotLeader});
+    }
+  }
 }
 
 /// The repeats whose first use is committed by now.
@@ -317,7 +397,9 @@ void Hosting::sweep() {
     const bool settled =
         hosted.state == Hosted::State::Absent || (hosted.state == Hosted::State::Ready && hosted.conversation->idle());
     if (!settled || !hosted.followers.empty() || !hosted.repeats.empty()) return false;
-    return std::exchange(hosted.used, false) == false;
+    if (std::exchange(hosted.used, false)) return false;
+    forget(hosted);
+    return true;
   });
 }
 

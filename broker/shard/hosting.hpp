@@ -5,21 +5,27 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <variant>
 #include <vector>
 
 #include "broker/chat/conversation.hpp"
 #include "broker/routing/subscription_tree.hpp"
-#include "broker/shard/append_queue.hpp"
 #include "broker/shard/events.hpp"
+#include "broker/shard/replica_slots.hpp"
 
 namespace parley::shard {
 
 class Shard;
 
+/// What to tell whoever asked for something that failed with `error`: of the disk, of replication, or a refusal.
+chat::Refusal refusal_of(boost::system::error_code error);
+
 /// A conversation whose home is this shard.
 struct Hosted {
   std::string name;
+  Slot slot;
+  std::size_t place = 0;  ///< Among its slot's.
   enum class State : std::uint8_t { Loading, Absent, Creating, Ready } state = State::Loading;
   std::unique_ptr<chat::Conversation> conversation;  ///< From Creating on.
   std::vector<ShardId> followers;
@@ -37,35 +43,50 @@ struct Hosted {
 };
 
 /// The leader's work for the conversations of this shard's slots: load, create, propose, commit, tell the followers.
-/// Belongs to its shard's thread.
+/// Belongs to its shard's thread. Only what is led here is hosted: what is asked of other slots goes to LeaderWait.
 class Hosting {
  public:
   explicit Hosting(Shard& shard) : shard_(shard) {}
 
   /// Appends or answers; the outcome comes through Shard::send_outcome, perhaps before this returns.
   void propose(std::string_view conversation, const chat::EntryDraft& draft, Origin origin);
+  void propose(ProposeEvent proposal);
   void follow(const std::string& conversation, ShardId follower);
   void unfollow(const std::string& conversation, ShardId follower);
 
   // -- LogStoreEvents --
   void loaded(LogStoreEvents::LoadedConversation loaded);
   void load_failed(const std::string& conversation);
-  /// Everything in `waiting` is durable and begins at `first`, or nothing of it is stored.
-  void settled(std::vector<Waiting>& waiting, Result<Lsn> first);
   void materialised(Lsn upto);
+
+  // -- See ReplicaEvents --
+  void committed(const std::vector<WaitingRecord>& records);
+  void refused(const std::vector<WaitingRecord>& records, chat::Refusal refusal);
+  void leadership_changed(Slot slot);
 
   /// Forgets the conversations that nobody follows or has used since the last call. Once in a while.
   void sweep();
 
  private:
-  Hosted& find_or_load(std::string_view conversation);
+  /// Null when this node doesn't lead its slot.
+  Hosted* find_or_load(std::string_view conversation);
+  void load(const std::string& conversation);
+  void forget(Hosted& hosted);
   void propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origin origin);
-  void create(Hosted& hosted, std::string_view creator);
+  /// False when it can't be proposed now.
+  bool create(Hosted& hosted, std::string_view creator);
   void answer_follower(const Hosted& hosted, ShardId follower, chat::Refusal refusal);
   void become_ready(Hosted& hosted);
   void refuse_waiting(Hosted& hosted, chat::Refusal refusal);
   void release_repeats(Hosted& hosted);
-  void roll_back(std::vector<Waiting>& waiting, chat::Refusal refusal);
+
+  /// Of a conversation, what was refused.
+  struct RolledBack {
+    Hosted* hosted = nullptr;
+    bool creation = false;
+    Seq tip;  ///< Below the first entry of it.
+  };
+  static std::vector<RolledBack> rolled_back(const std::vector<WaitingRecord>& records);
 
   /// Ids that find_id will know once their record is materialised.
   struct UnmaterialisedId {
@@ -77,7 +98,10 @@ class Hosting {
 
   Shard& shard_;
   std::unordered_map<std::string, std::unique_ptr<Hosted>, routing::StringHash, std::equal_to<>> hosted_;
-  std::deque<UnmaterialisedId> unmaterialised_;  ///< By ascending lsn.
+  std::vector<std::vector<Hosted*>> by_slot_;
+  /// What is on its way was asked for in an earlier time of leadership, and may lack what was committed since.
+  std::unordered_set<std::string> stale_loads_;
+  std::deque<UnmaterialisedId> unmaterialised_;  ///< About by ascending lsn.
   Lsn last_;                                     ///< At least the log's end when the last of these was seen.
 };
 

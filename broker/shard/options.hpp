@@ -8,6 +8,7 @@
 #include "base/bytes.hpp"
 #include "base/number.hpp"
 #include "base/time.hpp"
+#include "broker/replication/options.hpp"
 #include "broker/session/limits.hpp"
 
 namespace parley::shard {
@@ -29,6 +30,10 @@ struct ShardOptions {
   std::size_t retained_max = 1'000'000;
   std::size_t retained_bytes_max = 1024ULL * 1024 * 1024;
   Duration cursor_flush = std::chrono::seconds(1);
+  replication::Options replication;
+  /// A slot whose log names no replicas is this node's alone: a standalone broker, or the first node of a cluster.
+  bool founds_slots = true;
+  Duration leader_wait = std::chrono::seconds(2);  ///< What is sent to a slot without a leader waits so long.
 };
 
 /// The slot of a conversation, user or client id.

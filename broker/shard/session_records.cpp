@@ -1,16 +1,11 @@
 #include "broker/shard/session_records.hpp"
 
-#include <memory>
-
 #include "broker/shard/shard.hpp"
 
 namespace parley::shard {
 
 void SessionRecords::add(std::string_view client_id, const format::RecordBody& body, Done done) {
-  const Slot slot = slot_of_name(client_id, shard_.options());
-  const auto position = shard_.appends().next_position(slot);
-  auto record = std::make_shared<const std::string>(format::encode_record(position, body));
-  shard_.appends().add(slot, std::move(record), std::move(done));
+  shard_.append(slot_of_name(client_id, shard_.options()), body, std::move(done));
 }
 
 void SessionRecords::write(Client& client, Timestamp disconnected, Done done) {

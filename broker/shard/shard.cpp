@@ -14,14 +14,15 @@ constexpr Duration kHousekeeping = std::chrono::seconds(30);
 }  // namespace
 
 Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLinks& links, PeerShards& peers,
-             Random& random)
+             PeerNodes& nodes, Random& random)
     : id_(id),
       options_(options),
       store_(store),
       links_(links),
       peers_(peers),
       random_(random),
-      appends_(id, store, options.slots),
+      replicas_({.shard = id, .options = options, .store = store, .nodes = nodes, .random = random}, *this),
+      leader_wait_(*this),
       feeds_(*this),
       hosting_(*this),
       plain_topics_(*this),
@@ -39,6 +40,7 @@ void Shard::begin_turn(Instant now, Timestamp wall) {
   now_ = now;
   wall_ = wall;
   if (first) start(now);
+  replicas_.begin_turn(now);
   while (const auto timer = timers_.take_due(now)) run_timer(*timer);
 }
 
@@ -53,8 +55,14 @@ void Shard::start(Instant now) {
   });
 }
 
+std::optional<Instant> Shard::next_timer() const {
+  const auto timer = timers_.next();
+  const auto replica = replicas_.next_due();
+  return timer && replica ? std::min(timer, replica) : std::max(timer, replica);
+}
+
 void Shard::end_turn() {
-  appends_.flush();
+  replicas_.flush();
   // What follows may touch clients again: they are added at the end.
   for (std::size_t i = 0; i < touched_.size(); ++i) {
     Client* client = clients_.find(touched_[i].first, touched_[i].second);
@@ -66,7 +74,7 @@ void Shard::end_turn() {
     if (!client->behind.empty() && client->output->empty()) feeds_.pump(*client);
   }
   touched_.clear();
-  appends_.flush();
+  replicas_.flush();
 }
 
 void Shard::run_timer(const Timers::Timer& timer) {
@@ -82,6 +90,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
       session_records_.flush();
       timers_.add({.due = now_ + options_.cursor_flush, .kind = TimerKind::CursorFlush});
       return;
+    case TimerKind::LeaderWait: leader_wait_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
       hosting_.sweep();
       plain_topics_.sweep();
@@ -362,17 +371,7 @@ namespace {
 struct PeerEventVisitor {
   Shard& shard;
 
-  void operator()(ProposeEvent& event) const {
-    shard.hosting().propose(event.conversation,
-                            {.kind = event.kind,
-                             .ref = {},
-                             .from = event.from,
-                             .id = event.id,
-                             .id_from_client = event.id_from_client,
-                             .properties = event.properties,
-                             .payload = event.payload},
-                            std::move(event.origin));
-  }
+  void operator()(ProposeEvent& event) const { shard.hosting().propose(std::move(event)); }
   void operator()(OutcomeEvent& event) const { shard.publishing().outcome(event.origin, event.outcome); }
   void operator()(FollowEvent& event) const { shard.hosting().follow(event.conversation, event.shard); }
   void operator()(UnfollowEvent& event) const { shard.hosting().unfollow(event.conversation, event.shard); }
@@ -390,17 +389,52 @@ struct PeerEventVisitor {
 
 void Shard::peer_event(PeerEvent& event) { std::visit(PeerEventVisitor{*this}, event.what); }
 
-// -- Store --
+// -- Replicas --
 
-void Shard::appended(std::uint64_t ticket, Result<Lsn> first) {
-  auto waiting = appends_.settle(ticket, first.has_value());
-  hosting_.settled(waiting, first);
-  for (Waiting& one : waiting) {
-    auto* callback = std::get_if<CallbackWaiting>(&one);
-    if (callback == nullptr || !*callback) continue;
-    (*callback)(first ? Result<void>() : Result<void>(first.error()));
+namespace {
+
+void call_back(std::vector<WaitingRecord>& records, Result<void> outcome) {
+  for (WaitingRecord& one : records) {
+    auto* callback = std::get_if<CallbackWaiting>(&one.waiting);
+    if (callback != nullptr && *callback) (*callback)(outcome);
   }
 }
+
+}  // namespace
+
+void Shard::committed(std::vector<WaitingRecord>& records) {
+  hosting_.committed(records);
+  call_back(records, {});
+}
+
+void Shard::refused(std::vector<WaitingRecord>& records, boost::system::error_code why) {
+  hosting_.refused(records, refusal_of(why));
+  call_back(records, why);
+}
+
+void Shard::leadership_changed(Slot slot, const Leadership& leadership) {
+  hosting_.leadership_changed(slot);
+  leader_wait_.leadership_changed(slot, leadership);
+}
+
+bool Shard::may_host(Slot slot) const {
+  return replicas_.leadership(slot).state == Leadership::State::Here && !leader_wait_.holds(slot);
+}
+
+void Shard::append(Slot slot, const format::RecordBody& body, std::function<void(Result<void>)> done) {
+  if (may_host(slot)) {
+    if (const auto position = replicas_.propose(slot)) {
+      replicas_.add(*position, std::make_shared<const std::string>(format::encode_record(*position, body)),
+                    std::move(done));
+      return;
+    }
+  }
+  leader_wait_.append(slot, format::encode_record({.slot = slot, .term = {}, .index = {}}, body), std::move(done));
+}
+
+// -- Store --
+
+void Shard::appended(std::uint64_t ticket, Result<Lsn> first) { replicas_.appended(ticket, first); }
 
 void Shard::conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) {
   if (loaded) {

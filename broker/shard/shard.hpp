@@ -1,21 +1,23 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "broker/shard/append_queue.hpp"
 #include "broker/shard/clients.hpp"
 #include "broker/shard/connecting.hpp"
 #include "broker/shard/events.hpp"
 #include "broker/shard/feeds.hpp"
 #include "broker/shard/hosting.hpp"
+#include "broker/shard/leader_wait.hpp"
 #include "broker/shard/options.hpp"
 #include "broker/shard/plain_topics.hpp"
 #include "broker/shard/ports.hpp"
 #include "broker/shard/publishing.hpp"
+#include "broker/shard/replica_slots.hpp"
 #include "broker/shard/session_records.hpp"
 #include "broker/shard/subscribing.hpp"
 #include "broker/shard/timers.hpp"
@@ -27,21 +29,22 @@ namespace parley::shard {
 ///
 /// Belongs to one thread. That thread calls begin_turn, hands in whatever has come (bytes, events, answers of the
 /// store), and calls end_turn, which sends what the turn has brought about.
-class Shard final : public LogStoreEvents {
+class Shard final : public LogStoreEvents, private ReplicaEvents {
  public:
   Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLinks& links, PeerShards& peers,
-        Random& random);
+        PeerNodes& nodes, Random& random);
   ~Shard() override;
 
   // -- Before the first turn --
   void restore(const StoredSession& stored, Timestamp now);
-  void restore_slot(Slot slot, Term term, Index last) { appends_.restore(slot, term, last); }
+  /// Slots of other shards are passed over.
+  void restore_slot(const StoredSlot& stored) { replicas_.restore(stored); }
 
   // -- The turn --
   void begin_turn(Instant now, Timestamp wall);
   void end_turn();
   /// When the shard wants a turn even if nothing comes.
-  [[nodiscard]] std::optional<Instant> next_timer() const { return timers_.next(); }
+  [[nodiscard]] std::optional<Instant> next_timer() const;
 
   // -- From the connections --
   /// `bytes` are all that has come and isn't consumed; returns how many are consumed now. After ClientLinks::close or
@@ -64,7 +67,7 @@ class Shard final : public LogStoreEvents {
   /// Tells every client that the server goes away, publishes no will, and writes what sessions have to keep. The caller
   /// goes on with turns until `settled()`.
   void shut_down();
-  [[nodiscard]] bool settled() const { return appends_.empty(); }
+  [[nodiscard]] bool settled() const { return replicas_.idle() && leader_wait_.empty(); }
 
   // -- For the parts of this room --
   [[nodiscard]] ShardId id() const { return id_; }
@@ -75,7 +78,8 @@ class Shard final : public LogStoreEvents {
   LogStore& store() { return store_; }
   ClientLinks& links() { return links_; }
   Random& random() { return random_; }
-  AppendQueue& appends() { return appends_; }
+  ReplicaSlots& replicas() { return replicas_; }
+  LeaderWait& leader_wait() { return leader_wait_; }
   Clients& clients() { return clients_; }
   Feeds& feeds() { return feeds_; }
   Hosting& hosting() { return hosting_; }
@@ -87,6 +91,10 @@ class Shard final : public LogStoreEvents {
   /// To another shard, or to this one at once.
   void send(ShardId target, PeerEvent event);
   void send_outcome(const Origin& origin, Outcome outcome);
+  /// This node leads the slot, and nothing that came earlier waits for that.
+  [[nodiscard]] bool may_host(Slot slot) const;
+  /// A record of a slot whose home is this shard; `done` (if any) is called once it is committed or refused.
+  void append(Slot slot, const format::RecordBody& body, std::function<void(Result<void>)> done);
   /// The client's output has grown: it is flushed with the turn, or now when there is much of it.
   void wrote(Client& client);
   /// Ends the connection with a DISCONNECT; the session goes on or ends as it should.
@@ -111,6 +119,9 @@ class Shard final : public LogStoreEvents {
   void violation(const Client& client, mqtt::ReasonCode reason);
   void run_client_timer(Client& client);
   void start(Instant now);
+  void committed(std::vector<WaitingRecord>& records) override;
+  void refused(std::vector<WaitingRecord>& records, boost::system::error_code why) override;
+  void leadership_changed(Slot slot, const Leadership& leadership) override;
   bool handle(Client& client, ConnectionId connection, const mqtt::Frame& frame);
   void malformed(ConnectionId connection, Client* client, mqtt::ReasonCode reason);
 
@@ -132,7 +143,8 @@ class Shard final : public LogStoreEvents {
   std::uint64_t next_identity_ = 1;
   bool stopping_ = false;
 
-  AppendQueue appends_;
+  ReplicaSlots replicas_;
+  LeaderWait leader_wait_;
   Clients clients_;
   Feeds feeds_;
   Hosting hosting_;

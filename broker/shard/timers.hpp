@@ -9,7 +9,7 @@
 
 namespace parley::shard {
 
-enum class TimerKind : std::uint8_t { Client, CursorFlush, Housekeeping };
+enum class TimerKind : std::uint8_t { Client, CursorFlush, Housekeeping, LeaderWait };
 
 /// What a shard has to do later. Timers aren't cancelled: whoever gets one looks whether it still means something.
 class Timers {
@@ -17,7 +17,7 @@ class Timers {
   struct Timer {
     Instant due;
     TimerKind kind{};
-    std::uint32_t client = 0;
+    std::uint32_t client = 0;  ///< LeaderWait: the slot.
     std::uint64_t identity = 0;
   };
 

@@ -34,11 +34,19 @@ void World::start() {
     });
     home->peers = std::make_unique<Peers>(id);
     home->inbox.resize(count);
-    home->shard = std::make_unique<shard::Shard>(id, options_.shard, store_, *home->links, *home->peers, dice_);
+    home->shard = std::make_unique<shard::Shard>(id, options_.shard, store_, *home->links, *home->peers, nodes_, dice_);
     shards_.push_back(std::move(home));
   }
   for (const auto& end : store_.slot_ends()) {
-    for (auto& home : shards_) home->shard->restore_slot(end.slot, end.term, end.last);
+    const shard::StoredSlot stored{.slot = end.slot,
+                                   .term = end.term,
+                                   .vote = {},
+                                   .base = {.term = end.term, .index = end.last},
+                                   .terms = {},
+                                   .last = end.last,
+                                   .commit = end.last,
+                                   .replicas = {}};
+    shards_.at(shard::home_of_slot(end.slot, options_.shard))->shard->restore_slot(stored);
   }
   for (const auto& session : store_.sessions()) shard(home(session.client_id)).restore(session, clock_.wall);
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/shard/lone_node.hpp"
 #include "broker/shard/shard.hpp"
 #include "tests/simulation/client.hpp"
 #include "tests/simulation/dice.hpp"
@@ -76,6 +77,7 @@ class World {
   Dice dice_;
   Clock clock_;
   Store store_;
+  shard::LoneNode nodes_;
   std::vector<std::unique_ptr<Home>> shards_;
   std::vector<std::unique_ptr<Client>> clients_;
 };

@@ -5,6 +5,8 @@
 namespace parley::shard {
 namespace {
 
+using replication::LogGeneration;
+
 /// Notes the batches; answers nothing.
 class NotingStore final : public LogStore {
  public:
@@ -22,16 +24,16 @@ struct AppendQueueTest : testing::Test {
   NotingStore store;
   AppendQueue queue{3, store, 8};
 
-  Index add(std::uint64_t slot, std::string record = "record") {
-    const auto position = queue.next_position({slot});
-    queue.add({slot}, std::make_shared<const std::string>(std::move(record)), CallbackWaiting());
-    return position.index;
+  std::uint32_t add(std::uint64_t slot, std::uint64_t index, std::string record = "record",
+                    LogGeneration generation = {1}) {
+    return queue.add({slot}, generation, {index}, std::make_shared<const std::string>(std::move(record)));
   }
 };
 
 TEST_F(AppendQueueTest, HandsOverATurnsRecordsAsOneBatch) {
-  add(1, "a");
-  add(2, "b");
+  EXPECT_EQ(add(1, 1, "a"), 0U);
+  EXPECT_EQ(add(2, 7, "b"), 1U);
+  queue.add(format::HardStateRow{{5}, {6}, {1}});
   EXPECT_TRUE(store.batches.empty());
   queue.flush();
   queue.flush();
@@ -41,49 +43,57 @@ TEST_F(AppendQueueTest, HandsOverATurnsRecordsAsOneBatch) {
   ASSERT_EQ(store.batches[0].records.size(), 2U);
   EXPECT_EQ(*store.batches[0].records[0], "a");
   EXPECT_EQ(*store.batches[0].records[1], "b");
+  EXPECT_EQ(store.batches[0].hard_states, (std::vector{format::HardStateRow{{5}, {6}, {1}}}));
 }
 
-TEST_F(AppendQueueTest, CountsEachSlotsIndexOnFromWhereTheLogEnds) {
-  queue.restore({1}, {4}, {10});
-  EXPECT_EQ(queue.next_position({1}), (format::RecordPosition{{1}, {4}, {11}}));
-  EXPECT_EQ(add(1), Index{11});
-  EXPECT_EQ(add(1), Index{12});
-  EXPECT_EQ(add(2), Index{1});
-}
-
-TEST_F(AppendQueueTest, SettlesTicketsInOrder) {
-  add(1);
-  add(1);
-  queue.flush();
-  add(1);
-  queue.flush();
-  EXPECT_EQ(queue.pending_bytes(), 18U);
-  EXPECT_EQ(queue.settle(1, true).size(), 2U);
+TEST_F(AppendQueueTest, HandsOverAHardStateAlone) {
+  queue.add(format::HardStateRow{{5}, {6}, {1}});
   EXPECT_FALSE(queue.empty());
-  EXPECT_EQ(queue.settle(2, true).size(), 1U);
+  queue.flush();
+  ASSERT_EQ(store.batches.size(), 1U);
+  EXPECT_EQ(queue.take(1).hard_states.size(), 1U);
   EXPECT_TRUE(queue.empty());
-  EXPECT_EQ(queue.pending_bytes(), 0U);
+}
+
+TEST_F(AppendQueueTest, KeepsOneRunForEachSlotAndGeneration) {
+  add(1, 4);
+  add(2, 1);
+  add(1, 5);
+  add(1, 5, "instead", {2});
+  add(1, 6, "more", {2});
+  queue.flush();
+  add(1, 7, "the next batch", {2});
+  const auto batch = queue.take(1);
+  ASSERT_EQ(batch.runs.size(), 3U);
+  EXPECT_EQ(batch.runs[0].first, Index{4});
+  EXPECT_EQ(batch.runs[0].last, Index{5});
+  EXPECT_EQ(batch.runs[1].slot, Slot{2});
+  EXPECT_EQ(batch.runs[2].generation, LogGeneration{2});
+  EXPECT_EQ(batch.runs[2].first, Index{5});
+  EXPECT_EQ(batch.runs[2].last, Index{6});
+  queue.flush();
+  EXPECT_EQ(queue.take(2).runs.size(), 1U);
 }
 
 TEST_F(AppendQueueTest, TakesEverythingUnderWayBackAfterAFailure) {
-  add(1);
+  add(1, 1);
   queue.flush();
-  EXPECT_EQ(queue.settle(1, true).size(), 1U);
-  add(1);
+  EXPECT_EQ(queue.take(1).runs.size(), 1U);
+  add(1, 2);
   queue.flush();
-  add(2);
+  add(2, 1);
   queue.flush();
-  add(1);  // Not handed over yet.
-  EXPECT_EQ(queue.settle(2, false).size(), 3U);
+  add(1, 3);  // Not handed over yet.
+  EXPECT_EQ(queue.take_failed(2).size(), 3U);
   EXPECT_TRUE(queue.empty());
-  EXPECT_EQ(queue.pending_bytes(), 0U);
-  EXPECT_EQ(queue.settle(3, false).size(), 0U) << "it was taken back with the one before it";
+  EXPECT_TRUE(queue.take_failed(3).empty()) << "it was taken back with the one before it";
+  queue.flush();
+  EXPECT_EQ(store.batches.size(), 3U) << "what wasn't handed over isn't any more";
 
-  EXPECT_EQ(add(1), Index{2}) << "the index is given again";
-  EXPECT_EQ(add(2), Index{1});
+  EXPECT_EQ(add(1, 2), 0U);
   queue.flush();
   EXPECT_EQ(store.batches.back().generation, 2U);
-  EXPECT_EQ(queue.settle(4, true).size(), 2U);
+  EXPECT_EQ(queue.take(store.batches.back().ticket).runs.size(), 1U);
 }
 
 }  // namespace

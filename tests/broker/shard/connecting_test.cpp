@@ -96,6 +96,7 @@ TEST(Connecting, MakesUpAClientIdThatCanComeBack) {
 
 TEST(Connecting, StoresALastingSessionBeforeItSaysThatItExists) {
   World world(1, dev());
+  world.settle();
   world.store().set_latency(1s);
   auto& alice = world.client("alice");
   alice.connect(lasting());
@@ -142,6 +143,7 @@ TEST(Connecting, ClosesOnTooMuchBeforeConnack) {
 
 TEST(Connecting, RefusesALastingSessionThatCantBeStored) {
   World world(1, dev());
+  world.settle();
   world.store().fail_with(StorageError::DiskFull);
   auto& alice = world.client("alice");
   alice.connect(lasting());
@@ -152,8 +154,25 @@ TEST(Connecting, RefusesALastingSessionThatCantBeStored) {
   EXPECT_FALSE(alice.connack()->session_present);
 }
 
+TEST(Connecting, RefusesALastingSessionWhenTheDiskIsFullFromTheStart) {
+  World world(1, dev());
+  world.store().fail_with(StorageError::DiskFull);
+  auto& alice = world.client("alice");
+  alice.connect(lasting());
+  world.settle();
+  EXPECT_EQ(alice.connack(), nullptr) << "it may pass";
+  world.advance(3s);
+  ASSERT_NE(alice.connack(), nullptr);
+  EXPECT_EQ(alice.connack()->reason(), ReasonCode::QuotaExceeded);
+  world.store().heal();
+  world.advance(1s);
+  join(world, "alice", lasting());
+  EXPECT_FALSE(alice.connack()->session_present);
+}
+
 TEST(Connecting, ForgetsAClientThatGoesBeforeItsSessionIsStored) {
   World world(1, dev());
+  world.settle();
   world.store().set_latency(1s);
   auto& alice = world.client("alice");
   alice.connect(lasting());

@@ -502,7 +502,7 @@ class Play {
     if (!clean()) return;
     world_.store().heal();
     if (!world_.running()) world_.start();
-    world_.settle();
+    world_.advance(2s);  // Slots that lost their leader for want of a disk have one again.
     for (auto& actor : actors_) {
       actor->look();
       actor->client().acknowledges = true;

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "broker/shard/ports.hpp"
+
+namespace parley::shard {
+
+/// The other nodes of a standalone broker: none. Any thread.
+class LoneNode final : public PeerNodes {
+ public:
+  [[nodiscard]] NodeId self() const override { return {1}; }
+  bool send(NodeId /*node*/, NodeChannel /*channel*/, std::string /*message*/) override { return false; }
+  void leading(Slot /*slot*/, std::optional<Term> /*term*/) override {}
+};
+
+}  // namespace parley::shard
