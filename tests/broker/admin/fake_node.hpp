@@ -1,0 +1,46 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/admin/node_admin.hpp"
+
+namespace parley::admin::test {
+
+/// A node of a cluster of two that notes what it is told.
+class FakeNode final : public NodeAdmin {
+ public:
+  NodeStatus status() override {
+    NodeStatus status{.node = "a", .version = "1.0", .pid = 7, .uptime_seconds = 60, .threads = 2};
+    if (clustered) {
+      status.clustered = true;
+      status.cluster = "parley";
+      status.cluster_id = "00000000000000ab";
+      status.redis = true;
+    }
+    return status;
+  }
+  std::vector<NodeRow> nodes() override {
+    return {{.name = "a", .id = "1", .address = "h:1", .state = "self"},
+            {.name = "b \"x\"", .id = "2", .address = "h:2", .state = "down", .since_seconds = 3, .draining = true}};
+  }
+  std::vector<SlotRow> slots() override {
+    return {{.slot = 0, .leader = "a", .term = 2, .replicas = {"a", "b"}, .learners = {}, .last = 9, .commit = 8},
+            {.slot = 1}};
+  }
+  std::optional<std::string> set_draining(const std::string& node, bool draining) override {
+    told.push_back((draining ? "drain " : "undrain ") + node);
+    return refusal;
+  }
+  std::optional<std::string> remove_node(const std::string& node) override {
+    told.push_back("remove " + node);
+    return refusal;
+  }
+
+  bool clustered = true;
+  std::optional<std::string> refusal;
+  std::vector<std::string> told;
+};
+
+}  // namespace parley::admin::test

@@ -1,0 +1,56 @@
+#include "broker/admin/pages.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/broker/admin/fake_node.hpp"
+
+namespace parley::admin {
+namespace {
+
+TEST(AdminPages, ShowHowTheNodeStands) {
+  test::FakeNode node;
+  EXPECT_EQ(answer({"GET", "/v1/status"}, node).body,
+            R"({"node":"a","version":"1.0","pid":7,"uptime_seconds":60,"threads":2,"cluster":{"name":"parley",)"
+            R"("id":"00000000000000ab","redis":true,"nodes":2,"nodes_up":1,"slots":2,"slots_led_here":1,)"
+            R"("slots_without_leader":1}})");
+  node.clustered = false;
+  EXPECT_EQ(answer({"GET", "/v1/status"}, node).body,
+            R"({"node":"a","version":"1.0","pid":7,"uptime_seconds":60,"threads":2,"cluster":null})");
+}
+
+TEST(AdminPages, ShowNodesAndSlots) {
+  test::FakeNode node;
+  EXPECT_EQ(answer({"GET", "/v1/nodes"}, node).body,
+            R"([{"name":"a","id":"1","address":"h:1","state":"self","since_seconds":0,"draining":false,"lease":false,)"
+            R"("slots":0,"leading":0,"round_trip_us":0},{"name":"b \"x\"","id":"2","address":"h:2","state":"down",)"
+            R"("since_seconds":3,"draining":true,"lease":false,"slots":0,"leading":0,"round_trip_us":0}])");
+  EXPECT_EQ(answer({"GET", "/v1/slots"}, node).body,
+            R"([{"slot":0,"leader":"a","term":2,"replicas":["a","b"],"learners":[],"last":9,"commit":8},)"
+            R"({"slot":1,"leader":"","term":0,"replicas":[],"learners":[],"last":0,"commit":0}])");
+}
+
+TEST(AdminPages, TellTheNodeWhatToDo) {
+  test::FakeNode node;
+  for (const auto* target : {"/v1/nodes/b/drain", "/v1/nodes/b%20c/undrain", "/v1/nodes/%C3%A4/remove"}) {
+    EXPECT_EQ(answer({"POST", target}, node).status, 200U);
+  }
+  EXPECT_EQ(node.told, (std::vector<std::string>{"drain b", "undrain b c", "remove \xC3\xA4"}));
+  node.refusal = "no such node";
+  const auto refused = answer({"POST", "/v1/nodes/x/drain"}, node);
+  EXPECT_EQ(refused.status, 409U);
+  EXPECT_EQ(refused.body, R"({"error":"refused","message":"no such node"})");
+}
+
+TEST(AdminPages, RefuseWhatIsntThere) {
+  test::FakeNode node;
+  for (const auto* target : {"", "/", "/v1/status/", "/v1/nodes//drain", "/v1/nodes/a/b/drain", "/v1/nodes/%4/drain",
+                             "/v1/nodes/%zz/drain", "/v1/nodes/drain"}) {
+    EXPECT_EQ(answer({"POST", target}, node).status, 404U) << target;
+  }
+  EXPECT_EQ(answer({"POST", "/v1/status"}, node).status, 405U);
+  EXPECT_EQ(answer({"GET", "/v1/nodes/b/drain"}, node).status, 405U);
+  EXPECT_TRUE(node.told.empty());
+}
+
+}  // namespace
+}  // namespace parley::admin
