@@ -14,6 +14,8 @@
 #include "base/log.hpp"
 #include "base/notify.hpp"
 #include "base/version.hpp"
+#include "broker/administration.hpp"
+#include "broker/clustering.hpp"
 #include "broker/disk/disk_store.hpp"
 #include "broker/net/server.hpp"
 #include "broker/shard/lone_node.hpp"
@@ -69,6 +71,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   shard::ShardOptions options;
   // A shard without a slot would have nothing to do.
   const auto threads = config.node.threads != 0 ? static_cast<std::uint32_t>(config.node.threads) : usable_cores();
+  if (config.cluster.enabled) options.slots = static_cast<std::uint32_t>(config.cluster.slots);
   options.shards = std::min(threads, options.slots);
   options.limits.packet_size_max = static_cast<std::uint32_t>(mqtt.max_packet_size);
   options.limits.receive_max = static_cast<std::uint16_t>(mqtt.receive_maximum);
@@ -183,25 +186,51 @@ void wait_for_the_end(net::Server& server, const sigset_t& signals) {
   }
 }
 
+/// A signal to stop has come.
+bool is_told_to_stop(const sigset_t& signals) {
+  const timespec at_once{};
+  for (;;) {
+    const int signal = ::sigtimedwait(&signals, nullptr, &at_once);
+    if (signal == SIGTERM || signal == SIGINT) return true;
+    if (signal != SIGHUP) return false;
+  }
+}
+
 void run(const config::Config& config, const sigset_t& signals) {
   configure_log(config);
-  const auto options = shard_options(config);
+  auto options = shard_options(config);
   net::WorkerOptions worker_options;
   worker_options.connect_timeout = config.mqtt.connect_timeout;
   worker_options.connections_max = config.mqtt.max_connections;
   StoreAnswers answers;
   const auto store = disk::DiskStore::open(disk_options(config, options.shards), answers);
-  shard::LoneNode nodes;
+  std::unique_ptr<Clustering> clustering;
+  if (config.cluster.enabled) {
+    auto file = enter_cluster(config, [&signals] { return is_told_to_stop(signals); });
+    if (!file) return;
+    options.founds_slots = file->standing == cluster::NodeFile::Standing::Founder;
+    clustering = std::make_unique<Clustering>(config, *std::move(file), options);
+  }
+  shard::LoneNode lone;
+  shard::PeerNodes& nodes = clustering ? clustering->peer_nodes() : lone;
   net::Server server(worker_options, options, *store, nodes);
   answers.connect(server);
   restore(server, *store, options);
+  Administration administration(config, options.shards, clustering.get());
   listen(server, config);
+  if (clustering) {
+    clustering->connect(server);
+    clustering->start();
+  }
   server.start();
+  administration.start();
   log::info("ready", {{"pid", ::getpid()}, {"version", version()}, {"threads", options.shards}});
   notify_supervisor("READY=1");
   wait_for_the_end(server, signals);
   notify_supervisor("STOPPING=1");
+  administration.stop();
   server.stop();
+  if (clustering) clustering->stop();
   store->stop();
   log::info("stopped");
 }

@@ -73,6 +73,9 @@ struct Config {
     Duration replace_after{};
     std::uint64_t moves = 0;
   } cluster;
+  struct Admin {
+    std::string socket;
+  } admin;
   struct Bridge {
     std::string listen;
     std::string broker;

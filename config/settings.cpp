@@ -136,6 +136,11 @@ const std::array kSettings{
     Setting{"cluster.moves", Kind::Integer, PARLEY_PLACE(cluster.moves), "8", "1", "256",
             "Slots of one leading thread that change their replicas at the same time."},
 
+    Setting{
+        "admin.socket", Kind::OptionalText, PARLEY_PLACE(admin.socket), "", "", "",
+        "Unix socket that parleyctl speaks to; who may open its file may do everything. Empty: admin.sock in the data "
+        "directory."},
+
     Setting{"bridge.listen", Kind::Text, PARLEY_PLACE(bridge.listen), "http://127.0.0.1:8080", "", "",
             "Where parley-bridge serves HTTP."},
     Setting{"bridge.broker", Kind::Text, PARLEY_PLACE(bridge.broker), "tcp://127.0.0.1:1883", "", "",

@@ -112,14 +112,14 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   ClusterView view() {
     return ask<ClusterView>([this] { return make_view(); });
   }
-  void set_draining(bool draining) {
-    ask<bool>([this, draining] {
-      members_.set_draining(draining);
-      state_->set_draining(draining);
-      for (const NodeId peer : connected_) tell_self(peer);
-      log::info(draining ? "this node gives its slots away" : "this node takes slots again");
-      members_changed();
-      return true;
+  bool set_draining(const std::string& name, bool draining) {
+    return ask<bool>([this, &name, draining] {
+      const NodeId node = node_id(name);
+      if (node == self_) {
+        drain(draining);
+        return true;
+      }
+      return links_.send(node, kNotices, encode_notice(DrainNotice{draining})) == SendResult::Queued;
     });
   }
   bool remove(const std::string& name) {
@@ -226,6 +226,8 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     } else if (const auto* node = std::get_if<NodeNotice>(&*notice)) {
       members_.told(from, node->address, node->draining);
       members_changed();
+    } else if (const auto* order = std::get_if<DrainNotice>(&*notice)) {
+      drain(order->draining);
     } else {
       take_removal(std::get<RemovalNotice>(*notice));
     }
@@ -241,6 +243,14 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
       if (!members_.peers().contains(id)) forget(id, member.known.name);
     }
     members_changed();
+  }
+  void drain(bool draining) {
+    members_.set_draining(draining);
+    state_->set_draining(draining);
+    for (const NodeId peer : connected_) tell_self(peer);
+    log::info(draining ? "this node gives its slots away" : "this node takes slots again");
+    members_changed();
+    place_soon_ = true;
   }
   bool remove_member(NodeId node) {
     const auto found = members_.peers().find(node);
@@ -520,7 +530,7 @@ std::uint16_t ClusterNode::port() const { return core_->port(); }
 Result<void> ClusterNode::start() { return core_->start(); }
 void ClusterNode::stop() { core_->stop(); }
 ClusterView ClusterNode::view() { return core_->view(); }
-void ClusterNode::set_draining(bool draining) { core_->set_draining(draining); }
+bool ClusterNode::set_draining(const std::string& name, bool draining) { return core_->set_draining(name, draining); }
 bool ClusterNode::remove(const std::string& name) { return core_->remove(name); }
 void ClusterNode::report(shard::ShardId shard, PlacementPass pass) { core_->report(shard, std::move(pass)); }
 std::shared_ptr<const Placement> ClusterNode::placement() const { return core_->placement(); }

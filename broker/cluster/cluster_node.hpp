@@ -73,7 +73,9 @@ class ClusterNode {
 
   // -- Any thread, between start() and stop(); each waits for the cluster's thread --
   [[nodiscard]] ClusterView view();
-  void set_draining(bool draining);
+  /// Tells a node, this one or another that is there, to give its slots away or to take some again. False when it
+  /// isn't.
+  bool set_draining(const std::string& name, bool draining);
   /// Takes a node out of the cluster, here and on all nodes that are there. False when it is none or this one.
   bool remove(const std::string& name);
   /// Of a shard, from its own thread: how its slots stand.

@@ -9,7 +9,7 @@
 namespace parley::cluster {
 namespace {
 
-enum class Kind : std::uint8_t { Heartbeat = 0, Node = 1, Removal = 2 };
+enum class Kind : std::uint8_t { Heartbeat = 0, Node = 1, Removal = 2, Drain = 3 };
 
 struct Encoder {
   std::string& bytes;
@@ -26,6 +26,10 @@ struct Encoder {
   void operator()(const RemovalNotice& notice) {
     append_big_endian(bytes, static_cast<std::uint8_t>(Kind::Removal));
     append_big_endian(bytes, notice.birth);
+  }
+  void operator()(const DrainNotice& notice) {
+    append_big_endian(bytes, static_cast<std::uint8_t>(Kind::Drain));
+    append_big_endian(bytes, static_cast<std::uint8_t>(notice.draining ? 1 : 0));
   }
 };
 
@@ -53,6 +57,10 @@ std::optional<PeerNotice> read_notice(std::string_view bytes) {
   if (kind == Kind::Removal) {
     if (bytes.size() != sizeof(std::uint64_t)) return std::nullopt;
     return RemovalNotice{load_big_endian<std::uint64_t>(bytes.data())};
+  }
+  if (kind == Kind::Drain) {
+    if (bytes.size() != 1) return std::nullopt;
+    return DrainNotice{bytes.front() != 0};
   }
   if (kind != Kind::Heartbeat) return std::nullopt;
   auto message = replication::decode(bytes);

@@ -22,7 +22,11 @@ struct NodeNotice {
 struct RemovalNotice {
   std::uint64_t birth = 0;
 };
-using PeerNotice = std::variant<replication::Heartbeat, NodeNotice, RemovalNotice>;
+/// An order of an operator who has asked another node: give your slots away, or take slots again.
+struct DrainNotice {
+  bool draining = false;
+};
+using PeerNotice = std::variant<replication::Heartbeat, NodeNotice, RemovalNotice, DrainNotice>;
 
 std::string encode_notice(const PeerNotice& notice);
 /// Nothing when it isn't whole.

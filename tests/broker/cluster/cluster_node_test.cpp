@@ -172,10 +172,11 @@ TEST_F(ClusterNodeTest, TellsOthersThatItDrains) {
   Node a(base_, file("a"), redis_.port());
   Node b(base_, file("b"), redis_.port());
   ASSERT_TRUE(b.wait(0, id(a) + " is reachable"));
-  a.node->set_draining(true);
+  EXPECT_TRUE(a.node->set_draining("a", true));
   EXPECT_TRUE(b.wait_view([](const ClusterView& view) { return view.nodes.back().draining; }));
   EXPECT_TRUE(load_node_file(base_ + "/a")->draining);
-  a.node->set_draining(false);
+  EXPECT_TRUE(b.node->set_draining("a", false));  // From elsewhere.
+  EXPECT_FALSE(b.node->set_draining("c", true));
   EXPECT_TRUE(b.wait_view([](const ClusterView& view) { return !view.nodes.back().draining; }));
 }
 

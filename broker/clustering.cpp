@@ -1,0 +1,143 @@
+#include "broker/clustering.hpp"
+
+#include <algorithm>
+#include <concepts>
+#include <utility>
+
+#include "base/log.hpp"
+#include "base/version.hpp"
+#include "broker/cluster/entering.hpp"
+#include "broker/replication/error.hpp"
+#include "broker/shard/shard.hpp"
+#include "config/cluster_settings.hpp"
+#include "config/error.hpp"
+
+namespace parley {
+namespace {
+
+using config::RedisPlace;
+
+cluster::RedisOptions redis_options(const config::Config& config) {
+  const RedisPlace place = config::read_redis_url(config.cluster.redis);
+  cluster::RedisOptions options;
+  options.topology = place.topology == RedisPlace::Topology::Single     ? cluster::RedisTopology::Single
+                     : place.topology == RedisPlace::Topology::Sentinel ? cluster::RedisTopology::Sentinel
+                                                                        : cluster::RedisTopology::Cluster;
+  for (const auto& address : place.addresses) options.addresses.push_back({address.host, address.port});
+  options.master = place.master;
+  options.login = {
+      .user = config.cluster.redis_user, .password = config::redis_password(config), .database = place.database};
+  options.sentinel_login = {.user = config.cluster.sentinel_user, .password = config.cluster.sentinel_password};
+  return options;
+}
+
+cluster::ClusterNodeOptions node_options(const config::Config& config, const shard::ShardOptions& shard_options) {
+  const auto listen = config::read_url("cluster.listen", "tcp", config.cluster.listen);
+  const auto advertise = config::advertised_address(config);
+  constexpr std::size_t kBeyondAMessage = 256 * 1024;  // Records and events carry more than the payload.
+  cluster::ClusterNodeOptions options{
+      .data_dir = config.node.data_dir,
+      .secret = config::cluster_secret(config),
+      .version = std::string(version()),
+      .redis = redis_options(config),
+      .links = {.listen_host = listen.host, .listen_port = listen.port},
+      .advertise = {.host = advertise.host, .port = advertise.port},
+      .message_max =
+          std::max<std::size_t>(shard_options.message_size_max, shard_options.limits.packet_size_max) + kBeyondAMessage,
+      .lease_time = config.cluster.lease_time,
+      .node_timeout = config.cluster.node_timeout,
+      .placement = {.replicas = config.cluster.replicas, .replace_after = config.cluster.replace_after}};
+  return options;
+}
+
+/// A letter of the cluster, as the shard's thread takes it.
+class ClusterLetter final : public net::Letter {
+ public:
+  explicit ClusterLetter(std::unique_ptr<cluster::ShardLetter> letter) : letter_(std::move(letter)) {}
+  void deliver(shard::Shard& shard) override { deliver_to(shard); }
+
+ private:
+  template <class Shard>
+  void deliver_to(Shard& shard) {
+    if constexpr (std::derived_from<Shard, shard::PeerNodesEvents>) letter_->deliver(shard);
+  }
+
+  std::unique_ptr<cluster::ShardLetter> letter_;
+};
+
+/// A shard's slots, on its thread.
+class ShardSlots final : public cluster::SlotCare {
+ public:
+  explicit ShardSlots(shard::Shard& shard) : shard_(shard) {}
+  std::vector<cluster::SlotReport> slots() override {
+    std::vector<cluster::SlotReport> reports;
+    const auto& options = shard_.options();
+    for (Slot slot{shard_.id()}; slot.value < options.slots; slot.value += options.shards) {
+      const auto leadership = shard_.replicas().leadership(slot);
+      if (leadership.node == NodeId{}) continue;
+      const bool leading = leadership.state == shard::Leadership::State::Here;
+      reports.push_back({.slot = slot, .term = leadership.term, .leader = leadership.node, .leading = leading});
+      if (leading) reports.back().replicas.voters = {leadership.node};
+    }
+    return reports;
+  }
+  Result<void> change_replicas(Slot /*slot*/, const replication::ReplicaChange& /*change*/) override {
+    return replication::ReplicationError::NotLeader;
+  }
+  Result<void> transfer_leadership(Slot /*slot*/, NodeId /*to*/) override {
+    return replication::ReplicationError::NotLeader;
+  }
+
+ private:
+  shard::Shard& shard_;
+};
+
+/// Asks the shard to look after its slots.
+class PlacementLetter final : public net::Letter {
+ public:
+  PlacementLetter(cluster::ClusterNode& node, std::size_t moves_max) : node_(node), moves_max_(moves_max) {}
+  void deliver(shard::Shard& shard) override {
+    const auto placement = node_.placement();
+    ShardSlots slots(shard);
+    node_.report(shard.id(), cluster::run_placement(*placement, moves_max_, slots));
+  }
+
+ private:
+  cluster::ClusterNode& node_;
+  std::size_t moves_max_;
+};
+
+}  // namespace
+
+std::optional<cluster::NodeFile> enter_cluster(const config::Config& config, const std::function<bool()>& stopped) {
+  const cluster::EnteringOptions options{.data_dir = config.node.data_dir,
+                                         .cluster = config.cluster.name,
+                                         .node = config::node_name(config),
+                                         .slots = static_cast<std::uint32_t>(config.cluster.slots),
+                                         .redis = redis_options(config),
+                                         .lease_time = config.cluster.lease_time};
+  return cluster::enter_cluster(options, stopped);
+}
+
+Clustering::Clustering(const config::Config& config, cluster::NodeFile file, const shard::ShardOptions& options)
+    : listen_url_(config.cluster.listen),
+      moves_max_(config.cluster.moves),
+      node_(node_options(config, options), std::move(file), options, *this) {}
+
+void Clustering::start() {
+  const auto started = node_.start();
+  if (!started) {
+    throw config::ConfigError("cluster.listen " + listen_url_ + " can't be opened: " + started.error().message());
+  }
+  log::info("listening for other nodes", {{"port", node_.port()}});
+}
+
+void Clustering::post(shard::ShardId shard, std::unique_ptr<cluster::ShardLetter> letter) {
+  if (net::Server* server = server_.load()) server->send(shard, std::make_unique<ClusterLetter>(std::move(letter)));
+}
+
+void Clustering::ask_for_placement(shard::ShardId shard) {
+  if (net::Server* server = server_.load()) server->send(shard, std::make_unique<PlacementLetter>(node_, moves_max_));
+}
+
+}  // namespace parley
