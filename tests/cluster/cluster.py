@@ -1,0 +1,215 @@
+"""Three real parleyd and a real Redis on the loopback interface, in temporary directories."""
+
+import http.client
+import json
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+
+from harness.server import BINARIES, Program, free_port  # noqa: E402
+
+DEADLINE = 30.0
+SECRET = "correct horse battery staple"
+
+
+def wait_until(condition, what, deadline=DEADLINE, interval=0.05):
+    """What `condition` gives once that is true. It asks other processes, so it is asked a few times a second."""
+    end = time.monotonic() + deadline
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {deadline} s")
+        time.sleep(interval)
+
+
+class Redis:
+    """A redis-server that keeps nothing on disk."""
+
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(prefix="parley-redis-")
+        self.port = free_port()
+        self.process = None
+        self.start()
+
+    def start(self):
+        """Empty, also after kill()."""
+        self.process = subprocess.Popen(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+                                         "--dir", self.directory], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self.answers, "redis-server answers")
+
+    def answers(self):
+        try:
+            return self.command("PING") == "+PONG"
+        except OSError:
+            return False
+
+    def command(self, *words):
+        """The first line of the reply, as it came; of a text its second."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            pieces = [f"*{len(words)}\r\n".encode()]
+            for word in words:
+                pieces.append(f"${len(word.encode())}\r\n{word}\r\n".encode())
+            connection.sendall(b"".join(pieces))
+            answer = connection.makefile("rb")
+            line = answer.readline().decode().rstrip()
+            return answer.readline().decode().rstrip() if line.startswith("$") and line != "$-1" else line
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
+    def close(self):
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class LocalConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("node", timeout=10)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
+class Node:
+    """One parleyd; killed and started again it has the same ports and directory."""
+
+    def __init__(self, cluster, name):
+        self.name = name
+        self.directory = cluster.directory / name
+        self.port, self.peer_port = free_port(), free_port()
+        self.redis_port = cluster.redis.port
+        self.settings = {
+            "node.id": name,
+            "node.threads": 2,
+            "chat.auto_create": "true",
+            "cluster.enabled": "true",
+            "cluster.secret": SECRET,
+            "cluster.redis": f"redis://127.0.0.1:{self.redis_port}",
+            "cluster.listen": f"tcp://127.0.0.1:{self.peer_port}",
+            "cluster.slots": 16,
+            "cluster.lease_time": "600ms",
+            # ThreadSanitizer leaves little more than a terabyte of addresses.
+            "storage.map_size": "16GB",
+            "storage.log_map_size": "16GB",
+            "log.format": "json",
+        } | cluster.settings
+        self.program = None
+
+    def start(self, ready=True):
+        arguments = [f"--set={key}={value}" for key, value in self.settings.items()]
+        self.program = Program(BINARIES / "parleyd", "--listen", f"tcp://127.0.0.1:{self.port}", "--data-dir",
+                               self.directory, *arguments)
+        if ready:
+            self.program.wait_for("ready")
+
+    def kill(self):
+        self.program.kill()
+
+    def pause(self):
+        self.program.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.program.process.send_signal(signal.SIGCONT)
+
+    def runs(self):
+        return self.program is not None and self.program.process.poll() is None
+
+    def ask(self, path, method="GET"):
+        connection = LocalConnection(self.directory / "admin.sock")
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def status(self):
+        return self.ask("/v1/status")[1]["cluster"]
+
+    def nodes(self):
+        return {node["name"]: node for node in self.ask("/v1/nodes")[1]}
+
+    def slots(self):
+        return self.ask("/v1/slots")[1]
+
+    def sees_all(self, count):
+        return self.status()["nodes_up"] == count
+
+
+class Cluster:
+    """Use it in a `with`; its nodes must end in order when told to, unless the test has failed already."""
+
+    def __init__(self, names=("a", "b", "c"), **settings):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="parley-cluster-"))
+        self.settings = settings
+        self.redis = Redis()
+        self.nodes = [Node(self, name) for name in names]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, error, *_):
+        wrong = []
+        running = [node for node in self.nodes if node.runs()]
+        for node in running:
+            if error is not None:
+                node.kill()
+                sys.stderr.write("".join(f"{node.name}: {line}\n" for line in node.program.raw[-40:]))
+            else:
+                node.program.process.terminate()
+        for node in running:
+            if error is None and (status := node.program.stop()) != 0:
+                wrong += [f"{node.name} ended with status {status}:", *node.program.raw[-20:]]
+            wrong += node.program.reports()
+        self.redis.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if wrong:
+            raise AssertionError("\n".join(wrong))
+
+    def add(self, name, **settings):
+        node = Node(self, name)
+        node.settings |= settings
+        self.nodes.append(node)
+        return node
+
+    def start(self):
+        """All nodes, and they see each other."""
+        for node in self.nodes:
+            node.start(ready=False)
+        for node in self.nodes:
+            node.program.wait_for("ready")
+        self.wait_linked()
+
+    def wait_linked(self):
+        running = [node for node in self.nodes if node.runs()]
+        for node in running:
+            wait_until(lambda node=node: node.sees_all(len(running)), f"{node.name} sees {len(running)} nodes")
+
+    def wait_spread(self, deadline=DEADLINE):
+        """Every slot has its replicas and a leader, on whom all agree, and every node leads some."""
+        running = [node for node in self.nodes if node.runs()]
+        replicas = min(len(running), int(self.settings.get("cluster.replicas", 3)))
+
+        def spread():
+            seen = [node.slots() for node in running]
+            for slots in zip(*seen, strict=False):
+                if len({slot["leader"] for slot in slots}) != 1 or not slots[0]["leader"]:
+                    return False
+                if any(len(slot["replicas"]) != replicas or slot["learners"] for slot in slots):
+                    return False
+            return all(len(slots) == 16 for slots in seen) and len({slot["leader"] for slot in seen[0]}) == len(running)
+
+        wait_until(spread, "slots are spread", deadline, 0.2)
