@@ -54,11 +54,11 @@ asio::awaitable<void> HeadWatch::look() {
 }
 
 void HeadWatch::look_once() {
-  const auto end = pages_.follow();
-  if (!end) return;
+  const auto changes = pages_.follow();
+  if (!changes) return;
   // A conversation that came under watch since then may have grown before: its first look doesn't ask the log.
-  const bool moved = *end != end_;
-  end_ = *end;
+  const bool moved = *changes != changes_;
+  changes_ = *changes;
   for (auto& [conversation, watched] : watched_) {
     if (!moved && watched.looked_at) continue;
     watched.looked_at = true;

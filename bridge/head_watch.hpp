@@ -3,6 +3,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 
 #include "base/aio/event.hpp"
@@ -55,7 +56,7 @@ class HeadWatch {
   std::size_t waiters_ = 0;
   bool looking_ = false;
   bool stopping_ = false;
-  Lsn end_;
+  std::uint64_t changes_ = 0;
 };
 
 }  // namespace parley::bridge

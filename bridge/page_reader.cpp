@@ -381,12 +381,12 @@ std::optional<Seq> PageReader::head_of(ConversationNumber conversation) {
   return (*state)->head;
 }
 
-std::optional<Lsn> PageReader::follow() {
+std::optional<std::uint64_t> PageReader::follow() {
   storage::History* history = reader_.history();
   if (history == nullptr) return std::nullopt;
-  const auto end = history->follow();
-  if (!end) return std::nullopt;
-  return *end;
+  const auto changes = history->follow();
+  if (!changes) return std::nullopt;
+  return *changes;
 }
 
 }  // namespace parley::bridge

@@ -46,8 +46,8 @@ class PageReader {
 
   /// The newest seq; nothing when it can't be read.
   std::optional<Seq> head_of(ConversationNumber conversation);
-  /// The log's end, once what is new was taken in.
-  std::optional<Lsn> follow();
+  /// Takes in what is new; another number than before when there may be more to see.
+  std::optional<std::uint64_t> follow();
 
  private:
   OrProblem<storage::ConversationState> find(std::string_view name);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -12,6 +13,7 @@
 #include <cstring>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "base/check.hpp"
 #include "storage/open_failure.hpp"
@@ -24,6 +26,7 @@ constexpr std::size_t kSlotsMax = 0x1'0000;  // A record's slot has two bytes.
 constexpr std::size_t kFileSize = (kHeaderWords + kSlotsMax) * sizeof(std::uint64_t);
 constexpr std::string_view kMagic = "parley commit";
 constexpr std::size_t kVersionWord = 2;
+constexpr std::size_t kSlotsWord = 3;  // How many slots, from 0, may have a value.
 constexpr std::uint64_t kVersion = 1;
 
 using Header = std::array<std::uint64_t, kHeaderWords>;
@@ -78,9 +81,9 @@ void make_file(const std::string& path) {
   if (std::rename(making.c_str(), path.c_str()) != 0) throw failure(errno, path + " can't be made");
 }
 
-std::string path_in(const std::string& directory) { return directory + "/commit"; }
-
 }  // namespace
+
+std::string commit_path(const std::string& directory) { return directory + "/commit"; }
 
 Result<std::unique_ptr<CommitIndexes>> CommitIndexes::map(int file, bool to_write) {
   struct stat status {};
@@ -91,7 +94,8 @@ Result<std::unique_ptr<CommitIndexes>> CommitIndexes::map(int file, bool to_writ
   }
   if (std::memcmp(header.data(), kMagic.data(), kMagic.size()) != 0) return StorageError::CorruptRecord;
   if (header[kVersionWord] > kVersion) return StorageError::NewerFormat;
-  if (header != header_of_new_file() || status.st_size != static_cast<off_t>(kFileSize)) {
+  const std::uint64_t slots = std::exchange(header[kSlotsWord], 0);
+  if (slots > kSlotsMax || header != header_of_new_file() || status.st_size != static_cast<off_t>(kFileSize)) {
     return StorageError::CorruptRecord;
   }
   void* const memory = ::mmap(nullptr, kFileSize, to_write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, file, 0);
@@ -100,8 +104,8 @@ Result<std::unique_ptr<CommitIndexes>> CommitIndexes::map(int file, bool to_writ
 }
 
 std::unique_ptr<CommitIndexes> CommitIndexes::open_to_write(const std::string& directory,
-                                                            std::span<const SlotEnd> ends) {
-  const std::string path = path_in(directory);
+                                                            std::span<const CommitBounds> bounds) {
+  const std::string path = commit_path(directory);
   Result<std::unique_ptr<CommitIndexes>> indexes = StorageError::NotFound;
   for (int attempt = 0; attempt < 2 && !indexes; ++attempt) {
     if (attempt == 1) make_file(path);
@@ -109,20 +113,20 @@ std::unique_ptr<CommitIndexes> CommitIndexes::open_to_write(const std::string& d
     if (file.get() >= 0) indexes = map(file.get(), true);
   }
   if (!indexes) throw OpenFailure(StorageError::Failed, path + " can't be mapped");
-  std::unordered_map<Slot, Index> last;
-  for (const SlotEnd& end : ends) last[end.slot] = end.last;
-  for (std::uint64_t slot = 0; slot < kSlotsMax; ++slot) {
-    const auto end = last.find(Slot{slot});
-    const Index limit = end == last.end() ? Index{0} : end->second;
-    if ((*indexes)->at({slot}) > limit) {
-      Word((*indexes)->words_[kHeaderWords + slot]).store(limit.value, std::memory_order_release);
-    }
+  std::unordered_map<Slot, CommitBounds> known;
+  for (const CommitBounds& one : bounds) known[one.slot] = one;
+  for (Slot slot; slot.value < kSlotsMax; slot = slot.next()) {
+    const auto found = known.find(slot);
+    const CommitBounds limits = found == known.end() ? CommitBounds{slot, {}, {}} : found->second;
+    const Index before = (*indexes)->at(slot);
+    const Index index = std::min(std::max(before, limits.lowest), limits.highest);
+    if (index != before) (*indexes)->set(slot, index);
   }
   return std::move(*indexes);
 }
 
 Result<std::unique_ptr<CommitIndexes>> CommitIndexes::open_to_read(const std::string& directory) {
-  const OpenFile file(::open(path_in(directory).c_str(), O_RDONLY | O_CLOEXEC));
+  const OpenFile file(::open(commit_path(directory).c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return errno == ENOENT ? StorageError::NotFound : StorageError::Failed;
   return map(file.get(), false);
 }
@@ -134,9 +138,24 @@ Index CommitIndexes::at(Slot slot) const {
   return {Word(words_[kHeaderWords + slot.value]).load(std::memory_order_acquire)};
 }
 
+void CommitIndexes::read(std::vector<Index>& to) const {
+  const std::uint64_t slots =
+      std::min<std::uint64_t>(Word(words_[kSlotsWord]).load(std::memory_order_acquire), kSlotsMax);
+  to.resize(slots);
+  for (std::uint64_t slot = 0; slot < slots; ++slot) to[slot] = at({slot});
+}
+
 void CommitIndexes::raise(Slot slot, Index index) {
   PARLEY_CHECK(slot.value < kSlotsMax, "a commit index's slot number is above 65535");
-  if (index > at(slot)) Word(words_[kHeaderWords + slot.value]).store(index.value, std::memory_order_release);
+  if (index > at(slot)) set(slot, index);
+}
+
+void CommitIndexes::set(Slot slot, Index index) {
+  Word(words_[kHeaderWords + slot.value]).store(index.value, std::memory_order_release);
+  const Word slots(words_[kSlotsWord]);
+  std::uint64_t before = slots.load(std::memory_order_acquire);
+  while (before <= slot.value && !slots.compare_exchange_weak(before, slot.value + 1, std::memory_order_acq_rel)) {
+  }
 }
 
 }  // namespace parley::storage

@@ -7,9 +7,11 @@
 
 #include "base/bytes.hpp"
 #include "base/log.hpp"
+#include "storage/commit_indexes.hpp"
 #include "storage/environment.hpp"
 #include "storage/format/keys.hpp"
 #include "storage/open_failure.hpp"
+#include "storage/recovery.hpp"
 #include "storage/store_tables.hpp"
 
 namespace parley::storage {
@@ -50,8 +52,8 @@ Result<void> check_version(std::string_view row) {
 
 }  // namespace
 
-Files::Files(std::unique_ptr<Environment> log, std::unique_ptr<Environment> store)
-    : log_(std::move(log)), store_(std::move(store)) {}
+Files::Files(std::string directory, std::unique_ptr<Environment> log, std::unique_ptr<Environment> store)
+    : directory_(std::move(directory)), log_(std::move(log)), store_(std::move(store)) {}
 Files::~Files() = default;
 
 std::shared_ptr<Files> Files::open_to_write(const std::string& directory, const Options& options) {
@@ -64,7 +66,7 @@ std::shared_ptr<Files> Files::open_to_write(const std::string& directory, const 
   const std::string store_path = store.path;
   auto log_file = require(Environment::open(std::move(log)), log_path);
   auto store_file = require(Environment::open(std::move(store)), store_path);
-  std::shared_ptr<Files> files(new Files(std::move(log_file), std::move(store_file)));
+  std::shared_ptr<Files> files(new Files(directory, std::move(log_file), std::move(store_file)));
   files->prepare_log();
   files->prepare_store();
   return files;
@@ -77,7 +79,7 @@ Result<std::shared_ptr<Files>> Files::open_to_read(const std::string& directory,
   log.readers_max = store.readers_max = readers_max;
   PARLEY_TRY(auto log_file, Environment::open(std::move(log)));
   PARLEY_TRY(auto store_file, Environment::open(std::move(store)));
-  std::shared_ptr<Files> files(new Files(std::move(log_file), std::move(store_file)));
+  std::shared_ptr<Files> files(new Files(directory, std::move(log_file), std::move(store_file)));
   PARLEY_TRY(files->check_formats());
   return files;
 }
@@ -110,7 +112,15 @@ Lsn Files::log_end() const {
   ReadTransaction log(*log_);
   const ReadScope scope(log);
   const auto range = scope.begun() ? read_log_range(log) : Result<LogRange>(scope.begun().error());
-  return std::max(range ? range->last : Lsn{0}, watermark());
+  ReadTransaction store(*store_);
+  const ReadScope store_scope(store);
+  const auto store_end = store_scope.begun() ? read_store_end(store) : Result<Lsn>(store_scope.begun().error());
+  return std::max(range ? range->last : Lsn{0}, store_end ? *store_end : Lsn{0});
+}
+
+void Files::keep_commit_indexes() {
+  const auto bounds = require(find_commit_bounds(*this), log_->path());
+  commit_indexes_ = CommitIndexes::open_to_write(directory_, bounds);
 }
 
 int Files::clear_dead_readers() { return log_->clear_dead_readers() + store_->clear_dead_readers(); }

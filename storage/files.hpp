@@ -10,6 +10,7 @@
 
 namespace parley::storage {
 
+class CommitIndexes;
 class Environment;
 
 /// log.mdb and store.mdb of one storage shard, opened together. Shared by everybody in the process; any thread.
@@ -28,11 +29,18 @@ class Files {
   static Result<std::shared_ptr<Files>> open_to_read(const std::string& directory, unsigned readers_max);
   ~Files();
 
+  /// For the broker, once it has opened them to write and before anybody reads through them: from now on only what is
+  /// committed is shown and materialised, see CommitIndexes. Throws OpenFailure.
+  void keep_commit_indexes();
+  /// Null in another process, and before keep_commit_indexes.
+  [[nodiscard]] CommitIndexes* commit_indexes() const { return commit_indexes_.get(); }
+  [[nodiscard]] const std::string& directory() const { return directory_; }
+
   [[nodiscard]] Environment& log() const { return *log_; }
   [[nodiscard]] Environment& store() const { return *store_; }
   /// The store has everything up to here; 0 when that can't be read.
   [[nodiscard]] Lsn watermark() const;
-  /// The log's last record, or the watermark if that is further.
+  /// The log's last record, or the last one that the store has if that is further.
   [[nodiscard]] Lsn log_end() const;
   /// Frees the reader slots of processes that died, in both files; returns how many.
   int clear_dead_readers();
@@ -40,14 +48,16 @@ class Files {
   [[nodiscard]] const format::HashKey& hash_key() const { return hash_key_; }
 
  private:
-  Files(std::unique_ptr<Environment> log, std::unique_ptr<Environment> store);
+  Files(std::string directory, std::unique_ptr<Environment> log, std::unique_ptr<Environment> store);
   void prepare_log();
   void prepare_store();
   Result<void> check_formats();
 
+  std::string directory_;
   std::unique_ptr<Environment> log_;
   std::unique_ptr<Environment> store_;
   format::HashKey hash_key_;
+  std::unique_ptr<CommitIndexes> commit_indexes_;
 };
 
 }  // namespace parley::storage

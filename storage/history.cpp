@@ -12,25 +12,51 @@
 
 namespace parley::storage {
 
-/// Both transactions, the log's begun first (see TailIndex::follow), and the tail brought up to them.
+/// What is committed, then both transactions, the log's begun first (see TailIndex::follow), and the tail brought up to
+/// them.
 class History::Snapshot {
  public:
-  explicit Snapshot(History& history) : log_(*history.log_), store_(*history.store_) {
-    if (!log_.begun()) {
-      ready_ = log_.begun();
-    } else if (!store_.begun()) {
-      ready_ = store_.begun();
-    } else {
-      ready_ = history.tail_.follow(*history.log_, *history.store_);
-    }
+  explicit Snapshot(History& history) : history_(history), ready_(begin()) {}
+  ~Snapshot() {
+    if (store_begun_) history_.store_->end();
+    if (log_begun_) history_.log_->end();
   }
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
   [[nodiscard]] const Result<void>& ready() const { return ready_; }
 
  private:
-  ReadScope log_;
-  ReadScope store_;
+  Result<void> begin();
+  Result<void> begin_log() {
+    auto begun = history_.log_->begin();
+    log_begun_ = begun.has_value();
+    return begun;
+  }
+
+  History& history_;
+  bool log_begun_ = false;
+  bool store_begun_ = false;
   Result<void> ready_;
 };
+
+Result<void> History::Snapshot::begin() {
+  const bool waits = history_.tail_.waits();
+  if (waits) {
+    PARLEY_TRY(history_.commits_.read());
+  }
+  PARLEY_TRY(begin_log());
+  if (!waits && history_.tail_.is_new(*history_.log_)) {
+    // Only now it shows that somebody must know what is committed, and that has to be read before.
+    history_.log_->end();
+    log_begun_ = false;
+    PARLEY_TRY(history_.commits_.read());
+    PARLEY_TRY(begin_log());
+  }
+  auto begun = history_.store_->begin();
+  store_begun_ = begun.has_value();
+  if (!begun) return begun;
+  return history_.tail_.follow(history_.commits_, *history_.log_, *history_.store_);
+}
 
 Result<std::unique_ptr<History>> History::open(const std::string& directory, Options options) {
   PARLEY_TRY(auto files, Files::open_to_read(directory, options.readers_max));
@@ -40,13 +66,14 @@ Result<std::unique_ptr<History>> History::open(const std::string& directory, Opt
 History::History(std::shared_ptr<Files> files)
     : files_(std::move(files)),
       log_(std::make_unique<ReadTransaction>(files_->log())),
-      store_(std::make_unique<ReadTransaction>(files_->store())) {}
+      store_(std::make_unique<ReadTransaction>(files_->store())),
+      commits_(files_) {}
 History::~History() = default;
 
-Result<Lsn> History::follow() {
+Result<std::uint64_t> History::follow() {
   const Snapshot snapshot(*this);
   PARLEY_TRY(snapshot.ready());
-  return tail_.end();
+  return tail_.changes();
 }
 
 Result<std::optional<ConversationState>> History::find_conversation(std::string_view name) {

@@ -11,6 +11,7 @@
 #include "base/number.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "storage/commit_view.hpp"
 #include "storage/format/record.hpp"
 #include "storage/tail_index.hpp"
 
@@ -68,8 +69,8 @@ class EntryVisitor {
 ///
 /// Belongs to one thread; each thread that reads has its own. Every call first sees what is durable at its beginning
 /// (two read transactions renewed: half a microsecond when nothing is new) and holds no transaction when it returns, so
-/// an idle reader never keeps pages from being used again. Nobody sees an entry before it is synced. Memory: the
-/// TailIndex. Reads allocate nothing but the entries they return.
+/// an idle reader never keeps pages from being used again. Nobody sees an entry before it is synced and committed; see
+/// CommitIndexes. Memory: the TailIndex. Reads allocate nothing but the entries they return.
 class History {
  public:
   struct Options {
@@ -86,8 +87,8 @@ class History {
 
   [[nodiscard]] const std::shared_ptr<Files>& files() const { return files_; }
 
-  /// Takes in what was committed since the last call and returns the log's end. O(new records).
-  Result<Lsn> follow();
+  /// Takes in what is new; another number than before each time there may be more to see. O(new records).
+  Result<std::uint64_t> follow();
 
   /// Nothing when there is no conversation of that name. CorruptRecord when its row is damaged.
   Result<std::optional<ConversationState>> find_conversation(std::string_view name);
@@ -131,6 +132,7 @@ class History {
   std::shared_ptr<Files> files_;
   std::unique_ptr<ReadTransaction> log_;
   std::unique_ptr<ReadTransaction> store_;
+  CommitView commits_;
   TailIndex tail_;
 };
 

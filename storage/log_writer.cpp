@@ -21,11 +21,11 @@ Result<LogRange> log_range(Environment& log) {
   return read_log_range(transaction);
 }
 
-Result<Lsn> watermark_of(Environment& store) {
+Result<Lsn> end_of(Environment& store) {
   ReadTransaction transaction(store);
   const ReadScope scope(transaction);
   PARLEY_TRY(scope.begun());
-  return read_watermark(transaction);
+  return read_store_end(transaction);
 }
 
 /// The record's own time, or `before`.
@@ -41,10 +41,10 @@ Timestamp time_of(std::string_view bytes, Timestamp before) {
 
 LogWriter::LogWriter(std::shared_ptr<Files> files) : files_(std::move(files)) {
   const auto range = log_range(files_->log());
-  const auto watermark = watermark_of(files_->store());
-  if (!range || !watermark) throw OpenFailure(StorageError::Failed, files_->log().path() + " has no readable end");
+  const auto store_end = end_of(files_->store());
+  if (!range || !store_end) throw OpenFailure(StorageError::Failed, files_->log().path() + " has no readable end");
   // The log may be cut or lost, but no position is ever given twice.
-  end_ = std::max(range->last, *watermark);
+  end_ = std::max(range->last, *store_end);
 }
 
 Result<Lsn> LogWriter::append(std::span<const std::string_view> records,

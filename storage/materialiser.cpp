@@ -22,7 +22,8 @@ class Materialiser::Writing {
           std::vector<std::pair<ConversationNumber, std::uint32_t>>& ids_to_prune)
       : batch_(batch), store_(store), hash_key_(hash_key), ids_to_prune_(ids_to_prune) {}
 
-  Result<void> write() {
+  /// `watermark`: once this is done.
+  Result<void> write(Lsn watermark) {
     PARLEY_TRY(write_created());
     PARLEY_TRY(count_damaged());
     batch_.sort();
@@ -33,7 +34,7 @@ class Materialiser::Writing {
       PARLEY_TRY(write_session(client_id, change));
     }
     PARLEY_TRY(write_slots());
-    return store_.put(kMeta, kMetaWatermark, format::number_key(batch_.extent().watermark));
+    return store_.put(kMeta, kMetaWatermark, format::number_key(watermark));
   }
 
  private:
@@ -183,7 +184,7 @@ Result<void> Materialiser::Writing::write_ids() {
 
 /// A generation can be large: a piece of it goes with each batch.
 Result<void> Materialiser::Writing::prune_ids() {
-  std::size_t left = 1'000 + 2 * batch_.extent().records;
+  std::size_t left = 1'000 + 2 * batch_.records();
   PARLEY_TRY(Cursor cursor, store_.cursor(kIds));
   while (!ids_to_prune_.empty() && left > 0) {
     const auto [conversation, kept] = ids_to_prune_.back();
@@ -227,22 +228,12 @@ Result<void> Materialiser::Writing::erase_cursors(std::string_view session_key) 
 }
 
 Result<void> Materialiser::Writing::write_slots() {
-  auto slots = batch_.slots();
-  for (const Batch::Damaged& damaged : batch_.damaged()) {
-    if (damaged.slot_position) slots.try_emplace(damaged.slot_position->slot);
-  }
-  for (auto& [slot, row] : slots) {
+  for (auto [slot, row] : batch_.slots()) {
     const auto key = format::number_key(slot);
     PARLEY_TRY(const auto bytes, store_.get(kSlots, key));
     if (const auto before = bytes ? format::decode_slot_row(*bytes) : StorageError::NotFound) {
-      row = {std::max(row.term, before->term), std::max(row.last, before->last)};
+      row.term = std::max(row.term, before->term);
     }
-    // The term of a damaged record isn't believed, its index where it is plainly the next.
-    for (const Batch::Damaged& damaged : batch_.damaged()) {
-      const auto& position = damaged.slot_position;
-      if (position && position->slot == slot && position->index == row.last.next()) row.last = position->index;
-    }
-    if (row.last == Index{0}) continue;
     format::encode_row(row_, row);
     PARLEY_TRY(store_.put(kSlots, key, row_));
   }
@@ -251,30 +242,97 @@ Result<void> Materialiser::Writing::write_slots() {
 
 Materialiser::Materialiser(std::shared_ptr<Files> files)
     : files_(std::move(files)),
+      commits_(files_),
       log_(std::make_unique<ReadTransaction>(files_->log())),
       batch_(std::make_unique<Batch>()) {}
 Materialiser::~Materialiser() = default;
 
 Result<Materialiser::Done> Materialiser::step(const Limits& limits) {
+  PARLEY_TRY(commits_.read());
   const ReadScope log_scope(*log_);
   PARLEY_TRY(log_scope.begun());
   WriteTransaction store(files_->store());
   auto done = store.begin();
+  Lsn watermark;
   if (done) {
-    PARLEY_TRY(const Lsn watermark, read_watermark(store));
-    PARLEY_TRY(batch_->read(*log_, watermark, limits, files_->hash_key()));
-    if (batch_->empty()) return batch_->extent();
+    PARLEY_TRY(const Lsn before, read_watermark(store));
+    PARLEY_TRY(scan(before, store));
+    PARLEY_TRY(batch_->read(*log_, waiting_, commits_, limits, files_->hash_key()));
+    watermark = watermark_after_batch();
+    if (batch_->records() == 0 && watermark == before) return Done{.watermark = watermark};
     const auto pruning_before = ids_to_prune_;
-    done = Writing(*batch_, store, files_->hash_key(), ids_to_prune_).write();
+    done = Writing(*batch_, store, files_->hash_key(), ids_to_prune_).write(watermark);
     if (done) done = store.commit();
     if (!done) ids_to_prune_ = pruning_before;
   }
-  if (done) return batch_->extent();
+  if (done) {
+    watermark_ = watermark;
+    drop_batch();
+    return Done{.records = batch_->records(), .bytes = batch_->bytes(), .watermark = watermark};
+  }
   if (store.environment_stopped()) {
     // Whether the batch is in the file or not: the watermark tells, and the next step goes on from there.
     PARLEY_TRY(files_->store().revive(store.opening()));
+    forget();
   }
   return done.error();
+}
+
+// -- What waits --
+
+Result<void> Materialiser::scan(Lsn watermark, WriteTransaction& store) {
+  PARLEY_TRY(const bool goes_on, walk_.goes_on(*log_, watermark));
+  if (!goes_on || watermark != watermark_) {
+    forget();
+    watermark_ = watermark;
+    walk_.begin_behind(watermark);
+  }
+  return walk_.follow(*log_, [&](Lsn position, std::string_view bytes) { return queue(position, bytes, store); });
+}
+
+Result<void> Materialiser::queue(Lsn position, std::string_view bytes, WriteTransaction& store) {
+  const auto checked = format::decode_position(bytes);
+  if (!checked && checked.error() != make_error_code(StorageError::CorruptRecord)) return checked.error();
+  const auto place = checked ? checked : format::decode_trusted_position(bytes);
+  if (place && waiting_.is_new(place->slot)) {
+    PARLEY_TRY(begin_slot(place->slot, store));
+  }
+  if (checked || (place && place->index == waiting_.last(place->slot).next())) {
+    waiting_.add(place->slot, {position, place->index, {}});
+  } else if (place) {
+    waiting_.add_behind(place->slot, position, {});
+  }
+  return {};
+}
+
+Result<void> Materialiser::begin_slot(Slot slot, WriteTransaction& store) {
+  PARLEY_TRY(const auto bytes, store.get(kSlots, format::number_key(slot)));
+  const auto row = bytes ? format::decode_slot_row(*bytes) : Result<format::SlotRow>(StorageError::NotFound);
+  if (row) waiting_.begin(slot, row->last, row->through);
+  return {};
+}
+
+Lsn Materialiser::watermark_after_batch() const {
+  Lsn watermark = walk_.end();
+  for (const Slot slot : waiting_.busy()) {
+    const auto items = waiting_.items(slot);
+    const auto count = batch_->counts().find(slot);
+    const std::size_t done = count == batch_->counts().end() ? 0 : count->second;
+    if (done < items.size()) watermark = std::min(watermark, Lsn{items[done].position.value - 1});
+  }
+  return watermark;
+}
+
+void Materialiser::drop_batch() {
+  for (const auto& [slot, count] : batch_->counts()) waiting_.drop(slot, count);
+  waiting_.tidy();
+}
+
+/// The next step reads the log again from the store's watermark.
+void Materialiser::forget() {
+  waiting_.clear();
+  watermark_ = {};
+  walk_.begin_behind({});
 }
 
 }  // namespace parley::storage

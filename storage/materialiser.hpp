@@ -3,29 +3,37 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/number.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "storage/commit_view.hpp"
+#include "storage/log_walk.hpp"
+#include "storage/slot_queues.hpp"
 
 namespace parley::storage {
 
 class Files;
 class ReadTransaction;
+class WriteTransaction;
 
 /// When a generation of a conversation's ids is complete; two of them are always kept, so whichever of these reaches
 /// further back is remembered. DESIGN §3, idempotence.
 inline constexpr std::uint64_t kIdGenerationMilliseconds = 24ULL * 60 * 60 * 1000;
 inline constexpr std::uint64_t kIdGenerationEntries = 1'000;
 
-/// Brings the log into store.mdb, batch by batch, each in one transaction with its watermark: a crash between any two
-/// steps leaves the store at a batch's end, and a batch that is done again changes nothing. Format:
-/// docs/formats/store.md.
+/// Brings what is committed of the log into store.mdb, batch by batch, each in one transaction with its watermark: a
+/// crash between any two steps leaves the store at a batch's end, and a batch that is done again changes nothing.
+/// Format: docs/formats/store.md.
+///
+/// A slot without a majority holds up nobody but the watermark, which stays before its first record that isn't
+/// committed; the store's slot rows say what of the others is done.
 ///
 /// Belongs to one thread, the only one that writes to the store. Cost: 2 to 5 µs a record in large batches, and a dirty
-/// page for each conversation touched.
+/// page for each conversation touched. Memory: 24 bytes for each record of the log that isn't materialised.
 class Materialiser {
  public:
   explicit Materialiser(std::shared_ptr<Files> files);
@@ -38,19 +46,35 @@ class Materialiser {
   struct Done {
     std::size_t records = 0;
     std::size_t bytes = 0;
-    Lsn watermark;  ///< Everything up to here is in the store.
+    Lsn watermark;  ///< Everything up to here is in the store, or was replaced.
   };
-  /// One batch; no records when the store has everything. A damaged record is reported with its position and passed
-  /// over: its seq stays given, and reading it says that it is corrupt. Fails with DiskFull, NewerFormat, Failed, and
-  /// then the store is as it was; may be tried again.
+  /// One batch; no records when the store has everything that is committed. A damaged record is reported with its
+  /// position and passed over: its seq stays given, and reading it says that it is corrupt. Fails with DiskFull,
+  /// NewerFormat, Failed, and then the store is as it was; may be tried again.
   Result<Done> step(const Limits& limits);
 
  private:
   class Batch;
   class Writing;
+  /// Nothing needs to be known of a record that waits.
+  struct Nothing {};
+  using Waiting = SlotQueues<Nothing>;
+
+  /// Queues what is new in the log. `watermark`: of the store.
+  Result<void> scan(Lsn watermark, WriteTransaction& store);
+  Result<void> queue(Lsn position, std::string_view bytes, WriteTransaction& store);
+  Result<void> begin_slot(Slot slot, WriteTransaction& store);
+  /// Where it is once the batch is done.
+  [[nodiscard]] Lsn watermark_after_batch() const;
+  void drop_batch();
+  void forget();
 
   std::shared_ptr<Files> files_;
+  CommitView commits_;
   std::unique_ptr<ReadTransaction> log_;
+  Waiting waiting_;
+  LogWalk walk_;
+  Lsn watermark_;                 ///< As this one has left it.
   std::unique_ptr<Batch> batch_;  ///< Kept for its memory.
   /// Conversations whose ids before the given generation are to be deleted, a piece with each step.
   std::vector<std::pair<ConversationNumber, std::uint32_t>> ids_to_prune_;

@@ -1,6 +1,7 @@
 #include "storage/materialiser_batch.hpp"
 
 #include <algorithm>
+#include <queue>
 #include <tuple>
 
 #include "base/log.hpp"
@@ -9,49 +10,71 @@
 
 namespace parley::storage {
 
-void Materialiser::Batch::clear(Lsn watermark) {
+/// The next record of one slot.
+struct Materialiser::Batch::Next {
+  Lsn position;
+  Slot slot;
+  std::size_t place;  ///< Among the slot's that wait.
+  /// For a heap with the lowest position on top.
+  bool operator<(const Next& other) const { return position > other.position; }
+};
+
+void Materialiser::Batch::clear() {
   items_.clear();
   created_.clear();
   damaged_.clear();
   sessions_.clear();
   slots_.clear();
-  extent_ = {.watermark = watermark};
+  counts_.clear();
+  records_ = 0;
+  bytes_ = 0;
 }
 
-Result<void> Materialiser::Batch::read(ReadTransaction& log, Lsn watermark, const Limits& limits,
-                                       const format::HashKey& hash_key) {
-  clear(watermark);
+Result<void> Materialiser::Batch::read(ReadTransaction& log, const Waiting& waiting, const CommitView& commits,
+                                       const Limits& limits, const format::HashKey& hash_key) {
+  clear();
+  std::priority_queue<Next> heap;
+  const auto push = [&](Slot slot, std::size_t place) {
+    const auto items = waiting.items(slot);
+    if (place < items.size() && items[place].index <= commits.at(slot)) {
+      heap.push({items[place].position, slot, place});
+    }
+  };
+  for (const Slot slot : waiting.busy()) push(slot, 0);
   PARLEY_TRY(Cursor cursor, log.cursor(kLogTable));
   Cursor::Row row;
-  for (bool found = cursor.seek(format::number_key(watermark.next()), row);
-       found && extent_.records < limits.records_max && extent_.bytes < limits.bytes_max; found = cursor.next(row)) {
-    const Lsn position{format::number_from_key(row.key)};
-    PARLEY_TRY(take(position, row.value, hash_key));
-    ++extent_.records;
-    extent_.bytes += row.value.size();
-    extent_.watermark = position;
+  Lsn before;
+  while (!heap.empty() && records_ < limits.records_max && bytes_ < limits.bytes_max) {
+    const Next next = heap.top();
+    heap.pop();
+    const auto key = format::number_key(next.position);
+    const bool neighbours = before.value != 0 && next.position == before.next();
+    if (!(neighbours ? cursor.next(row) && row.key == key.bytes() : cursor.seek_exactly(key, row))) {
+      log::error("a record that was read before is gone from the log", {{"lsn", next.position}});
+      return StorageError::Failed;
+    }
+    before = next.position;
+    PARLEY_TRY(take(next.slot, waiting.items(next.slot)[next.place], row.value, hash_key));
+    ++records_;
+    bytes_ += row.value.size();
+    counts_[next.slot] = next.place + 1;
+    push(next.slot, next.place + 1);
   }
-  if (cursor.failed()) return log.environment().translate(cursor.code(), "read the log");
   return {};
 }
 
-Result<void> Materialiser::Batch::take(Lsn position, std::string_view bytes, const format::HashKey& hash_key) {
+Result<void> Materialiser::Batch::take(Slot slot, const Waiting::Item& item, std::string_view bytes,
+                                       const format::HashKey& hash_key) {
   const auto record = format::decode_record(bytes);
+  if (!record && record.error() != make_error_code(StorageError::CorruptRecord)) return record.error();
+  format::SlotRow& row = slots_[slot];
+  // A damaged term isn't believed.
+  row = {record ? record->position.term : row.term, item.index, item.position};
   if (!record) {
-    if (record.error() != make_error_code(StorageError::CorruptRecord)) return record.error();
-    Damaged damaged{.position = position, .bytes = bytes};
-    if (const auto guess = format::decode_trusted_record(bytes)) {
-      damaged.slot_position = guess->position;
-      if (const auto* entry = std::get_if<format::EntryRecord>(&guess->body)) {
-        damaged.conversation = entry->conversation;
-        damaged.seq = entry->seq;
-      }
-    }
-    damaged_.push_back(damaged);
+    take_damaged(item.position, bytes);
     return {};
   }
-  format::SlotRow& slot = slots_[record->position.slot];
-  slot = {std::max(slot.term, record->position.term), std::max(slot.last, record->position.index)};
+  const Lsn position = item.position;
   if (const auto* entry = std::get_if<format::EntryRecord>(&record->body)) {
     const bool has_id = entry->id_from_client;
     items_.push_back({entry->conversation, entry->seq, entry->ts,
@@ -62,6 +85,16 @@ Result<void> Materialiser::Batch::take(Lsn position, std::string_view bytes, con
     sessions_.take(*record, bytes);
   }
   return {};
+}
+
+void Materialiser::Batch::take_damaged(Lsn position, std::string_view bytes) {
+  Damaged damaged{.position = position, .conversation = {}, .seq = {}, .bytes = bytes};
+  const auto guess = format::decode_trusted_record(bytes);
+  if (const auto* entry = guess ? std::get_if<format::EntryRecord>(&guess->body) : nullptr) {
+    damaged.conversation = entry->conversation;
+    damaged.seq = entry->seq;
+  }
+  damaged_.push_back(damaged);
 }
 
 void Materialiser::Batch::sort() {

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <map>
-#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -17,8 +16,8 @@
 
 namespace parley::storage {
 
-/// What a stretch of the log says, sorted the way the store wants it. Views the log's bytes, so it is good for as long
-/// as the snapshot that it was read from.
+/// What records of the log say that are next to be materialised, sorted the way the store wants it. Views the log's
+/// bytes, so it is good for as long as the snapshot that it was read from.
 class Materialiser::Batch {
  public:
   struct Item {
@@ -34,18 +33,17 @@ class Materialiser::Batch {
     ConversationNumber number;
     format::ConversationRecord record;
   };
-  /// A damaged record. Whether its index and, if it looks like an entry, its seq count as given depends on what the
-  /// store has.
+  /// A damaged record. Whether its seq, if it looks like an entry, counts as given depends on what the store has.
   struct Damaged {
     Lsn position;
-    std::optional<format::RecordPosition> slot_position;
     ConversationNumber conversation;  ///< 0: it says nothing.
     Seq seq;
     std::string_view bytes;
   };
 
-  /// Reads from behind `watermark` up to the limits. Fails with NewerFormat, Failed.
-  Result<void> read(ReadTransaction& log, Lsn watermark, const Limits& limits, const format::HashKey& hash_key);
+  /// Reads what is committed of `waiting`, in the order of the log, up to the limits. Fails with NewerFormat, Failed.
+  Result<void> read(ReadTransaction& log, const Waiting& waiting, const CommitView& commits, const Limits& limits,
+                    const format::HashKey& hash_key);
   /// Adds a damaged record's seq to the given ones.
   void count(const Damaged& damaged) {
     items_.push_back({damaged.conversation, damaged.seq, {}, 0, false, damaged.bytes});
@@ -60,19 +58,25 @@ class Materialiser::Batch {
   [[nodiscard]] const std::vector<Damaged>& damaged() const { return damaged_; }
   [[nodiscard]] const SessionChanges& sessions() const { return sessions_; }
   [[nodiscard]] const std::map<Slot, format::SlotRow>& slots() const { return slots_; }
-  [[nodiscard]] const Done& extent() const { return extent_; }
-  [[nodiscard]] bool empty() const { return extent_.records == 0; }
+  [[nodiscard]] std::size_t records() const { return records_; }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  /// How many of a slot's waiting records were read.
+  [[nodiscard]] const std::map<Slot, std::size_t>& counts() const { return counts_; }
 
  private:
-  void clear(Lsn watermark);
-  Result<void> take(Lsn position, std::string_view bytes, const format::HashKey& hash_key);
+  struct Next;
+  void clear();
+  Result<void> take(Slot slot, const Waiting::Item& item, std::string_view bytes, const format::HashKey& hash_key);
+  void take_damaged(Lsn position, std::string_view bytes);
 
   std::vector<Item> items_;
   std::vector<Created> created_;
   std::vector<Damaged> damaged_;
   SessionChanges sessions_;
   std::map<Slot, format::SlotRow> slots_;
-  Done extent_;
+  std::map<Slot, std::size_t> counts_;
+  std::size_t records_ = 0;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace parley::storage

@@ -8,7 +8,9 @@
 #include "storage/files.hpp"
 #include "storage/format/keys.hpp"
 #include "storage/format/rows.hpp"
+#include "storage/log_walk.hpp"
 #include "storage/session_changes.hpp"
+#include "storage/slot_queues.hpp"
 #include "storage/store_tables.hpp"
 
 namespace parley::storage {
@@ -25,33 +27,71 @@ struct Snapshot {
   ReadScope store_scope;
 };
 
-/// Calls take(position, bytes) for each record that isn't materialised.
-template <class Take>
-Result<void> for_each_unmaterialised(Snapshot& snapshot, Take take) {
-  PARLEY_TRY(const Lsn watermark, read_watermark(snapshot.store));
-  PARLEY_TRY(Cursor cursor, snapshot.log.cursor(kLogTable));
+using SlotRows = std::map<Slot, format::SlotRow>;
+
+Result<SlotRows> read_slot_rows(ReadTransaction& store) {
+  SlotRows rows;
+  PARLEY_TRY(Cursor cursor, store.cursor(kSlots));
   Cursor::Row row;
-  for (bool found = cursor.seek(format::number_key(watermark.next()), row); found; found = cursor.next(row)) {
-    take(Lsn{format::number_from_key(row.key)}, row.value);
+  for (bool found = cursor.first(row); found; found = cursor.next(row)) {
+    const Slot slot{format::number_from_key(row.key)};
+    const auto stored = format::decode_slot_row(row.value);
+    // Without it nobody knows which indexes were given: going on could give one twice.
+    if (!stored) {
+      log::error("a slot's row in the store is damaged", {{"slot", slot}});
+      return stored.error();
+    }
+    rows[slot] = *stored;
   }
-  if (cursor.failed()) return snapshot.log.environment().translate(cursor.code(), "read the log");
-  return {};
+  if (cursor.failed()) return store.environment().translate(cursor.code(), "read the slots");
+  return rows;
 }
 
-using Ends = std::map<Slot, SlotEnd>;
+/// The unmaterialised records of each slot that no later one has replaced. A damaged record is among them where its
+/// fields still say plainly that it is its slot's next.
+class UnmaterialisedRecords {
+ public:
+  struct Note {
+    Term term;  ///< 0: damaged.
+  };
+  using Queues = SlotQueues<Note>;
 
-void take_position(Ends& ends, std::string_view bytes) {
-  const auto checked = format::decode_record(bytes);
-  const auto record = checked ? checked : format::decode_trusted_record(bytes);
-  if (!record) return;
-  const format::RecordPosition& position = record->position;
-  const auto place = ends.find(position.slot);
-  const Index last = place == ends.end() ? Index{0} : place->second.last;
-  if (!checked && last.next() != position.index) return;
-  SlotEnd& end = ends[position.slot];
-  // A damaged term isn't believed.
-  end = {position.slot, checked ? std::max(end.term, position.term) : end.term, std::max(end.last, position.index)};
-}
+  static Result<UnmaterialisedRecords> read(Snapshot& snapshot, const SlotRows& rows) {
+    UnmaterialisedRecords records;
+    PARLEY_TRY(const Lsn watermark, read_watermark(snapshot.store));
+    for (const auto& [slot, row] : rows) {
+      records.queues_.begin(slot, row.last, std::max(row.through, watermark));
+    }
+    LogWalk walk;
+    walk.begin_behind(watermark);
+    PARLEY_TRY(walk.follow(snapshot.log, [&records](Lsn position, std::string_view bytes) -> Result<void> {
+      records.take(position, bytes);
+      return {};
+    }));
+    return records;
+  }
+
+  [[nodiscard]] const Queues& by_slot() const { return queues_; }
+  /// In the order of the log.
+  [[nodiscard]] std::vector<Lsn> positions() const {
+    std::vector<Lsn> all;
+    for (const Slot slot : queues_.busy()) {
+      for (const Queues::Item& item : queues_.items(slot)) all.push_back(item.position);
+    }
+    std::ranges::sort(all);
+    return all;
+  }
+
+ private:
+  void take(Lsn position, std::string_view bytes) {
+    const auto checked = format::decode_position(bytes);
+    const auto place = checked ? checked : format::decode_trusted_position(bytes);
+    if (!place || (!checked && place->index != queues_.last(place->slot).next())) return;
+    queues_.add(place->slot, {position, place->index, {checked ? place->term : Term{0}}});
+  }
+
+  Queues queues_;
+};
 
 class SessionWalk {
  public:
@@ -61,6 +101,7 @@ class SessionWalk {
   Result<void> walk();
 
  private:
+  Result<void> take_changes();
   Result<void> visit_one(std::string_view key, std::string_view bytes, const SessionChange* change);
   void take_cursor(std::string_view bytes, std::map<std::string_view, format::CursorRecord>& cursors);
 
@@ -70,9 +111,7 @@ class SessionWalk {
 };
 
 Result<void> SessionWalk::walk() {
-  PARLEY_TRY(for_each_unmaterialised(snapshot_, [this](Lsn, std::string_view bytes) {
-    if (const auto record = format::decode_record(bytes)) changes_.take(*record, bytes);
-  }));
+  PARLEY_TRY(take_changes());
   PARLEY_TRY(Cursor cursor, snapshot_.store.cursor(kSessions));
   std::map<std::string_view, const SessionChange*> fresh;
   for (const auto& [client_id, change] : changes_.clients()) {
@@ -94,6 +133,17 @@ Result<void> SessionWalk::walk() {
   if (cursor.failed()) return snapshot_.store.environment().translate(cursor.code(), "read the sessions");
   for (const auto& [client_id, change] : fresh) {
     PARLEY_TRY(visit_one({}, *change->session, change));
+  }
+  return {};
+}
+
+Result<void> SessionWalk::take_changes() {
+  PARLEY_TRY(const SlotRows rows, read_slot_rows(snapshot_.store));
+  PARLEY_TRY(const auto records, UnmaterialisedRecords::read(snapshot_, rows));
+  for (const Lsn position : records.positions()) {
+    PARLEY_TRY(const auto bytes, snapshot_.log.get(kLogTable, format::number_key(position)));
+    if (!bytes) continue;
+    if (const auto record = format::decode_record(*bytes)) changes_.take(*record, *bytes);
   }
   return {};
 }
@@ -135,24 +185,36 @@ void SessionWalk::take_cursor(std::string_view bytes, std::map<std::string_view,
 Result<std::vector<SlotEnd>> find_slot_ends(Files& files) {
   Snapshot snapshot(files);
   PARLEY_TRY(snapshot.begun());
-  Ends ends;
-  PARLEY_TRY(Cursor cursor, snapshot.store.cursor(kSlots));
-  Cursor::Row row;
-  for (bool found = cursor.first(row); found; found = cursor.next(row)) {
-    const Slot slot{format::number_from_key(row.key)};
-    const auto stored = format::decode_slot_row(row.value);
-    // Without it nobody knows which indexes were given: going on could give one twice.
-    if (!stored) {
-      log::error("a slot's row in the store is damaged", {{"slot", slot}});
-      return stored.error();
-    }
-    ends[slot] = {slot, stored->term, stored->last};
+  PARLEY_TRY(const SlotRows rows, read_slot_rows(snapshot.store));
+  PARLEY_TRY(const auto records, UnmaterialisedRecords::read(snapshot, rows));
+  std::map<Slot, SlotEnd> ends;
+  for (const auto& [slot, row] : rows) ends[slot] = {slot, row.term, row.last};
+  for (const Slot slot : records.by_slot().busy()) {
+    SlotEnd& end = ends[slot];
+    end.slot = slot;
+    end.last = records.by_slot().last(slot);
+    for (const auto& item : records.by_slot().items(slot)) end.term = std::max(end.term, item.note.term);
   }
-  if (cursor.failed()) return snapshot.store.environment().translate(cursor.code(), "read the slots");
-  PARLEY_TRY(for_each_unmaterialised(snapshot, [&ends](Lsn, std::string_view bytes) { take_position(ends, bytes); }));
   std::vector<SlotEnd> result;
   for (const auto& [slot, end] : ends) result.push_back(end);
   return result;
+}
+
+Result<std::vector<CommitBounds>> find_commit_bounds(Files& files) {
+  PARLEY_TRY(const auto ends, find_slot_ends(files));
+  PARLEY_TRY(const auto states, find_hard_states(files));
+  ReadTransaction store(files.store());
+  const ReadScope scope(store);
+  PARLEY_TRY(scope.begun());
+  PARLEY_TRY(const SlotRows rows, read_slot_rows(store));
+  std::vector<CommitBounds> bounds;
+  for (const SlotEnd& end : ends) {
+    const auto row = rows.find(end.slot);
+    const bool replicated = std::ranges::binary_search(states, end.slot, {}, &format::HardStateRow::slot);
+    const Index materialised = row == rows.end() ? Index{0} : row->second.last;
+    bounds.push_back({end.slot, replicated ? materialised : end.last, end.last});
+  }
+  return bounds;
 }
 
 Result<std::vector<format::HardStateRow>> find_hard_states(Files& files) {

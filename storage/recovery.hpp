@@ -6,6 +6,7 @@
 
 #include "base/number.hpp"
 #include "base/result.hpp"
+#include "storage/commit_indexes.hpp"
 #include "storage/format/record.hpp"
 #include "storage/format/rows.hpp"
 
@@ -23,9 +24,14 @@ struct SlotEnd {
   friend bool operator==(const SlotEnd&, const SlotEnd&) = default;
 };
 
-/// In order of slots; slots that were never written are not there. A damaged record counts where its fields still say
-/// plainly that it is its slot's next. O(slots + unmaterialised records).
+/// In order of slots; slots that were never written are not there. Of two records for one place the later one counts,
+/// and ends the log. A damaged record counts where its fields still say plainly that it is its slot's next. O(slots +
+/// unmaterialised records).
 Result<std::vector<SlotEnd>> find_slot_ends(Files& files);
+
+/// What is surely committed, for CommitIndexes::open_to_write: what the store has; and the whole log of a slot without
+/// a hard state, since no other node has ever had a part in it. In order of slots.
+Result<std::vector<CommitBounds>> find_commit_bounds(Files& files);
 
 /// Every slot's term and vote, in order of slots; slots that never had one are not there. O(slots). Fails with
 /// CorruptRecord, NewerFormat: a node that doesn't know for whom it voted must not vote.
@@ -36,7 +42,8 @@ struct StoredSessionView {
   format::SessionRecord session;
   std::vector<format::CursorRecord> cursors;
 };
-/// Every session that has not ended. Damaged ones are reported and passed over. O(sessions + unmaterialised records).
+/// Every session that has not ended, by all that is durable: what isn't known to be committed counts, too, unless it
+/// was replaced. Damaged ones are reported and passed over. O(sessions + unmaterialised records).
 Result<void> for_each_session(Files& files, const std::function<void(const StoredSessionView&)>& visit);
 
 }  // namespace parley::storage

@@ -1,6 +1,9 @@
 #include "storage/store_tables.hpp"
 
+#include <algorithm>
+
 #include "storage/format/keys.hpp"
+#include "storage/format/rows.hpp"
 
 namespace parley::storage {
 namespace {
@@ -17,6 +20,17 @@ Result<Lsn> watermark_in(Transaction& store) {
 
 Result<Lsn> read_watermark(ReadTransaction& store) { return watermark_in(store); }
 Result<Lsn> read_watermark(WriteTransaction& store) { return watermark_in(store); }
+
+Result<Lsn> read_store_end(ReadTransaction& store) {
+  PARLEY_TRY(Lsn end, read_watermark(store));
+  PARLEY_TRY(Cursor cursor, store.cursor(kSlots));
+  Cursor::Row row;
+  for (bool found = cursor.first(row); found; found = cursor.next(row)) {
+    if (const auto slot = format::decode_slot_row(row.value)) end = std::max(end, slot->through);
+  }
+  if (cursor.failed()) return store.environment().translate(cursor.code(), "read the slots");
+  return end;
+}
 
 Result<LogRange> read_log_range(ReadTransaction& log) {
   PARLEY_TRY(Cursor cursor, log.cursor(kLogTable));

@@ -29,6 +29,10 @@ inline constexpr std::string_view kMetaHashKey = "hash key";
 Result<Lsn> read_watermark(ReadTransaction& store);
 Result<Lsn> read_watermark(WriteTransaction& store);
 
+/// The last position that anything in the store is from. Slots that have no majority for a while hold the watermark
+/// back, while those of others behind it are in the store. O(slots).
+Result<Lsn> read_store_end(ReadTransaction& store);
+
 /// First and last record of the log; both 0 when there is none.
 struct LogRange {
   Lsn first;

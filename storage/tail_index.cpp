@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "storage/commit_view.hpp"
 #include "storage/environment.hpp"
 #include "storage/format/keys.hpp"
 #include "storage/format/rows.hpp"
@@ -10,56 +11,119 @@
 
 namespace parley::storage {
 
-Result<void> TailIndex::follow(ReadTransaction& log, ReadTransaction& store) {
+Result<void> TailIndex::follow(const CommitView& commits, ReadTransaction& log, ReadTransaction& store) {
   if (store.version() != store_version_) {
-    PARLEY_TRY(const Lsn watermark, read_watermark(store));
-    if (watermark != watermark_) {
-      watermark_ = watermark;
-      end_ = std::max(end_, watermark);
-      drop_materialised();
-    }
+    PARLEY_TRY(drop_materialised(store));
     store_version_ = store.version();
   }
-  if (log.version() == log_version_) return {};
-  PARLEY_TRY(Cursor cursor, log.cursor(kLogTable));
-  Cursor::Row row;
-  for (bool found = cursor.seek(format::number_key(end_.next()), row); found; found = cursor.next(row)) {
-    const Lsn position{format::number_from_key(row.key)};
-    PARLEY_TRY(take(position, row.value, store));
-    end_ = position;
+  if (is_new(log)) {
+    PARLEY_TRY(const bool goes_on, walk_.goes_on(log, watermark_));
+    if (!goes_on) forget();
+    const auto queued =
+        walk_.follow(log, [&](Lsn position, std::string_view bytes) { return queue(position, bytes, store); });
+    // What came before a record that can't be read is shown.
+    if (!queued) {
+      PARLEY_TRY(take_committed(commits, log, store));
+      return queued.error();
+    }
+    log_version_ = log.version();
   }
-  if (cursor.failed()) return log.environment().translate(cursor.code(), "follow the log");
-  log_version_ = log.version();
-  return {};
+  return take_committed(commits, log, store);
 }
 
-Result<void> TailIndex::take(Lsn position, std::string_view bytes, ReadTransaction& store) {
+// -- From the log into the queues --
+
+Result<void> TailIndex::queue(Lsn position, std::string_view bytes, ReadTransaction& store) {
   const auto record = format::decode_record(bytes);
-  if (!record && record.error() != make_error_code(StorageError::CorruptRecord)) return record.error();
-  if (record) {
-    if (const auto* entry = std::get_if<format::EntryRecord>(&record->body)) {
-      take_entry(position, *entry);
-    } else {
-      take_creation(position, *record);
-    }
-    return {};
+  if (!record) {
+    if (record.error() != make_error_code(StorageError::CorruptRecord)) return record.error();
+    return queue_damaged(position, bytes, store);
   }
-  bool counted = false;
-  if (const auto guess = format::decode_trusted_record(bytes)) {
-    if (const auto* entry = std::get_if<format::EntryRecord>(&guess->body)) {
-      PARLEY_TRY(counted, is_next(*entry, store));
-      if (counted) take_entry(position, *entry);
-    }
+  const Slot slot = record->position.slot;
+  if (waiting_.is_new(slot)) {
+    PARLEY_TRY(begin_slot(slot, store));
   }
-  log::error("a record of the log is damaged, passing over it", {{"lsn", position}, {"seq_counts_as_given", counted}});
+  Note note;
+  if (const auto* entry = std::get_if<format::EntryRecord>(&record->body)) {
+    note = {Kind::Entry, entry->conversation, entry->seq, entry->ts};
+  } else if (std::holds_alternative<format::ConversationRecord>(record->body)) {
+    note.kind = Kind::Creation;
+  }
+  waiting_.add(slot, {position, record->position.index, note});
   return {};
 }
 
-void TailIndex::take_creation(Lsn position, const format::Record& record) {
-  const auto* created = std::get_if<format::ConversationRecord>(&record.body);
-  if (created == nullptr) return;
-  const auto number = conversation_number(record.position.slot, record.position.index);
-  if (!created_.try_emplace(std::string(created->name), number).second) return;
+Result<void> TailIndex::queue_damaged(Lsn position, std::string_view bytes, ReadTransaction& store) {
+  const auto guess = format::decode_trusted_record(bytes);
+  const auto* entry = guess ? std::get_if<format::EntryRecord>(&guess->body) : nullptr;
+  bool index_counts = false;
+  if (guess) {
+    const Slot slot = guess->position.slot;
+    if (waiting_.is_new(slot)) {
+      PARLEY_TRY(begin_slot(slot, store));
+    }
+    Note note;
+    if (entry != nullptr) note = {Kind::DamagedEntry, entry->conversation, entry->seq, entry->ts};
+    index_counts = guess->position.index == waiting_.last(slot).next();
+    if (index_counts) {
+      waiting_.add(slot, {position, guess->position.index, note});
+    } else {
+      waiting_.add_behind(slot, position, note);
+    }
+  }
+  log::error("a record of the log is damaged, passing over it",
+             {{"lsn", position}, {"index_counts_as_given", index_counts}});
+  return {};
+}
+
+Result<void> TailIndex::begin_slot(Slot slot, ReadTransaction& store) {
+  PARLEY_TRY(const auto bytes, store.get(kSlots, format::number_key(slot)));
+  const auto row = bytes ? format::decode_slot_row(*bytes) : Result<format::SlotRow>(StorageError::NotFound);
+  if (row) waiting_.begin(slot, row->last, std::max(row->through, watermark_));
+  return {};
+}
+
+// -- From the queues into the conversations --
+
+Result<void> TailIndex::take_committed(const CommitView& commits, ReadTransaction& log, ReadTransaction& store) {
+  if (waiting_.empty()) return {};
+  Result<void> done;
+  for (const Slot slot : waiting_.busy()) {
+    const auto items = waiting_.items(slot);
+    const Index commit = commits.at(slot);
+    std::size_t count = 0;
+    while (done && count < items.size() && items[count].index <= commit) {
+      done = take(items[count].position, items[count].note, log, store);
+      if (done) ++count;
+    }
+    if (count != 0) ++changes_;
+    waiting_.drop(slot, count);
+  }
+  waiting_.tidy();
+  return done;
+}
+
+Result<void> TailIndex::take(Lsn position, const Note& note, ReadTransaction& log, ReadTransaction& store) {
+  switch (note.kind) {
+    case Kind::Other: break;
+    case Kind::Creation: return take_creation(position, log);
+    case Kind::Entry: take_entry(position, note); break;
+    case Kind::DamagedEntry:
+      PARLEY_TRY(const bool counts, is_next(note, store));
+      if (counts) take_entry(position, note);
+      log::error("an entry's record is damaged", {{"lsn", position}, {"seq_counts_as_given", counts}});
+      break;
+  }
+  return {};
+}
+
+Result<void> TailIndex::take_creation(Lsn position, ReadTransaction& log) {
+  PARLEY_TRY(const auto bytes, log.get(kLogTable, format::number_key(position)));
+  const auto record = bytes ? format::decode_trusted_record(*bytes) : Result<format::Record>(StorageError::NotFound);
+  const auto* created = record ? std::get_if<format::ConversationRecord>(&record->body) : nullptr;
+  if (created == nullptr) return StorageError::CorruptRecord;
+  const auto number = conversation_number(record->position.slot, record->position.index);
+  if (!created_.try_emplace(std::string(created->name), number).second) return {};
   conversations_[number].creation = Conversation::Creation{.position = position,
                                                            .name = std::string(created->name),
                                                            .epoch = created->epoch,
@@ -67,9 +131,10 @@ void TailIndex::take_creation(Lsn position, const format::Record& record) {
                                                            .type = created->type,
                                                            .visibility = created->visibility,
                                                            .creator = std::string(created->creator)};
+  return {};
 }
 
-void TailIndex::take_entry(Lsn position, const format::EntryRecord& entry) {
+void TailIndex::take_entry(Lsn position, const Note& entry) {
   Conversation& conversation = conversations_[entry.conversation];
   if (conversation.positions.empty()) conversation.first = entry.seq;
   if (entry.seq.value < conversation.first.value + conversation.positions.size() && !conversation.positions.empty()) {
@@ -90,7 +155,7 @@ void TailIndex::take_entry(Lsn position, const format::EntryRecord& entry) {
   conversation.last_ts = entry.ts;
 }
 
-Result<bool> TailIndex::is_next(const format::EntryRecord& entry, ReadTransaction& store) const {
+Result<bool> TailIndex::is_next(const Note& entry, ReadTransaction& store) const {
   if (const auto* tail = find(entry.conversation)) {
     const Seq head = tail->positions.empty() ? Seq{0} : tail->head();
     if (!tail->positions.empty() || tail->creation) return entry.seq == head.next();
@@ -101,20 +166,56 @@ Result<bool> TailIndex::is_next(const format::EntryRecord& entry, ReadTransactio
   return row.has_value() && row->head.next() == entry.seq;
 }
 
-void TailIndex::drop_materialised() {
+// -- Out again --
+
+Result<void> TailIndex::drop_materialised(ReadTransaction& store) {
+  PARLEY_TRY(watermark_, read_watermark(store));
+  if (walk_.end() < watermark_) walk_.begin_behind(watermark_);
+  ahead_.clear();
+  PARLEY_TRY(Cursor cursor, store.cursor(kSlots));
+  Cursor::Row row;
+  for (bool found = cursor.first(row); found; found = cursor.next(row)) {
+    const auto slot = format::decode_slot_row(row.value);
+    if (slot && slot->through > watermark_) ahead_[{format::number_from_key(row.key)}] = slot->through;
+  }
+  if (cursor.failed()) return store.environment().translate(cursor.code(), "read the slots");
+  for (const Slot slot : waiting_.busy()) waiting_.drop_through(slot, materialised(slot));
+  for (const auto& [slot, through] : ahead_) waiting_.drop_through(slot, through);
+  waiting_.tidy();
+  drop_conversations();
+  ++changes_;
+  return {};
+}
+
+Lsn TailIndex::materialised(Slot slot) const {
+  const auto found = ahead_.find(slot);
+  return found == ahead_.end() ? watermark_ : found->second;
+}
+
+void TailIndex::drop_conversations() {
   for (auto place = conversations_.begin(); place != conversations_.end();) {
     Conversation& conversation = place->second;
-    if (conversation.creation && conversation.creation->position <= watermark_) {
+    const Lsn through = materialised(slot_of(place->first));
+    if (conversation.creation && conversation.creation->position <= through) {
       created_.erase(conversation.creation->name);
       conversation.creation.reset();
     }
     // Positions ascend, but for lost ones (0), which go with the next that isn't lost.
-    const auto keep = std::ranges::find_if(conversation.positions, [this](Lsn at) { return at > watermark_; });
+    const auto keep = std::ranges::find_if(conversation.positions, [through](Lsn at) { return at > through; });
     conversation.first.value += static_cast<std::uint64_t>(keep - conversation.positions.begin());
     conversation.positions.erase(conversation.positions.begin(), keep);
     const bool gone = conversation.positions.empty() && !conversation.creation;
     place = gone ? conversations_.erase(place) : std::next(place);
   }
+}
+
+void TailIndex::forget() {
+  log::warn("the log was rewritten behind a place that was read, reading it again", {{"watermark", watermark_}});
+  conversations_.clear();
+  created_.clear();
+  waiting_.clear();
+  walk_.begin_behind(watermark_);
+  ++changes_;
 }
 
 std::span<const Lsn> TailIndex::find(ConversationNumber conversation, Seq first, Seq last) const {

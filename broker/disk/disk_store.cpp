@@ -7,6 +7,7 @@
 #include "broker/disk/log_thread.hpp"
 #include "broker/disk/read_threads.hpp"
 #include "broker/disk/store_thread.hpp"
+#include "storage/commit_indexes.hpp"
 #include "storage/data_directory.hpp"
 #include "storage/files.hpp"
 #include "storage/id_finder.hpp"
@@ -26,6 +27,12 @@ std::vector<SlotEnd> require_slot_ends(storage::Files& files) {
                                "the ends of the slots' logs can't be found: " + ends.error().message());
   }
   return *std::move(ends);
+}
+
+/// From here on nobody is shown what isn't committed, so this comes before every reader.
+storage::CommitIndexes& require_commit_indexes(storage::Files& files) {
+  files.keep_commit_indexes();
+  return *files.commit_indexes();
 }
 
 shard::StoredSession owned(const storage::StoredSessionView& view) {
@@ -49,6 +56,7 @@ struct DiskStore::Parts {
         directory(options.data_dir),
         files(storage::Files::open_to_write(storage::storage_directory(options.data_dir), files_options(options))),
         slot_ends(require_slot_ends(*files)),
+        commit_indexes(require_commit_indexes(*files)),
         store(files,
               {.shards = options.shards,
                .records = options.materialise_records,
@@ -74,6 +82,7 @@ struct DiskStore::Parts {
   storage::DataDirectory directory;
   std::shared_ptr<storage::Files> files;
   std::vector<SlotEnd> slot_ends;
+  storage::CommitIndexes& commit_indexes;
   StoreThread store;
   LogThread log;
   ReadThreads readers;
@@ -112,6 +121,8 @@ Lsn DiskStore::log_end() const { return parts_->log.end(); }
 Lsn DiskStore::watermark() const { return parts_->store.watermark(); }
 
 void DiskStore::append(shard::AppendBatch batch) { parts_->log.append(std::move(batch)); }
+
+void DiskStore::committed(Slot slot, Index index) { parts_->commit_indexes.raise(slot, index); }
 
 void DiskStore::load_conversation(shard::ShardId shard, std::string name) {
   parts_->readers.add(ReadThreads::Load{shard, std::move(name)});

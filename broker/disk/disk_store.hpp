@@ -60,6 +60,7 @@ class DiskStore final : public shard::LogStore {
   [[nodiscard]] Lsn watermark() const;
 
   void append(shard::AppendBatch batch) override;
+  void committed(Slot slot, Index index) override;
   void load_conversation(shard::ShardId shard, std::string name) override;
   void read_entries(shard::ShardId shard, ReadRequest request) override;
   std::optional<shard::StoredId> find_id(shard::ShardId shard, ConversationNumber conversation, std::string_view from,

@@ -29,6 +29,7 @@ StoreThread::StoreThread(std::shared_ptr<storage::Files> files, Options options,
       watermark_(watermark.value),
       readers_cleared_(now()),
       target_(std::max(log_end, watermark)),
+      seen_(watermark),
       thread_([this] { run(); }) {}
 
 StoreThread::~StoreThread() { stop(); }
@@ -46,9 +47,9 @@ void StoreThread::log_grew(Lsn end) {
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
-    const bool idle = backlog() == 0;
+    const bool idle = target_ == watermark();
     target_ = end;
-    wake = idle || backlog() >= options_.records;
+    wake = idle || unseen() >= options_.records;
   }
   if (wake) changed_.notify_one();
 }
@@ -58,21 +59,24 @@ void StoreThread::run() {
   [[maybe_unused]] const int refused = ::setpriority(PRIO_PROCESS, 0, kNice);
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    const auto something_waits = [this] { return stopping_ || backlog() > 0; };
+    const auto something_waits = [this] { return stopping_ || target_ > watermark(); };
     if (!changed_.wait_for(lock, kReadersClearedEvery, something_waits)) {
       lock.unlock();
       clear_dead_readers();
       lock.lock();
       continue;
     }
-    const auto enough_waits = [this] { return stopping_ || backlog() >= options_.records; };
+    const auto enough_waits = [this] { return stopping_ || unseen() >= options_.records; };
     changed_.wait_for(lock, options_.after, enough_waits);
     const Lsn target = target_;
+    seen_ = target;
     lock.unlock();
     const bool done = catch_up(target);
     clear_dead_readers();
     lock.lock();
-    if (!done) changed_.wait_for(lock, retry_after_, [this] { return stopping_.load(); });
+    if (done) continue;
+    seen_ = watermark();
+    changed_.wait_for(lock, retry_after_, [this] { return stopping_.load(); });
   }
 }
 
@@ -84,9 +88,10 @@ bool StoreThread::catch_up(Lsn target) {
         report_failure(done.error());
         return false;
       }
+      const bool moved = done->watermark != watermark();
       took_step(*done);
-      // The log ends earlier than was said: nothing of it is lost, and there is nothing to do.
-      if (done->records == 0) return true;
+      // The rest isn't committed, or the log ends earlier than was said: nothing of it is lost.
+      if (done->records == 0 && !moved) return true;
     } catch (const std::exception& error) {
       log::error("materialising failed", {{"error", error.what()}});
       report_failure(StorageError::Failed);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
@@ -20,7 +21,7 @@ class Files;
 namespace parley::disk {
 
 /// The thread that brings the log into store.mdb: lazily, so that batches are large and many entries share a page, but
-/// never long behind. It also frees the reader slots of processes that died.
+/// never long behind what is committed. It also frees the reader slots of processes that died.
 class StoreThread {
  public:
   struct Options {
@@ -48,7 +49,8 @@ class StoreThread {
   void took_step(const storage::Materialiser::Done& done);
   void report_failure(boost::system::error_code error);
   void clear_dead_readers();
-  [[nodiscard]] std::uint64_t backlog() const { return target_.value - watermark().value; }
+  /// Records that have come since it last went through those that wait; some of these may not be committed yet.
+  [[nodiscard]] std::uint64_t unseen() const { return target_.value - std::min(target_, seen_).value; }
 
   std::shared_ptr<storage::Files> files_;
   const Options options_;
@@ -59,9 +61,10 @@ class StoreThread {
   Duration retry_after_{};
   Instant readers_cleared_{};
 
-  std::mutex mutex_;  ///< Guards target_; nothing else is taken under it.
+  std::mutex mutex_;  ///< Guards target_ and seen_; nothing else is taken under it.
   std::condition_variable changed_;
   Lsn target_;
+  Lsn seen_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -213,6 +213,19 @@ Result<Record> decode_trusted_record(std::string_view bytes) {
   return record;
 }
 
+Result<RecordPosition> decode_position(std::string_view bytes) {
+  PARLEY_TRY(check_seal(bytes, kRecordVersion));
+  return decode_trusted_position(bytes);
+}
+
+Result<RecordPosition> decode_trusted_position(std::string_view bytes) {
+  if (bytes.size() < kHeaderSize) return StorageError::CorruptRecord;
+  const char* const fields = bytes.data() + kSealSize + 1;  // Behind the kind.
+  return RecordPosition{{load_big_endian<std::uint16_t>(fields)},
+                        {load_big_endian<std::uint64_t>(fields + 2)},
+                        {load_big_endian<std::uint64_t>(fields + 10)}};
+}
+
 std::shared_ptr<const Entry> Entry::take(std::string bytes, const Record& decoded, const char* views) {
   struct Made : Entry {};
   auto entry = std::make_shared<Made>();

@@ -103,6 +103,11 @@ Result<Record> decode_record(std::string_view bytes);
 /// Without the checksum, for bytes that were checked before or encoded by this process.
 Result<Record> decode_trusted_record(std::string_view bytes);
 
+/// The place alone, without a look at the body. Fails as decode_record.
+Result<RecordPosition> decode_position(std::string_view bytes);
+/// Without the checksum, too. Fails with CorruptRecord when there is no header.
+Result<RecordPosition> decode_trusted_position(std::string_view bytes);
+
 /// An encoded entry record together with its decoded view: immutable, shared by log writer, feeds and readers on any
 /// thread.
 class Entry {

@@ -9,10 +9,11 @@ namespace parley::format {
 namespace {
 
 constexpr std::uint8_t kRowVersion = 1;
+constexpr std::uint8_t kSlotRowVersion = 2;  // Version 1 ended behind `last`.
 
-void begin(std::string& to) {
+void begin(std::string& to, std::uint8_t version = kRowVersion) {
   to.assign(kVersionOffset, '\0');
-  append_big_endian(to, kRowVersion);
+  append_big_endian(to, version);
 }
 
 }  // namespace
@@ -36,9 +37,10 @@ void encode_row(std::string& to, const ConversationRow& row) {
 }
 
 void encode_row(std::string& to, const SlotRow& row) {
-  begin(to);
+  begin(to, kSlotRowVersion);
   append_big_endian(to, row.term.value);
   append_big_endian(to, row.last.value);
+  append_big_endian(to, row.through.value);
   seal(to.data(), to.size());
 }
 
@@ -80,12 +82,14 @@ Result<ConversationRow> decode_conversation_row(std::string_view bytes) {
 }
 
 Result<SlotRow> decode_slot_row(std::string_view bytes) {
-  PARLEY_TRY(check_seal(bytes, kRowVersion));
+  PARLEY_TRY(check_seal(bytes, kSlotRowVersion));
   FieldReader in(bytes);
-  in.text(kSealSize);
+  in.text(kVersionOffset);
+  const auto version = in.integer<std::uint8_t>();
   SlotRow row;
   row.term = {in.integer<std::uint64_t>()};
   row.last = {in.integer<std::uint64_t>()};
+  if (version >= 2) row.through = {in.integer<std::uint64_t>()};
   if (!in.complete()) return StorageError::CorruptRecord;
   return row;
 }

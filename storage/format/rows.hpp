@@ -38,8 +38,9 @@ struct ConversationRow {
 
 /// Table `slots`.
 struct SlotRow {
-  Term term;
-  Index last;
+  Term term;    ///< Of the last record that is materialised …
+  Index last;   ///< … its index …
+  Lsn through;  ///< … and where it stands: whatever the log has of the slot up to there is materialised or replaced.
   friend bool operator==(const SlotRow&, const SlotRow&) = default;
 };
 

@@ -13,7 +13,7 @@ namespace {
 using test::must;
 using test::TemporaryDirectory;
 
-const std::vector<SlotEnd> kEnds{{{0}, {1}, {50}}, {{255}, {2}, {70}}, {{0xFFFF}, {1}, {9}}};
+const std::vector<CommitBounds> kBounds{{{0}, {0}, {50}}, {{255}, {0}, {70}}, {{0xFFFF}, {0}, {9}}};
 
 std::string path_of(const TemporaryDirectory& directory) { return directory.path() + "/commit"; }
 
@@ -25,7 +25,7 @@ void write_at(const std::string& path, std::streamoff offset, std::string_view b
 
 TEST(CommitIndexes, BeginAtZeroAndRise) {
   const TemporaryDirectory directory;
-  const auto writer = CommitIndexes::open_to_write(directory.path(), kEnds);
+  const auto writer = CommitIndexes::open_to_write(directory.path(), kBounds);
   const auto reader = must(CommitIndexes::open_to_read(directory.path()));
   EXPECT_EQ(reader->at({0}), Index{0});
   writer->raise({0}, {50});
@@ -41,17 +41,19 @@ TEST(CommitIndexes, BeginAtZeroAndRise) {
 
 TEST(CommitIndexes, AreThereAfterARestartButNeverAheadOfTheLog) {
   const TemporaryDirectory directory;
-  auto writer = CommitIndexes::open_to_write(directory.path(), kEnds);
+  auto writer = CommitIndexes::open_to_write(directory.path(), kBounds);
   const auto reader = must(CommitIndexes::open_to_read(directory.path()));
   writer->raise({0}, {50});
   writer->raise({255}, {70});
   writer->raise({7}, {3});
   writer = nullptr;
-  writer = CommitIndexes::open_to_write(directory.path(), std::vector<SlotEnd>{{{0}, {1}, {40}}, {{255}, {2}, {90}}});
+  writer = CommitIndexes::open_to_write(
+      directory.path(), std::vector<CommitBounds>{{{0}, {0}, {40}}, {{255}, {0}, {90}}, {{8}, {4}, {6}}});
   for (const auto* indexes : {writer.get(), reader.get()}) {
     EXPECT_EQ(indexes->at({0}), Index{40});
     EXPECT_EQ(indexes->at({255}), Index{70});
     EXPECT_EQ(indexes->at({7}), Index{0});
+    EXPECT_EQ(indexes->at({8}), Index{4});
   }
 }
 
@@ -75,10 +77,10 @@ TEST(CommitIndexes, ThatCannotBeUsedAreRefusedAndMadeAnew) {
   };
   for (const Case& spoilt : cases) {
     const TemporaryDirectory directory;
-    CommitIndexes::open_to_write(directory.path(), kEnds)->raise({0}, {5});
+    CommitIndexes::open_to_write(directory.path(), kBounds)->raise({0}, {5});
     spoilt.spoil(path_of(directory));
     EXPECT_EQ(CommitIndexes::open_to_read(directory.path()).error(), make_error_code(spoilt.expected)) << spoilt.what;
-    const auto writer = CommitIndexes::open_to_write(directory.path(), kEnds);
+    const auto writer = CommitIndexes::open_to_write(directory.path(), kBounds);
     EXPECT_EQ(writer->at({0}), Index{0}) << spoilt.what;
     writer->raise({0}, {6});
     EXPECT_EQ(must(CommitIndexes::open_to_read(directory.path()))->at({0}), Index{6}) << spoilt.what;
@@ -87,7 +89,7 @@ TEST(CommitIndexes, ThatCannotBeUsedAreRefusedAndMadeAnew) {
 
 TEST(CommitIndexes, HaveTheirRoomOnTheDiskFromTheStart) {
   const TemporaryDirectory directory;
-  const auto writer = CommitIndexes::open_to_write(directory.path(), kEnds);
+  const auto writer = CommitIndexes::open_to_write(directory.path(), kBounds);
   struct stat status {};
   ASSERT_EQ(::stat(path_of(directory).c_str(), &status), 0);
   EXPECT_GE(status.st_blocks * 512, status.st_size);
@@ -96,7 +98,7 @@ TEST(CommitIndexes, HaveTheirRoomOnTheDiskFromTheStart) {
 
 TEST(CommitIndexes, OfADirectoryThatIsNotThereStopTheStart) {
   const TemporaryDirectory directory;
-  EXPECT_THROW(CommitIndexes::open_to_write(directory.path() + "/none", kEnds), OpenFailure);
+  EXPECT_THROW(CommitIndexes::open_to_write(directory.path() + "/none", kBounds), OpenFailure);
 }
 
 }  // namespace

@@ -10,11 +10,13 @@ using test::World;
 /// A TailIndex with its two transactions.
 class Tail {
  public:
-  explicit Tail(World& world) : log_(world.files().log()), store_(world.files().store()) {}
+  explicit Tail(World& world)
+      : commits_(world.shared_files()), log_(world.files().log()), store_(world.files().store()) {}
   Result<void> follow() {
+    EXPECT_TRUE(commits_.read());
     const ReadScope log(log_);
     const ReadScope store(store_);
-    return index_.follow(log_, store_);
+    return index_.follow(commits_, log_, store_);
   }
   std::vector<std::uint64_t> find(ConversationNumber number, std::uint64_t first, std::uint64_t last) {
     EXPECT_TRUE(follow());
@@ -26,6 +28,7 @@ class Tail {
   TailIndex* operator->() { return &index_; }
 
  private:
+  CommitView commits_;
   ReadTransaction log_;
   ReadTransaction store_;
   TailIndex index_;
@@ -101,7 +104,7 @@ TEST(TailIndex, GoesOnFromTheWatermarkWhenTheStoreIsAhead) {
   ReadTransaction store(world.files().store());
   const ReadScope new_store(store);
   TailIndex index;
-  ASSERT_TRUE(index.follow(log, store));
+  ASSERT_TRUE(index.follow(CommitView(world.shared_files()), log, store));
   EXPECT_EQ(index.end(), Lsn{31});
   EXPECT_TRUE(index.find(tea, {1}, {99}).empty());
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "storage/commit_indexes.hpp"
 #include "storage/data_directory.hpp"
 #include "storage/environment.hpp"
 #include "storage/files.hpp"
@@ -52,6 +53,14 @@ inline constexpr std::uint64_t kMorning = 1'700'000'000'000;  ///< ts of seq 0; 
 /// Records of one slot, with their indexes given in order.
 class Records {
  public:
+  explicit Records(Slot slot = kSlot) : slot_(slot) {}
+
+  /// The next record is of another term and stands at `index`, which may have been given before.
+  void go_on_at(Term term, Index index) {
+    term_ = term;
+    index_ = {index.value - 1};
+  }
+  std::string no_op() { return format::encode_record(next(), format::NoOpRecord{}); }
   std::string conversation(std::string_view name) {
     const auto position = next();
     last_number_ = conversation_number(position.slot, position.index);
@@ -96,8 +105,10 @@ class Records {
  private:
   format::RecordPosition next() {
     index_ = index_.next();
-    return {kSlot, {1}, index_};
+    return {slot_, term_, index_};
   }
+  Slot slot_;
+  Term term_{1};
   Index index_;
   ConversationNumber last_number_;
 };
@@ -112,6 +123,7 @@ class World {
   void open() {
     std::filesystem::create_directories(directory());
     files_ = Files::open_to_write(directory(), small_files());
+    if (keeps_commit_indexes_) files_->keep_commit_indexes();
     writer_ = std::make_unique<LogWriter>(files_);
     materialiser_ = std::make_unique<Materialiser>(files_);
     history_ = std::make_unique<History>(files_);
@@ -126,6 +138,15 @@ class World {
     close();
     open();
   }
+  /// From now on, as a broker's whose slots 0 to 9 have other replicas: nothing new is committed but by commit().
+  void keep_commit_indexes() {
+    keeps_commit_indexes_ = true;
+    reopen();
+    std::vector<format::HardStateRow> states;
+    for (std::uint64_t slot = 0; slot < 10; ++slot) states.push_back({{slot}, {1}, {7}});
+    must(writer_->append({}, states));
+  }
+  void commit(std::uint64_t index, Slot slot = kSlot) { files_->commit_indexes()->raise(slot, {index}); }
 
   [[nodiscard]] std::string directory() const { return temporary_.path() + "/storage-0"; }
   Files& files() { return *files_; }
@@ -188,6 +209,7 @@ class World {
   std::unique_ptr<Materialiser> materialiser_;
   std::unique_ptr<History> history_;
   Records records_;
+  bool keeps_commit_indexes_ = false;
 };
 
 /// Everything that stands in store.mdb, but for the secret and the watermark: to compare two stores.

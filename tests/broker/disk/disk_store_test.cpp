@@ -47,8 +47,11 @@ class DiskStoreTest : public ::testing::Test {
   Result<Lsn> append(std::vector<std::string> records, shard::ShardId shard = 0) {
     store_->append(batch(shard, std::move(records)));
     EXPECT_TRUE(sink_.wait_for_appended(shard, ++answers_[shard]));
-    return sink_.of(shard).appended.back().second;
+    const auto first = sink_.of(shard).appended.back().second;
+    if (first) commit(records_.last_index().value);
+    return first;
   }
+  void commit(std::uint64_t index) { store_->committed(storage::test::kSlot, {index}); }
   ConversationNumber create(const std::string& name) {
     EXPECT_TRUE(append({records_.conversation(name)}));
     return records_.number();
@@ -148,6 +151,31 @@ TEST_F(DiskStoreTest, MaterialisesWhenSomethingHasWaitedLongEnough) {
   ASSERT_TRUE(use);
   EXPECT_EQ(use->seq, Seq{1});
   EXPECT_FALSE(store_->find_id(0, tea, "ann", "id2"));
+}
+
+TEST_F(DiskStoreTest, ShowsAndMaterialisesOnlyWhatIsCommitted) {
+  open(1ms);
+  auto hard_states = batch(0, {});
+  hard_states.hard_states.push_back({storage::test::kSlot, {1}, {7}});
+  store_->append(hard_states);
+  ASSERT_TRUE(sink_.wait_for_appended(0, ++answers_[0]));
+  EXPECT_EQ(sink_.of(0).appended.back().second.value(), Lsn{1});
+  const auto tea = create("tea");
+  ASSERT_TRUE(append({records_.entry(tea, {1})}));
+  store_->append(batch(0, {records_.entry(tea, {2}), records_.entry(tea, {3})}));
+  ASSERT_TRUE(sink_.wait_for_appended(0, ++answers_[0]));
+  ASSERT_TRUE(sink_.wait_for_materialised({2}));
+  for (int restarted = 0; restarted < 2; ++restarted) {
+    EXPECT_EQ(load("tea")->conversation->head, Seq{1});
+    EXPECT_EQ(read(tea, 1, 9)->entries.size(), 1U);
+    EXPECT_EQ(store_->watermark(), Lsn{2});
+    open(1ms);
+  }
+  commit(3);
+  EXPECT_EQ(load("tea")->conversation->head, Seq{2});
+  EXPECT_TRUE(sink_.wait_for_materialised({3}));
+  EXPECT_FALSE(store_->find_id(0, tea, "ann", "id3"));
+  EXPECT_TRUE(store_->find_id(0, tea, "ann", "id2"));
 }
 
 TEST_F(DiskStoreTest, MaterialisesWhenEnoughWaits) {

@@ -42,10 +42,10 @@ TEST(Rows, OfConversationsDecodeToWhatWasEncoded) {
 
 TEST(Rows, OfSlotsAndIdsDecodeToWhatWasEncoded) {
   std::string bytes;
-  encode_row(bytes, SlotRow{{7}, {8}});
+  encode_row(bytes, SlotRow{{7}, {8}, {9}});
   const auto slot = decode_slot_row(bytes);
   ASSERT_TRUE(slot);
-  EXPECT_EQ(*slot, (SlotRow{{7}, {8}}));
+  EXPECT_EQ(*slot, (SlotRow{{7}, {8}, {9}}));
   encode_row(bytes, IdRow{{1}, {2}});
   const auto id = decode_id_row(bytes);
   ASSERT_TRUE(id);
