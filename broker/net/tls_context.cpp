@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "broker/net/tls_secrets.hpp"
 #include "config/error.hpp"
 
 namespace parley::net {
@@ -149,6 +150,7 @@ TlsContext::ContextPtr TlsContext::make_context() const {
   SSL_CTX_set_tlsext_servername_callback(context, choose_certificate);
   SSL_CTX_set_tlsext_servername_arg(context, self);
   ::SSL_CTX_set_alpn_select_cb(context, choose_protocol, self);
+  TlsSecrets::prepare(context);
   load_client_rules(context);
   return owner;
 }

@@ -48,6 +48,8 @@ std::string Transport::certificate_user() const {
   return tls_ && stage_ == Stage::Open ? tls_->certificate_user() : std::string();
 }
 
+bool Transport::has_answers() const { return !answers_.empty() || (tls_ && tls_->has_to_flush()); }
+
 // -- In --
 
 Transport::Input Transport::read(int socket, std::span<char> buffer) {
@@ -55,7 +57,9 @@ Transport::Input Transport::read(int socket, std::span<char> buffer) {
   if (stage_ == Stage::TlsHandshake) return {.bytes = {}, .status = InputStatus::Handshake, .why = {}};
   const IoResult got = read_below(socket, buffer);
   Input input{.bytes = {}, .status = input_status(got.status), .why = {}};
+  if (tls_ && !tls_->failure().empty()) input = refused(tls_->failure());
   if (got.size == 0) return input;
+  const Input end = input;
   const auto bytes = buffer.first(got.size);
   if (stage_ == Stage::Upgrade) {
     input = upgrade(bytes);
@@ -64,7 +68,10 @@ Transport::Input Transport::read(int socket, std::span<char> buffer) {
   } else {
     input.bytes = {bytes.data(), bytes.size()};
   }
-  if (input.status == InputStatus::Going) input.status = input_status(got.status);
+  if (input.status == InputStatus::Going) {
+    input.status = end.status;
+    input.why = end.why;
+  }
   return input;
 }
 
@@ -132,6 +139,10 @@ bool Transport::in_frame() const {
 
 IoResult::Status Transport::write(int socket, Output& output) {
   if (stage_ == Stage::ProxyHeader || stage_ == Stage::TlsHandshake) return Status::Done;
+  if (tls_) {
+    const Status flushed = tls_->flush();
+    if (flushed != Status::Done) return flushed;
+  }
   std::array<iovec, kPieces> pieces;
   for (;;) {
     const bool answering = !answers_.empty() && !in_frame();

@@ -56,7 +56,7 @@ class Transport {
     Status status = Status::Going;
     std::string_view why;
   };
-  /// Reads what has come. `buffer` is the thread's, of 32 KiB at least.
+  /// Reads what has come. `buffer` is the thread's, of 64 KiB.
   Input read(int socket, std::span<char> buffer);
 
   /// Valid while the stage is TlsHandshake. Another thread may have it then, while nobody calls anything here but
@@ -67,7 +67,8 @@ class Transport {
 
   /// Writes answers and `output` until there are none or the socket is full.
   IoResult::Status write(int socket, Output& output);
-  [[nodiscard]] bool has_answers() const { return !answers_.empty(); }
+  /// Whether there is something to write that isn't in the output.
+  [[nodiscard]] bool has_answers() const;
   /// The last thing to write is on its way: tells the client so (WebSocket's Close).
   void begin_close();
   /// Everything is written.

@@ -1,0 +1,1 @@
+parley_fuzzer(tls_records_fuzzer tls_records_fuzzer.cpp parley_net)
