@@ -1,114 +1,29 @@
 #include "broker/net/tls_stream.hpp"
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdio>
-#include <filesystem>
 
 #include "broker/net/socket.hpp"
+#include "tests/broker/net/certificates.hpp"
+#include "tests/broker/net/tls_client.hpp"
 
 namespace parley::net {
 namespace {
 
-/// A self-signed certificate and its key in a directory that goes with this object.
-class Certificate {
- public:
-  Certificate() {
-    std::string name = (std::filesystem::temp_directory_path() / "parley-tls-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
-    directory_ = name;
-    EVP_PKEY* key = EVP_EC_gen("P-256");
-    X509* certificate = ::X509_new();
-    ::ASN1_INTEGER_set(::X509_get_serialNumber(certificate), 1);
-    ::X509_gmtime_adj(::X509_getm_notBefore(certificate), -60);
-    ::X509_gmtime_adj(::X509_getm_notAfter(certificate), 3'600);
-    ::X509_set_pubkey(certificate, key);
-    X509_NAME* subject = ::X509_get_subject_name(certificate);
-    const auto* text = reinterpret_cast<const unsigned char*>("localhost");
-    ::X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, text, -1, -1, 0);
-    ::X509_set_issuer_name(certificate, subject);
-    ::X509_sign(certificate, key, ::EVP_sha256());
-    std::FILE* file = std::fopen(chain().c_str(), "w");
-    ::PEM_write_X509(file, certificate);
-    std::fclose(file);
-    file = std::fopen(key_file().c_str(), "w");
-    ::PEM_write_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr);
-    std::fclose(file);
-    ::X509_free(certificate);
-    ::EVP_PKEY_free(key);
-  }
-  ~Certificate() {
-    std::error_code ignored;
-    std::filesystem::remove_all(directory_, ignored);
-  }
-  [[nodiscard]] std::string chain() const { return directory_ / "server.crt"; }
-  [[nodiscard]] std::string key_file() const { return directory_ / "server.key"; }
-
- private:
-  std::filesystem::path directory_;
-};
-
-/// How a client of OpenSSL's speaks.
-struct Speech {
-  int version = TLS1_3_VERSION;
-  const char* suites = "TLS_AES_128_GCM_SHA256";
-  unsigned char fragment = 0;  ///< RFC 6066 §4.
-};
-
-/// OpenSSL at the other end of a socket pair.
-class Client {
- public:
-  Client(int socket, const Speech& speech) : context_(::SSL_CTX_new(::TLS_client_method())) {
-    SSL_CTX_set_min_proto_version(context_.get(), speech.version);
-    SSL_CTX_set_max_proto_version(context_.get(), speech.version);
-    ::SSL_CTX_set_ciphersuites(context_.get(), speech.suites);
-    SSL_CTX_set_mode(context_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    if (speech.fragment != 0) ::SSL_CTX_set_tlsext_max_fragment_length(context_.get(), speech.fragment);
-    ssl_.reset(::SSL_new(context_.get()));
-    ::SSL_set_fd(ssl_.get(), socket);
-    ::SSL_set_connect_state(ssl_.get());
-  }
-  /// Without a word, and without giving up its session.
-  ~Client() { ::SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); }
-  SSL* ssl() { return ssl_.get(); }
-  void resume(SSL_SESSION* session) { ::SSL_set_session(ssl_.get(), session); }
-  /// Goes on with the handshake.
-  bool shake_hands() { return ::SSL_do_handshake(ssl_.get()) == 1; }
-  std::size_t say(std::string_view text) {
-    std::size_t size = 0;
-    return ::SSL_write_ex(ssl_.get(), text.data(), text.size(), &size) == 1 ? size : 0;
-  }
-  /// What has come.
-  std::string hear() {
-    std::string all;
-    std::array<char, 16'384> part{};
-    std::size_t size = 0;
-    while (::SSL_read_ex(ssl_.get(), part.data(), part.size(), &size) == 1) all.append(part.data(), size);
-    error = ::SSL_get_error(ssl_.get(), 0);
-    return all;
-  }
-  int error = 0;  ///< Of the last hear().
-
- private:
-  std::unique_ptr<SSL_CTX, SslFree> context_;
-  SslPtr ssl_;
-};
-
 class TlsStreamTest : public testing::Test {
  protected:
   TlsStreamTest() {
-    listener.certificates = {{.chain = certificate.chain(), .key = certificate.key_file()}};
+    authority.make("server");
+    listener.certificates = {{.chain = authority.file("server.crt"), .key = authority.file("server.key")}};
     context = TlsContext::load(listener, nullptr);
   }
-  void connect(const Speech& speech, SSL_SESSION* session = nullptr) {
+  void connect(const TlsSpeech& speech, SSL_SESSION* session = nullptr) {
     std::array<int, 2> pair{};
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()), 0);
     stream.reset();
@@ -116,8 +31,8 @@ class TlsStreamTest : public testing::Test {
     ours = Descriptor(pair[0]);
     theirs = Descriptor(pair[1]);
     stream = std::make_unique<TlsStream>(context, ours.number());
-    client = std::make_unique<Client>(theirs.number(), speech);
-    if (session != nullptr) client->resume(session);
+    client = std::make_unique<TlsClient>(theirs.number(), speech);
+    if (session != nullptr) ::SSL_set_session(client->ssl(), session);
     bool client_done = false;
     auto outcome = TlsStream::Handshake::WantsRead;
     std::string why;
@@ -154,37 +69,37 @@ class TlsStreamTest : public testing::Test {
     ASSERT_EQ(client->hear(), "answer " + std::to_string(round));
   }
 
-  Certificate certificate;
+  Authority authority;
   config::Listener listener = config::read_listener_url("listener.url", "tls://127.0.0.1:0");
   std::shared_ptr<const TlsContext> context;
   Descriptor ours;
   Descriptor theirs;
   std::unique_ptr<TlsStream> stream;
-  std::unique_ptr<Client> client;
+  std::unique_ptr<TlsClient> client;
   std::array<char, 65'536> buffer{};
   bool ended = false;
 };
 
-const Speech kSpeeches[] = {
+const TlsSpeech kSpeeches[] = {
     {.suites = "TLS_AES_128_GCM_SHA256"},         {.suites = "TLS_AES_256_GCM_SHA384"},
     {.suites = "TLS_CHACHA20_POLY1305_SHA256"},   {.version = TLS1_2_VERSION},
     {.fragment = TLSEXT_max_fragment_length_512},
 };
 
 TEST_F(TlsStreamTest, ExchangesWithOpenSsl) {
-  for (const Speech& speech : kSpeeches) {
+  for (const TlsSpeech& speech : kSpeeches) {
     connect(speech);
     for (int i = 0; i < 5; ++i) expect_exchange(i);
     stream->say_goodbye();
     EXPECT_EQ(client->hear(), "");
-    EXPECT_EQ(client->error, SSL_ERROR_ZERO_RETURN);
+    EXPECT_EQ(client->error(), SSL_ERROR_ZERO_RETURN);
   }
 }
 
 TEST_F(TlsStreamTest, LosesNothingOfWhatIsLong) {
   std::string text;
   for (int i = 0; text.size() < 3'000'000; ++i) text += std::to_string(i);
-  for (const Speech& speech : kSpeeches) {
+  for (const TlsSpeech& speech : kSpeeches) {
     connect(speech);
     std::string heard;
     std::size_t written = 0;
@@ -192,7 +107,7 @@ TEST_F(TlsStreamTest, LosesNothingOfWhatIsLong) {
       written += write(std::string_view(text).substr(written));
       ASSERT_NE(stream->flush(), IoResult::Status::Ended);
       const auto part = client->hear();
-      ASSERT_FALSE(part.empty() && client->error != SSL_ERROR_WANT_READ);
+      ASSERT_FALSE(part.empty() && client->error() != SSL_ERROR_WANT_READ);
       heard += part;
     }
     EXPECT_TRUE(heard == text);
@@ -228,7 +143,7 @@ TEST_F(TlsStreamTest, TakesBytesOneByOne) {
 }
 
 TEST_F(TlsStreamTest, ChangesKeysAsOftenAsTheClientWants) {
-  for (const Speech& speech : std::span(kSpeeches).first(3)) {
+  for (const TlsSpeech& speech : std::span(kSpeeches).first(3)) {
     connect(speech);
     for (int i = 0; i < 50; ++i) {
       ASSERT_EQ(::SSL_key_update(client->ssl(), i % 3 == 0 ? SSL_KEY_UPDATE_NOT_REQUESTED : SSL_KEY_UPDATE_REQUESTED),
@@ -270,7 +185,7 @@ TEST_F(TlsStreamTest, ChangesKeysWhileTheSocketIsFull) {
 }
 
 TEST_F(TlsStreamTest, ResumesSessions) {
-  for (const Speech& speech : kSpeeches) {
+  for (const TlsSpeech& speech : kSpeeches) {
     connect(speech);
     expect_exchange(0);
     SSL_SESSION* session = ::SSL_get1_session(client->ssl());
@@ -296,7 +211,7 @@ TEST_F(TlsStreamTest, EndsWhenTheClientDoes) {
   EXPECT_EQ(client->hear(), "you, too");
   stream->say_goodbye();
   EXPECT_EQ(client->hear(), "");
-  EXPECT_EQ(client->error, SSL_ERROR_ZERO_RETURN);
+  EXPECT_EQ(client->error(), SSL_ERROR_ZERO_RETURN);
 }
 
 TEST_F(TlsStreamTest, TellsTheClientWhatIsWrong) {
@@ -310,7 +225,7 @@ TEST_F(TlsStreamTest, TellsTheClientWhatIsWrong) {
   stream->say_goodbye();
   ::ERR_clear_error();
   EXPECT_EQ(client->hear(), "");
-  EXPECT_EQ(client->error, SSL_ERROR_SSL);
+  EXPECT_EQ(client->error(), SSL_ERROR_SSL);
   EXPECT_EQ(ERR_GET_REASON(::ERR_peek_error()), SSL_R_SSLV3_ALERT_BAD_RECORD_MAC);
   ::ERR_clear_error();
 }
