@@ -80,6 +80,34 @@ Case slow_case() {
   return made;
 }
 
+/// What a client that comes over TLS costs, and what it costs to keep.
+Case tls_case(TlsVersion version) {
+  const bool old = version == TlsVersion::V1_2;
+  RunOptions run = default_run(Scenario::Tls);
+  run.tls_version = version;
+  return plain_case(old ? "tls12" : "tls",
+                    std::string(old ? "TLS 1.2" : "TLS 1.3") +
+                        ": 2,000 connections with one subscription each; handshakes with CONNECT, 32 at a time",
+                    run,
+                    {{"rss_bytes_per_connection", Rule::ShareAtMost, old ? 1.0 : 0.7},
+                     {"full_per_second", Rule::Shown},
+                     {"full_broker_cpu_us", Rule::Shown},
+                     {"resumed_per_second", Rule::Shown},
+                     {"resumed_broker_cpu_us", Rule::Shown}});
+}
+
+/// mosquitto shakes hands on its only thread.
+Case storm_case() {
+  Case made = plain_case("storm", "a pair at 500 messages a second while 2,000 TLS connections come at once",
+                         default_run(Scenario::Storm),
+                         {{"storm_p99_us", Rule::ShareAtMost, 0.5},
+                          {"quiet_p99_us", Rule::Shown},
+                          {"storm_max_us", Rule::Shown},
+                          {"storm_handshakes_per_second", Rule::Shown}});
+  made.mosquitto.settings = {"set_tcp_nodelay true"};
+  return made;
+}
+
 std::vector<Case> all_cases(const CompareOptions& options) {
   return {
       plain_case("pairs-qos0", "50 one-to-one pairs, plain topics, QoS 0", timed(Scenario::Pairs, kQos0, options),
@@ -97,6 +125,9 @@ std::vector<Case> all_cases(const CompareOptions& options) {
       latency_case(options),
       plain_case("idle", "10,000 connections with one subscription each", idle_run(),
                  {{"rss_bytes_per_connection", Rule::ValueAtMost, 2'000}}),
+      tls_case(TlsVersion::V1_3),
+      tls_case(TlsVersion::V1_2),
+      storm_case(),
       absent_case(options),
       slow_case(),
   };

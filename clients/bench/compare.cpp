@@ -51,6 +51,7 @@ void run_once(CaseResult& result, BrokerSetup setup, const std::string& label, s
   const bool parley = setup.brand == Brand::Parley;
   const CaseSide& side = parley ? result.measured.parley : result.measured.mosquitto;
   RunOptions run = side.run;
+  setup.secure = run.scenario == Scenario::Tls || run.scenario == Scenario::Storm;
   setup.settings.insert(setup.settings.begin(), side.settings.begin(), side.settings.end());
   progress << label << std::flush;
   try {

@@ -11,6 +11,8 @@
 /// Where a broker or bridge listens.
 namespace parley::bench {
 
+enum class TlsVersion : std::uint8_t { V1_2, V1_3 };
+
 struct Endpoint {
   sockaddr_storage address{};
   socklen_t size = 0;

@@ -1,3 +1,4 @@
+#include <signal.h>
 #include <sys/resource.h>
 
 #include <iostream>
@@ -20,6 +21,7 @@ void raise_open_files_limit() {
 
 int run(const Options& options) {
   raise_open_files_limit();
+  ::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to sockets that may be closed.
   if (options.compare) {
     const Comparison comparison = compare(*options.compare, options.core, std::cerr);
     std::cout << (options.json ? to_json(comparison) + "\n" : to_text(comparison));

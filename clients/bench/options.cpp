@@ -24,6 +24,8 @@ constexpr std::array kScenarios{
     ScenarioRow{Scenario::Absent, "absent", "Publishing to persistent sessions that subscribed and left"},
     ScenarioRow{Scenario::Slow, "slow", "A subscriber that stops reading for a while beside others that do not"},
     ScenarioRow{Scenario::History, "history", "History pages over HTTP from the bridge"},
+    ScenarioRow{Scenario::Tls, "tls", "TLS connections that idle, and handshakes, full and resumed"},
+    ScenarioRow{Scenario::Storm, "storm", "TLS connections that come all at once beside others that chat"},
 };
 
 void add_target(CLI::App& command, RunOptions& run) {
@@ -83,6 +85,18 @@ void add_own(CLI::App& command, RunOptions& run) {
     case Scenario::Idle:
       command.add_option("--connections", run.connections, "How many")
           ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}))
+          ->capture_default_str();
+      break;
+    case Scenario::Tls:
+    case Scenario::Storm:
+      command.add_option("--tls-port", run.target.tls_port, "The broker's port for MQTT over TLS")
+          ->capture_default_str();
+      command.add_option("--tls", run.tls_version, "TLS version: 1.2 or 1.3")
+          ->transform(CLI::CheckedTransformer(
+              std::map<std::string, TlsVersion>{{"1.2", TlsVersion::V1_2}, {"1.3", TlsVersion::V1_3}}))
+          ->default_str("1.3");
+      command.add_option("--connections", run.connections, "How many")
+          ->check(CLI::Range(std::size_t{1}, std::size_t{18'000}))
           ->capture_default_str();
       break;
     case Scenario::Absent:
@@ -156,6 +170,17 @@ RunOptions default_run(Scenario scenario) {
       traffic.rate = 5'000;
       break;
     case Scenario::Idle: run.seconds = 2; break;
+    case Scenario::Tls:
+      run.connections = 2'000;
+      run.seconds = 3;
+      break;
+    case Scenario::Storm:
+      run.connections = 2'000;
+      run.seconds = 3;
+      traffic.qos = mqtt::Qos::AtLeastOnce;
+      traffic.streams = 1;
+      traffic.rate = 500;
+      break;
     case Scenario::Absent:
       traffic.qos = mqtt::Qos::AtLeastOnce;
       traffic.streams = 1;

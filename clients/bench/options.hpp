@@ -7,12 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "clients/bench/endpoint.hpp"
 #include "clients/bench/traffic.hpp"
 
 /// The command line as values.
 namespace parley::bench {
 
-enum class Scenario : std::uint8_t { Pairs, Fanout, Latency, Idle, Absent, Slow, History };
+enum class Scenario : std::uint8_t { Pairs, Fanout, Latency, Idle, Absent, Slow, History, Tls, Storm };
 std::string name_of(Scenario scenario);
 
 /// A broker to be measured.
@@ -20,6 +21,7 @@ struct Target {
   std::string name;  ///< For reports; empty: `host:port`.
   std::string host = "127.0.0.1";
   std::uint16_t port = 1883;
+  std::uint16_t tls_port = 8883;
   std::optional<pid_t> pid;  ///< Its process; without it, whoever listens on the port of this machine.
 };
 
@@ -42,7 +44,8 @@ struct RunOptions {
   double warmup = 1;
   double seconds = 5;
   std::uint64_t messages = 0;                       ///< At most so many a stream in the measured time; 0: no limit.
-  std::size_t connections = 1'000;                  ///< Idle.
+  std::size_t connections = 1'000;                  ///< Idle, Tls, Storm.
+  TlsVersion tls_version = TlsVersion::V1_3;        ///< Tls, Storm.
   std::vector<std::size_t> members = {10, 10'000};  ///< Absent: one conversation each.
   HistoryOptions history;
 };

@@ -17,6 +17,8 @@ Report run_scenario(const RunOptions& options) {
     case Scenario::Absent: return run_absent(options);
     case Scenario::Slow: return run_slow(options);
     case Scenario::History: return run_history(options);
+    case Scenario::Tls: return run_tls(options);
+    case Scenario::Storm: return run_storm(options);
   }
   throw Failure("unknown scenario");
 }

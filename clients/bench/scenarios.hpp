@@ -18,6 +18,8 @@ Report run_idle(const RunOptions& options);
 Report run_absent(const RunOptions& options);
 Report run_slow(const RunOptions& options);
 Report run_history(const RunOptions& options);
+Report run_tls(const RunOptions& options);
+Report run_storm(const RunOptions& options);
 
 /// What broker and load generator have used so far; nothing is known of a broker on another machine.
 class Meter {

@@ -71,6 +71,7 @@ class Traffic {
   /// Latencies of messages due in [from, until) are recorded into `latency()`.
   void record(Instant from, Instant until);
   [[nodiscard]] const Histogram& latency() const { return latency_; }
+  void forget_latency() { latency_ = {}; }
   [[nodiscard]] Counts counts() const;
   [[nodiscard]] std::uint64_t under_way() const;
   [[nodiscard]] std::size_t window() const;  ///< As granted by the broker.
