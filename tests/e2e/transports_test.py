@@ -13,10 +13,12 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 from harness import packets
 from harness.certificates import Authority
+from harness.client import Client
 from harness.server import BINARIES, Server, clean_environment, free_port
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -79,7 +81,7 @@ class Transports(unittest.TestCase):
         cls.authority.revoke("mallory")
         cls.stranger = Authority(cls.directory / "stranger")
         cls.stranger.make("alice")
-        cls.ports = {name: free_port() for name in ("tls", "tls13", "mutual", "ws", "wss", "proxy", "closed")}
+        cls.ports = {name: free_port() for name in ("tls", "tls13", "mutual", "ws", "wss", "proxy", "proxied", "closed")}
         cls.unix = cls.directory / "mqtt.sock"
         cls.server = cls.enterClassContext(Server(listeners=cls.listeners(), settings={"mqtt.connect_timeout": "5s"}))
 
@@ -98,6 +100,7 @@ class Transports(unittest.TestCase):
             begin("ws", "ws"), origins,
             begin("wss", "wss"), origins, certificate,
             begin("tcp", "proxy"), 'proxy_protocol = ["127.0.0.0/8"]\n',
+            begin("tls", "proxied"), 'proxy_protocol = ["127.0.0.0/8"]\n', certificate,
             begin("tcp", "closed"), 'proxy_protocol = ["192.0.2.0/24"]\n',
             f'[[listener]]\nurl = "unix://{cls.unix}"\n',
         ])  # fmt: skip
@@ -201,6 +204,100 @@ class Certificates(Transports):
         self.expect_connack(connection)
 
 
+class Reloads(Transports):
+    def reload(self, name, event):
+        before = len(self.server.broker.lines)
+        self.server.broker.process.send_signal(signal.SIGHUP)
+        url = f"tls://127.0.0.1:{self.ports[name]}"
+        return self.server.broker.wait_for(
+            lambda line: line.get("event") == event and line["listener"] == url
+            and any(line is one for one in self.server.broker.lines[before:]), DEADLINE)  # fmt: skip
+
+    def test_what_is_broken_changes_nothing(self):
+        file = self.authority.file("server.crt")
+        good = file.read_bytes()
+        before = self.secure("tls").getpeercert()["serialNumber"]
+        for content in (b"", good[: len(good) // 2], b"no certificate\n"):
+            file.write_bytes(content)
+            line = self.reload("tls", "certificates can't be loaded, the old ones stay")
+            self.assertEqual(line["level"], "error")
+            self.assertIn(str(file), line["error"])
+            connection = self.secure("tls")
+            self.assertEqual(connection.getpeercert()["serialNumber"], before)
+            self.expect_connack(connection)
+        file.write_bytes(good)
+        self.reload("tls", "certificates are loaded again")
+
+    def test_who_is_revoked_stays_out(self):
+        self.authority.make("carol")
+        context = self.context("carol")
+        self.expect_connack(self.secure("mutual", context))
+        self.authority.revoke("carol")
+        self.reload("mutual", "certificates are loaded again")
+        raw = self.connect("mutual")
+        port = raw.getsockname()[1]
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            with context.wrap_socket(raw, server_hostname="localhost") as connection:
+                connection.sendall(CONNECT)
+                if not connection.recv(1):
+                    raise ConnectionError("closed")
+        self.why("TLS handshake failed", port, "revoked")
+
+
+class Handshakes(Transports):
+    """Handshakes that don't end, and many at once, beside clients that are served."""
+
+    def half_a_hello(self):
+        """The first bytes of a ClientHello, which the server has to wait behind."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        try:
+            self.context().wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        hello = outgoing.read()
+        return hello[: len(hello) // 2]
+
+    def test_what_does_not_go_on_is_cut(self):
+        silent, halfway = self.connect("tls"), self.connect("tls")
+        halfway.sendall(self.half_a_hello())
+        for connection in (silent, halfway):
+            port = connection.getsockname()[1]
+            line = self.server.broker.wait_for(
+                lambda line, port=port: line.get("address", "").endswith(f":{port}") and "no CONNECT" in line["event"], DEADLINE)
+            self.assertEqual(line["waited_for"], "TLS handshake")
+            self.assertEqual(connection.recv(1), b"")
+
+    def test_half_open_ones_keep_nobody_out(self):
+        half = self.half_a_hello()
+        opened = [self.connect("tls") for _ in range(600)]
+        for connection in opened:
+            connection.sendall(half)
+        self.expect_connack(self.secure("tls"))
+
+    def test_many_at_once_are_all_served(self):
+        served, failed = [], []
+
+        def connect():
+            try:
+                with socket.create_connection(("127.0.0.1", self.ports["tls"]), timeout=60) as raw:
+                    with self.context().wrap_socket(raw, server_hostname="localhost") as connection:
+                        connection.sendall(packets.connect("", 5))
+                        served.append(receive(connection, 2)[0])
+            except OSError as error:
+                failed.append(error)
+
+        with Client(self.server.port, "beside") as beside:
+            threads = [threading.Thread(target=connect) for _ in range(100)]
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads):
+                beside.send(bytes([0xC0, 0]))
+                beside.expect(packets.PINGRESP)
+            for thread in threads:
+                thread.join()
+        self.assertEqual((failed, served), ([], [0x20] * 100))
+
+
 class WebSockets(Transports):
     def open(self, **headers):
         connection = self.connect("ws")
@@ -278,6 +375,23 @@ class Proxies(Transports):
             self.server.broker.wait_for(
                 lambda line, address=address: line.get("address") == address and "no CONNECT" in line["event"], DEADLINE)
 
+    def test_tls_comes_behind_the_header(self):
+        connection = self.connect("proxied")
+        connection.sendall(b"PROXY TCP4 192.0.2.8 127.0.0.1 4713 1883\r\n")
+        with self.context().wrap_socket(connection, server_hostname="localhost") as secure:
+            self.expect_connack(secure)
+
+    def test_what_is_no_header_is_refused(self):
+        signature = b"\r\n\r\n\0\r\nQUIT\n"
+        for bad in (b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 1883" + b" " * 100, b"PROXY TCP4 999.0.2.7 127.0.0.1 4711 1883\r\n",
+                    b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 65536\r\n", b"PROXY TCP9 x\r\n", b"PROXX", signature + b"\x31\x11\0\x0c",
+                    signature + b"\x21\x11\xff\xff", signature + b"\x21\x11\0\x04" + bytes(4), signature + b"\x22\x11\0\0",
+                    signature[:-1] + b"\r", b"GET / HTTP/1.1\r\n\r\n", os.urandom(64)):  # fmt: skip
+            with self.subTest(bad=bad):
+                connection = self.connect("proxy")
+                connection.sendall(bad)
+                self.why("transport refused", connection.getsockname()[1], "PROXY header")
+
     def test_a_missing_header_is_refused(self):
         connection = self.connect("proxy")
         connection.sendall(CONNECT)
@@ -308,6 +422,45 @@ class Clients(Transports):
     def test_mosquitto_with_a_certificate(self):
         self.mosquitto("-h", "localhost", "-p", self.ports["mutual"], "--cafile", self.authority.file("ca.crt"),
                        "--cert", self.authority.file("alice.crt"), "--key", self.authority.file("alice.key"))
+
+    def interact(self, command, steps):
+        """Each step: what the program is told, and what must then be heard of it."""
+        with subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, env=clean_environment(), bufsize=0) as program:  # fmt: skip
+            watchdog = threading.Timer(60, program.kill)
+            watchdog.start()
+            try:
+                heard = b""
+                for told, wanted in steps:
+                    self.assertIsNone(program.poll(), f"{command} ended: {heard}")
+                    program.stdin.write(told)
+                    heard = b""
+                    while wanted not in heard:
+                        part = program.stdout.read(4096)
+                        self.assertTrue(part, f"{command} ended: {heard}")
+                        heard += part
+            finally:
+                watchdog.cancel()
+                program.kill()
+
+    PING, PONG = (b"\xc0\x00", b"\xd0\x00")
+    ACCEPTED = b"\x00\x00"  # Of CONNACK; what the programs say is text.
+
+    def test_openssl_changes_keys(self):
+        update = [(b"K\n", b"KEYUPDATE"), (self.PING, self.PONG), (b"k\n", b"KEYUPDATE"), (self.PING, self.PONG)]
+        for suite in ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"):
+            self.interact(["openssl", "s_client", "-connect", f"127.0.0.1:{self.ports['tls']}", "-CAfile",
+                           self.authority.file("ca.crt"), "-tls1_3", "-ciphersuites", suite],
+                          [(b"", b"Verify return code"), (packets.connect("openssl", 5), self.ACCEPTED), *update, *update])  # fmt: skip
+
+    def test_gnutls_changes_keys(self):
+        if shutil.which("gnutls-cli") is None:
+            self.skipTest("gnutls-cli isn't there")
+        # A command must begin a line.
+        line = packets.publish("plain", b"\n", qos=1, packet_id=1)
+        update = [(line, b"\x40"), (b"^rekey^\n", b"Rekey was completed"), (self.PING, self.PONG)]
+        self.interact(["gnutls-cli", "--inline-commands", "--x509cafile", self.authority.file("ca.crt"), "-p", self.ports["tls"],
+                       "localhost"], [(b"", b"Handshake was completed"), (packets.connect("gnutls", 5), self.ACCEPTED), *update, *update])
 
     def test_mosquitto_over_a_unix_socket(self):
         self.mosquitto("--unix", self.unix)

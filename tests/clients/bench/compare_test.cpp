@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "clients/bench/failure.hpp"
@@ -79,6 +80,18 @@ TEST(Compare, NeedsBothPrograms) {
   } catch (const Failure& failure) {
     EXPECT_STREQ(failure.what(), "there is no program /nowhere/parleyd");
   }
+}
+
+TEST(RunningBroker, HasTheSameCertificateOfWhateverBrand) {
+  const std::string parley = parley_configuration("/d", 1, 2);
+  EXPECT_EQ(parley,
+            "[[listener]]\nurl = \"tcp://127.0.0.1:1\"\nallow_anonymous = true\n"
+            "[[listener]]\nurl = \"tls://127.0.0.1:2\"\nallow_anonymous = true\n"
+            "[[listener.certificate]]\nchain = \"/d/server.crt\"\nkey = \"/d/server.key\"\n");
+  const auto arguments = parley_arguments({.program = "parleyd", .secure = true}, "/d", 1);
+  EXPECT_NE(std::ranges::find(arguments, "/d/parley.toml"), arguments.end());
+  const std::string mosquitto = mosquitto_tls_configuration("/d", 2);
+  EXPECT_NE(mosquitto.find("listener 2 127.0.0.1\ncertfile /d/server.crt\nkeyfile /d/server.key\n"), mosquitto.npos);
 }
 
 TEST(RunningBroker, TellsWhyItDidNotStart) {

@@ -13,7 +13,7 @@ RunOptions run_of(std::vector<std::string> arguments) {
 
 TEST(Options, HaveWhatIsUsualForEachScenario) {
   for (const auto scenario : {Scenario::Pairs, Scenario::Fanout, Scenario::Latency, Scenario::Idle, Scenario::Absent,
-                              Scenario::Slow, Scenario::History}) {
+                              Scenario::Slow, Scenario::History, Scenario::Tls, Scenario::Storm}) {
     const RunOptions run = run_of({name_of(scenario)});
     const RunOptions usual = default_run(scenario);
     EXPECT_EQ(run.scenario, scenario);

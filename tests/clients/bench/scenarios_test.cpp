@@ -18,7 +18,8 @@ class ScenariosAgainstMosquitto : public testing::Test {
     return {.brand = Brand::Mosquitto,
             .program = "/usr/sbin/mosquitto",
             .settings = std::move(settings),
-            .core = usable_cores().front()};
+            .core = usable_cores().front(),
+            .secure = true};
   }
   static RunOptions short_run(Scenario scenario) {
     RunOptions run = default_run(scenario);
@@ -89,6 +90,28 @@ TEST_F(ScenariosAgainstMosquitto, IdleConnectionsAreCountedAndStay) {
   EXPECT_TRUE(report.problems.empty()) << to_text(report);
   EXPECT_GT(figure(report, "connects_per_second"), 10);
   EXPECT_GT(figure(report, "rss_bytes_per_connection"), 100);
+}
+
+TEST_F(ScenariosAgainstMosquitto, TlsConnectionsStayAndSessionsAreResumed) {
+  for (const auto version : {TlsVersion::V1_2, TlsVersion::V1_3}) {
+    RunOptions run = short_run(Scenario::Tls);
+    run.connections = 50;
+    run.tls_version = version;
+    const Report report = run_scenario(run);
+    EXPECT_TRUE(report.problems.empty()) << to_text(report);
+    EXPECT_GT(figure(report, "rss_bytes_per_connection"), 0);
+    EXPECT_GT(figure(report, "full_per_second"), 1);
+    EXPECT_GT(figure(report, "resumed_per_second"), 1);
+  }
+}
+
+TEST_F(ScenariosAgainstMosquitto, AStormComesAndThePairGoesOn) {
+  RunOptions run = short_run(Scenario::Storm);
+  run.connections = 50;
+  const Report report = run_scenario(run);
+  expect_clean(report);
+  EXPECT_GT(figure(report, "quiet_p99_us"), 0);
+  EXPECT_GT(figure(report, "storm_p99_us"), 0);
 }
 
 TEST_F(ScenariosAgainstMosquitto, AbsentMembersGetEverythingWhenTheyComeBack) {
