@@ -171,8 +171,8 @@ class Session {
   };
   [[nodiscard]] std::optional<Wanted> resend_wanted() const;
   /// Sends entry `seq` of the cursor, which is the one resend_wanted() or cursor().next names. An entry larger than the
-  /// client's Maximum Packet Size is passed over (MQTT 5 §3.1.2.11.4) and counts as acknowledged.
-  void send_entry(CursorId cursor, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now);
+  /// client's Maximum Packet Size is passed over (MQTT 5 §3.1.2.11.4) and counts as acknowledged; then it is false.
+  bool send_entry(CursorId cursor, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now);
   /// The entries from the next (or wanted) one up to `upto` are gone (retention, corrupt): as if acknowledged.
   void skip_entries(CursorId cursor, Seq upto, Instant now);
   /// To be called when the connection's output has drained below its bound: queued messages follow. Cursors are the

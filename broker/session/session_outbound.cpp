@@ -249,7 +249,7 @@ std::vector<CursorId> Session::cursors() const {
   return list;
 }
 
-void Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now) {
+bool Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now) {
   CursorSlot& cursor = cursors_[id];
   const std::span<const std::uint32_t> ids(&cursor.subscription_id, cursor.subscription_id != 0 ? 1 : 0);
   mqtt::Delivery delivery{.qos = lower(message->qos(), cursor.qos), .retain = replayed, .subscription_ids = ids};
@@ -258,7 +258,8 @@ void Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, 
     delivery.dup = true;
     delivery.qos = slot.outgoing.qos;
     delivery.packet_id = outbound_->id_at(outbound_->resend_at);
-    if (write_delivery(*message, delivery, now)) {
+    const bool written = write_delivery(*message, delivery, now);
+    if (written) {
       slot.sent_here = true;
       ++outbound_->outstanding;
     } else {
@@ -266,12 +267,15 @@ void Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, 
     }
     ++outbound_->resend_at;
     go_on(now);
-    return;
+    return written;
   }
   cursor.next = seq.next();
   if (delivery.qos != mqtt::Qos::AtMostOnce) delivery.packet_id = outbound().id_at(outbound().size());
   const bool written = write_delivery(*message, delivery, now);
-  if (!written || delivery.qos == mqtt::Qos::AtMostOnce) return pass_over(id, seq);
+  if (!written || delivery.qos == mqtt::Qos::AtMostOnce) {
+    pass_over(id, seq);
+    return written;
+  }
   OutboundFlow& flow = outbound();
   flow.push({.outgoing = {nullptr, delivery.qos, replayed, {}},
              .state = awaited(delivery.qos),
@@ -280,6 +284,7 @@ void Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, 
              .cursor_generation = cursor.generation,
              .seq = seq});
   ++flow.outstanding;
+  return true;
 }
 
 void Session::skip_entries(CursorId id, Seq upto, Instant now) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "broker/session/session.hpp"
+#include "broker/shard/compact_meta.hpp"
 #include "broker/shard/feeds.hpp"
 #include "broker/shard/ports.hpp"
 
@@ -29,6 +30,8 @@ struct Client {
   std::vector<std::unique_ptr<Follower>> following;  ///< While connected: by CursorId, null where there is no feed yet.
   std::vector<Follower*> behind;      ///< Those with entries to send, whose turn comes first at the front.
   std::unique_ptr<CatchUp> catch_up;  ///< Its one page out of the log.
+  NamedSenders named_senders;         ///< On this connection, for Meta::Compact.
+  Meta meta = Meta::Full;             ///< Of this connection.
   std::unique_ptr<PendingWill> will;
   Instant expires_at = Instant::max();  ///< While disconnected.
   Instant timer_due = Instant::max();   ///< Of the timer that counts; see Shard::schedule.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "base/log.hpp"
@@ -20,8 +21,17 @@ using mqtt::PropertyId;
 using mqtt::ProtocolVersion;
 using mqtt::ReasonCode;
 
-/// How delivered messages are described: user property `meta` of CONNECT.
+/// User property `meta` of CONNECT, in the order of Meta.
 constexpr std::array<std::string_view, 3> kMetaWords{"full", "compact", "none"};
+
+/// Empty when CONNECT has another word.
+std::optional<Meta> wanted_meta(const mqtt::Connect& connect) {
+  const auto word = connect.properties.user("meta");
+  if (!word) return Meta::Full;
+  const auto found = std::ranges::find(kMetaWords, *word);
+  if (found == kMetaWords.end()) return std::nullopt;
+  return static_cast<Meta>(found - kMetaWords.begin());
+}
 
 /// In which version to answer a CONNECT that can't be decoded.
 ProtocolVersion version_spoken(const mqtt::Frame& frame) {
@@ -42,10 +52,8 @@ Refused objection(const mqtt::Connect& connect, const session::Limits& limits) {
   if (connect.properties.text(PropertyId::AuthenticationMethod)) {
     return {ReasonCode::BadAuthenticationMethod, "This server has no extended authentication."};  // §4.12
   }
-  if (const auto meta = connect.properties.user("meta")) {
-    if (std::ranges::find(kMetaWords, *meta) == kMetaWords.end()) {
-      return {ReasonCode::ImplementationSpecificError, "User property meta is full, compact or none."};
-    }
+  if (!wanted_meta(connect)) {
+    return {ReasonCode::ImplementationSpecificError, "User property meta is full, compact or none."};
   }
   if (connect.client_id.empty() && connect.version != ProtocolVersion::V5 && !connect.clean_start) {
     return {ReasonCode::ClientIdentifierNotValid, "A lasting session needs a client id."};  // 3.1.1 §3.1.3.1
@@ -172,6 +180,8 @@ Client* Connecting::earlier_session(const mqtt::Connect& connect, std::string_vi
 void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, Client& client, const Opening& opening) {
   session::Session& session = *client.session;
   session.attach(connect, shard_.links().output(connection), shard_.now());
+  client.meta = *wanted_meta(connect);
+  client.named_senders.clear();
   shard_.bind(connection, client);
   shard_.plain_topics().connected(client, true);
   mqtt::PropertyWriter extra;

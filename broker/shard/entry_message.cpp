@@ -59,6 +59,18 @@ mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversat
   return make_message(topic_of(root, conversation, "msg"), properties.bytes(), entry->payload, mqtt::Qos::ExactlyOnce);
 }
 
+mqtt::MessagePtr compact_entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,
+                                       CompactParts parts) {
+  mqtt::PropertyWriter properties;
+  properties.text(mqtt::PropertyId::CorrelationData, compact_meta(*entry, parts));
+  properties.raw(entry->properties);
+  return make_message(topic_of(root, conversation, "msg"), properties.bytes(), entry->payload, mqtt::Qos::ExactlyOnce);
+}
+
+mqtt::MessagePtr bare_entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry) {
+  return make_message(topic_of(root, conversation, "msg"), entry->properties, entry->payload, mqtt::Qos::ExactlyOnce);
+}
+
 mqtt::MessagePtr gap_notice(std::string_view topic, Seq first, Seq last) {
   mqtt::PropertyWriter properties;
   properties.user("kind", "gap").user("first", Decimal(first.value)).user("last", Decimal(last.value));

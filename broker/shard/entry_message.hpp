@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "broker/chat/topic.hpp"
+#include "broker/shard/compact_meta.hpp"
 #include "broker/shard/events.hpp"
 #include "mqtt/message.hpp"
 #include "mqtt/properties.hpp"
@@ -15,6 +16,12 @@ namespace parley::shard {
 /// The PUBLISH that delivers an entry on {root}/{conversation}/msg or /json.
 mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,
                                chat::Form form);
+
+/// As entry_message in form Message, described by one value in Correlation Data.
+mqtt::MessagePtr compact_entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,
+                                       CompactParts parts);
+/// With nothing but what its sender has said.
+mqtt::MessagePtr bare_entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry);
 
 /// Tells a subscriber that the entries `first` to `last` are not there any more. The payload says it, too, in JSON, for
 /// clients that see no properties. Delivered at the subscription's QoS.

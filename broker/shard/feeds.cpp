@@ -201,7 +201,7 @@ void Feeds::committed(const std::string& conversation, std::span<const format::E
     if ((*entry)->seq <= feed.standing.head) continue;
     feed.standing.head = (*entry)->seq;
     feed.recent_bytes += cost(*entry);
-    feed.recent.push_back({entry, nullptr, nullptr});
+    feed.recent.push_back({.entry = entry});
   }
   for (Follower* follower : feed.followers) {
     // Whoever waits for room, for the disk or for its SUBACK comes to these entries by itself.
@@ -304,22 +304,59 @@ bool Feeds::pump(Follower& follower) {
 bool Feeds::send(Follower& follower, Seq seq) {
   Client& client = *follower.client;
   Feed& feed = *follower.feed;
+  Feed::Recent* kept = recent(feed, seq);
+  const format::EntryPtr* entry = kept != nullptr ? &kept->entry : find_in_page(follower, seq);
+  if (entry == nullptr) return false;
+  const format::EntryRecord& record = ***entry;
   mqtt::MessagePtr made;
   const mqtt::MessagePtr* message = &made;
-  if (Feed::Recent* entry = recent(feed, seq)) {
-    mqtt::MessagePtr& kept = follower.form == chat::Form::Json ? entry->json : entry->message;
-    if (!kept) kept = entry_message(shard_.options().root, feed.name, *entry->entry, follower.form);
-    message = &kept;
+  const bool own = client.meta == Meta::Compact && follower.form == chat::Form::Message && record.id_from_client &&
+                   record.from == client.session->user();
+  if (own) {
+    const bool named = client.named_senders.knows(record.from);
+    made = compact_entry_message(shard_.options().root, feed.name, **entry, {.sender_named = !named, .has_id = true});
   } else {
-    const format::EntryPtr* read = find_in_page(follower, seq);
-    if (read == nullptr) return false;
-    made = entry_message(shard_.options().root, feed.name, **read, follower.form);
+    const auto variant = variant_for(follower, record);
+    if (kept == nullptr) {
+      made = make_message(feed, **entry, variant);
+    } else {
+      message = &kept->messages[variant];
+      if (!*message) kept->messages[variant] = make_message(feed, **entry, variant);
+    }
   }
-  client.session->send_entry(follower.cursor, seq, *message, seq <= follower.replayed_until, shard_.now());
+  const bool sent =
+      client.session->send_entry(follower.cursor, seq, *message, seq <= follower.replayed_until, shard_.now());
+  if (sent && client.meta == Meta::Compact && follower.form == chat::Form::Message) {
+    client.named_senders.name(record.from);
+  }
   // What is sent at QoS 0 counts as acknowledged at once.
   if (client.persisted && !client.cursors_touched) shard_.session_records().cursors_moved(client);
   shard_.wrote(client);
   return true;
+}
+
+Feed::Recent::Variant Feeds::variant_for(const Follower& follower, const format::EntryRecord& entry) const {
+  if (follower.form == chat::Form::Json) return Feed::Recent::Json;
+  switch (follower.client->meta) {
+    case Meta::Full: return Feed::Recent::Full;
+    case Meta::None: return Feed::Recent::Bare;
+    case Meta::Compact: break;
+  }
+  return follower.client->named_senders.knows(entry.from) ? Feed::Recent::Compact : Feed::Recent::CompactNamed;
+}
+
+mqtt::MessagePtr Feeds::make_message(const Feed& feed, const format::Entry& entry,
+                                     Feed::Recent::Variant variant) const {
+  const std::string& root = shard_.options().root;
+  switch (variant) {
+    case Feed::Recent::Compact: return compact_entry_message(root, feed.name, entry, {.sender_named = false});
+    case Feed::Recent::CompactNamed: return compact_entry_message(root, feed.name, entry, {.sender_named = true});
+    case Feed::Recent::Bare: return bare_entry_message(root, feed.name, entry);
+    case Feed::Recent::Json: return entry_message(root, feed.name, entry, chat::Form::Json);
+    case Feed::Recent::Full:
+    case Feed::Recent::kVariants: break;
+  }
+  return entry_message(root, feed.name, entry, chat::Form::Message);
 }
 
 // -- Catching up --

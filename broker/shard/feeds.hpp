@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -60,8 +62,8 @@ struct Feed {
   /// The latest entries, without a hole up to the head.
   struct Recent {
     format::EntryPtr entry;
-    mqtt::MessagePtr message;  ///< Made when first needed.
-    mqtt::MessagePtr json;
+    enum Variant : std::uint8_t { Full, Json, Compact, CompactNamed, Bare, kVariants };
+    std::array<mqtt::MessagePtr, kVariants> messages{};  ///< Made when first needed.
   };
   std::vector<Recent> recent;
   std::size_t recent_first = 0;  ///< Index of the oldest one kept.
@@ -124,6 +126,8 @@ class Feeds {
   void pump_in_turn(Client& client);
   bool resend(Client& client);
   bool send(Follower& follower, Seq seq);
+  Feed::Recent::Variant variant_for(const Follower& follower, const format::EntryRecord& entry) const;
+  mqtt::MessagePtr make_message(const Feed& feed, const format::Entry& entry, Feed::Recent::Variant variant) const;
   const format::EntryPtr* find_in_page(Follower& follower, Seq seq);
   void read(Follower& follower, Seq first, Seq last);
   bool tell_gap(Follower& follower, Seq first, Seq last);
