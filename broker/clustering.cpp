@@ -71,21 +71,23 @@ class ShardSlots final : public cluster::SlotCare {
   explicit ShardSlots(shard::Shard& shard) : shard_(shard) {}
   std::vector<cluster::SlotReport> slots() override {
     std::vector<cluster::SlotReport> reports;
-    const auto& options = shard_.options();
-    for (Slot slot{shard_.id()}; slot.value < options.slots; slot.value += options.shards) {
-      const auto leadership = shard_.replicas().leadership(slot);
-      if (leadership.node == NodeId{}) continue;
-      const bool leading = leadership.state == shard::Leadership::State::Here;
-      reports.push_back({.slot = slot, .term = leadership.term, .leader = leadership.node, .leading = leading});
-      if (leading) reports.back().replicas.voters = {leadership.node};
+    for (shard::SlotStatus& slot : shard_.replicas().status()) {
+      reports.push_back({.slot = slot.slot,
+                         .term = slot.term,
+                         .leader = slot.leader,
+                         .replicas = std::move(slot.replicas),
+                         .leading = slot.ready,
+                         .settled = slot.replicas_committed,
+                         .last = slot.last,
+                         .commit = slot.commit});
     }
     return reports;
   }
-  Result<void> change_replicas(Slot /*slot*/, const replication::ReplicaChange& /*change*/) override {
-    return replication::ReplicationError::NotLeader;
+  Result<void> change_replicas(Slot slot, const replication::ReplicaChange& change) override {
+    return shard_.replicas().change_replicas(slot, change);
   }
-  Result<void> transfer_leadership(Slot /*slot*/, NodeId /*to*/) override {
-    return replication::ReplicationError::NotLeader;
+  Result<void> transfer_leadership(Slot slot, NodeId to) override {
+    return shard_.replicas().transfer_leadership(slot, to);
   }
 
  private:

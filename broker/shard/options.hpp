@@ -33,7 +33,8 @@ struct ShardOptions {
   replication::Options replication;
   /// A slot whose log names no replicas is this node's alone: a standalone broker, or the first node of a cluster.
   bool founds_slots = true;
-  Duration leader_wait = std::chrono::seconds(2);  ///< What is sent to a slot without a leader waits so long.
+  std::size_t recent_records_bytes_max = 32 * 1024 * 1024;  ///< Kept for other replicas, by each shard.
+  Duration leader_wait = std::chrono::seconds(2);           ///< What is sent to a slot without a leader waits so long.
 };
 
 /// The slot of a conversation, user or client id.

@@ -72,7 +72,8 @@ struct StoredSlot {
     std::vector<NodeId> voters;
     std::vector<NodeId> learners;
   };
-  std::vector<Replicas> replicas;  ///< In force at the base, then those that records above it name; empty: never named.
+  std::vector<Replicas>
+      replicas;  ///< In force at the base, if a record has named any, then those that records above it name.
 };
 
 /// Records and hard states that one shard wants appended, in this order, in one piece; at least one of either.

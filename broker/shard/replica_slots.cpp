@@ -2,14 +2,16 @@
 
 #include <algorithm>
 
-#include "base/check.hpp"
 #include "base/log.hpp"
+#include "broker/replication/messages_codec.hpp"
 
 namespace parley::shard {
 namespace {
 
 /// What the disk refused is handed to it again after so long.
 constexpr Duration kPersistAgain = std::chrono::milliseconds(200);
+/// A replica for which the log can't be read is tried again after so long.
+constexpr Duration kReadAgain = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -26,10 +28,21 @@ struct ReplicaSlots::Replica {
   Instant due = Instant::max();  ///< The earliest of its times in `due_`.
   replication::HardState asked;  ///< The last one that was to be made durable.
   Instant persist_at = Instant::max();
+  std::vector<NodeId> unread;  ///< Replicas that get nothing until `resume_at`.
+  Instant resume_at = Instant::max();
+
+  [[nodiscard]] Instant next_due() const {
+    // A slot that this node has never heard of waits for nothing.
+    const bool stranger = core.replicas().voters.empty() && core.leader() == NodeId{};
+    return std::min({stranger ? Instant::max() : core.deadline(), persist_at, resume_at});
+  }
 };
 
 ReplicaSlots::ReplicaSlots(const World& world, ReplicaEvents& events)
-    : world_(world), events_(events), appends_(world.shard, world.store, world.options.slots) {}
+    : world_(world),
+      events_(events),
+      appends_(world.shard, world.store, world.options.slots),
+      sending_(world.shard, world.store, world.nodes, world.options.recent_records_bytes_max) {}
 
 ReplicaSlots::~ReplicaSlots() = default;
 
@@ -48,15 +61,15 @@ replication::SlotState ReplicaSlots::initial_state(const StoredSlot& stored) con
                                .replicas = {.index = stored.base.index, .set = {}},
                                .changes = {}};
   for (const StoredSlot::Position& run : stored.terms) state.terms.push_back({.term = run.term, .first = run.index});
-  if (stored.replicas.empty()) {
-    if (world_.options.founds_slots) state.replicas.set.voters = {world_.nodes.self()};
-    return state;
-  }
+  const bool base_named = !stored.replicas.empty() && stored.replicas.front().index <= stored.base.index;
+  if (!base_named && world_.options.founds_slots) state.replicas.set.voters = {world_.nodes.self()};
   for (const StoredSlot::Replicas& named : stored.replicas) {
     state.changes.push_back({.index = named.index, .set = {.voters = named.voters, .learners = named.learners}});
   }
-  state.replicas = std::move(state.changes.front());
-  state.changes.erase(state.changes.begin());
+  if (base_named) {
+    state.replicas = std::move(state.changes.front());
+    state.changes.erase(state.changes.begin());
+  }
   return state;
 }
 
@@ -95,6 +108,7 @@ void ReplicaSlots::tick(std::uint32_t place) {
   Replica& replica = *replicas_[place];
   replica.due = Instant::max();
   if (replica.persist_at <= now_) persist_again(replica);
+  if (replica.resume_at <= now_) resume_sending(replica);
   input(replica, [this](replication::Slot& core, replication::Actions& actions) {
     if (core.deadline() <= now_) core.tick(now_, actions);
   });
@@ -165,6 +179,114 @@ void ReplicaSlots::persist_again(Replica& replica) {
   appends_.add({.slot = replica.core.slot(), .term = replica.asked.term, .vote = replica.asked.vote});
 }
 
+// -- Other nodes
+
+template <class Input>
+void ReplicaSlots::input_all(Input&& hand_in) {
+  for (const auto& one : replicas_) input(*one, hand_in);
+  deliver();
+}
+
+void ReplicaSlots::node_reachable(NodeId node) {
+  input_all([&](replication::Slot& core, replication::Actions& actions) { core.peer_reachable(node, now_, actions); });
+}
+
+void ReplicaSlots::node_unreachable(NodeId node) {
+  sending_.forget(node);
+  input_all(
+      [&](replication::Slot& core, replication::Actions& actions) { core.peer_unreachable(node, now_, actions); });
+}
+
+void ReplicaSlots::node_leads(NodeId node, Slot slot, std::optional<Term> term) {
+  if (!is_home(slot) || replicas_.empty()) return;
+  input(replica(slot),
+        [&](replication::Slot& core, replication::Actions& actions) { core.leadership(node, term, now_, actions); });
+  deliver();
+}
+
+void ReplicaSlots::node_connected(NodeId node) {
+  sending_.forget(node);
+  node_writable(node, NodeChannel::Replication);
+}
+
+void ReplicaSlots::node_writable(NodeId node, NodeChannel channel) {
+  if (channel != NodeChannel::Replication) return;
+  input_all([&](replication::Slot& core, replication::Actions& actions) { core.peer_writable(node, now_, actions); });
+}
+
+void ReplicaSlots::node_message(NodeId from, std::string_view message) {
+  const auto decoded = replication::decode(message);
+  const auto* peer = decoded ? std::get_if<replication::PeerMessage>(&*decoded) : nullptr;
+  if (peer == nullptr || !is_home(peer->slot) || replicas_.empty()) {
+    log::error("a node sends a replica what it can't read, passing over it",
+               {{"node", from}, {"error", decoded ? "not for this shard" : decoded.error().message()}});
+    return;
+  }
+  const auto* append = std::get_if<replication::AppendEntries>(&peer->body);
+  if (append != nullptr && !take_records(peer->slot, *append)) {
+    log::error("a node sends records that are damaged or of another place, passing over them",
+               {{"node", from}, {"slot", peer->slot}, {"first", append->prev.index.next()}});
+    return;
+  }
+  input(replica(peer->slot),
+        [&](replication::Slot& core, replication::Actions& actions) { core.receive(from, *peer, now_, actions); });
+  received_.clear();
+  deliver();
+}
+
+/// Each as its place and the message say; they go to the disk as they are.
+bool ReplicaSlots::take_records(Slot slot, const replication::AppendEntries& message) {
+  received_.clear();
+  received_first_ = message.prev.index.next();
+  std::string_view records = message.records;
+  for (std::uint64_t i = 0; i < message.count; ++i) {
+    const std::string_view bytes = replication::next_record(records);
+    const auto record = format::decode_record(bytes);
+    if (!record) return false;
+    const format::RecordPosition place{
+        .slot = slot, .term = message.entries_term, .index = {received_first_.value + i}};
+    if (record->position != place) return false;
+    const auto* named = std::get_if<format::ReplicasRecord>(&record->body);
+    if ((named != nullptr) != message.replicas.has_value()) return false;
+    if (named != nullptr && (format::nodes_of(named->voters) != message.replicas->voters ||
+                             format::nodes_of(named->learners) != message.replicas->learners)) {
+      return false;
+    }
+    received_.push_back(std::make_shared<const std::string>(bytes));
+  }
+  return true;
+}
+
+void ReplicaSlots::log_read(std::uint64_t token, const Result<LogPage>& page) {
+  if (const auto unsent = sending_.log_read(token, page)) this->unsent(*unsent);
+  deliver();
+}
+
+void ReplicaSlots::unsent(const ReplicaSending::Unsent& unsent) {
+  Replica& one = replica(unsent.slot);
+  one.core.append_unsent(unsent.to, unsent.first);
+  if (!unsent.why) return;  // Until the channel is writable.
+  // What is committed and can't be found was cut away: another replica gets it as a snapshot.
+  const bool gone = unsent.why == make_error_code(StorageError::NotFound) && unsent.first <= one.core.commit();
+  if (gone) {
+    one.core.cut(unsent.first);
+  } else {
+    log::warn("the log can't be read for another replica, trying again",
+              {{"slot", unsent.slot}, {"node", unsent.to}, {"first", unsent.first}, {"error", unsent.why.message()}});
+  }
+  one.unread.push_back(unsent.to);
+  one.resume_at = gone ? now_ : std::min(one.resume_at, now_ + kReadAgain);
+  input(one, [](replication::Slot&, replication::Actions&) {});
+}
+
+void ReplicaSlots::resume_sending(Replica& replica) {
+  replica.resume_at = Instant::max();
+  for (const NodeId node : std::exchange(replica.unread, {})) {
+    input(replica,
+          [&](replication::Slot& core, replication::Actions& actions) { core.peer_writable(node, now_, actions); });
+  }
+}
+
 // -- Leading
 
 Leadership ReplicaSlots::leadership(Slot slot) const {
@@ -194,9 +316,60 @@ void ReplicaSlots::add(const format::RecordPosition& position, std::shared_ptr<c
   Replica& one = replica(position.slot);
   const std::size_t size = record->size();
   waiting_bytes_ += size;
+  if (!one.core.peers().empty()) sending_.keep(position.slot, position.index, record);
   const std::uint32_t offset = appends_.add(position.slot, one.core.generation(), position.index, std::move(record));
   one.waiting.add(
       {.lsn = {}, .offset = offset, .size = static_cast<std::uint32_t>(size), .waiting = std::move(waiting)});
+}
+
+Result<void> ReplicaSlots::change_replicas(Slot slot, const replication::ReplicaChange& change) {
+  if (!is_home(slot) || replicas_.empty()) return replication::ReplicationError::NotLeader;
+  Replica& one = replica(slot);
+  Result<format::RecordPosition> position = replication::ReplicationError::NotLeader;
+  input(one, [&](replication::Slot& core, replication::Actions& actions) {
+    position = core.propose_replicas(change, actions);
+  });
+  if (!position) return position.error();
+  const std::string voters = format::nodes_text(one.core.replicas().voters);
+  const std::string learners = format::nodes_text(one.core.replicas().learners);
+  const format::ReplicasRecord record{.voters = voters, .learners = learners};
+  add(*position, std::make_shared<const std::string>(format::encode_record(*position, record)), {});
+  if (!std::exchange(one.proposed, true)) proposed_.push_back(&one);
+  deliver();
+  return {};
+}
+
+Result<void> ReplicaSlots::transfer_leadership(Slot slot, NodeId to) {
+  if (!is_home(slot) || replicas_.empty()) return replication::ReplicationError::NotLeader;
+  Result<void> outcome;
+  input(replica(slot),
+        [&](replication::Slot& core, replication::Actions& actions) { outcome = core.transfer_to(to, now_, actions); });
+  deliver();
+  return outcome;
+}
+
+std::vector<SlotStatus> ReplicaSlots::status() const {
+  std::vector<SlotStatus> list;
+  list.reserve(replicas_.size());
+  for (const auto& one : replicas_) {
+    const replication::Slot& core = one->core;
+    list.push_back({.slot = core.slot(),
+                    .role = core.role(),
+                    .ready = one->ready,
+                    .term = core.term(),
+                    .leader = core.leader(),
+                    .last = core.last().index,
+                    .durable = core.durable(),
+                    .commit = core.commit(),
+                    .replicas = core.replicas(),
+                    .replicas_committed = core.replicas_committed(),
+                    .peers = {}});
+    for (const replication::Peer& peer : core.peers()) {
+      list.back().peers.push_back(
+          {.node = peer.node, .voter = peer.voter, .progress = peer.progress, .match = peer.match});
+    }
+  }
+  return list;
 }
 
 // -- Carrying out
@@ -208,7 +381,7 @@ void ReplicaSlots::input(Replica& replica, Input&& hand_in) {
   for (const replication::Action& action : actions_) {
     std::visit([&](const auto& one) { carry_out(replica, one); }, action);
   }
-  const Instant due = std::min(replica.core.deadline(), replica.persist_at);
+  const Instant due = replica.next_due();
   // An earlier one asks again when it comes.
   if (due >= replica.due) return;
   replica.due = due;
@@ -221,17 +394,27 @@ void ReplicaSlots::carry_out(Replica& replica, const replication::PersistHardSta
   appends_.add({.slot = replica.core.slot(), .term = action.state.term, .vote = action.state.vote});
 }
 
-void ReplicaSlots::carry_out(Replica& /*replica*/, const replication::Send& /*action*/) {}
+void ReplicaSlots::carry_out(Replica& replica, const replication::Send& action) {
+  const bool sent = sending_.send(action.to, action.message);
+  const auto* question = std::get_if<replication::AppendEntries>(&action.message.body);
+  if (!sent && question != nullptr) replica.core.append_unsent(action.to, question->prev.index.next());
+}
 
 void ReplicaSlots::carry_out(Replica& replica, const replication::SendAppend& action) {
-  replica.core.append_unsent(action.to, action.first);
+  if (const auto first = sending_.send(action)) replica.core.append_unsent(action.to, *first);
 }
 
 void ReplicaSlots::carry_out(Replica& replica, const replication::Truncate& action) {
+  sending_.forget_from(replica.core.slot(), action.from);
   give_up(replica, action.from, disk_error_);
 }
 
-void ReplicaSlots::carry_out(Replica& /*replica*/, const replication::Append& /*action*/) {}
+void ReplicaSlots::carry_out(Replica& replica, const replication::Append& action) {
+  const auto& core = replica.core;
+  for (Index index = action.first; index <= action.last; index = index.next()) {
+    appends_.add(core.slot(), core.generation(), index, received_.at(index.value - received_first_.value));
+  }
+}
 
 void ReplicaSlots::carry_out(Replica& replica, const replication::Committed& action) {
   const auto& core = replica.core;
@@ -255,6 +438,7 @@ void ReplicaSlots::carry_out(Replica& replica, const replication::BecameLeader& 
 void ReplicaSlots::carry_out(Replica& replica, const replication::SteppedDown& action) {
   log::debug("replica leads its slot no longer", {{"slot", replica.core.slot()}, {"term", action.term}});
   world_.nodes.leading(replica.core.slot(), std::nullopt);
+  sending_.forget(replica.core.slot());
   replica.ready = false;
   give_up(replica, {}, replication::ReplicationError::NotLeader);
   note_change(replica);

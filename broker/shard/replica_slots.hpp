@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <memory>
 #include <queue>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "broker/shard/append_queue.hpp"
 #include "broker/shard/options.hpp"
 #include "broker/shard/ports.hpp"
+#include "broker/shard/replica_sending.hpp"
 #include "broker/shard/waiting.hpp"
 
 namespace parley::shard {
@@ -26,6 +29,27 @@ struct Leadership {
   NodeId node;  ///< Nobody: 0, and no term.
   Term term;
   friend bool operator==(const Leadership&, const Leadership&) = default;
+};
+
+/// How a replica stands, for placement and operators.
+struct SlotStatus {
+  Slot slot;
+  replication::Role role = replication::Role::Follower;
+  bool ready = false;  ///< See Leadership::State::Here.
+  Term term;
+  NodeId leader;  ///< 0: not known.
+  Index last;
+  Index durable;
+  Index commit;
+  replication::ReplicaSet replicas;
+  bool replicas_committed = true;
+  struct Peer {
+    NodeId node;
+    bool voter = false;
+    replication::Peer::Progress progress = replication::Peer::Progress::Probing;
+    Index match;
+  };
+  std::vector<Peer> peers;  ///< As the leader knows them.
 };
 
 /// What the slots' replicas tell their shard, one call after the other, never from within a call to ReplicaSlots that
@@ -70,6 +94,16 @@ class ReplicaSlots {
   void flush();
   [[nodiscard]] std::optional<Instant> next_due() const;
   void appended(std::uint64_t ticket, Result<Lsn> first);
+  void log_read(std::uint64_t token, const Result<LogPage>& page);
+
+  // -- From the other nodes, see PeerNodesEvents --
+  void node_reachable(NodeId node);
+  void node_unreachable(NodeId node);
+  void node_leads(NodeId node, Slot slot, std::optional<Term> term);
+  void node_connected(NodeId node);
+  void node_writable(NodeId node, NodeChannel channel);
+  /// Of the channels Replication and Votes.
+  void node_message(NodeId from, std::string_view message);
 
   // -- Leading --
   [[nodiscard]] Leadership leadership(Slot slot) const;
@@ -77,6 +111,12 @@ class ReplicaSlots {
   /// ReplicationError::NotLeader, NoMajority, Transferring.
   Result<format::RecordPosition> propose(Slot slot);
   void add(const format::RecordPosition& position, std::shared_ptr<const std::string> record, Waiting waiting);
+  /// The next step of a slot's replicas; it is committed when SlotStatus says so. Fails with ReplicationError.
+  Result<void> change_replicas(Slot slot, const replication::ReplicaChange& change);
+  /// Fails with ReplicationError; may come to nothing even so.
+  Result<void> transfer_leadership(Slot slot, NodeId to);
+  /// By slot.
+  [[nodiscard]] std::vector<SlotStatus> status() const;
   /// Bytes of what waits, for backpressure.
   [[nodiscard]] std::size_t waiting_bytes() const { return waiting_bytes_; }
   /// Why the disk took nothing the last time, if so: leaderless slots may be so for that reason.
@@ -97,6 +137,11 @@ class ReplicaSlots {
   void tick(std::uint32_t place);
   void append_failed(std::uint64_t ticket, boost::system::error_code why);
   void persist_again(Replica& replica);
+  void resume_sending(Replica& replica);
+  void unsent(const ReplicaSending::Unsent& unsent);
+  bool take_records(Slot slot, const replication::AppendEntries& message);
+  template <class Input>
+  void input_all(Input&& hand_in);
 
   /// Hands an input to the slot and carries out what it decides; deliver() has to come after it.
   template <class Input>
@@ -122,6 +167,7 @@ class ReplicaSlots {
   ReplicaEvents& events_;
   Instant now_;
   AppendQueue appends_;
+  ReplicaSending sending_;
   std::vector<StoredSlot> stored_;                  ///< Until the first turn.
   std::vector<std::unique_ptr<Replica>> replicas_;  ///< By slot / shards; from the first turn on.
   std::size_t waiting_bytes_ = 0;
@@ -142,7 +188,9 @@ class ReplicaSlots {
   std::vector<Replica*> changed_;
   bool delivering_ = false;
 
-  replication::Actions actions_;  ///< Reused.
+  replication::Actions actions_;                              ///< Reused.
+  std::vector<std::shared_ptr<const std::string>> received_;  ///< Of the AppendEntries that is being received …
+  Index received_first_;                                      ///< … from here on.
 };
 
 }  // namespace parley::shard

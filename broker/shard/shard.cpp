@@ -448,6 +448,8 @@ void Shard::conversation_loaded(const std::string& name, Result<LoadedConversati
 
 void Shard::entries_read(std::uint64_t token, Result<ReadPage> page) { feeds_.entries_read(token, page); }
 
+void Shard::log_read(std::uint64_t token, Result<LogPage> page) { replicas_.log_read(token, page); }
+
 void Shard::materialised(Lsn upto) { hosting_.materialised(upto); }
 
 }  // namespace parley::shard

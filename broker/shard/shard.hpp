@@ -29,7 +29,7 @@ namespace parley::shard {
 ///
 /// Belongs to one thread. That thread calls begin_turn, hands in whatever has come (bytes, events, answers of the
 /// store), and calls end_turn, which sends what the turn has brought about.
-class Shard final : public LogStoreEvents, private ReplicaEvents {
+class Shard final : public LogStoreEvents, public PeerNodesEvents, private ReplicaEvents {
  public:
   Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLinks& links, PeerShards& peers,
         PeerNodes& nodes, Random& random);
@@ -58,10 +58,19 @@ class Shard final : public LogStoreEvents, private ReplicaEvents {
   // -- From the other shards --
   void peer_event(PeerEvent& event);
 
+  // -- PeerNodesEvents --
+  void node_reachable(NodeId node) override;
+  void node_unreachable(NodeId node) override;
+  void node_leads(NodeId node, Slot slot, std::optional<Term> term) override;
+  void node_connected(NodeId node) override;
+  void node_writable(NodeId node, NodeChannel channel) override;
+  void node_message(NodeId from, NodeChannel channel, std::string_view message) override;
+
   // -- LogStoreEvents --
   void appended(std::uint64_t ticket, Result<Lsn> first) override;
   void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) override;
   void entries_read(std::uint64_t token, Result<ReadPage> page) override;
+  void log_read(std::uint64_t token, Result<LogPage> page) override;
   void materialised(Lsn upto) override;
 
   /// Tells every client that the server goes away, publishes no will, and writes what sessions have to keep. The caller

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kHeaderSize = 24;  // Checksum 4, version 1, kind 1, slot 2, term 8, index 8.
 constexpr std::size_t kShortTextMax = 0xFFFF;
+constexpr std::size_t kNodeSize = sizeof(NodeId::value);
 
 constexpr std::array<std::string_view, 6> kEntryKindNames{"", "message", "edit", "redact", "member", "settings"};
 
@@ -48,6 +49,7 @@ std::size_t size_of(const SessionRecord& body) {
 }
 std::size_t size_of(const SessionEndRecord& body) { return body.client_id.size(); }
 std::size_t size_of(const CursorRecord& body) { return 18 + body.client_id.size() + body.topic.size(); }
+std::size_t size_of(const ReplicasRecord& body) { return 1 + body.voters.size() + body.learners.size(); }
 
 RecordKind kind_of(const NoOpRecord&) { return RecordKind::NoOp; }
 RecordKind kind_of(const ConversationRecord&) { return RecordKind::Conversation; }
@@ -55,6 +57,7 @@ RecordKind kind_of(const EntryRecord&) { return RecordKind::Entry; }
 RecordKind kind_of(const SessionRecord&) { return RecordKind::Session; }
 RecordKind kind_of(const SessionEndRecord&) { return RecordKind::SessionEnd; }
 RecordKind kind_of(const CursorRecord&) { return RecordKind::Cursor; }
+RecordKind kind_of(const ReplicasRecord&) { return RecordKind::Replicas; }
 
 void check_short(std::string_view text) {
   PARLEY_CHECK(text.size() <= kShortTextMax, "a name, id or topic of a record is longer than 65535 bytes");
@@ -109,6 +112,12 @@ void write(FieldWriter& out, const CursorRecord& body) {
   out.text(body.client_id);
   out.text(body.topic);
 }
+void write(FieldWriter& out, const ReplicasRecord& body) {
+  PARLEY_CHECK(body.voters.size() <= 0xFF * kNodeSize, "a slot has more voters than a record can name");
+  out.integer(static_cast<std::uint8_t>(body.voters.size() / kNodeSize));
+  out.text(body.voters);
+  out.text(body.learners);
+}
 
 ConversationRecord read_conversation(FieldReader& in, bool& sound) {
   ConversationRecord body;
@@ -162,6 +171,13 @@ CursorRecord read_cursor(FieldReader& in) {
   body.topic = in.rest();
   return body;
 }
+ReplicasRecord read_replicas(FieldReader& in, bool& sound) {
+  ReplicasRecord body;
+  body.voters = in.text(in.integer<std::uint8_t>() * kNodeSize);
+  body.learners = in.rest();
+  sound = body.learners.size() % kNodeSize == 0;
+  return body;
+}
 
 template <class Body>
 std::string encode(const RecordPosition& position, const Body& body) {
@@ -181,6 +197,20 @@ std::string encode(const RecordPosition& position, const Body& body) {
 }  // namespace
 
 std::string_view name_of(EntryKind kind) { return kEntryKindNames.at(static_cast<std::size_t>(kind)); }
+
+std::string nodes_text(std::span<const NodeId> nodes) {
+  std::string text;
+  for (const NodeId node : nodes) append_big_endian(text, node.value);
+  return text;
+}
+
+std::vector<NodeId> nodes_of(std::string_view text) {
+  std::vector<NodeId> nodes;
+  for (; text.size() >= kNodeSize; text.remove_prefix(kNodeSize)) {
+    nodes.push_back({load_big_endian<std::uint64_t>(text.data())});
+  }
+  return nodes;
+}
 
 std::string encode_record(const RecordPosition& position, const RecordBody& body) {
   return std::visit([&position](const auto& one) { return encode(position, one); }, body);
@@ -207,6 +237,7 @@ Result<Record> decode_trusted_record(std::string_view bytes) {
     case RecordKind::Session: record.body = read_session(in); break;
     case RecordKind::SessionEnd: record.body = SessionEndRecord{in.rest()}; break;
     case RecordKind::Cursor: record.body = read_cursor(in); break;
+    case RecordKind::Replicas: record.body = read_replicas(in, sound); break;
     default: return StorageError::CorruptRecord;
   }
   if (!sound || !in.complete()) return StorageError::CorruptRecord;

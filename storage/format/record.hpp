@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "base/number.hpp"
 #include "base/result.hpp"
@@ -22,6 +24,7 @@ enum class RecordKind : std::uint8_t {
   Session = 4,       ///< A persistent session as it now is, without its cursors.
   SessionEnd = 5,    ///< The session and its cursors are gone.
   Cursor = 6,        ///< How far a persistent session has acknowledged one conversation topic.
+  Replicas = 7,      ///< Who keeps the slot from here on. Raft §6.
 };
 
 /// Where a record stands in its slot's log.
@@ -84,8 +87,16 @@ struct CursorRecord {
   Seq acknowledged;  ///< Everything up to here was acknowledged by the client.
 };
 
-using RecordBody =
-    std::variant<NoOpRecord, ConversationRecord, EntryRecord, SessionRecord, SessionEndRecord, CursorRecord>;
+/// Node ids as nodes_text() writes them, ascending.
+struct ReplicasRecord {
+  std::string_view voters;
+  std::string_view learners;
+};
+std::string nodes_text(std::span<const NodeId> nodes);
+std::vector<NodeId> nodes_of(std::string_view text);
+
+using RecordBody = std::variant<NoOpRecord, ConversationRecord, EntryRecord, SessionRecord, SessionEndRecord,
+                                CursorRecord, ReplicasRecord>;
 
 struct Record {
   RecordPosition position;
