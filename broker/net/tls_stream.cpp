@@ -95,6 +95,7 @@ TlsStream::Handshake TlsStream::shake_hands(std::string& why) {
 
 void TlsStream::finish_handshake() {
   certificate_user_ = context_->certificate_user(ssl_.get());
+  resumed_ = ::SSL_session_reused(ssl_.get()) == 1;
   records_ = secrets_->take(ssl_.get());
   if (records_ == nullptr) {
     SSL_set_app_data(ssl_.get(), nullptr);

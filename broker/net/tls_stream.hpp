@@ -43,6 +43,8 @@ class TlsStream {
 
   /// Why the client's records ended the connection, if they did.
   [[nodiscard]] std::string_view failure() const { return failure_; }
+  /// Whether the handshake, which is over, took up an earlier session.
+  [[nodiscard]] bool resumed() const { return resumed_; }
   /// What its certificate says; empty before the handshake is over.
   [[nodiscard]] const std::string& certificate_user() const { return certificate_user_; }
 
@@ -60,6 +62,7 @@ class TlsStream {
   std::string certificate_user_;
   std::string_view failure_;
   int socket_;
+  bool resumed_ = false;
   bool has_said_last_ = false;  ///< An alert that ends our direction is sent or in unsent_.
 };
 

@@ -223,6 +223,9 @@ void Worker::go_on(const HandshakeResult& result) {
     case TlsStream::Handshake::WantsWrite: connections_.watch_again(id, connection, Connections::Wanted::Write); return;
     case TlsStream::Handshake::Finished:
       counters_.tls_handshakes.fetch_add(1, std::memory_order_relaxed);
+      if (connection.transport->tls().resumed()) {
+        counters_.tls_handshakes_resumed.fetch_add(1, std::memory_order_relaxed);
+      }
       connection.transport->secure();
       connections_.watch_again(id, connection, Connections::Wanted::Read);
       return;

@@ -320,6 +320,17 @@ class WebSockets(Transports):
         self.assertEqual(sum(answer == (10, b"between") for answer in answers), len(CONNECT))
         self.assertEqual([payload[0] for opcode, payload in answers if opcode == 2], [0x20])
 
+    def test_frames_may_be_cut_anywhere_inside_tls(self):
+        connection = self.secure("wss")
+        self.assertEqual(upgrade(connection)[0], 101)
+        middle = len(CONNECT) // 2
+        stream = frame(CONNECT[:middle], final=False) + frame(b"ping", opcode=9) + frame(CONNECT[middle:], opcode=0)
+        for byte in stream:
+            connection.sendall(bytes([byte]))  # A record each.
+        self.assertEqual(read_frame(connection), (10, b"ping"))
+        opcode, payload = read_frame(connection)
+        self.assertEqual((opcode, payload[0]), (2, 0x20))
+
     def test_a_frame_may_hold_several_packets(self):
         connection = self.open()
         connection.sendall(frame(CONNECT + bytes([0xC0, 0]) * 100))

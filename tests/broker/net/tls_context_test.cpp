@@ -60,7 +60,8 @@ class TlsContextTest : public testing::Test {
   /// Whether a session that was begun before is taken up again now.
   bool resumes(SSL_SESSION* session, const TlsSpeech& speech) {
     EXPECT_EQ(connect(speech, session), "");
-    return ::SSL_session_reused(client->ssl()) == 1;
+    EXPECT_EQ(stream->resumed(), ::SSL_session_reused(client->ssl()) == 1);
+    return stream->resumed();
   }
 
   Authority authority;
