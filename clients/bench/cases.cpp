@@ -89,7 +89,7 @@ Case tls_case(TlsVersion version) {
                     std::string(old ? "TLS 1.2" : "TLS 1.3") +
                         ": 2,000 connections with one subscription each; handshakes with CONNECT, 32 at a time",
                     run,
-                    {{"rss_bytes_per_connection", Rule::ShareAtMost, old ? 1.0 : 0.7},
+                    {{"rss_bytes_per_connection", Rule::ShareAtMost, 0.7},
                      {"full_per_second", Rule::Shown},
                      {"full_broker_cpu_us", Rule::Shown},
                      {"resumed_per_second", Rule::Shown},
