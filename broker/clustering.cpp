@@ -111,11 +111,13 @@ class PlacementLetter final : public net::Letter {
 
 }  // namespace
 
-std::optional<cluster::NodeFile> enter_cluster(const config::Config& config, const std::function<bool()>& stopped) {
+std::optional<cluster::NodeFile> enter_cluster(const config::Config& config, bool has_data,
+                                               const std::function<bool()>& stopped) {
   const cluster::EnteringOptions options{.data_dir = config.node.data_dir,
                                          .cluster = config.cluster.name,
                                          .node = config::node_name(config),
                                          .slots = static_cast<std::uint32_t>(config.cluster.slots),
+                                         .has_data = has_data,
                                          .redis = redis_options(config),
                                          .lease_time = config.cluster.lease_time};
   return cluster::enter_cluster(options, stopped);

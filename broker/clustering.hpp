@@ -15,7 +15,9 @@ namespace parley {
 
 /// What this node's file says; nothing when `stopped` said so before it was settled. Waits for a cluster to be formed
 /// or found when the data directory, which is locked already, has none. Throws std::runtime_error.
-std::optional<cluster::NodeFile> enter_cluster(const config::Config& config, const std::function<bool()>& stopped);
+/// `has_data`: there is a log in it.
+std::optional<cluster::NodeFile> enter_cluster(const config::Config& config, bool has_data,
+                                               const std::function<bool()>& stopped);
 
 /// Built and driven by `main`. Threads: its own, and those of the shards, to which it sends letters.
 class Clustering final : private cluster::ShardMail {

@@ -206,7 +206,7 @@ void run(const config::Config& config, const sigset_t& signals) {
   const auto store = disk::DiskStore::open(disk_options(config, options.shards), answers);
   std::unique_ptr<Clustering> clustering;
   if (config.cluster.enabled) {
-    auto file = enter_cluster(config, [&signals] { return is_told_to_stop(signals); });
+    auto file = enter_cluster(config, store->log_end() != Lsn{}, [&signals] { return is_told_to_stop(signals); });
     if (!file) return;
     options.founds_slots = file->standing == cluster::NodeFile::Standing::Founder;
     clustering = std::make_unique<Clustering>(config, *std::move(file), options);

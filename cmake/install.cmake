@@ -1,5 +1,5 @@
 # What `cmake --install` lays down: programs, configuration, units, the user they run as, and the documentation.
-install(TARGETS parleyd parley-bridge RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS parleyd parley-bridge parleyctl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS parley-bench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
 
 # An operator's own parley.toml stays.

@@ -22,6 +22,7 @@ namespace parley::cluster {
 namespace {
 
 constexpr Duration kLookInterval = std::chrono::milliseconds(200);
+constexpr std::uint32_t kStandaloneSlots = 256;
 constexpr Duration kWaitingLine = std::chrono::seconds(10);
 
 void save(const std::string& data_dir, const NodeFile& file) {
@@ -110,6 +111,10 @@ class Entrance final : private RedisClientEvents {
       file_.standing = NodeFile::Standing::Founder;
       log::info("the cluster is formed", {{"cluster", file_.cluster}, {"id", hex_text(formed->record.cluster_id)}});
       settled_ = true;
+    } else if (std::holds_alternative<Formation::Join>(step) && options_.has_data) {
+      refusal_ = "the data directory has what a standalone broker has kept, and cluster \"" + file_.cluster +
+                 "\" exists already; only an empty directory may join it";
+      settled_ = true;
     } else if (const auto* join = std::get_if<Formation::Join>(&step)) {
       file_.standing = NodeFile::Standing::Joined;
       file_.cluster_id = join->record.cluster_id;
@@ -166,6 +171,10 @@ std::optional<NodeFile> enter_cluster(const EnteringOptions& options, const std:
     const auto why = why_another(*file, options.cluster, options.node, options.slots);
     if (why) throw std::runtime_error(*why);
   } else {
+    if (options.has_data && options.slots != kStandaloneSlots) {
+      throw std::runtime_error("cluster.slots is " + std::to_string(options.slots) +
+                               ", but what a standalone broker has kept is divided into 256");
+    }
     file = NodeFile{.cluster = options.cluster,
                     .cluster_id = random_id(),
                     .node = options.node,

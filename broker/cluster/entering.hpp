@@ -16,6 +16,7 @@ struct EnteringOptions {
   std::string cluster;
   std::string node;
   std::uint32_t slots = 0;
+  bool has_data = false;  ///< The data directory has a standalone broker's log: it may form a cluster, but join none.
   RedisOptions redis;
   Duration lease_time{};
 };

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """How nodes come together: one forms the cluster, others join, nobody else gets in, and none of it needs Redis again."""
 
+import json
 import subprocess
 import unittest
 
@@ -112,6 +113,33 @@ class Refusals(unittest.TestCase):
             c.start()
             c.program.wait_for(lambda line: "was removed from the cluster" in line.get("why", ""))
             self.assertEqual(a.status()["nodes_up"], 2)
+
+
+class Administration(unittest.TestCase):
+    def parleyctl(self, node, *arguments):
+        result = subprocess.run([BINARIES / "parleyctl", *arguments, "--socket", node.directory / "admin.sock"],
+                                capture_output=True, text=True, timeout=60, check=False)
+        return result.returncode, result.stdout, result.stderr
+
+    def test_parleyctl_shows_and_orders(self):
+        with Cluster(names=("a", "b")) as cluster:
+            cluster.start()
+            a, b = cluster.nodes
+            status, out, _ = self.parleyctl(a, "status")
+            self.assertEqual(status, 0)
+            self.assertIn("CLUSTER", out)
+            status, out, _ = self.parleyctl(b, "nodes", "list")
+            self.assertEqual([line.split()[0] for line in out.splitlines()], ["NAME", "a", "b"])
+            status, out, _ = self.parleyctl(b, "nodes", "list", "--json")
+            self.assertEqual([node["name"] for node in json.loads(out)], ["a", "b"])
+            self.assertEqual(self.parleyctl(a, "slots", "list")[0], 0)
+            self.assertEqual(self.parleyctl(a, "nodes", "drain", "b"), (0, "", ""))
+            wait_until(lambda: a.nodes()["b"]["draining"], "b drains")
+            self.assertEqual(self.parleyctl(b, "nodes", "undrain", "b"), (0, "", ""))
+            wait_until(lambda: not a.nodes()["b"]["draining"], "b takes slots again")
+            status, _, err = self.parleyctl(a, "nodes", "remove", "nobody")
+            self.assertEqual((status, err), (1, 'parleyctl: there is no node "nobody"\n'))
+            self.assertEqual(self.parleyctl(a, "nodes", "fly")[0], 2)
 
 
 if __name__ == "__main__":

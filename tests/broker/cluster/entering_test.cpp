@@ -56,6 +56,15 @@ TEST_F(Entering, LetsOneOfManyFormTheCluster) {
   EXPECT_EQ(founders, 1);
 }
 
+TEST_F(Entering, FormsAClusterOfAStandaloneBroker) {
+  EnteringOptions full = options("a");
+  full.has_data = true;
+  EXPECT_THROW(enter(full), std::runtime_error);  // It has 256 slots.
+  full.slots = 256;
+  EXPECT_EQ(enter(full)->standing, NodeFile::Standing::Founder);
+  EXPECT_TRUE(enter(full));
+}
+
 TEST_F(Entering, NeedsNoRedisTheSecondTime) {
   const NodeFile first = enter(options("a")).value();
   redis_.kill();
@@ -93,6 +102,9 @@ TEST_F(Entering, RefusesWhatDoesntFit) {
   enter(options("a"));
   EXPECT_THROW(enter(options("b", 32)), std::runtime_error);  // The cluster has 16 slots.
   EXPECT_THROW(enter(options("a", 32)), std::runtime_error);
+  EnteringOptions full = options("d", 256);
+  full.has_data = true;
+  EXPECT_THROW(enter(full), std::runtime_error);
   EnteringOptions renamed = options("a");
   renamed.node = "c";
   EXPECT_THROW(enter(renamed), std::runtime_error);

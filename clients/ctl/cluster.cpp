@@ -1,0 +1,108 @@
+#include <CLI/CLI.hpp>
+#include <array>
+#include <boost/json/serialize.hpp>
+#include <memory>
+#include <string>
+
+#include "clients/ctl/admin_client.hpp"
+#include "clients/ctl/table.hpp"
+#include "clients/ctl/verb.hpp"
+
+/// What parleyctl asks the node's admin socket.
+namespace parley::ctl {
+namespace {
+
+struct Options {
+  std::string socket;
+  std::string config_file;
+  std::string node;
+  bool json = false;
+};
+
+std::shared_ptr<Options> common_options(CLI::App& command) {
+  auto options = std::make_shared<Options>();
+  command.add_option("--socket", options->socket, "The node's admin socket")->option_text("PATH");
+  command.add_option("--config", options->config_file, "The node's configuration file, which says where it is")
+      ->option_text("FILE");
+  command.add_flag("--json", options->json, "Print JSON");
+  return options;
+}
+
+boost::json::value ask_for(const Options& options, const std::string& method, const std::string& path) {
+  return ask_node(admin_socket(options.socket, options.config_file), method, path);
+}
+
+void print_json(const boost::json::value& value) { print(boost::json::serialize(value) + "\n"); }
+
+int show_table(const Options& options, const std::string& path, std::span<const Column> columns) {
+  const auto value = ask_for(options, "GET", path);
+  if (options.json) {
+    print_json(value);
+  } else {
+    print(table(columns, value.is_array() ? value.as_array() : boost::json::array()));
+  }
+  return 0;
+}
+
+std::function<int()> declare_order(CLI::App& command, const char* order) {
+  auto options = common_options(command);
+  command.add_option("NODE", options->node, "The node's name")->required();
+  return [options, order] {
+    const auto value = ask_for(*options, "POST", "/v1/nodes/" + percent_encoded(options->node) + "/" + order);
+    if (options->json) print_json(value);
+    return 0;
+  };
+}
+
+constexpr std::array kStatusColumns{Column{"NODE", "node"}, Column{"VERSION", "version"}, Column{"PID", "pid"},
+                                    Column{"UP", "uptime_seconds", true}, Column{"THREADS", "threads"}};
+constexpr std::array kClusterColumns{Column{"CLUSTER", "name"},
+                                     Column{"ID", "id"},
+                                     Column{"REDIS", "redis"},
+                                     Column{"NODES", "nodes"},
+                                     Column{"UP", "nodes_up"},
+                                     Column{"SLOTS", "slots"},
+                                     Column{"LED HERE", "slots_led_here"},
+                                     Column{"WITHOUT LEADER", "slots_without_leader"}};
+constexpr std::array kNodeColumns{Column{"NAME", "name"},           Column{"ADDRESS", "address"},
+                                  Column{"STATE", "state"},         Column{"FOR", "since_seconds", true},
+                                  Column{"DRAINING", "draining"},   Column{"LEASE", "lease"},
+                                  Column{"SLOTS", "slots"},         Column{"LEADING", "leading"},
+                                  Column{"RTT US", "round_trip_us"}};
+constexpr std::array kSlotColumns{Column{"SLOT", "slot"},         Column{"LEADER", "leader"},
+                                  Column{"TERM", "term"},         Column{"REPLICAS", "replicas"},
+                                  Column{"LEARNERS", "learners"}, Column{"LAST", "last"},
+                                  Column{"COMMIT", "commit"}};
+
+}  // namespace
+
+std::function<int()> declare_status(CLI::App& command) {
+  auto options = common_options(command);
+  return [options] {
+    const auto value = ask_for(*options, "GET", "/v1/status");
+    if (options->json) {
+      print_json(value);
+      return 0;
+    }
+    print(table(kStatusColumns, {value}));
+    const auto* cluster = value.is_object() ? value.as_object().if_contains("cluster") : nullptr;
+    if (cluster != nullptr && cluster->is_object()) print("\n" + table(kClusterColumns, {*cluster}));
+    return 0;
+  };
+}
+
+std::function<int()> declare_nodes_list(CLI::App& command) {
+  auto options = common_options(command);
+  return [options] { return show_table(*options, "/v1/nodes", kNodeColumns); };
+}
+
+std::function<int()> declare_slots_list(CLI::App& command) {
+  auto options = common_options(command);
+  return [options] { return show_table(*options, "/v1/slots", kSlotColumns); };
+}
+
+std::function<int()> declare_nodes_drain(CLI::App& command) { return declare_order(command, "drain"); }
+std::function<int()> declare_nodes_undrain(CLI::App& command) { return declare_order(command, "undrain"); }
+std::function<int()> declare_nodes_remove(CLI::App& command) { return declare_order(command, "remove"); }
+
+}  // namespace parley::ctl

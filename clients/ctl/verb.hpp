@@ -1,0 +1,39 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace CLI {
+class App;
+}
+
+/// What parleyctl can do: one table, from which the command line and its help come.
+namespace parley::ctl {
+
+/// `parleyctl NOUN NAME …`; without a name `parleyctl NOUN …`.
+struct Verb {
+  std::string_view noun;
+  std::string_view name;
+  std::string_view meaning;
+  /// Adds the verb's options to its subcommand. What is returned does the work and gives the exit status; it may throw
+  /// std::exception, whose text is one sentence.
+  std::function<int()> (*declare)(CLI::App& command);
+};
+
+std::span<const Verb> verbs();
+
+/// What verbs print: results on standard output, questions on standard error.
+void print(std::string_view text);
+void ask(std::string_view text);
+
+// -- Verbs, by noun --
+std::function<int()> declare_status(CLI::App& command);
+std::function<int()> declare_nodes_list(CLI::App& command);
+std::function<int()> declare_nodes_drain(CLI::App& command);
+std::function<int()> declare_nodes_undrain(CLI::App& command);
+std::function<int()> declare_nodes_remove(CLI::App& command);
+std::function<int()> declare_slots_list(CLI::App& command);
+
+}  // namespace parley::ctl
