@@ -80,6 +80,7 @@ class Reader {
   void operator()(Number<Tag>& number) {
     (*this)(number.value);
   }
+  void operator()(NodeId& node) { node.value = integer(); }  // A hash: it uses all bits.
   void operator()(bool& flag) {
     const std::uint64_t value = integer();
     if (value > 1) fail();

@@ -140,5 +140,22 @@ TEST(MessagesCodec, LetsRecordsBePutBehindTheMessage) {
   EXPECT_TRUE(rest.empty());
 }
 
+TEST(PeerMessageCodec, TakesNodeIdsOfAllBits) {
+  const NodeId high{~std::uint64_t{0}};
+  const PeerMessage message{.slot = {1},
+                            .term = {2},
+                            .body = AppendEntries{.prev = {},
+                                                  .entries_term = {2},
+                                                  .count = 1,
+                                                  .commit = {},
+                                                  .replicas = ReplicaSet{.voters = {{1}, high}, .learners = {}},
+                                                  .records = std::string_view("\x01r", 2)}};
+  std::string bytes;
+  encode(message, bytes);
+  const auto decoded = decode(bytes);
+  ASSERT_TRUE(decoded) << decoded.error().message();
+  EXPECT_EQ(std::get<PeerMessage>(*decoded), message);
+}
+
 }  // namespace
 }  // namespace parley::replication
