@@ -15,6 +15,9 @@
 /// What the shards of one node say to each other, and the values that go with it.
 namespace parley::shard {
 
+/// In a ShardId: a number that Serving has given to somebody on another node.
+inline constexpr ShardId kOtherNode = 0x8000'0000;
+
 /// Where a receipt is sent in addition to PUBACK: the PUBLISH's Response Topic and Correlation Data.
 struct ReceiptAddress {
   std::string topic;
@@ -30,6 +33,9 @@ struct Origin {
   session::PublishTicket ticket;
   std::shared_ptr<const ReceiptAddress> receipt;
 };
+
+/// Serving waits, for another node.
+inline bool is_of_other_node(const Origin& origin) { return (origin.shard & kOtherNode) != 0; }
 
 /// What became of a proposal.
 struct Outcome {
@@ -77,11 +83,32 @@ struct FollowedEvent {
   Seq head;
   format::ConversationType type = format::ConversationType::Group;
   format::Visibility visibility = format::Visibility::Public;
+  bool remote = false;  ///< Another node leads it: pages are asked for by ReadEvent.
 };
 /// The next entries, without a hole behind what was said before.
 struct CommittedEvent {
   std::string conversation;
   std::vector<format::EntryPtr> entries;
+};
+
+/// To the home shard, which knows where a page can be had: answered with ReadHereEvent or PageEvent.
+struct ReadEvent {
+  std::string conversation;
+  ShardId shard = 0;
+  std::uint64_t token = 0;  ///< Of the feed; see Feeds.
+  ConversationNumber number;
+  Seq first;
+  Seq last;
+  std::size_t entries_max = 0;
+  std::size_t bytes_max = 0;
+};
+/// This node's store has the page.
+struct ReadHereEvent {
+  std::uint64_t token = 0;
+};
+struct PageEvent {
+  std::uint64_t token = 0;
+  ReadPage page;
 };
 
 /// An ordinary message for the subscribers of the target shard; a retained one goes to all shards.
@@ -128,8 +155,9 @@ struct SharedReturnEvent {
 };
 
 struct PeerEvent {
-  std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, PublishEvent,
-               InterestEvent, InterestTakenEvent, SharedMemberEvent, SharedDeliveryEvent, SharedReturnEvent>
+  std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, ReadEvent,
+               ReadHereEvent, PageEvent, PublishEvent, InterestEvent, InterestTakenEvent, SharedMemberEvent,
+               SharedDeliveryEvent, SharedReturnEvent>
       what;
 };
 

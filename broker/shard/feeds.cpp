@@ -65,14 +65,33 @@ void Feeds::followed(FollowedEvent& event) {
   run_waiting(feed);
 }
 
-/// The conversation is led anew, and may have gone on meanwhile: what is missing here is in the log.
+/// The conversation is led anew, and may have gone on meanwhile: what is missing here is read.
 void Feeds::stand_anew(Feed& feed, FollowedEvent& event) {
-  if (event.refusal != chat::Refusal::None || event.number.value == 0 || event.head <= feed.standing.head) return;
+  if (event.refusal != chat::Refusal::None || event.number.value == 0) return;
+  if (feed.standing.number.value != 0 && event.epoch != feed.standing.epoch) return begin_anew(feed, event);
+  // What this shard has seen is committed, wherever it is read from next.
+  feed.standing.remote = event.remote;
+  if (event.head <= feed.standing.head) return;
   feed.standing = std::move(event);
   feed.recent.clear();
   feed.recent_first = feed.recent_bytes = 0;
-  for (Follower* follower : feed.followers) {
+  const Hold hold(*this, feed);
+  // Sending may close connections, which removes followers.
+  for (std::size_t i = feed.followers.size(); i-- > 0;) {
+    if (i >= feed.followers.size()) continue;
+    Follower* follower = feed.followers[i];
     if (!follower->behind && !follower->held && !pump(*follower)) set_behind(*follower);
+  }
+}
+
+/// Another incarnation: positions are void. Sessions resume at once, and are told then.
+void Feeds::begin_anew(Feed& feed, FollowedEvent& event) {
+  const Hold hold(*this, feed);
+  feed.standing = std::move(event);
+  feed.recent.clear();
+  feed.recent_first = feed.recent_bytes = 0;
+  while (!feed.followers.empty()) {
+    shard_.close_client(*feed.followers.back()->client, mqtt::ReasonCode::UnspecifiedError);
   }
 }
 
@@ -378,17 +397,42 @@ void Feeds::read(Follower& follower, Seq first, Seq last) {
   const bool others = catch_up.has_page() && catch_up.follower != &follower && catch_up.follower->behind;
   if (catch_up.token != 0 || others) return;
   catch_up = {.follower = &follower, .token = next_token_++ << kPlaceBits | client.place, .first = first, .last = last};
-  shard_.store().read_entries(shard_.id(), {.token = catch_up.token,
-                                            .conversation = follower.feed->standing.number,
-                                            .first = first,
-                                            .last = last,
+  const Feed& feed = *follower.feed;
+  if (feed.standing.remote) {
+    shard_.send(home_of_name(feed.name, shard_.options()), PeerEvent{ReadEvent{.conversation = feed.name,
+                                                                               .shard = shard_.id(),
+                                                                               .token = catch_up.token,
+                                                                               .number = feed.standing.number,
+                                                                               .first = first,
+                                                                               .last = last,
+                                                                               .entries_max = kPageEntries,
+                                                                               .bytes_max = kPageBytes}});
+  } else {
+    read_here(catch_up.token);
+  }
+}
+
+CatchUp* Feeds::find_read(std::uint64_t token) {
+  const Client* client = shard_.clients().find_place(token & ((1U << kPlaceBits) - 1));
+  if (client == nullptr || !client->catch_up || client->catch_up->token != token) return nullptr;
+  return client->catch_up.get();
+}
+
+void Feeds::read_here(std::uint64_t token) {
+  const CatchUp* catch_up = find_read(token);
+  if (catch_up == nullptr) return;
+  shard_.store().read_entries(shard_.id(), {.token = token,
+                                            .conversation = catch_up->follower->feed->standing.number,
+                                            .first = catch_up->first,
+                                            .last = catch_up->last,
                                             .entries_max = kPageEntries,
                                             .bytes_max = kPageBytes});
 }
 
 void Feeds::entries_read(std::uint64_t token, Result<ReadPage>& page) {
-  Client* client = shard_.clients().find_place(token & ((1U << kPlaceBits) - 1));
-  if (client == nullptr || !client->catch_up || client->catch_up->token != token) return;
+  CatchUp* const found = find_read(token);
+  if (found == nullptr) return;
+  Client* client = found->follower->client;
   CatchUp& catch_up = *client->catch_up;
   Follower& follower = *catch_up.follower;
   if (!page) {

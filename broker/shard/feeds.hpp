@@ -119,9 +119,12 @@ class Feeds {
   void followed(FollowedEvent& event);
   void committed(const std::string& conversation, std::span<const format::EntryPtr> entries);
   void entries_read(std::uint64_t token, Result<ReadPage>& page);
+  /// The page that `token` stands for can be read here.
+  void read_here(std::uint64_t token);
 
  private:
   void stand_anew(Feed& feed, FollowedEvent& event);
+  void begin_anew(Feed& feed, FollowedEvent& event);
   bool pump(Follower& follower);
   void pump_in_turn(Client& client);
   bool resend(Client& client);
@@ -130,6 +133,7 @@ class Feeds {
   mqtt::MessagePtr make_message(const Feed& feed, const format::Entry& entry, Feed::Recent::Variant variant) const;
   const format::EntryPtr* find_in_page(Follower& follower, Seq seq);
   void read(Follower& follower, Seq first, Seq last);
+  CatchUp* find_read(std::uint64_t token);
   bool tell_gap(Follower& follower, Seq first, Seq last);
   void skip_unreadable(Follower& follower, const CatchUp& catch_up, const ReadPage& page);
   void set_behind(Follower& follower);

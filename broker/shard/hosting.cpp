@@ -63,7 +63,7 @@ void Hosting::propose(std::string_view conversation, const chat::EntryDraft& dra
   if (hosted != nullptr) {
     hosted->proposals_waiting.push_back(std::move(proposal));
   } else {
-    shard_.leader_wait().propose(slot_of_name(conversation, shard_.options()), std::move(proposal));
+    propose_elsewhere(slot_of_name(conversation, shard_.options()), std::move(proposal));
   }
 }
 
@@ -158,7 +158,7 @@ bool Hosting::create(Hosted& hosted, std::string_view creator) {
 void Hosting::follow(const std::string& conversation, ShardId follower) {
   Hosted* found = find_or_load(conversation);
   if (found == nullptr) {
-    shard_.leader_wait().follow(slot_of_name(conversation, shard_.options()), conversation, follower);
+    shard_.remote_homes().follow(slot_of_name(conversation, shard_.options()), conversation, follower);
     return;
   }
   Hosted& hosted = *found;
@@ -174,7 +174,7 @@ void Hosting::follow(const std::string& conversation, ShardId follower) {
 void Hosting::unfollow(const std::string& conversation, ShardId follower) {
   const auto found = hosted_.find(conversation);
   if (found == hosted_.end()) {
-    shard_.leader_wait().unfollow(slot_of_name(conversation, shard_.options()), conversation, follower);
+    shard_.remote_homes().unfollow(slot_of_name(conversation, shard_.options()), conversation, follower);
     return;
   }
   std::erase(found->second->followers, follower);
@@ -344,9 +344,38 @@ void Hosting::refused(const std::vector<WaitingRecord>& records, chat::Refusal r
   }
   for (const WaitingRecord& one : records) {
     const auto* entry = std::get_if<EntryWaiting>(&one.waiting);
-    if (entry != nullptr) shard_.send_outcome(entry->origin, {.refusal = refusal});
+    if (entry == nullptr) continue;
+    if (refusal == chat::Refusal::NotLeader && !is_of_other_node(entry->origin)) {
+      propose_again(*entry);
+    } else {
+      shard_.send_outcome(entry->origin, {.refusal = refusal});
+    }
   }
   for (const Origin& origin : refused) shard_.send_outcome(origin, {.refusal = refusal});
+}
+
+/// The next leader may have it or not: it is sent there again, and recognised by its id.
+void Hosting::propose_again(const EntryWaiting& waiting) {
+  const format::EntryRecord& entry = **waiting.entry;
+  shard_.remote_homes().propose(waiting.entry->position().slot,
+                                {.conversation = waiting.hosted->name,
+                                 .kind = entry.kind,
+                                 .from = std::string(entry.from),
+                                 .id = std::string(entry.id),
+                                 .id_from_client = entry.id_from_client,
+                                 .properties = std::string(entry.properties),
+                                 .payload = std::string(entry.payload),
+                                 .origin = waiting.origin},
+                                true);
+}
+
+/// Of a slot that isn't led here. Another node's proposal goes back to it, since that one knows the leader, too.
+void Hosting::propose_elsewhere(Slot slot, ProposeEvent proposal) {
+  if (is_of_other_node(proposal.origin)) {
+    shard_.send_outcome(proposal.origin, {.refusal = chat::Refusal::NotLeader});
+  } else {
+    shard_.remote_homes().propose(slot, std::move(proposal));
+  }
 }
 
 /// What is hosted belongs to one time of leadership, and is loaded anew in the next.
@@ -359,10 +388,20 @@ void Hosting::leadership_changed(Slot slot) {
     if (dropped->state == Hosted::State::Loading) stale_loads_.insert(dropped->name);
     for (const ShardId follower : dropped->followers_waiting) {
       std::erase(dropped->followers, follower);
-      shard_.leader_wait().follow(slot, dropped->name, follower);
+      if ((follower & kOtherNode) != 0) {
+        shard_.serving().led_elsewhere(follower);
+      } else {
+        shard_.remote_homes().follow(slot, dropped->name, follower);
+      }
     }
-    for (const ShardId follower : dropped->followers) shard_.leader_wait().follow_again(slot, dropped->name, follower);
-    for (ProposeEvent& proposal : dropped->proposals_waiting) shard_.leader_wait().propose(slot, std::move(proposal));
+    for (const ShardId follower : dropped->followers) {
+      if ((follower & kOtherNode) != 0) {
+        shard_.serving().led_elsewhere(follower);
+      } else {
+        shard_.remote_homes().follow_again(slot, dropped->name, follower);
+      }
+    }
+    for (ProposeEvent& proposal : dropped->proposals_waiting) propose_elsewhere(slot, std::move(proposal));
     for (const Hosted::Repeat& repeat : dropped->repeats) {
       shard_.send_outcome(repeat.origin, {.refusal = chat::Refusal::NotLeader});
     }

@@ -43,7 +43,7 @@ struct Hosted {
 };
 
 /// The leader's work for the conversations of this shard's slots: load, create, propose, commit, tell the followers.
-/// Belongs to its shard's thread. Only what is led here is hosted: what is asked of other slots goes to LeaderWait.
+/// Belongs to its shard's thread. Only what is led here is hosted: what is asked of other slots goes to RemoteHomes.
 class Hosting {
  public:
   explicit Hosting(Shard& shard) : shard_(shard) {}
@@ -64,6 +64,9 @@ class Hosting {
   void refused(const std::vector<WaitingRecord>& records, chat::Refusal refusal);
   void leadership_changed(Slot slot);
 
+  /// RemoteHomes has asked the store for the conversation, and no longer waits for the answer.
+  void expect_stale_load(const std::string& conversation) { stale_loads_.insert(conversation); }
+
   /// Forgets the conversations that nobody follows or has used since the last call. Once in a while.
   void sweep();
 
@@ -79,6 +82,8 @@ class Hosting {
   void become_ready(Hosted& hosted);
   void refuse_waiting(Hosted& hosted, chat::Refusal refusal);
   void release_repeats(Hosted& hosted);
+  void propose_again(const EntryWaiting& waiting);
+  void propose_elsewhere(Slot slot, ProposeEvent proposal);
 
   /// Of a conversation, what was refused.
   struct RolledBack {

@@ -261,10 +261,26 @@ constexpr auto kReaders = readers_of(static_cast<const Event*>(nullptr));
 
 /// By kind, as they stand in Event.
 constexpr std::array kChannels{
-    NodeChannel::Proposals, NodeChannel::Proposals, NodeChannel::Entries,  NodeChannel::Entries,  NodeChannel::Entries,
-    NodeChannel::Entries,   NodeChannel::Pages,     NodeChannel::Pages,    NodeChannel::Sessions, NodeChannel::Sessions,
-    NodeChannel::Sessions,  NodeChannel::Sessions,  NodeChannel::Sessions, NodeChannel::Sessions, NodeChannel::Sessions,
-    NodeChannel::Messages,  NodeChannel::Messages,  NodeChannel::Messages, NodeChannel::Messages, NodeChannel::Messages,
+    NodeChannel::Proposals,  // Propose
+    NodeChannel::Proposals,  // Proposed
+    NodeChannel::Entries,    // Follow
+    NodeChannel::Entries,    // Unfollow
+    NodeChannel::Entries,    // Followed
+    NodeChannel::Entries,    // Committed
+    NodeChannel::Pages,      // Read
+    NodeChannel::Pages,      // Page
+    NodeChannel::Sessions,   // Claim
+    NodeChannel::Sessions,   // Claimed
+    NodeChannel::Sessions,   // Yield
+    NodeChannel::Sessions,   // Yielded
+    NodeChannel::Proposals,  // Write
+    NodeChannel::Proposals,  // Written
+    NodeChannel::Sessions,   // Hold
+    NodeChannel::Messages,   // Filters
+    NodeChannel::Messages,   // FiltersTaken
+    NodeChannel::Messages,   // Group
+    NodeChannel::Messages,   // Message
+    NodeChannel::Messages,   // MessageTaken
 };
 static_assert(kChannels.size() == kReaders.size());
 

@@ -140,9 +140,11 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
   if (!properties.empty()) write_stored_properties(properties_, properties, parts->form == chat::Form::Json);
   const bool from_client = !draft.id.empty();
   const std::string made = from_client ? std::string() : make_id();
+  // In a cluster it may have to be sent to another leader again, which knows it by its id.
+  const bool id_counts = from_client || (!shard_.nodes().alone() && origin.ticket.qos != mqtt::Qos::AtMostOnce);
   const chat::EntryDraft entry{.from = user,
                                .id = from_client ? draft.id : std::string_view(made),
-                               .id_from_client = from_client,
+                               .id_from_client = id_counts,
                                .properties = properties_.bytes(),
                                .payload = draft.payload};
   const ShardId home = home_of_name(parts->conversation, shard_.options());
@@ -153,7 +155,7 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
   shard_.send(home, PeerEvent{ProposeEvent{.conversation = std::string(parts->conversation),
                                            .from = user,
                                            .id = std::string(entry.id),
-                                           .id_from_client = from_client,
+                                           .id_from_client = id_counts,
                                            .properties = std::string(entry.properties),
                                            .payload = std::string(entry.payload),
                                            .origin = std::move(origin)}});

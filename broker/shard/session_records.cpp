@@ -5,7 +5,7 @@
 namespace parley::shard {
 
 void SessionRecords::add(std::string_view client_id, const format::RecordBody& body, Done done) {
-  shard_.append(slot_of_name(client_id, shard_.options()), body, std::move(done));
+  shard_.append(slot_of_name(client_id, shard_.options()), body, 0, std::move(done));
 }
 
 void SessionRecords::write(Client& client, Timestamp disconnected, Done done) {

@@ -22,7 +22,9 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       peers_(peers),
       random_(random),
       replicas_({.shard = id, .options = options, .store = store, .nodes = nodes, .random = random}, *this),
-      leader_wait_(*this),
+      nodes_(nodes),
+      remote_homes_(*this),
+      serving_(*this),
       feeds_(*this),
       hosting_(*this),
       plain_topics_(*this),
@@ -90,7 +92,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
       session_records_.flush();
       timers_.add({.due = now_ + options_.cursor_flush, .kind = TimerKind::CursorFlush});
       return;
-    case TimerKind::LeaderWait: leader_wait_.run_timer({timer.client}); return;
+    case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
       hosting_.sweep();
       plain_topics_.sweep();
@@ -351,6 +353,8 @@ void Shard::shut_down() {
 void Shard::send(ShardId target, PeerEvent event) {
   if (target == id_) {
     peer_event(event);
+  } else if ((target & kOtherNode) != 0) {
+    serving_.send(target, event);
   } else {
     peers_.post(target, std::move(event));
   }
@@ -360,6 +364,8 @@ void Shard::send_outcome(const Origin& origin, Outcome outcome) {
   if (origin.identity == 0) return;
   if (origin.shard == id_) {
     publishing_.outcome(origin, outcome);
+  } else if (is_of_other_node(origin)) {
+    serving_.outcome(origin, outcome);
   } else {
     peers_.post(origin.shard, PeerEvent{OutcomeEvent{origin, std::move(outcome)}});
   }
@@ -377,6 +383,12 @@ struct PeerEventVisitor {
   void operator()(UnfollowEvent& event) const { shard.hosting().unfollow(event.conversation, event.shard); }
   void operator()(FollowedEvent& event) const { shard.feeds().followed(event); }
   void operator()(CommittedEvent& event) const { shard.feeds().committed(event.conversation, event.entries); }
+  void operator()(ReadEvent& event) const { shard.remote_homes().read(std::move(event)); }
+  void operator()(ReadHereEvent& event) const { shard.feeds().read_here(event.token); }
+  void operator()(PageEvent& event) const {
+    Result<ReadPage> page = std::move(event.page);
+    shard.feeds().entries_read(event.token, page);
+  }
   void operator()(PublishEvent& event) const { shard.plain_topics().publish_here(event.message); }
   void operator()(InterestEvent& event) const { shard.plain_topics().interest(event); }
   void operator()(InterestTakenEvent& event) const { shard.plain_topics().interest_taken(event.token); }
@@ -414,14 +426,15 @@ void Shard::refused(std::vector<WaitingRecord>& records, boost::system::error_co
 
 void Shard::leadership_changed(Slot slot, const Leadership& leadership) {
   hosting_.leadership_changed(slot);
-  leader_wait_.leadership_changed(slot, leadership);
+  remote_homes_.leadership_changed(slot, leadership);
 }
 
 bool Shard::may_host(Slot slot) const {
-  return replicas_.leadership(slot).state == Leadership::State::Here && !leader_wait_.holds(slot);
+  return replicas_.leadership(slot).state == Leadership::State::Here && !remote_homes_.holds(slot);
 }
 
-void Shard::append(Slot slot, const format::RecordBody& body, std::function<void(Result<void>)> done) {
+void Shard::append(Slot slot, const format::RecordBody& body, std::uint64_t generation,
+                   std::function<void(Result<void>)> done) {
   if (may_host(slot)) {
     if (const auto position = replicas_.propose(slot)) {
       replicas_.add(*position, std::make_shared<const std::string>(format::encode_record(*position, body)),
@@ -429,7 +442,8 @@ void Shard::append(Slot slot, const format::RecordBody& body, std::function<void
       return;
     }
   }
-  leader_wait_.append(slot, format::encode_record({.slot = slot, .term = {}, .index = {}}, body), std::move(done));
+  remote_homes_.append(slot, format::encode_record({.slot = slot, .term = {}, .index = {}}, body), generation,
+                       std::move(done));
 }
 
 // -- Store --
@@ -437,6 +451,7 @@ void Shard::append(Slot slot, const format::RecordBody& body, std::function<void
 void Shard::appended(std::uint64_t ticket, Result<Lsn> first) { replicas_.appended(ticket, first); }
 
 void Shard::conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) {
+  if (remote_homes_.loaded(name, loaded ? &*loaded : nullptr)) return;
   if (loaded) {
     hosting_.loaded(*std::move(loaded));
   } else {
@@ -446,7 +461,9 @@ void Shard::conversation_loaded(const std::string& name, Result<LoadedConversati
   }
 }
 
-void Shard::entries_read(std::uint64_t token, Result<ReadPage> page) { feeds_.entries_read(token, page); }
+void Shard::entries_read(std::uint64_t token, Result<ReadPage> page) {
+  if (!serving_.entries_read(token, page)) feeds_.entries_read(token, page);
+}
 
 void Shard::log_read(std::uint64_t token, Result<LogPage> page) { replicas_.log_read(token, page); }
 

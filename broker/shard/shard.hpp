@@ -12,12 +12,14 @@
 #include "broker/shard/events.hpp"
 #include "broker/shard/feeds.hpp"
 #include "broker/shard/hosting.hpp"
-#include "broker/shard/leader_wait.hpp"
+#include "broker/shard/node_links.hpp"
 #include "broker/shard/options.hpp"
 #include "broker/shard/plain_topics.hpp"
 #include "broker/shard/ports.hpp"
 #include "broker/shard/publishing.hpp"
+#include "broker/shard/remote_homes.hpp"
 #include "broker/shard/replica_slots.hpp"
+#include "broker/shard/serving.hpp"
 #include "broker/shard/session_records.hpp"
 #include "broker/shard/subscribing.hpp"
 #include "broker/shard/timers.hpp"
@@ -76,7 +78,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   /// Tells every client that the server goes away, publishes no will, and writes what sessions have to keep. The caller
   /// goes on with turns until `settled()`.
   void shut_down();
-  [[nodiscard]] bool settled() const { return replicas_.idle() && leader_wait_.empty(); }
+  [[nodiscard]] bool settled() const { return replicas_.idle() && remote_homes_.empty(); }
 
   // -- For the parts of this room --
   [[nodiscard]] ShardId id() const { return id_; }
@@ -88,7 +90,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   ClientLinks& links() { return links_; }
   Random& random() { return random_; }
   ReplicaSlots& replicas() { return replicas_; }
-  LeaderWait& leader_wait() { return leader_wait_; }
+  RemoteHomes& remote_homes() { return remote_homes_; }
+  Serving& serving() { return serving_; }
+  NodeLinks& nodes() { return nodes_; }
   Clients& clients() { return clients_; }
   Feeds& feeds() { return feeds_; }
   Hosting& hosting() { return hosting_; }
@@ -102,8 +106,10 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void send_outcome(const Origin& origin, Outcome outcome);
   /// This node leads the slot, and nothing that came earlier waits for that.
   [[nodiscard]] bool may_host(Slot slot) const;
-  /// A record of a slot whose home is this shard; `done` (if any) is called once it is committed or refused.
-  void append(Slot slot, const format::RecordBody& body, std::function<void(Result<void>)> done);
+  /// A record of a slot whose home is this shard, of a session's in `generation`; `done` (if any) is called once it is
+  /// committed or refused.
+  void append(Slot slot, const format::RecordBody& body, std::uint64_t generation,
+              std::function<void(Result<void>)> done);
   /// The client's output has grown: it is flushed with the turn, or now when there is much of it.
   void wrote(Client& client);
   /// Ends the connection with a DISCONNECT; the session goes on or ends as it should.
@@ -153,7 +159,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   bool stopping_ = false;
 
   ReplicaSlots replicas_;
-  LeaderWait leader_wait_;
+  NodeLinks nodes_;
+  RemoteHomes remote_homes_;
+  Serving serving_;
   Clients clients_;
   Feeds feeds_;
   Hosting hosting_;

@@ -1,20 +1,72 @@
+#include "base/log.hpp"
+#include "broker/shard/node_events.hpp"
 #include "broker/shard/shard.hpp"
 
 /// What a shard hears of other nodes, handed to whom it concerns.
 namespace parley::shard {
 
-void Shard::node_reachable(NodeId node) { replicas_.node_reachable(node); }
+void Shard::node_reachable(NodeId node) {
+  nodes_.node_reachable(node);
+  replicas_.node_reachable(node);
+  remote_homes_.node_writable(node);
+  serving_.node_writable(node);
+}
 
-void Shard::node_unreachable(NodeId node) { replicas_.node_unreachable(node); }
+void Shard::node_unreachable(NodeId node) {
+  nodes_.node_unreachable(node);
+  replicas_.node_unreachable(node);
+}
 
 void Shard::node_leads(NodeId node, Slot slot, std::optional<Term> term) { replicas_.node_leads(node, slot, term); }
 
-void Shard::node_connected(NodeId node) { replicas_.node_connected(node); }
+void Shard::node_connected(NodeId node) {
+  nodes_.node_connected(node);
+  replicas_.node_connected(node);
+  serving_.node_connected(node);
+  remote_homes_.node_connected(node);
+}
 
-void Shard::node_writable(NodeId node, NodeChannel channel) { replicas_.node_writable(node, channel); }
+void Shard::node_writable(NodeId node, NodeChannel channel) {
+  replicas_.node_writable(node, channel);
+  if (!nodes_.node_writable(node, channel)) return;
+  serving_.node_writable(node);
+  remote_homes_.node_writable(node);
+}
+
+namespace {
+
+/// One overload for each event; see Shard::node_message.
+struct NodeEventVisitor {
+  Shard& shard;
+  NodeId from;
+
+  void operator()(const remote::Propose& event) const { shard.serving().propose(from, event); }
+  void operator()(const remote::Proposed& event) const { shard.remote_homes().proposed(from, event); }
+  void operator()(const remote::Follow& event) const { shard.serving().follow(from, event); }
+  void operator()(const remote::Unfollow& event) const { shard.serving().unfollow(from, event); }
+  void operator()(const remote::Followed& event) const { shard.remote_homes().followed(from, event); }
+  void operator()(const remote::Committed& event) const { shard.remote_homes().committed(from, event); }
+  void operator()(const remote::Read& event) const { shard.serving().read(from, event); }
+  void operator()(const remote::Page& event) const { shard.remote_homes().page(from, event); }
+  void operator()(const remote::Write& event) const { shard.serving().write(from, event); }
+  void operator()(const remote::Written& event) const { shard.remote_homes().written(from, event); }
+  void operator()(const auto& /*event*/) const {}
+};
+
+}  // namespace
 
 void Shard::node_message(NodeId from, NodeChannel channel, std::string_view message) {
-  if (channel == NodeChannel::Replication || channel == NodeChannel::Votes) replicas_.node_message(from, message);
+  if (channel == NodeChannel::Replication || channel == NodeChannel::Votes) {
+    replicas_.node_message(from, message);
+    return;
+  }
+  const auto event = remote::decode(message);
+  if (!event || remote::channel_of(*event) != channel) {
+    log::error("a node says what can't be understood, passing it over",
+               {{"node", from}, {"channel", std::uint64_t(channel)}, {"bytes", message.size()}});
+    return;
+  }
+  std::visit(NodeEventVisitor{*this, from}, *event);
 }
 
 }  // namespace parley::shard

@@ -34,7 +34,8 @@ void World::start() {
     });
     home->peers = std::make_unique<Peers>(id);
     home->inbox.resize(count);
-    home->shard = std::make_unique<shard::Shard>(id, options_.shard, store_, *home->links, *home->peers, nodes_, dice_);
+    home->shard = std::make_unique<shard::Shard>(id, options_.shard, store_, *home->links, *home->peers,
+                                                 options_.nodes != nullptr ? *options_.nodes : nodes_, dice_);
     shards_.push_back(std::move(home));
   }
   for (const auto& end : store_.slot_ends()) {
@@ -94,12 +95,16 @@ bool World::has_work(const Home& home) const {
 
 void World::step() { turn(static_cast<shard::ShardId>(dice_.below(shards_.size()))); }
 
+bool World::round() {
+  for (shard::ShardId id = 0; id < shards_.size(); ++id) turn(id);
+  bool busy = false;
+  for (auto& client : clients_) busy = client->read() || busy;
+  return busy || std::ranges::any_of(shards_, [&](const auto& home) { return has_work(*home); });
+}
+
 void World::settle() {
   for (int i = 0; i < kTurnsMax; ++i) {
-    for (shard::ShardId id = 0; id < shards_.size(); ++id) turn(id);
-    bool busy = false;
-    for (auto& client : clients_) busy = client->read() || busy;
-    busy = busy || std::ranges::any_of(shards_, [&](const auto& home) { return has_work(*home); });
+    bool busy = round();
     if (const auto due = store_.next_due()) {
       if (!busy && *due > clock_.now) clock_.advance(*due - clock_.now);
       busy = true;

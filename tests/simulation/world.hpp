@@ -19,6 +19,7 @@ struct WorldOptions {
   shard::ShardOptions shard;
   bool orderly = true;  ///< Bytes and events arrive whole and at once; else in pieces, as chance will have it.
   Duration store_latency{};
+  shard::PeerNodes* nodes = nullptr;  ///< Null: a standalone broker.
 };
 
 /// One broker of some shards with its store and clients. Nothing happens but by its functions.
@@ -35,6 +36,8 @@ class World {
   void settle();
   /// One turn of a shard that chance chooses; clients don't read.
   void step();
+  /// One turn of every shard, after which the clients read; true when something was under way.
+  bool round();
   /// Time passes; then everything settles. Timers fire in their order.
   void advance(Duration by);
   /// kill -9: the store keeps what it had synced, connections break.

@@ -1,0 +1,68 @@
+#include "broker/shard/node_links.hpp"
+
+#include <utility>
+
+#include "base/log.hpp"
+
+namespace parley::shard {
+
+bool NodeLinks::connected(NodeId node) const {
+  const auto found = links_.find(node);
+  return found != links_.end() && found->second.connected;
+}
+
+bool NodeLinks::writable(NodeId node, NodeChannel channel) const {
+  const auto found = links_.find(node);
+  return found != links_.end() && found->second.connected && !found->second.queues.at(std::size_t(channel)).full;
+}
+
+bool NodeLinks::try_send(NodeId node, NodeChannel channel, std::string message) {
+  if (!writable(node, channel)) return false;
+  Queue& queue = links_[node].queues.at(std::size_t(channel));
+  queue.full = !nodes_.send(node, channel, std::move(message));
+  return !queue.full;
+}
+
+void NodeLinks::send(NodeId node, NodeChannel channel, std::string message) {
+  const auto found = links_.find(node);
+  if (found == links_.end() || !found->second.connected) return;
+  Queue& queue = found->second.queues.at(std::size_t(channel));
+  if (!queue.full && nodes_.send(node, channel, message)) return;
+  queue.full = true;
+  if (queue.bytes + message.size() > kQueuedBytesMax) {
+    log::warn("a node takes no more messages, dropping one", {{"node", node}, {"channel", std::uint64_t(channel)}});
+    return;
+  }
+  queue.bytes += message.size();
+  queue.messages.push_back(std::move(message));
+}
+
+void NodeLinks::node_connected(NodeId node) {
+  Link& link = links_[node];
+  link = {};
+  link.connected = true;
+}
+
+void NodeLinks::node_unreachable(NodeId node) {
+  if (const auto found = links_.find(node); found != links_.end()) found->second.connected = false;
+}
+
+void NodeLinks::node_reachable(NodeId node) { links_[node].connected = true; }
+
+bool NodeLinks::node_writable(NodeId node, NodeChannel channel) {
+  const auto found = links_.find(node);
+  if (found == links_.end() || !found->second.connected) return false;
+  Queue& queue = found->second.queues.at(std::size_t(channel));
+  queue.full = false;
+  while (!queue.messages.empty()) {
+    if (!nodes_.send(node, channel, queue.messages.front())) {
+      queue.full = true;
+      return false;
+    }
+    queue.bytes -= queue.messages.front().size();
+    queue.messages.pop_front();
+  }
+  return true;
+}
+
+}  // namespace parley::shard

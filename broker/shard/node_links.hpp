@@ -1,0 +1,66 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+
+#include "broker/shard/ports.hpp"
+
+namespace parley::shard {
+
+/// The way to the other nodes, with a queue for each channel that is full. Belongs to its shard's thread.
+class NodeLinks {
+ public:
+  /// What a channel keeps while it is full; a message more is dropped, and logged. What other nodes ask for is bounded
+  /// by what they may have under way, so this is for those that don't keep to it.
+  static constexpr std::size_t kQueuedBytesMax = 64ULL * 1024 * 1024;
+
+  explicit NodeLinks(PeerNodes& nodes) : nodes_(nodes) {}
+
+  [[nodiscard]] NodeId self() const { return nodes_.self(); }
+  /// No other node was ever connected.
+  [[nodiscard]] bool alone() const { return links_.empty(); }
+  [[nodiscard]] bool connected(NodeId node) const;
+  /// Of those that were ever connected.
+  template <class Visit>
+  void for_each_connected(Visit visit) const {
+    for (const auto& [node, link] : links_) {
+      if (link.connected) visit(node);
+    }
+  }
+
+  /// What is sent now leaves at once.
+  [[nodiscard]] bool writable(NodeId node, NodeChannel channel) const;
+  /// False when nothing was taken: the node isn't connected, or the channel is full.
+  bool try_send(NodeId node, NodeChannel channel, std::string message);
+  /// Waits for room behind what waits already. Lost with the connection.
+  void send(NodeId node, NodeChannel channel, std::string message);
+
+  // -- PeerNodesEvents --
+  /// What waited for the connection before is gone with it.
+  void node_connected(NodeId node);
+  void node_unreachable(NodeId node);
+  /// Over the same connection as before it was unreachable.
+  void node_reachable(NodeId node);
+  /// True when nothing waits for the channel any more.
+  bool node_writable(NodeId node, NodeChannel channel);
+
+ private:
+  static constexpr std::size_t kChannels = static_cast<std::size_t>(NodeChannel::Snapshots) + 1;
+  struct Queue {
+    bool full = false;
+    std::deque<std::string> messages;
+    std::size_t bytes = 0;
+  };
+  struct Link {
+    bool connected = false;
+    std::array<Queue, kChannels> queues;
+  };
+
+  PeerNodes& nodes_;
+  std::map<NodeId, Link> links_;
+};
+
+}  // namespace parley::shard
