@@ -56,17 +56,47 @@ const SharedGroups::Member* SharedGroups::choose(std::string_view group, std::st
   return found == nullptr ? nullptr : &choose(*found);
 }
 
+const SharedGroups::Member* SharedGroups::choose_here(std::string_view group, std::string_view filter) {
+  Group* found = find(group, filter);
+  if (found == nullptr) return nullptr;
+  const Member* ready = choose_next(*found, true, true);
+  return ready != nullptr ? ready : choose_next(*found, true, false);
+}
+
 const SharedGroups::Member& SharedGroups::choose(Group& group) {
+  const Member* ready = choose_next(group, false, true);
+  return ready != nullptr ? *ready : *choose_next(group, false, false);
+}
+
+/// The next one in turn, if there is one like that.
+const SharedGroups::Member* SharedGroups::choose_next(Group& group, bool here, bool ready) {
   const std::size_t count = group.members.size();
-  std::size_t chosen = group.next % count;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t candidate = (group.next + i) % count;
-    if (!group.members[candidate].ready) continue;
-    chosen = candidate;
-    break;
+    const Member& member = group.members[candidate];
+    if ((here && member.elsewhere) || (ready && !member.ready)) continue;
+    group.next = candidate + 1;
+    return &member;
   }
-  group.next = chosen + 1;
-  return group.members[chosen];
+  return nullptr;
+}
+
+SharedGroups::Standing SharedGroups::standing(std::string_view group, std::string_view filter) {
+  Standing standing;
+  const Group* found = find(group, filter);
+  if (found == nullptr) return standing;
+  for (const Member& member : found->members) {
+    if (member.elsewhere) continue;
+    ++standing.members;
+    if (member.ready) ++standing.ready;
+  }
+  return standing;
+}
+
+std::vector<SharedGroups::Name> SharedGroups::names() const {
+  std::vector<Name> names;
+  for (const auto& [id, group] : groups_by_id_) names.push_back(group.name);
+  return names;
 }
 
 }  // namespace parley::routing

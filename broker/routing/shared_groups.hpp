@@ -19,7 +19,8 @@ class SharedGroups {
     SubscriberId subscriber = 0;
     mqtt::SubscriptionOptions options;
     std::uint32_t subscription_id = 0;
-    bool ready = true;  ///< Its client is connected.
+    bool ready = true;       ///< Its client is connected.
+    bool elsewhere = false;  ///< Stands for the members on another node.
   };
 
   /// True when the group is new for `filter`.
@@ -43,6 +44,17 @@ class SharedGroups {
   }
   /// Chooses a member of this group alone. Null when it has gone.
   const Member* choose(std::string_view group, std::string_view filter);
+  /// Of those that aren't elsewhere.
+  const Member* choose_here(std::string_view group, std::string_view filter);
+
+  /// Members that aren't elsewhere, and how many of them are ready.
+  struct Standing {
+    std::size_t members = 0;
+    std::size_t ready = 0;
+  };
+  [[nodiscard]] Standing standing(std::string_view group, std::string_view filter);
+  /// Every group's name.
+  [[nodiscard]] std::vector<Name> names() const;
 
  private:
   struct Group {
@@ -54,6 +66,7 @@ class SharedGroups {
   static std::string key_of(std::string_view group, std::string_view filter);
   Group* find(std::string_view group, std::string_view filter);
   static const Member& choose(Group& group);
+  static const Member* choose_next(Group& group, bool here, bool ready);
 
   SubscriptionTree tree_;  ///< Filters to groups: a SubscriberId in it names a group.
   std::unordered_map<std::string, SubscriberId> groups_;

@@ -111,9 +111,23 @@ struct PageEvent {
   ReadPage page;
 };
 
+/// A retained message's place among all that were published on its topic, on any node; the highest is kept.
+struct RetainStamp {
+  std::uint64_t time = 0;  ///< Unix microseconds, about; rises with each one.
+  NodeId node;
+  friend auto operator<=>(const RetainStamp&, const RetainStamp&) = default;
+};
+
 /// An ordinary message for the subscribers of the target shard; a retained one goes to all shards.
 struct PublishEvent {
+  enum class From : std::uint8_t {
+    Client,
+    Node,      ///< Another one, which has chosen the members of shared groups.
+    Elsewhere  ///< Published earlier; to be kept, not delivered.
+  };
   mqtt::MessagePtr message;
+  RetainStamp stamp;
+  From from = From::Client;
 };
 /// The sender has (or no longer has) subscribers for the filter. Answered with InterestTakenEvent when `token` isn't 0.
 struct InterestEvent {
@@ -152,12 +166,47 @@ struct SharedDeliveryEvent {
 struct SharedReturnEvent {
   std::shared_ptr<const std::string> share;
   mqtt::MessagePtr message;
+  bool here_only = false;  ///< Another node has chosen this one.
+};
+
+/// To shard 0: the sender has a first (or no longer any) subscriber of the filter, which other nodes are told. Answered
+/// when they know of one.
+struct NodeInterestEvent {
+  ShardId shard = 0;
+  std::string filter;
+  bool wanted = false;
+};
+struct NodeInterestTakenEvent {
+  std::string filter;
+};
+/// From shard 0: what another node wants.
+struct NodeFilters {
+  bool replaces = false;
+  std::vector<std::string> added;
+  std::vector<std::string> removed;
+};
+struct NodeFiltersEvent {
+  NodeId node;
+  std::uint64_t token = 0;
+  std::shared_ptr<const NodeFilters> lists;
+};
+struct NodeFiltersTakenEvent {
+  NodeId node;
+  std::uint64_t token = 0;
+};
+/// To the shard that keeps the shared group: another node's members; see remote::Group.
+struct NodeGroupEvent {
+  NodeId node;
+  std::string group;
+  std::string filter;
+  std::uint64_t members = 0;
 };
 
 struct PeerEvent {
   std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, ReadEvent,
                ReadHereEvent, PageEvent, PublishEvent, InterestEvent, InterestTakenEvent, SharedMemberEvent,
-               SharedDeliveryEvent, SharedReturnEvent>
+               SharedDeliveryEvent, SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent, NodeFiltersEvent,
+               NodeFiltersTakenEvent, NodeGroupEvent>
       what;
 };
 

@@ -15,6 +15,9 @@ namespace {
 /// A group's member is a client of any shard: shard id above, place below.
 constexpr std::uint32_t kPlaceBits = 24;
 
+/// Instead of a shard: the member stands for those of another node, whose place follows.
+constexpr ShardId kElsewhere = 0xFF;
+
 std::uint32_t member_id(ShardId shard, std::uint32_t place) { return shard << kPlaceBits | place; }
 ShardId shard_of_member(std::uint32_t member) { return member >> kPlaceBits; }
 std::uint32_t place_of_member(std::uint32_t member) { return member & ((1U << kPlaceBits) - 1); }
@@ -26,31 +29,50 @@ PlainTopics::PlainTopics(Shard& shard)
 
 // -- Publishing --
 
-bool PlainTopics::publish(const mqtt::MessagePtr& message) {
-  if (message->retain()) store_retained(message);
-  bool matched = deliver_here(message);
+NodeTopics::Sent PlainTopics::publish(const mqtt::MessagePtr& message) {
+  NodeTopics& nodes = shard_.node_topics();
+  if (!nodes.active()) return {.matched = publish_on_node({message}), .wait = 0};
+  const RetainStamp stamp = message->retain() ? nodes.make_stamp() : RetainStamp{};
+  const bool matched = publish_on_node({message, stamp});
+  NodeTopics::Sent sent = nodes.publish(message, stamp);
+  sent.matched = sent.matched || matched;
+  return sent;
+}
+
+bool PlainTopics::publish_on_node(const PublishEvent& event) {
+  const mqtt::MessagePtr& message = event.message;
+  if (message->retain()) store_retained(event);
+  bool matched = false;
+  if (event.from != PublishEvent::From::Elsewhere) {
+    matched = deliver_here(message, event.from == PublishEvent::From::Client);
+  }
   const ShardId shards = shard_.options().shards;
   if (shards == 1) return matched;
   elsewhere_.match(message->topic(), elsewhere_matches_);
   if (message->retain()) {
     for (ShardId shard = 0; shard < shards; ++shard) {
-      if (shard != shard_.id()) shard_.send(shard, PeerEvent{PublishEvent{message}});
+      if (shard != shard_.id()) shard_.send(shard, PeerEvent{event});
     }
     return matched || !elsewhere_matches_.list.empty();
   }
   for (const routing::Match& match : elsewhere_matches_.list) {
     matched = true;
-    shard_.send(match.subscriber, PeerEvent{PublishEvent{message}});
+    shard_.send(match.subscriber, PeerEvent{event});
   }
   return matched;
 }
 
-void PlainTopics::publish_here(const mqtt::MessagePtr& message) {
-  if (message->retain()) store_retained(message);
-  deliver_here(message);
+void PlainTopics::publish_here(const PublishEvent& event) {
+  if (event.message->retain()) store_retained(event);
+  if (event.from == PublishEvent::From::Elsewhere) return;
+  deliver_here(event.message, event.from == PublishEvent::From::Client);
 }
 
-bool PlainTopics::deliver_here(const mqtt::MessagePtr& message) {
+void PlainTopics::publish_from_node(const mqtt::MessagePtr& message, const RetainStamp& stamp, bool subscribers) {
+  publish_on_node({message, stamp, subscribers ? PublishEvent::From::Node : PublishEvent::From::Elsewhere});
+}
+
+bool PlainTopics::deliver_here(const mqtt::MessagePtr& message, bool with_groups) {
   bool matched = false;
   here_.match(message->topic(), matches_);
   for (const routing::Match& match : matches_.list) {
@@ -64,6 +86,7 @@ bool PlainTopics::deliver_here(const mqtt::MessagePtr& message) {
     ids_.insert(ids_.end(), matches_.more_ids.begin() + match.more_begin, matches_.more_ids.begin() + match.more_end);
     deliver(shard_.clients().at(match.subscriber), message, match.options, ids_);
   }
+  if (!with_groups) return matched;
   groups_.match(message->topic(), [&](const auto& member, const auto& share) {
     matched = true;
     send_to_member(member, share, message);
@@ -73,6 +96,10 @@ bool PlainTopics::deliver_here(const mqtt::MessagePtr& message) {
 
 void PlainTopics::send_to_member(const routing::SharedGroups::Member& member, const routing::SharedGroups::Name& share,
                                  const mqtt::MessagePtr& message) {
+  if (member.elsewhere) {
+    shard_.node_topics().send_shared(place_of_member(member.subscriber), share, message);
+    return;
+  }
   SharedDeliveryEvent event{share, member.subscriber, member.options, member.subscription_id, message};
   const ShardId shard = shard_of_member(member.subscriber);
   if (shard == shard_.id()) {
@@ -91,7 +118,9 @@ void PlainTopics::deliver(Client& client, const mqtt::MessagePtr& message, const
   if (outcome == session::Delivered::Sent) shard_.wrote(client);
 }
 
-void PlainTopics::store_retained(const mqtt::MessagePtr& message) {
+void PlainTopics::store_retained(const PublishEvent& event) {
+  const mqtt::MessagePtr& message = event.message;
+  if (shard_.node_topics().active() && !shard_.node_topics().is_latest(*message, event.stamp)) return;
   if (const auto stored = retained_.set(message); !stored) {
     log::warn("retained message is not kept, the limit is reached",
               {{"topic", message->topic()}, {"retained", retained_.size()}, {"bytes", retained_.bytes()}});
@@ -105,6 +134,10 @@ void PlainTopics::send_retained(Client& client, const session::Subscription& sub
     const auto outcome = client.session->deliver(message, subscription.options.qos, true, ids, shard_.now());
     if (outcome == session::Delivered::Sent) shard_.wrote(client);
   });
+}
+
+void PlainTopics::for_each_retained(const routing::RetainedMessages::Visit& visit) {
+  retained_.match("#", shard_.now(), visit);
 }
 
 void PlainTopics::sweep() { retained_.sweep(shard_.now()); }
@@ -129,6 +162,13 @@ void PlainTopics::subscribe(Client& client, const session::Subscription& subscri
     return;
   }
   const bool added = here_.add(subscription.filter, client.place, subscription.options, subscription.subscription_id);
+  NodeTopics& nodes = shard_.node_topics();
+  if (added) nodes.want(subscription.filter);
+  if (announced && nodes.active()) {
+    announced = [this, filter = subscription.filter, then = std::move(announced)]() mutable {
+      shard_.node_topics().after_announcement(filter, std::move(then));
+    };
+  }
   if (added && shards > 1) {
     want(subscription.filter, std::move(announced));
   } else if (announced) {
@@ -147,7 +187,9 @@ void PlainTopics::unsubscribe(Client& client, std::string_view filter) {
     return_shared(client, filter);
     return;
   }
-  if (here_.remove(filter, client.place) && shard_.options().shards > 1) want_no_more(filter);
+  if (!here_.remove(filter, client.place)) return;
+  shard_.node_topics().want_no_more(filter);
+  if (shard_.options().shards > 1) want_no_more(filter);
 }
 
 std::uint64_t PlainTopics::await(std::size_t answers, std::function<void()> done) {
@@ -219,11 +261,12 @@ ShardId PlainTopics::keeper_of(std::string_view group, std::string_view filter) 
 void PlainTopics::shared_member(SharedMemberEvent& event) {
   using Change = SharedMemberEvent::Change;
   switch (event.change) {
-    case Change::Joins: join_group(event); return;
-    case Change::Leaves: leave_group(event); return;
-    case Change::Connected: groups_.set_ready(event.group, event.filter, event.member, true); return;
-    case Change::Disconnected: groups_.set_ready(event.group, event.filter, event.member, false); return;
+    case Change::Joins: join_group(event); break;
+    case Change::Leaves: leave_group(event); break;
+    case Change::Connected: groups_.set_ready(event.group, event.filter, event.member, true); break;
+    case Change::Disconnected: groups_.set_ready(event.group, event.filter, event.member, false); break;
   }
+  shard_.node_topics().group_changed(event.group, event.filter);
 }
 
 void PlainTopics::connected(Client& client, bool connected) {
@@ -250,8 +293,40 @@ void PlainTopics::return_shared(Client& client, std::string_view subscription) {
 
 void PlainTopics::shared_return(const SharedReturnEvent& event) {
   const auto parts = mqtt::shared_filter(*event.share);
-  const auto* member = groups_.choose(parts->group, parts->filter);
+  const auto* member =
+      event.here_only ? groups_.choose_here(parts->group, parts->filter) : groups_.choose(parts->group, parts->filter);
   if (member != nullptr) send_to_member(*member, event.share, event.message);
+}
+
+void PlainTopics::share_here(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message) {
+  const auto parts = mqtt::shared_filter(*share);
+  shard_.send(keeper_of(parts->group, parts->filter), PeerEvent{SharedReturnEvent{share, message, true}});
+}
+
+void PlainTopics::pass_on(NodeGroupEvent event) {
+  const ShardId keeper = keeper_of(event.group, event.filter);
+  shard_.send(keeper, PeerEvent{std::move(event)});
+}
+
+void PlainTopics::group_elsewhere(const NodeGroupEvent& event) {
+  const auto member = member_id(kElsewhere, shard_.node_topics().place_of(event.node));
+  const bool several = shard_.options().shards > 1;
+  if (event.members == 0) {
+    if (groups_.remove(event.group, event.filter, member) && several) want_no_more(event.filter);
+    return;
+  }
+  const bool fresh = groups_.add(
+      event.group, event.filter,
+      {.subscriber = member, .options = {}, .subscription_id = 0, .ready = event.members > 1, .elsewhere = true});
+  if (fresh && several) want(event.filter, nullptr);
+}
+
+void PlainTopics::groups_gone(std::uint32_t place) {
+  for (const auto& name : groups_.names()) {
+    const auto parts = mqtt::shared_filter(*name);
+    const bool gone = groups_.remove(parts->group, parts->filter, member_id(kElsewhere, place));
+    if (gone && shard_.options().shards > 1) want_no_more(parts->filter);
+  }
 }
 
 void PlainTopics::join_group(const SharedMemberEvent& event) {

@@ -12,6 +12,7 @@
 #include "broker/routing/subscription_tree.hpp"
 #include "broker/session/session.hpp"
 #include "broker/shard/events.hpp"
+#include "broker/shard/node_topics.hpp"
 
 namespace parley::shard {
 
@@ -25,10 +26,15 @@ class PlainTopics {
  public:
   explicit PlainTopics(Shard& shard);
 
-  /// Routes a client's (or the broker's) message to everybody. False when nobody has a matching subscription.
-  bool publish(const mqtt::MessagePtr& message);
+  /// Routes a client's (or the broker's) message to everybody, on this node and the others. Not `matched`: nobody has a
+  /// matching subscription.
+  NodeTopics::Sent publish(const mqtt::MessagePtr& message);
   /// A message that another shard has published: for this shard's clients only.
-  void publish_here(const mqtt::MessagePtr& message);
+  void publish_here(const PublishEvent& event);
+  /// A message that another node has sent: for this node's subscribers, or (retained) only to be kept.
+  void publish_from_node(const mqtt::MessagePtr& message, const RetainStamp& stamp, bool subscribers);
+  /// Another node has chosen this one for the group.
+  void share_here(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message);
 
   /// `announced` (if any) is called once every shard knows of the filter, perhaps at once.
   void subscribe(Client& client, const session::Subscription& subscription, std::function<void()> announced);
@@ -41,6 +47,17 @@ class PlainTopics {
   void shared_member(SharedMemberEvent& event);
   void shared_delivery(const SharedDeliveryEvent& event);
   void shared_return(const SharedReturnEvent& event);
+  void group_elsewhere(const NodeGroupEvent& event);
+  /// To the shard that keeps the group.
+  void pass_on(NodeGroupEvent event);
+  /// The node is gone, or tells its groups anew; `place` as NodeTopics has it.
+  void groups_gone(std::uint32_t place);
+  routing::SharedGroups::Standing members_here(std::string_view group, std::string_view filter) {
+    return groups_.standing(group, filter);
+  }
+  /// Of the groups that this shard keeps.
+  [[nodiscard]] std::vector<routing::SharedGroups::Name> groups() const { return groups_.names(); }
+  void for_each_retained(const routing::RetainedMessages::Visit& visit);
   /// The client has a connection now, or none: its groups choose accordingly.
   void connected(Client& client, bool connected);
   /// Gives back to its groups what the client has not taken over: of this subscription what is not sent yet, of all
@@ -50,13 +67,14 @@ class PlainTopics {
   void sweep();
 
  private:
-  bool deliver_here(const mqtt::MessagePtr& message);
+  bool publish_on_node(const PublishEvent& event);
+  bool deliver_here(const mqtt::MessagePtr& message, bool with_groups);
   void deliver(Client& client, const mqtt::MessagePtr& message, const mqtt::SubscriptionOptions& options,
                std::span<const std::uint32_t> subscription_ids, const routing::SharedGroups::Name& share = nullptr);
   void want(std::string_view filter, std::function<void()> announced);
   void after_announcement(std::string_view filter, std::function<void()> then);
   void want_no_more(std::string_view filter);
-  void store_retained(const mqtt::MessagePtr& message);
+  void store_retained(const PublishEvent& event);
   void send_to_member(const routing::SharedGroups::Member& member, const routing::SharedGroups::Name& share,
                       const mqtt::MessagePtr& message);
   void join_group(const SharedMemberEvent& event);

@@ -92,11 +92,20 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
                              .retain = publish.retain,
                              .publisher = client.session->identity()};
   if (!publish.properties.empty()) parts.expires = expiry(publish.properties, shard_.now());
-  const bool matched = shard_.plain_topics().publish(mqtt::Message::make(parts));
-  if (publish.qos != mqtt::Qos::AtMostOnce) {
-    client.session->complete_publish(action.ticket, matched ? ReasonCode::Success : ReasonCode::NoMatchingSubscribers,
-                                     {});
+  const auto sent = shard_.plain_topics().publish(mqtt::Message::make(parts));
+  if (publish.qos == mqtt::Qos::AtMostOnce) return;
+  const ReasonCode reason = sent.matched ? ReasonCode::Success : ReasonCode::NoMatchingSubscribers;
+  if (sent.wait == 0) {
+    client.session->complete_publish(action.ticket, reason, {});
+    return;
   }
+  shard_.node_topics().when_taken(
+      sent.wait, [this, place = client.place, identity = client.session->identity(), ticket = action.ticket, reason] {
+        Client* publisher = shard_.clients().find(place, identity);
+        if (publisher == nullptr) return;
+        publisher->session->complete_publish(ticket, reason, {});
+        shard_.wrote(*publisher);
+      });
 }
 
 chat::Refusal Publishing::read_draft(const mqtt::Properties& properties, std::string_view payload, chat::Form form,

@@ -27,6 +27,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       serving_(*this),
       feeds_(*this),
       hosting_(*this),
+      node_topics_(*this),
       plain_topics_(*this),
       publishing_(*this),
       subscribing_(*this),
@@ -92,10 +93,12 @@ void Shard::run_timer(const Timers::Timer& timer) {
       session_records_.flush();
       timers_.add({.due = now_ + options_.cursor_flush, .kind = TimerKind::CursorFlush});
       return;
+    case TimerKind::NodeTopics: node_topics_.run_timer(); return;
     case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
       hosting_.sweep();
       plain_topics_.sweep();
+      node_topics_.sweep();
       timers_.add({.due = now_ + kHousekeeping, .kind = TimerKind::Housekeeping});
       return;
   }
@@ -389,12 +392,17 @@ struct PeerEventVisitor {
     Result<ReadPage> page = std::move(event.page);
     shard.feeds().entries_read(event.token, page);
   }
-  void operator()(PublishEvent& event) const { shard.plain_topics().publish_here(event.message); }
+  void operator()(PublishEvent& event) const { shard.plain_topics().publish_here(event); }
   void operator()(InterestEvent& event) const { shard.plain_topics().interest(event); }
   void operator()(InterestTakenEvent& event) const { shard.plain_topics().interest_taken(event.token); }
   void operator()(SharedMemberEvent& event) const { shard.plain_topics().shared_member(event); }
   void operator()(SharedDeliveryEvent& event) const { shard.plain_topics().shared_delivery(event); }
   void operator()(SharedReturnEvent& event) const { shard.plain_topics().shared_return(event); }
+  void operator()(NodeInterestEvent& event) const { shard.node_topics().interest(event); }
+  void operator()(NodeInterestTakenEvent& event) const { shard.node_topics().interest_taken(event.filter); }
+  void operator()(NodeFiltersEvent& event) const { shard.node_topics().filters(event); }
+  void operator()(NodeFiltersTakenEvent& event) const { shard.node_topics().filters_taken(event); }
+  void operator()(NodeGroupEvent& event) const { shard.plain_topics().group_elsewhere(event); }
 };
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "broker/shard/feeds.hpp"
 #include "broker/shard/hosting.hpp"
 #include "broker/shard/node_links.hpp"
+#include "broker/shard/node_topics.hpp"
 #include "broker/shard/options.hpp"
 #include "broker/shard/plain_topics.hpp"
 #include "broker/shard/ports.hpp"
@@ -97,6 +98,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Feeds& feeds() { return feeds_; }
   Hosting& hosting() { return hosting_; }
   PlainTopics& plain_topics() { return plain_topics_; }
+  NodeTopics& node_topics() { return node_topics_; }
   Publishing& publishing() { return publishing_; }
   SessionRecords& session_records() { return session_records_; }
   Timers& timers() { return timers_; }
@@ -165,6 +167,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Clients clients_;
   Feeds feeds_;
   Hosting hosting_;
+  NodeTopics node_topics_;
   PlainTopics plain_topics_;
   Publishing publishing_;
   Subscribing subscribing_;

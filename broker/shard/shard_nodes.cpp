@@ -10,9 +10,11 @@ void Shard::node_reachable(NodeId node) {
   replicas_.node_reachable(node);
   remote_homes_.node_writable(node);
   serving_.node_writable(node);
+  node_topics_.node_writable(node);
 }
 
 void Shard::node_unreachable(NodeId node) {
+  node_topics_.node_unreachable(node);
   nodes_.node_unreachable(node);
   replicas_.node_unreachable(node);
 }
@@ -24,6 +26,7 @@ void Shard::node_connected(NodeId node) {
   replicas_.node_connected(node);
   serving_.node_connected(node);
   remote_homes_.node_connected(node);
+  node_topics_.node_connected(node);
 }
 
 void Shard::node_writable(NodeId node, NodeChannel channel) {
@@ -31,6 +34,7 @@ void Shard::node_writable(NodeId node, NodeChannel channel) {
   if (!nodes_.node_writable(node, channel)) return;
   serving_.node_writable(node);
   remote_homes_.node_writable(node);
+  node_topics_.node_writable(node);
 }
 
 namespace {
@@ -50,6 +54,11 @@ struct NodeEventVisitor {
   void operator()(const remote::Page& event) const { shard.remote_homes().page(from, event); }
   void operator()(const remote::Write& event) const { shard.serving().write(from, event); }
   void operator()(const remote::Written& event) const { shard.remote_homes().written(from, event); }
+  void operator()(const remote::Filters& event) const { shard.node_topics().filters(from, event); }
+  void operator()(const remote::FiltersTaken& event) const { shard.node_topics().filters_taken(from, event); }
+  void operator()(const remote::Group& event) const { shard.node_topics().group(from, event); }
+  void operator()(const remote::Message& event) const { shard.node_topics().message(from, event); }
+  void operator()(const remote::MessageTaken& event) const { shard.node_topics().message_taken(from, event); }
   void operator()(const auto& /*event*/) const {}
 };
 

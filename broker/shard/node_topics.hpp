@@ -1,0 +1,160 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "broker/routing/shared_groups.hpp"
+#include "broker/routing/subscription_tree.hpp"
+#include "broker/shard/events.hpp"
+#include "broker/shard/node_events.hpp"
+
+namespace parley::shard {
+
+class Shard;
+
+/// Ordinary topics across nodes. A node tells the others which filters it wants; a message goes once to each node that
+/// wants it, from the shard where it was published, and there to the shards that do. At QoS 1 and 2 it is sent again
+/// over the next connection until it is taken, and the publisher's acknowledgement waits for that, kWait at most.
+/// Retained messages go to all nodes, and the latest stamp wins. A shared group has one member for each other node
+/// that has members. Belongs to its shard's thread; shard 0 speaks for its node where filters and retained messages
+/// are concerned.
+///
+/// Nothing of this is stored: a node that was away for longer than kWait has missed what was published, as its clients
+/// have. A broker without other nodes pays one comparison a message.
+class NodeTopics {
+ public:
+  static constexpr Duration kWait = std::chrono::seconds(2);
+  /// Waits for one node; a message more takes the place of the oldest.
+  static constexpr std::size_t kPendingBytesMax = 16 * 1024 * 1024;
+
+  explicit NodeTopics(Shard& shard) : shard_(shard) {}
+
+  /// There are other nodes.
+  [[nodiscard]] bool active() const;
+
+  // -- Messages --
+  struct Sent {
+    bool matched = false;
+    std::uint64_t wait = 0;  ///< For when_taken(); 0: nothing is to be waited for.
+  };
+  Sent publish(const mqtt::MessagePtr& message, const RetainStamp& stamp);
+  void when_taken(std::uint64_t wait, std::function<void()> done);
+  /// To one member of the group on that node. What isn't taken comes back to the group.
+  void send_shared(std::uint32_t place, const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message);
+  /// A number for the node, in this shard.
+  std::uint32_t place_of(NodeId node) { return peer(node).place; }
+  RetainStamp make_stamp();
+  /// True when the message is the topic's latest; it counts from now on.
+  bool is_latest(const mqtt::Message& message, const RetainStamp& stamp);
+
+  // -- What this node wants --
+  void want(std::string_view filter);
+  void want_no_more(std::string_view filter);
+  /// Calls `then` when the other nodes know of the filter, at once if they do.
+  void after_announcement(std::string_view filter, std::function<void()> then);
+  void group_changed(std::string_view group, std::string_view filter);
+
+  // -- From this node's shards --
+  void interest(const NodeInterestEvent& event);
+  void interest_taken(std::string_view filter);
+  void filters(const NodeFiltersEvent& event);
+  void filters_taken(const NodeFiltersTakenEvent& event);
+
+  // -- From other nodes --
+  void node_connected(NodeId node);
+  void node_unreachable(NodeId node);
+  void node_writable(NodeId node);
+  void filters(NodeId from, const remote::Filters& event);
+  void filters_taken(NodeId from, const remote::FiltersTaken& event);
+  void group(NodeId from, const remote::Group& event);
+  void message(NodeId from, const remote::Message& event);
+  void message_taken(NodeId from, const remote::MessageTaken& event);
+
+  void run_timer();
+  void sweep();
+
+ private:
+  struct Pending {
+    std::uint64_t number = 0;
+    std::string bytes;
+    Instant since;
+    std::uint64_t wait = 0;
+    routing::SharedGroups::Name share;  ///< Null: for subscribers.
+    mqtt::MessagePtr message;
+  };
+  struct Peer {
+    std::uint32_t place = 0;
+    Instant gone_since = Instant::max();
+    std::deque<Pending> pending;  ///< By number.
+    std::size_t sent = 0;         ///< At the front of `pending`.
+    std::size_t bytes = 0;
+    std::set<std::string, std::less<>> filters;
+    std::deque<std::pair<mqtt::MessagePtr, RetainStamp>> retained;  ///< To be told; shard 0.
+  };
+  struct Wait {
+    std::size_t open = 0;
+    std::function<void()> done;
+  };
+  /// A filter of this node that others are being told of; shard 0.
+  struct Round {
+    std::uint64_t token = 0;
+    Instant since;
+    std::set<NodeId> nodes;
+    std::vector<ShardId> shards;  ///< To be told when all have taken it.
+  };
+  struct Stamp {
+    RetainStamp stamp;
+    bool removed = false;
+    Instant at;
+  };
+  /// What a shard of another node has sent last.
+  struct Inbound {
+    std::uint64_t stream = 0;
+    std::uint64_t last = 0;
+  };
+
+  Peer& peer(NodeId node);
+  [[nodiscard]] bool is_there(NodeId node, const Peer& peer) const;
+  std::string encode(const mqtt::Message& message, const RetainStamp& stamp, std::uint64_t number,
+                     const routing::SharedGroups::Name& share) const;
+  void add_pending(NodeId node, Peer& peer, Pending pending);
+  void pump(NodeId node, Peer& peer);
+  void drop_front(Peer& peer);
+  void release(std::uint64_t wait);
+  void begin();
+  void announce(const std::string& filter, bool wanted);
+  void finish(std::map<std::string, Round, std::less<>>::iterator round);
+  void set_timer();
+  void tell_groups(NodeId node);
+  void tell_retained(NodeId node);
+
+  Shard& shard_;
+  bool begun_ = false;
+  bool timer_ = false;
+  std::uint64_t stream_ = 0;
+  std::uint64_t next_number_ = 1;
+  std::uint64_t next_token_ = 1;
+  std::uint64_t last_stamp_ = 0;
+  routing::SubscriptionTree nodes_;  ///< Peers by place.
+  std::map<NodeId, Peer> peers_;
+  std::vector<NodeId> places_;
+  std::map<std::uint64_t, Wait> waits_;
+  routing::Matches matches_;
+  std::map<std::string, std::uint32_t, std::less<>> wanted_;  ///< By this shard's subscribers: how many.
+  std::map<std::string, std::vector<std::function<void()>>, std::less<>> announcing_;
+  std::map<std::string, std::uint32_t, std::less<>> node_wanted_;  ///< By how many shards; shard 0.
+  std::map<std::string, Round, std::less<>> rounds_;
+  std::map<std::pair<NodeId, std::uint64_t>, std::size_t> relayed_;  ///< Shards that haven't taken them; shard 0.
+  std::map<std::pair<NodeId, std::uint64_t>, Inbound> inbound_;      ///< By node and its shard.
+  std::unordered_map<std::string, Stamp> stamps_;
+};
+
+}  // namespace parley::shard

@@ -1,0 +1,222 @@
+#include "broker/shard/node_topics.hpp"
+
+#include <algorithm>
+
+#include "tests/broker/shard/nodes.hpp"
+
+namespace parley::shard {
+namespace {
+
+using Texts = std::vector<std::string>;
+
+TEST(NodeTopics, CarryAMessageToEverySubscriberOnce) {
+  for (const std::uint32_t threads : {1U, 3U}) {
+    for (const Qos qos : {Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce}) {
+      Nodes nodes(3, dev(2), dev(threads));
+      std::vector<simulation::Client*> all;
+      for (std::size_t i = 0; i < 9; ++i) {
+        all.push_back(&join(nodes, i % 3, "c" + std::to_string(i)));
+        follow(nodes, *all.back(), i % 2 == 0 ? "news/#" : "news/today", {.qos = qos});
+      }
+      auto& writer = join(nodes, 1, "writer");
+      for (int i = 0; i < 5; ++i) writer.publish("news/today", std::to_string(i), {.qos = qos});
+      nodes.settle();
+      for (const auto* client : all) EXPECT_EQ(client->payloads(), (Texts{"0", "1", "2", "3", "4"}));
+    }
+  }
+}
+
+TEST(NodeTopics, SendNothingWhereNobodyWantsIt) {
+  Nodes nodes(3);
+  auto& alice = join(nodes, 1, "alice");
+  auto& bob = join(nodes, 0, "bob");
+  follow(nodes, bob, "a/b");
+  const auto before = nodes.delivered(NodeChannel::Messages);
+  EXPECT_EQ(say(nodes, alice, "x/y", "1").reason(), ReasonCode::NoMatchingSubscribers);
+  EXPECT_EQ(nodes.delivered(NodeChannel::Messages), before);
+  EXPECT_EQ(say(nodes, alice, "a/b", "2").reason(), ReasonCode::Success);
+  EXPECT_EQ(nodes.delivered(NodeChannel::Messages), before + 2) << "the message, and that it is taken";
+  bob.unsubscribe("a/b");
+  nodes.settle();
+  EXPECT_EQ(say(nodes, alice, "a/b", "3").reason(), ReasonCode::NoMatchingSubscribers);
+}
+
+TEST(NodeTopics, AnswerASubscribeWhenTheOthersKnow) {
+  Nodes nodes(2);
+  auto& bob = join(nodes, 1, "bob");
+  nodes.block(1, NodeChannel::Messages);
+  const auto id = bob.subscribe("a/b");
+  nodes.settle();
+  EXPECT_EQ(bob.answer(PacketType::Suback, id), nullptr);
+  nodes.open(1, NodeChannel::Messages);
+  nodes.settle();
+  EXPECT_NE(bob.answer(PacketType::Suback, id), nullptr);
+  // But not for ever.
+  nodes.block(1, NodeChannel::Messages);
+  const auto late = bob.subscribe("c/d");
+  nodes.advance(3s);
+  EXPECT_NE(bob.answer(PacketType::Suback, late), nullptr);
+}
+
+TEST(NodeTopics, AcknowledgeWhenTheOthersHaveTakenIt) {
+  Nodes nodes(2);
+  auto& alice = join(nodes, 0, "alice");
+  auto& bob = join(nodes, 1, "bob");
+  follow(nodes, bob, "a/b");
+  nodes.block(1, NodeChannel::Messages);
+  const auto id = alice.publish("a/b", "1");
+  nodes.settle();
+  EXPECT_EQ(bob.payloads(), Texts{"1"});
+  EXPECT_EQ(alice.answer(PacketType::Puback, id), nullptr);
+  nodes.open(1, NodeChannel::Messages);
+  nodes.settle();
+  EXPECT_NE(alice.answer(PacketType::Puback, id), nullptr);
+  nodes.block(1, NodeChannel::Messages);
+  const auto late = alice.publish("a/b", "2");
+  nodes.advance(3s);
+  EXPECT_NE(alice.answer(PacketType::Puback, late), nullptr) << "it waits for a while only";
+}
+
+/// Wherever the connection breaks, what is published at QoS 2 arrives once.
+TEST(NodeTopics, SendAgainWhatAConnectionHasLost) {
+  for (int broken_at = 0; broken_at < 10; ++broken_at) {
+    Nodes nodes(2);
+    auto& alice = join(nodes, 0, "alice");
+    auto& bob = join(nodes, 1, "bob");
+    follow(nodes, bob, "a/b", {.qos = Qos::ExactlyOnce});
+    Texts sent;
+    for (int i = 0; i < 10; ++i) {
+      sent.push_back(std::to_string(i));
+      alice.publish("a/b", sent.back(), {.qos = Qos::ExactlyOnce});
+      nodes.step();
+      if (i == broken_at) nodes.disconnect(0, 1);
+    }
+    nodes.connect(0, 1);
+    nodes.settle();
+    EXPECT_EQ(bob.payloads(), sent) << broken_at;
+  }
+}
+
+TEST(NodeTopics, KeepRetainedMessagesOnEveryNode) {
+  Nodes nodes(3, dev(2), dev(3));
+  auto& alice = join(nodes, 0, "alice");
+  auto& bob = join(nodes, 1, "bob");
+  say(nodes, alice, "state/a", "1", {.retain = true});
+  say(nodes, bob, "state/b", "2", {.retain = true});
+  say(nodes, bob, "state/a", "3", {.retain = true});
+  for (std::size_t i = 0; i < 3; ++i) {
+    auto& reader = join(nodes, i, "reader" + std::to_string(i));
+    follow(nodes, reader, "state/#");
+    auto payloads = reader.payloads();
+    std::ranges::sort(payloads);
+    EXPECT_EQ(payloads, (Texts{"2", "3"})) << i;
+  }
+  say(nodes, alice, "state/a", "", {.retain = true});
+  auto& late = join(nodes, 2, "late");
+  follow(nodes, late, "state/a");
+  EXPECT_TRUE(late.payloads().empty());
+}
+
+TEST(NodeTopics, AgreeOnRetainedMessagesAfterASeparation) {
+  Nodes nodes(2, dev(2), dev(2));
+  auto& alice = join(nodes, 0, "alice");
+  auto& bob = join(nodes, 1, "bob");
+  say(nodes, alice, "state/gone", "x", {.retain = true});
+  nodes.disconnect(0, 1);
+  nodes.advance(5s);
+  say(nodes, alice, "state/a", "older", {.retain = true});
+  say(nodes, bob, "state/gone", "", {.retain = true});
+  nodes.advance(1s);
+  say(nodes, bob, "state/a", "newer", {.retain = true});
+  say(nodes, bob, "state/b", "only here", {.retain = true});
+  nodes.connect(0, 1);
+  nodes.settle();
+  for (std::size_t i = 0; i < 2; ++i) {
+    auto& reader = join(nodes, i, "reader" + std::to_string(i));
+    follow(nodes, reader, "state/#");
+    auto payloads = reader.payloads();
+    std::ranges::sort(payloads);
+    EXPECT_EQ(payloads, (Texts{"newer", "only here"})) << i;
+  }
+}
+
+TEST(NodeTopics, TellANewNodeWhatIsWantedAndRetained) {
+  Nodes nodes(2, dev(3), dev(1));
+  nodes.disconnect(0, 1);
+  nodes.advance(3s);
+  auto& alice = join(nodes, 0, "alice");
+  auto& bob = join(nodes, 1, "bob");
+  follow(nodes, bob, "a/#");
+  say(nodes, alice, "r/x", "kept", {.retain = true});
+  nodes.connect(0, 1);
+  nodes.settle();
+  EXPECT_EQ(say(nodes, alice, "a/b", "1").reason(), ReasonCode::Success);
+  EXPECT_EQ(bob.payloads(), Texts{"1"});
+  follow(nodes, bob, "r/#");
+  EXPECT_EQ(bob.payloads(), (Texts{"1", "kept"}));
+}
+
+TEST(NodeTopics, GiveASharedMessageToOneMemberOfAllNodes) {
+  for (const std::uint32_t threads : {1U, 3U}) {
+    Nodes nodes(3, dev(2), dev(threads));
+    std::vector<simulation::Client*> workers;
+    for (std::size_t i = 0; i < 3; ++i) {
+      workers.push_back(&join(nodes, i, "w" + std::to_string(i)));
+      follow(nodes, *workers.back(), "$share/g/jobs/+");
+    }
+    auto& plain = join(nodes, 2, "plain");
+    follow(nodes, plain, "jobs/#");
+    for (std::size_t i = 0; i < 3; ++i) {
+      auto& writer = join(nodes, i, "writer" + std::to_string(i));
+      for (int j = 0; j < 30; ++j) {
+        const int number = static_cast<int>(i) * 30 + j;
+        writer.publish("jobs/x", std::to_string(number), {.qos = j % 2 == 0 ? Qos::AtLeastOnce : Qos::AtMostOnce});
+      }
+      nodes.settle();
+    }
+    std::set<std::string> seen;
+    std::size_t count = 0;
+    for (const auto* worker : workers) {
+      EXPECT_GT(worker->received.size(), 10U);
+      count += worker->received.size();
+      for (const auto& payload : worker->payloads()) seen.insert(payload);
+    }
+    EXPECT_EQ(count, 90U);
+    EXPECT_EQ(seen.size(), 90U);
+    EXPECT_EQ(plain.received.size(), 90U);
+  }
+}
+
+TEST(NodeTopics, ShareAmongThoseThatAreThere) {
+  Nodes nodes(2);
+  auto& near = join(nodes, 0, "near");
+  auto& far = join(nodes, 1, "far");
+  auto& writer = join(nodes, 0, "writer");
+  follow(nodes, near, "$share/g/jobs");
+  follow(nodes, far, "$share/g/jobs");
+  nodes.disconnect(0, 1);
+  nodes.settle();
+  for (int i = 0; i < 4; ++i) say(nodes, writer, "jobs", std::to_string(i));
+  EXPECT_EQ(near.received.size(), 4U);
+  nodes.connect(0, 1);
+  nodes.settle();
+  near.unsubscribe("$share/g/jobs");
+  nodes.settle();
+  for (int i = 0; i < 4; ++i) say(nodes, writer, "jobs", std::to_string(i));
+  EXPECT_EQ(far.received.size(), 4U);
+}
+
+TEST(NodeTopics, CarryWills) {
+  Nodes nodes(2);
+  auto& bob = join(nodes, 1, "bob");
+  follow(nodes, bob, "wills/#");
+  ConnectOptions options;
+  options.will = simulation::WillOptions{.topic = "wills/alice", .payload = "gone", .qos = Qos::AtLeastOnce};
+  auto& alice = join(nodes, 0, "alice", options);
+  alice.drop();
+  nodes.settle();
+  EXPECT_EQ(bob.payloads(), Texts{"gone"});
+}
+
+}  // namespace
+}  // namespace parley::shard
