@@ -31,6 +31,21 @@ def wait_until(condition, what, deadline=DEADLINE, interval=0.05):
         time.sleep(interval)
 
 
+def stable_hash(text):
+    """As base/bytes.hpp has it."""
+    mask = (1 << 64) - 1
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001B3 & mask
+    value ^= value >> 32
+    value = value * 0xD6E8FEB86659FD93 & mask
+    return value ^ value >> 32
+
+
+def slot_of(name, slots=16):
+    return stable_hash(name) % slots
+
+
 class Redis:
     """A redis-server that keeps nothing on disk."""
 

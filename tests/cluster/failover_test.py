@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""Conversations over three nodes: heard everywhere, and when nodes or Redis die under load, nothing that was acknowledged
+is lost, doubled or moved, and sending goes on."""
+
+import asyncio
+import contextlib
+import time
+import unittest
+
+from cluster import Cluster, slot_of
+from harness import flow
+from harness.client import Client
+
+CONVERSATION = "lobby"
+TOPIC = f"chat/{CONVERSATION}/msg"
+
+
+def leader_of(cluster, asked):
+    """The node that leads the conversation's slot, as `asked` sees it; None while nobody does."""
+    slot = asked.slots()[slot_of(CONVERSATION)]
+    return next((node for node in cluster.nodes if node.name == slot["leader"] and node.runs()), None)
+
+
+def entries(node):
+    """(seq, id, from) of every entry, as a subscriber of that node is shown them."""
+    with Client(node.port, "replay") as client:
+        suback = client.subscribe(TOPIC, user=(("since", 0),))
+        found = []
+        for _ in range(int(suback.value("head"))):
+            seq, (sender, message_id, _, _) = flow.entry_of(client.message())
+            found.append((seq, message_id, sender))
+        return found
+
+
+class Watch:
+    """When the acknowledgements of some publishers came."""
+
+    def __init__(self, publishers):
+        self.publishers = publishers
+
+    def count(self):
+        return sum(len(publisher.acknowledged) for publisher in self.publishers)
+
+    async def until(self, count, deadline=30):
+        end = time.monotonic() + deadline
+        while self.count() < count:
+            if time.monotonic() > end:
+                raise AssertionError(f"{self.count()} acknowledgements, not {count}, within {deadline} s")
+            await asyncio.sleep(0.005)
+
+
+class Failover(unittest.TestCase):
+    def check(self, publishers, node):
+        """History has each acknowledged message once, where its receipt said, and no hole."""
+        history = entries(node)
+        self.assertEqual([seq for seq, _, _ in history], list(range(1, len(history) + 1)))
+        places = {}
+        for seq, message_id, sender in history:
+            self.assertNotIn((sender, message_id), places, "stored twice")
+            places[sender, message_id] = seq
+        for publisher in publishers:
+            for message_id, (seq, _) in publisher.acknowledged.items():
+                self.assertEqual(places.get((publisher.user, message_id)), seq, message_id)
+        return len(history)
+
+    def test_a_leader_is_killed_under_load(self):
+        with Cluster() as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            leader = leader_of(cluster, cluster.nodes[0])
+            publishers = [flow.Publisher(leader.port, f"user{i}", TOPIC, window=32) for i in range(3)]
+            watch = Watch(publishers)
+
+            async def load():
+                tasks = [asyncio.ensure_future(publisher.run()) for publisher in publishers]
+                await watch.until(500)
+                leader.kill()
+                killed, before = time.monotonic(), watch.count()
+                others = [node for node in cluster.nodes if node.runs()]
+                heir = None
+                while heir is None:
+                    heir = leader_of(cluster, others[0])
+                    await asyncio.sleep(0.01)
+                for publisher in publishers:
+                    publisher.port = heir.port
+                await watch.until(before + 1)
+                print(f"without acknowledgements for {time.monotonic() - killed:.2f} s", flush=True)
+                await watch.until(before + 500)
+                for publisher in publishers:
+                    publisher.stop()
+                await flow.together(*tasks)
+                return heir
+
+            heir = asyncio.run(asyncio.wait_for(load(), 60))
+            stored = self.check(publishers, heir)
+            print(f"{watch.count()} acknowledged, {stored} stored", flush=True)
+
+    def test_nodes_that_only_pass_on_survive_their_leader(self):
+        """Publishers are connected to nodes that don't lead: their connections stay, and what is unanswered is sent again."""
+        with Cluster() as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            leader = leader_of(cluster, cluster.nodes[0])
+            others = [node for node in cluster.nodes if node is not leader]
+            publishers = [flow.Publisher(node.port, f"user-{node.name}", TOPIC, window=32) for node in others]
+            watch = Watch(publishers)
+
+            async def load():
+                tasks = [asyncio.ensure_future(publisher.run()) for publisher in publishers]
+                await watch.until(500)
+                leader.kill()
+                killed, before = time.monotonic(), watch.count()
+                while watch.count() <= before + 64:  # Beyond what was under way.
+                    await asyncio.sleep(0.005)
+                    self.assertLess(time.monotonic() - killed, 30)
+                print(f"64 acknowledgements on after {time.monotonic() - killed:.2f} s", flush=True)
+                await watch.until(before + 500)
+                for publisher in publishers:
+                    publisher.stop()
+                await flow.together(*tasks)
+
+            asyncio.run(asyncio.wait_for(load(), 60))
+            for node in others:
+                self.check(publishers, node)
+
+    def test_redis_may_forget_and_die_under_load(self):
+        with Cluster() as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            publishers = [flow.Publisher(node.port, f"user-{node.name}", TOPIC, window=8) for node in cluster.nodes]
+            watch = Watch(publishers)
+
+            async def load():
+                tasks = [asyncio.ensure_future(publisher.run()) for publisher in publishers]
+                await watch.until(200)
+                cluster.redis.command("FLUSHALL")
+                await watch.until(watch.count() + 500)
+                cluster.redis.kill()
+                await watch.until(watch.count() + 500)
+                cluster.redis.start()
+                await watch.until(watch.count() + 500)
+                for publisher in publishers:
+                    publisher.stop()
+                await flow.together(*tasks)
+
+            asyncio.run(asyncio.wait_for(load(), 60))
+            self.assertFalse([publisher.refused for publisher in publishers if publisher.refused])
+            for node in cluster.nodes:
+                self.check(publishers, node)
+
+    def test_all_nodes_may_die_at_once_and_come_back(self):
+        with Cluster() as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            publishers = [flow.Publisher(node.port, f"user-{node.name}", TOPIC, window=8) for node in cluster.nodes]
+            watch = Watch(publishers)
+
+            async def load():
+                tasks = [asyncio.ensure_future(publisher.run()) for publisher in publishers]
+                await watch.until(300)
+                for node in cluster.nodes:
+                    node.program.process.kill()
+                await asyncio.to_thread(self.start_again, cluster)
+                await watch.until(watch.count() + 300, 60)
+                for publisher in publishers:
+                    publisher.stop()
+                await flow.together(*tasks)
+
+            asyncio.run(asyncio.wait_for(load(), 90))
+            for node in cluster.nodes:
+                self.check(publishers, node)
+
+    @staticmethod
+    def start_again(cluster):
+        for node in cluster.nodes:
+            node.kill()
+        cluster.start()
+
+
+class Conversations(unittest.TestCase):
+    def test_what_is_said_on_one_node_is_heard_on_all(self):
+        with Cluster() as cluster, contextlib.ExitStack() as stack:
+            cluster.start()
+            cluster.wait_spread()
+
+            def clients(kind):
+                return [stack.enter_context(Client(node.port, f"{kind}-{node.name}")) for node in cluster.nodes]
+
+            listeners, speakers = clients("listener"), clients("speaker")
+            for name in ("lobby", "kitchen", "garden", "attic"):
+                topic = f"chat/{name}/msg"
+                for listener in listeners:
+                    listener.subscribe(topic)
+                for speaker in speakers:
+                    for qos in (1, 2):
+                        answer = speaker.publish(topic, f"{speaker.client_id} at {qos}", qos=qos)
+                        self.assertLess(answer.reason, 0x80, answer)
+                heard = [[flow.entry_of(packet) for packet in listener.messages(6)] for listener in listeners]
+                self.assertEqual([seq for seq, _ in heard[0]], [1, 2, 3, 4, 5, 6])
+                self.assertEqual(heard[1], heard[0])
+                self.assertEqual(heard[2], heard[0])
+
+
+if __name__ == "__main__":
+    unittest.main()
