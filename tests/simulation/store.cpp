@@ -14,7 +14,34 @@ void Store::append(shard::AppendBatch batch) {
   // One writer: batches are synced in the order in which they came.
   Instant due = clock_.now + dice_.up_to(latency_);
   if (!waiting_.empty()) due = std::max(due, waiting_.back().due);
+  if (faults.answers_before_sync) {
+    answer(batch.shard, true, [ticket = batch.ticket](LogStoreEvents& events) { events.appended(ticket, Lsn{1}); });
+  }
   waiting_.push_back({std::move(batch), due});
+}
+
+void Store::committed(Slot slot, Index index) {
+  SlotLog& log = slots_[slot];
+  if (index.value > log.records.size()) return violation("what isn't durable here is said to be committed");
+  log.commit = std::max(log.commit, index);
+  apply(slot, log);
+}
+
+void Store::read_log(ShardId shard, LogReadRequest request) {
+  ++reads_;
+  answer(shard, false, [this, request](LogStoreEvents& events) {
+    if (reads_fail_) return events.log_read(request.token, StorageError::Failed);
+    shard::LogPage page;
+    const auto& records = slots_[request.slot].records;
+    std::size_t bytes = 0;
+    for (std::uint64_t index = request.first.value; index <= std::min(request.last.value, records.size()); ++index) {
+      if (bytes > request.bytes_max) break;
+      page.records.push_back(records[index - 1].bytes);
+      bytes += page.records.back()->size();
+    }
+    if (page.records.empty()) return events.log_read(request.token, StorageError::NotFound);
+    events.log_read(request.token, std::move(page));
+  });
 }
 
 void Store::load_conversation(ShardId shard, std::string name) {
@@ -59,6 +86,7 @@ LogStoreEvents::LoadedConversation Store::load(const std::string& name) const {
   const auto found = conversations_.find(name);
   if (found == conversations_.end()) return loaded;
   loaded.conversation = found->second.stored;
+  if (faults.hides_head && loaded.conversation->head.value > 1) --loaded.conversation->head.value;
   for (std::size_t i = 0; i < found->second.entries.size(); ++i) {
     const auto& entry = found->second.entries[i];
     if (found->second.positions[i] > materialised_ && (*entry)->id_from_client) loaded.unmaterialised.push_back(entry);
@@ -126,10 +154,33 @@ void Store::crash() {
   waiting_.clear();
   answers_.clear();
   failed_generations_.clear();
+  if (shared_) return forget_commits();
+  // The only voter of a slot has committed whatever is durable.
+  for (const auto& [slot, log] : slots_) committed(slot, {log.records.size()});
+}
+
+/// The file with the commit indexes is never synced; what is materialised was committed.
+void Store::forget_commits() {
+  conversations_.clear();
+  names_.clear();
+  sessions_.clear();
+  for (auto& [slot, log] : slots_) {
+    std::uint64_t known = 0;
+    while (known < log.commit.value && log.records[known].lsn <= materialised_) ++known;
+    log.commit = {known + dice_.below(log.commit.value - known + 1)};
+    log.applied = {};
+    apply(slot, log);
+  }
 }
 
 void Store::materialise() {
-  materialised_ = {lsn_};
+  Lsn upto{lsn_};
+  for (const auto& [slot, log] : slots_) {
+    if (log.applied.value < log.records.size())
+      upto = std::min(upto, Lsn{log.records[log.applied.value].lsn.value - 1});
+  }
+  if (upto <= materialised_) return;
+  materialised_ = upto;
   for (ShardId shard = 0; shard < shards_; ++shard) {
     answer(shard, false, [upto = materialised_](LogStoreEvents& events) { events.materialised(upto); });
   }
@@ -156,24 +207,41 @@ void Store::sync(shard::AppendBatch& batch) {
   const Lsn first{lsn_ + 1};
   for (const auto& record : batch.records) {
     ++lsn_;
-    apply(*record);
+    place(record);
   }
+  for (const format::HardStateRow& row : batch.hard_states) {
+    SlotLog& log = slots_[row.slot];
+    if (row.term < log.term) violation("a slot's term has fallen");
+    log.term = row.term;
+    log.vote = faults.forgets_votes ? NodeId{} : row.vote;
+  }
+  if (faults.answers_before_sync) return;
   answer(batch.shard, true, [ticket = batch.ticket, first](LogStoreEvents& events) { events.appended(ticket, first); });
 }
 
-void Store::apply(const std::string& bytes) {
-  const auto record = format::decode_record(bytes);
+void Store::place(const std::shared_ptr<const std::string>& bytes) {
+  const auto record = format::decode_record(*bytes);
   if (!record) return violation("a record that can't be read was appended");
   const auto& position = record->position;
-  SlotEnd& end = slots_.try_emplace(position.slot.value, SlotEnd{position.slot, {}, {}}).first->second;
-  if (position.index != end.last.next()) violation("a slot's records don't follow each other");
-  if (position.term < end.term) violation("a slot's term has fallen");
-  end.term = position.term;
-  end.last = position.index;
-  apply_body(*record, bytes);
+  SlotLog& log = slots_[position.slot];
+  const std::uint64_t before = position.index.value - 1;
+  if (before > log.records.size()) return violation("a slot's records don't follow each other");
+  if (before < log.commit.value) return violation("a committed record was replaced");
+  log.records.resize(before);
+  if (before > 0 && position.term < log.records.back().term) violation("a slot's term has fallen");
+  log.records.push_back({.lsn = {lsn_}, .term = position.term, .bytes = bytes});
 }
 
-void Store::apply_body(const format::Record& record, const std::string& bytes) {
+void Store::apply(Slot slot, SlotLog& log) {
+  while (log.applied < log.commit) {
+    const SlotLog::Record& one = log.records[log.applied.value];
+    log.applied = log.applied.next();
+    if (on_committed) on_committed(slot, log.applied, *one.bytes);
+    apply_body(*format::decode_trusted_record(*one.bytes), *one.bytes, one.lsn);
+  }
+}
+
+void Store::apply_body(const format::Record& record, const std::string& bytes, Lsn lsn) {
   if (const auto* created = std::get_if<format::ConversationRecord>(&record.body)) {
     const auto number = conversation_number(record.position.slot, record.position.index);
     const std::string name(created->name);
@@ -188,7 +256,7 @@ void Store::apply_body(const format::Record& record, const std::string& bytes) {
                                    .type = created->type,
                                    .visibility = created->visibility};
   } else if (const auto* entry = std::get_if<format::EntryRecord>(&record.body)) {
-    apply_entry(*entry, bytes);
+    apply_entry(*entry, bytes, lsn);
   } else if (const auto* session = std::get_if<format::SessionRecord>(&record.body)) {
     shard::StoredSession& stored = sessions_[std::string(session->client_id)];
     stored.client_id = session->client_id;
@@ -208,7 +276,7 @@ void Store::apply_body(const format::Record& record, const std::string& bytes) {
   }
 }
 
-void Store::apply_entry(const format::EntryRecord& entry, const std::string& bytes) {
+void Store::apply_entry(const format::EntryRecord& entry, const std::string& bytes, Lsn lsn) {
   StoredEntries* found = find(entry.conversation);
   if (found == nullptr) return violation("an entry of no conversation was appended");
   auto& stored = found->stored;
@@ -223,7 +291,7 @@ void Store::apply_entry(const format::EntryRecord& entry, const std::string& byt
   stored.head = entry.seq;
   stored.last_ts = entry.ts;
   found->entries.push_back(*format::Entry::from_bytes(bytes));
-  found->positions.push_back({lsn_});
+  found->positions.push_back(lsn);
 }
 
 Store::StoredEntries* Store::find(ConversationNumber number) {
@@ -251,9 +319,29 @@ std::vector<shard::StoredSession> Store::sessions() const {
   return list;
 }
 
-std::vector<Store::SlotEnd> Store::slot_ends() const {
-  std::vector<SlotEnd> list;
-  for (const auto& [slot, end] : slots_) list.push_back(end);
+std::vector<shard::StoredSlot> Store::slots() const {
+  std::vector<shard::StoredSlot> list;
+  for (const auto& [slot, log] : slots_) {
+    shard::StoredSlot stored{.slot = slot,
+                             .term = log.term,
+                             .vote = log.vote,
+                             .base = {},
+                             .terms = {},
+                             .last = {log.records.size()},
+                             .commit = log.commit,
+                             .replicas = {}};
+    for (std::size_t i = 0; i < log.records.size(); ++i) {
+      const SlotLog::Record& one = log.records[i];
+      if (i == 0 || log.records[i - 1].term != one.term) stored.terms.push_back({.term = one.term, .index = {i + 1}});
+      const auto record = format::decode_trusted_record(*one.bytes);
+      if (const auto* named = std::get_if<format::ReplicasRecord>(&record->body)) {
+        stored.replicas.push_back({.index = {i + 1},
+                                   .voters = format::nodes_of(named->voters),
+                                   .learners = format::nodes_of(named->learners)});
+      }
+    }
+    list.push_back(std::move(stored));
+  }
   return list;
 }
 

@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -24,6 +25,8 @@ class Store final : public shard::LogStore {
 
   // -- LogStore --
   void append(shard::AppendBatch batch) override;
+  void committed(Slot slot, Index index) override;
+  void read_log(shard::ShardId shard, LogReadRequest request) override;
   void load_conversation(shard::ShardId shard, std::string name) override;
   void read_entries(shard::ShardId shard, ReadRequest request) override;
   std::optional<shard::StoredId> find_id(shard::ShardId shard, ConversationNumber conversation, std::string_view from,
@@ -37,6 +40,10 @@ class Store final : public shard::LogStore {
   [[nodiscard]] std::optional<Instant> next_due() const;
   /// Power fails: of the batches that wait, the first few are durable, the rest is gone, and no answer comes any more.
   void crash();
+  /// Slots have other voters, too: what is durable needn't be committed, and a crash forgets how far it was.
+  void share_slots() { shared_ = true; }
+  /// Called with every record when it is first known to be committed, and again after a crash.
+  std::function<void(Slot slot, Index index, const std::string& record)> on_committed;
 
   // -- Trouble --
   void set_latency(Duration longest) { latency_ = longest; }
@@ -53,16 +60,19 @@ class Store final : public shard::LogStore {
   void materialise_only_when_told() { materialises_ = false; }
   void materialise();
 
+  // -- Disks and nodes that break their promises; a simulation must find out --
+  struct Faults {
+    bool answers_before_sync = false;
+    bool forgets_votes = false;
+    bool hides_head = false;  ///< From whoever loads a conversation.
+  };
+  Faults faults;
+
   // -- What is durable --
   [[nodiscard]] std::vector<format::EntryPtr> history(const std::string& conversation) const;
   [[nodiscard]] std::optional<shard::StoredConversation> conversation(const std::string& name) const;
   [[nodiscard]] std::vector<shard::StoredSession> sessions() const;
-  struct SlotEnd {
-    Slot slot;
-    Term term;
-    Index last;
-  };
-  [[nodiscard]] std::vector<SlotEnd> slot_ends() const;
+  [[nodiscard]] std::vector<shard::StoredSlot> slots() const;
   [[nodiscard]] std::size_t records() const { return lsn_; }
   [[nodiscard]] std::size_t reads() const { return reads_; }
   /// What should never have been appended.
@@ -79,6 +89,19 @@ class Store final : public shard::LogStore {
     shard::AppendBatch batch;
     Instant due;
   };
+  /// A slot's log as it is read: a later record of a place replaces it and all behind it.
+  struct SlotLog {
+    struct Record {
+      Lsn lsn;
+      Term term;
+      std::shared_ptr<const std::string> bytes;
+    };
+    std::vector<Record> records;  ///< From index 1.
+    Index commit;
+    Index applied;
+    Term term;
+    NodeId vote;
+  };
   struct Answer {
     shard::ShardId shard = 0;
     Instant due;
@@ -87,9 +110,11 @@ class Store final : public shard::LogStore {
   };
 
   void sync(shard::AppendBatch& batch);
-  void apply(const std::string& record);
-  void apply_body(const format::Record& record, const std::string& bytes);
-  void apply_entry(const format::EntryRecord& entry, const std::string& bytes);
+  void place(const std::shared_ptr<const std::string>& record);
+  void apply(Slot slot, SlotLog& log);
+  void apply_body(const format::Record& record, const std::string& bytes, Lsn lsn);
+  void apply_entry(const format::EntryRecord& entry, const std::string& bytes, Lsn lsn);
+  void forget_commits();
   void answer(shard::ShardId shard, bool ordered, std::function<void(shard::LogStoreEvents&)> deliver);
   void violation(std::string what) { violations_.push_back(std::move(what)); }
   StoredEntries* find(ConversationNumber number);
@@ -113,7 +138,8 @@ class Store final : public shard::LogStore {
   std::map<std::string, StoredEntries> conversations_;
   std::map<ConversationNumber, std::string> names_;
   std::map<std::string, shard::StoredSession> sessions_;
-  std::map<std::uint64_t, SlotEnd> slots_;
+  std::map<Slot, SlotLog> slots_;
+  bool shared_ = false;
   std::size_t reads_ = 0;
   std::vector<std::string> violations_;
 };

@@ -38,17 +38,7 @@ void World::start() {
                                                  options_.nodes != nullptr ? *options_.nodes : nodes_, dice_);
     shards_.push_back(std::move(home));
   }
-  for (const auto& end : store_.slot_ends()) {
-    const shard::StoredSlot stored{.slot = end.slot,
-                                   .term = end.term,
-                                   .vote = {},
-                                   .base = {.term = end.term, .index = end.last},
-                                   .terms = {},
-                                   .last = end.last,
-                                   .commit = end.last,
-                                   .replicas = {}};
-    shards_.at(shard::home_of_slot(end.slot, options_.shard))->shard->restore_slot(stored);
-  }
+  for (const auto& slot : store_.slots()) shards_.at(home_of(slot.slot))->shard->restore_slot(slot);
   for (const auto& session : store_.sessions()) shard(home(session.client_id)).restore(session, clock_.wall);
 }
 

@@ -52,6 +52,7 @@ class World {
   Store& store() { return store_; }
   shard::Shard& shard(shard::ShardId id) { return *shards_.at(id)->shard; }
   [[nodiscard]] shard::ShardId home(const std::string& name) const { return shard::home_of_name(name, options_.shard); }
+  [[nodiscard]] shard::ShardId home_of(Slot slot) const { return shard::home_of_slot(slot, options_.shard); }
   [[nodiscard]] std::size_t output_bytes() const;
   [[nodiscard]] const WorldOptions& options() const { return options_; }
 

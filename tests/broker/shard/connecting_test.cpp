@@ -103,12 +103,13 @@ TEST(Connecting, StoresALastingSessionBeforeItSaysThatItExists) {
   while (world.store().sessions().empty()) {
     world.step();
     alice.read();
-    ASSERT_EQ(alice.connack(), nullptr);
+    ASSERT_TRUE(alice.connack() == nullptr || !world.store().sessions().empty());
     world.clock().advance(10ms);
   }
   world.settle();
   ASSERT_NE(alice.connack(), nullptr);
   EXPECT_FALSE(alice.connack()->session_present);
+  world.store().set_latency({});
   world.crash();
   world.start();
   join(world, "alice", lasting());

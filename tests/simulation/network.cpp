@@ -1,0 +1,67 @@
+#include "tests/simulation/network.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace parley::simulation {
+
+using shard::NodeChannel;
+
+bool Network::send(NodeId from, NodeId to, NodeChannel channel, std::string message, Instant now) {
+  if (to.value == 0 || to.value > nodes_ || to == from) return false;
+  Queue& queue = at(from, to).queues[static_cast<std::size_t>(channel)];
+  if (!queue.messages.empty() && queue.bytes + message.size() > room_) {
+    queue.refused = true;
+    return false;
+  }
+  Instant due = now + dice_.up_to(delay_);
+  if (!queue.messages.empty()) due = std::max(due, queue.messages.back().due);
+  queue.bytes += message.size();
+  queue.messages.push_back({due, std::move(message)});
+  return true;
+}
+
+void Network::deliver(NodeId to, Instant now, Receiver& receiver) {
+  for (NodeId from{1}; from.value <= nodes_; from = from.next()) {
+    if (from == to) continue;
+    if (std::exchange(at(to, from).fresh, false)) receiver.connected(from);
+    for (std::size_t channel = 0; channel < kChannels; ++channel) {
+      Queue& sent = at(to, from).queues[channel];
+      if (sent.refused && sent.bytes <= room_ / 2) {
+        sent.refused = false;
+        receiver.writable(from, static_cast<NodeChannel>(channel));
+      }
+      Link& link = at(from, to);
+      Queue& queue = link.queues[channel];
+      while (!link.cut && !queue.messages.empty() && queue.messages.front().due <= now) {
+        const Message message = std::move(queue.messages.front());
+        queue.messages.pop_front();
+        queue.bytes -= message.bytes.size();
+        receiver.received(from, static_cast<NodeChannel>(channel), message.bytes);
+      }
+    }
+  }
+}
+
+void Network::reconnect(NodeId one, NodeId other) {
+  for (Link* link : {&at(one, other), &at(other, one)}) {
+    link->fresh = true;
+    link->queues = {};
+  }
+}
+
+void Network::reconnect_all(NodeId node) {
+  for (NodeId other{1}; other.value <= nodes_; other = other.next()) {
+    if (other != node) reconnect(node, other);
+  }
+}
+
+void Network::mend() {
+  for (NodeId from{1}; from.value <= nodes_; from = from.next()) {
+    for (NodeId to{1}; to.value <= nodes_; to = to.next()) {
+      if (std::exchange(at(from, to).cut, false) && dice_.one_in(2)) reconnect(from, to);
+    }
+  }
+}
+
+}  // namespace parley::simulation
