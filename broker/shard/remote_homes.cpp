@@ -561,10 +561,12 @@ void RemoteHomes::serve_here(const std::string& name, Conversation& conversation
                 .visibility = stored.visibility,
                 .remote = false};
   }
-  for (const ShardId follower : std::exchange(conversation.waiting, {})) {
-    if (here) add_once(conversation.followers, follower);
-    shard_.send(follower, PeerEvent{FollowedEvent(standing)});
+  const std::vector<ShardId> waiting = std::exchange(conversation.waiting, {});
+  if (here) {
+    for (const ShardId follower : waiting) add_once(conversation.followers, follower);
   }
+  // Whoever is told may unfollow at once, and with the last one the conversation goes.
+  for (const ShardId follower : waiting) shard_.send(follower, PeerEvent{FollowedEvent(standing)});
 }
 
 // -- Pages --
