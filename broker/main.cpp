@@ -109,6 +109,7 @@ disk::DiskOptions disk_options(const config::Config& config, std::uint32_t shard
   options.store_map_size = config.storage.map_size;
   options.log_retention = config.storage.log_retention;
   options.log_size_max = config.storage.log_size;
+  options.index_slots = config.cluster.enabled;
   return options;
 }
 
@@ -139,17 +140,8 @@ Timestamp wall_now() {
 }
 
 void restore(net::Server& server, disk::DiskStore& store, const shard::ShardOptions& options) {
-  for (const disk::SlotEnd& end : store.slot_ends()) {
-    // What is durable is committed: this node is the only voter.
-    const shard::StoredSlot stored{.slot = end.slot,
-                                   .term = end.term,
-                                   .vote = {},
-                                   .base = {.term = end.term, .index = end.last},
-                                   .terms = {},
-                                   .last = end.last,
-                                   .commit = end.last,
-                                   .replicas = {}};
-    server.shard(shard::home_of_slot(end.slot, options)).restore_slot(stored);
+  for (const shard::StoredSlot& slot : store.slots()) {
+    server.shard(shard::home_of_slot(slot.slot, options)).restore_slot(slot);
   }
   const Timestamp now = wall_now();
   std::size_t sessions = 0;

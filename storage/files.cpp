@@ -20,10 +20,10 @@ namespace {
 constexpr std::string_view kLogMagic = "parley log";
 
 EnvironmentSettings log_settings(const std::string& directory) { return {.path = directory + "/log.mdb"}; }
-EnvironmentSettings store_settings(const std::string& directory) {
+EnvironmentSettings store_settings(const std::string& directory, std::size_t tables = std::size(kTableNames)) {
   return {.path = directory + "/store.mdb",
           .read_ahead = false,
-          .tables = {std::begin(kTableNames), std::end(kTableNames)}};
+          .tables = {std::begin(kTableNames), std::begin(kTableNames) + tables}};
 }
 
 std::string reason(StorageError error) { return make_error_code(error).message(); }
@@ -67,6 +67,7 @@ std::shared_ptr<Files> Files::open_to_write(const std::string& directory, const 
   auto log_file = require(Environment::open(std::move(log)), log_path);
   auto store_file = require(Environment::open(std::move(store)), store_path);
   std::shared_ptr<Files> files(new Files(directory, std::move(log_file), std::move(store_file)));
+  files->has_slot_index_ = true;
   files->prepare_log();
   files->prepare_store();
   return files;
@@ -74,7 +75,7 @@ std::shared_ptr<Files> Files::open_to_write(const std::string& directory, const 
 
 Result<std::shared_ptr<Files>> Files::open_to_read(const std::string& directory, unsigned readers_max) {
   auto log = log_settings(directory);
-  auto store = store_settings(directory);
+  auto store = store_settings(directory, kTablesToRead);
   log.read_only = store.read_only = true;
   log.readers_max = store.readers_max = readers_max;
   PARLEY_TRY(auto log_file, Environment::open(std::move(log)));

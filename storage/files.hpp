@@ -34,6 +34,8 @@ class Files {
   void keep_commit_indexes();
   /// Null in another process, and before keep_commit_indexes.
   [[nodiscard]] CommitIndexes* commit_indexes() const { return commit_indexes_.get(); }
+  /// False when they were opened to read: a store from before may have no such table.
+  [[nodiscard]] bool has_slot_index() const { return has_slot_index_; }
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
   [[nodiscard]] Environment& log() const { return *log_; }
@@ -57,6 +59,7 @@ class Files {
   std::unique_ptr<Environment> log_;
   std::unique_ptr<Environment> store_;
   format::HashKey hash_key_;
+  bool has_slot_index_ = false;
   std::unique_ptr<CommitIndexes> commit_indexes_;
 };
 

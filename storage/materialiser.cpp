@@ -11,6 +11,7 @@
 #include "storage/format/keys.hpp"
 #include "storage/format/rows.hpp"
 #include "storage/materialiser_batch.hpp"
+#include "storage/slot_index.hpp"
 #include "storage/store_tables.hpp"
 
 namespace parley::storage {
@@ -18,9 +19,13 @@ namespace parley::storage {
 /// One batch on its way into the store: which tables it changes, in which order, within one transaction.
 class Materialiser::Writing {
  public:
-  Writing(Batch& batch, WriteTransaction& store, const format::HashKey& hash_key,
-          std::vector<std::pair<ConversationNumber, std::uint32_t>>& ids_to_prune)
-      : batch_(batch), store_(store), hash_key_(hash_key), ids_to_prune_(ids_to_prune) {}
+  Writing(Materialiser& owner, WriteTransaction& store, Lsn log_first)
+      : batch_(*owner.batch_),
+        store_(store),
+        log_first_(log_first),
+        index_slots_(owner.options_.index_slots),
+        hash_key_(owner.files_->hash_key()),
+        ids_to_prune_(owner.ids_to_prune_) {}
 
   /// `watermark`: once this is done.
   Result<void> write(Lsn watermark) {
@@ -56,9 +61,14 @@ class Materialiser::Writing {
   Result<void> write_session(std::string_view client_id, const SessionChange& change);
   Result<void> erase_cursors(std::string_view session_key);
   Result<void> write_slots();
+  static void add_news(format::SlotRow& row, const format::SlotRow& news, bool indexed);
+  Result<void> index_records(Slot slot, std::span<const Batch::Place> places);
+  Result<void> move_base(Slot slot, format::SlotRow& row);
 
   Batch& batch_;
   WriteTransaction& store_;
+  const Lsn log_first_;  ///< The log's first record.
+  const bool index_slots_;
   const format::HashKey& hash_key_;
   std::vector<std::pair<ConversationNumber, std::uint32_t>>& ids_to_prune_;
   std::vector<NewId> ids_;
@@ -228,11 +238,15 @@ Result<void> Materialiser::Writing::erase_cursors(std::string_view session_key) 
 }
 
 Result<void> Materialiser::Writing::write_slots() {
-  for (auto [slot, row] : batch_.slots()) {
+  for (const auto& [slot, news] : batch_.slots()) {
     const auto key = format::number_key(slot);
     PARLEY_TRY(const auto bytes, store_.get(kSlots, key));
-    if (const auto before = bytes ? format::decode_slot_row(*bytes) : StorageError::NotFound) {
-      row.term = std::max(row.term, before->term);
+    const auto before = bytes ? format::decode_slot_row(*bytes) : Result<format::SlotRow>(StorageError::NotFound);
+    format::SlotRow row = before ? *before : format::SlotRow{};
+    add_news(row, news, index_slots_);
+    if (index_slots_) {
+      PARLEY_TRY(index_records(slot, batch_.places(slot)));
+      PARLEY_TRY(move_base(slot, row));
     }
     format::encode_row(row_, row);
     PARLEY_TRY(store_.put(kSlots, key, row_));
@@ -240,8 +254,49 @@ Result<void> Materialiser::Writing::write_slots() {
   return {};
 }
 
-Materialiser::Materialiser(std::shared_ptr<Files> files)
+void Materialiser::Writing::add_news(format::SlotRow& row, const format::SlotRow& news, bool indexed) {
+  row.term = std::max(row.term, news.term);
+  row.last = news.last;
+  row.through = news.through;
+  for (const auto& run : news.terms) {
+    if (row.terms.empty() || row.terms.back().term != run.term) row.terms.push_back(run);
+  }
+  row.replicas.insert(row.replicas.end(), news.replicas.begin(), news.replicas.end());
+  if (!indexed) {
+    row.begin_behind(row.last);
+    row.base.term = row.term;
+  }
+}
+
+Result<void> Materialiser::Writing::index_records(Slot slot, std::span<const Batch::Place> places) {
+  for (std::size_t at = 0; at < places.size();) {
+    const std::uint64_t number = SlotIndexBlock::number_of(places[at].index);
+    const auto key = format::slot_index_key(slot, number);
+    PARLEY_TRY(const auto stored, store_.get(kSlotIndex, key));
+    SlotIndexBlock block(stored);
+    for (; at < places.size() && SlotIndexBlock::number_of(places[at].index) == number; ++at) {
+      block.set(places[at].index, places[at].position);
+    }
+    PARLEY_TRY(store_.put(kSlotIndex, key, block.bytes()));
+  }
+  return {};
+}
+
+/// What was cut from the log since then is not in the index any longer.
+Result<void> Materialiser::Writing::move_base(Slot slot, format::SlotRow& row) {
+  constexpr std::size_t kBlocksMax = 16;
+  const std::uint64_t before = SlotIndexBlock::number_of(row.base.index.next());
+  PARLEY_TRY(const Index base, find_base(store_, slot, row, log_first_, kBlocksMax));
+  row.begin_behind(base);
+  for (std::uint64_t block = before; block < SlotIndexBlock::number_of(base.next()); ++block) {
+    PARLEY_TRY(store_.erase(kSlotIndex, format::slot_index_key(slot, block)));
+  }
+  return {};
+}
+
+Materialiser::Materialiser(std::shared_ptr<Files> files, const Options& options)
     : files_(std::move(files)),
+      options_(options),
       commits_(files_),
       log_(std::make_unique<ReadTransaction>(files_->log())),
       batch_(std::make_unique<Batch>()) {}
@@ -259,16 +314,19 @@ Result<Materialiser::Done> Materialiser::step(const Limits& limits) {
     PARLEY_TRY(scan(before, store));
     PARLEY_TRY(batch_->read(*log_, waiting_, commits_, limits, files_->hash_key()));
     watermark = watermark_after_batch();
-    if (batch_->records() == 0 && watermark == before) return Done{.watermark = watermark};
+    if (batch_->records() == 0 && watermark == before) return Done{.watermark = watermark, .slots = {}};
     const auto pruning_before = ids_to_prune_;
-    done = Writing(*batch_, store, files_->hash_key(), ids_to_prune_).write(watermark);
+    PARLEY_TRY(const LogRange range, read_log_range(*log_));
+    done = Writing(*this, store, range.first).write(watermark);
     if (done) done = store.commit();
     if (!done) ids_to_prune_ = pruning_before;
   }
   if (done) {
     watermark_ = watermark;
     drop_batch();
-    return Done{.records = batch_->records(), .bytes = batch_->bytes(), .watermark = watermark};
+    Done result{.records = batch_->records(), .bytes = batch_->bytes(), .watermark = watermark, .slots = {}};
+    for (const auto& [slot, row] : batch_->slots()) result.slots.emplace_back(slot, row.last);
+    return result;
   }
   if (store.environment_stopped()) {
     // Whether the batch is in the file or not: the watermark tells, and the next step goes on from there.

@@ -36,7 +36,12 @@ inline constexpr std::uint64_t kIdGenerationEntries = 1'000;
 /// page for each conversation touched. Memory: 24 bytes for each record of the log that isn't materialised.
 class Materialiser {
  public:
-  explicit Materialiser(std::shared_ptr<Files> files);
+  struct Options {
+    /// Of a node that has others: keeps where each slot's records stand in the log, for LogReader and find_slot_states.
+    bool index_slots = false;
+  };
+  explicit Materialiser(std::shared_ptr<Files> files) : Materialiser(std::move(files), Options{}) {}
+  Materialiser(std::shared_ptr<Files> files, const Options& options);
   ~Materialiser();
 
   struct Limits {
@@ -46,7 +51,8 @@ class Materialiser {
   struct Done {
     std::size_t records = 0;
     std::size_t bytes = 0;
-    Lsn watermark;  ///< Everything up to here is in the store, or was replaced.
+    Lsn watermark;                              ///< Everything up to here is in the store, or was replaced.
+    std::vector<std::pair<Slot, Index>> slots;  ///< Whose records up to there are in the store now.
   };
   /// One batch; no records when the store has everything that is committed. A damaged record is reported with its
   /// position and passed over: its seq stays given, and reading it says that it is corrupt. Fails with DiskFull,
@@ -70,6 +76,7 @@ class Materialiser {
   void forget();
 
   std::shared_ptr<Files> files_;
+  const Options options_;
   CommitView commits_;
   std::unique_ptr<ReadTransaction> log_;
   Waiting waiting_;

@@ -25,6 +25,7 @@ void Materialiser::Batch::clear() {
   damaged_.clear();
   sessions_.clear();
   slots_.clear();
+  places_.clear();
   counts_.clear();
   records_ = 0;
   bytes_ = 0;
@@ -68,12 +69,17 @@ Result<void> Materialiser::Batch::take(Slot slot, const Waiting::Item& item, std
   const auto record = format::decode_record(bytes);
   if (!record && record.error() != make_error_code(StorageError::CorruptRecord)) return record.error();
   format::SlotRow& row = slots_[slot];
-  // A damaged term isn't believed.
-  row = {record ? record->position.term : row.term, item.index, item.position};
+  row.last = item.index;
+  row.through = item.position;
+  auto& places = places_[slot];
+  if (places.empty() || places.back().index < item.index) places.push_back({item.index, item.position});
   if (!record) {
     take_damaged(item.position, bytes);
     return {};
   }
+  // A damaged term isn't believed.
+  row.term = record->position.term;
+  if (row.terms.empty() || row.terms.back().term != row.term) row.terms.push_back({row.term, item.index});
   const Lsn position = item.position;
   if (const auto* entry = std::get_if<format::EntryRecord>(&record->body)) {
     const bool has_id = entry->id_from_client;
@@ -81,6 +87,8 @@ Result<void> Materialiser::Batch::take(Slot slot, const Waiting::Item& item, std
                       has_id ? format::id_hash(hash_key, entry->from, entry->id) : 0, has_id, bytes});
   } else if (const auto* created = std::get_if<format::ConversationRecord>(&record->body)) {
     created_.push_back({position, conversation_number(record->position.slot, record->position.index), *created});
+  } else if (const auto* set = std::get_if<format::ReplicasRecord>(&record->body)) {
+    row.replicas.push_back({item.index, format::nodes_of(set->voters), format::nodes_of(set->learners)});
   } else {
     sessions_.take(*record, bytes);
   }

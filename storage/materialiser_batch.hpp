@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <map>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -41,6 +42,11 @@ class Materialiser::Batch {
     std::string_view bytes;
   };
 
+  struct Place {
+    Index index;
+    Lsn position;
+  };
+
   /// Reads what is committed of `waiting`, in the order of the log, up to the limits. Fails with NewerFormat, Failed.
   Result<void> read(ReadTransaction& log, const Waiting& waiting, const CommitView& commits, const Limits& limits,
                     const format::HashKey& hash_key);
@@ -57,7 +63,13 @@ class Materialiser::Batch {
   [[nodiscard]] const std::vector<Created>& created() const { return created_; }
   [[nodiscard]] const std::vector<Damaged>& damaged() const { return damaged_; }
   [[nodiscard]] const SessionChanges& sessions() const { return sessions_; }
+  /// Of each slot that was read of: its last record, where its terms begin, and the replicas that were named.
   [[nodiscard]] const std::map<Slot, format::SlotRow>& slots() const { return slots_; }
+  /// Where the slot's records stand, ascending.
+  [[nodiscard]] std::span<const Place> places(Slot slot) const {
+    const auto found = places_.find(slot);
+    return found == places_.end() ? std::span<const Place>() : std::span<const Place>(found->second);
+  }
   [[nodiscard]] std::size_t records() const { return records_; }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   /// How many of a slot's waiting records were read.
@@ -74,6 +86,7 @@ class Materialiser::Batch {
   std::vector<Damaged> damaged_;
   SessionChanges sessions_;
   std::map<Slot, format::SlotRow> slots_;
+  std::map<Slot, std::vector<Place>> places_;
   std::map<Slot, std::size_t> counts_;
   std::size_t records_ = 0;
   std::size_t bytes_ = 0;

@@ -8,8 +8,10 @@
 #include "storage/files.hpp"
 #include "storage/format/keys.hpp"
 #include "storage/format/rows.hpp"
+#include "storage/log_places.hpp"
 #include "storage/log_walk.hpp"
 #include "storage/session_changes.hpp"
+#include "storage/slot_index.hpp"
 #include "storage/slot_queues.hpp"
 #include "storage/store_tables.hpp"
 
@@ -52,7 +54,8 @@ Result<SlotRows> read_slot_rows(ReadTransaction& store) {
 class UnmaterialisedRecords {
  public:
   struct Note {
-    Term term;  ///< 0: damaged.
+    Term term;              ///< 0: damaged.
+    bool replicas = false;  ///< It names some.
   };
   using Queues = SlotQueues<Note>;
 
@@ -87,7 +90,8 @@ class UnmaterialisedRecords {
     const auto checked = format::decode_position(bytes);
     const auto place = checked ? checked : format::decode_trusted_position(bytes);
     if (!place || (!checked && place->index != queues_.last(place->slot).next())) return;
-    queues_.add(place->slot, {position, place->index, {checked ? place->term : Term{0}}});
+    queues_.add(place->slot,
+                {position, place->index, {checked ? place->term : Term{0}, format::is_replicas_record(bytes)}});
   }
 
   Queues queues_;
@@ -198,6 +202,74 @@ Result<std::vector<SlotEnd>> find_slot_ends(Files& files) {
   std::vector<SlotEnd> result;
   for (const auto& [slot, end] : ends) result.push_back(end);
   return result;
+}
+
+namespace {
+
+/// What the log has beyond the row.
+Result<void> add_unmaterialised(SlotState& state, ReadTransaction& log, const UnmaterialisedRecords& records) {
+  const Slot slot = state.hard.slot;
+  if (records.by_slot().is_new(slot)) return {};
+  state.last = records.by_slot().last(slot);
+  for (const auto& item : records.by_slot().items(slot)) {
+    const auto& [term, replicas] = item.note;
+    if (term != Term{0} && (state.terms.empty() || state.terms.back().term != term)) {
+      state.terms.push_back({term, item.index});
+    }
+    if (!replicas) continue;
+    PARLEY_TRY(const auto bytes, log.get(kLogTable, format::number_key(item.position)));
+    const auto record = bytes ? format::decode_record(*bytes) : Result<format::Record>(StorageError::CorruptRecord);
+    if (!record) return record.error();
+    const auto& set = std::get<format::ReplicasRecord>(record->body);
+    state.replicas.push_back({item.index, format::nodes_of(set.voters), format::nodes_of(set.learners)});
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<SlotState>> find_slot_states(Files& files) {
+  PARLEY_TRY(const auto hard_states, find_hard_states(files));
+  Snapshot snapshot(files);
+  PARLEY_TRY(snapshot.begun());
+  PARLEY_TRY(SlotRows rows, read_slot_rows(snapshot.store));
+  PARLEY_TRY(const auto records, UnmaterialisedRecords::read(snapshot, rows));
+  PARLEY_TRY(const LogRange range, read_log_range(snapshot.log));
+  std::map<Slot, SlotState> states;
+  for (auto& [slot, row] : rows) {
+    constexpr std::size_t kEveryBlock = ~std::size_t{0};
+    const Lsn log_first = range.first == Lsn{0} ? Lsn{~0ULL} : range.first;
+    PARLEY_TRY(const Index base, find_base(snapshot.store, slot, row, log_first, kEveryBlock));
+    row.begin_behind(base);
+    SlotState& state = states[slot];
+    state.base = row.base;
+    state.terms = std::move(row.terms);
+    state.last = state.materialised = row.last;
+    state.replicas = std::move(row.replicas);
+  }
+  for (const Slot slot : records.by_slot().busy()) states.try_emplace(slot);
+  for (const format::HardStateRow& hard : hard_states) states[hard.slot].hard = hard;
+  std::vector<SlotState> result;
+  for (auto& [slot, state] : states) {
+    state.hard.slot = slot;
+    PARLEY_TRY(add_unmaterialised(state, snapshot.log, records));
+    // A slot without a hard state is of a version that gave every record term 1 or the one before.
+    if (!state.terms.empty()) state.hard.term = std::max(state.hard.term, state.terms.back().term);
+    state.hard.term = std::max(state.hard.term, state.base.term);
+    result.push_back(std::move(state));
+  }
+  return result;
+}
+
+Result<void> find_log_places(Files& files, LogPlaces& places) {
+  Snapshot snapshot(files);
+  PARLEY_TRY(snapshot.begun());
+  PARLEY_TRY(const SlotRows rows, read_slot_rows(snapshot.store));
+  PARLEY_TRY(const auto records, UnmaterialisedRecords::read(snapshot, rows));
+  for (const Slot slot : records.by_slot().busy()) {
+    for (const auto& item : records.by_slot().items(slot)) places.add(slot, item.index, item.position);
+  }
+  return {};
 }
 
 Result<std::vector<CommitBounds>> find_commit_bounds(Files& files) {

@@ -15,6 +15,7 @@
 namespace parley::storage {
 
 class Files;
+class LogPlaces;
 
 /// Where a slot's log ends.
 struct SlotEnd {
@@ -28,6 +29,23 @@ struct SlotEnd {
 /// and ends the log. A damaged record counts where its fields still say plainly that it is its slot's next. O(slots +
 /// unmaterialised records).
 Result<std::vector<SlotEnd>> find_slot_ends(Files& files);
+
+/// A slot's replica as it was left. Its records above the base are in the log.
+struct SlotState {
+  format::HardStateRow hard;
+  format::SlotRow::Position base;
+  std::vector<format::SlotRow::Position> terms;     ///< Where each term's records above the base begin, ascending.
+  Index last;                                       ///< Committed or not.
+  Index materialised;                               ///< Committed.
+  std::vector<format::SlotRow::Replicas> replicas;  ///< In force at the base, then those that were named above it.
+};
+/// In order of slots: those that have a record or a hard state. Of slots whose records aren't indexed
+/// (Materialiser::Options) the base is what is materialised. Fails as find_slot_ends and find_hard_states. O(slots +
+/// unmaterialised records).
+Result<std::vector<SlotState>> find_slot_states(Files& files);
+
+/// Adds what the log has and the store hasn't. O(slots + unmaterialised records).
+Result<void> find_log_places(Files& files, LogPlaces& places);
 
 /// What is surely committed, for CommitIndexes::open_to_write: what the store has; and the whole log of a slot without
 /// a hard state, since no other node has ever had a part in it. In order of slots.

@@ -8,6 +8,7 @@
 #include "storage/format/keys.hpp"
 #include "storage/format/record.hpp"
 #include "storage/format/rows.hpp"
+#include "storage/slot_index.hpp"
 #include "storage/store_tables.hpp"
 
 namespace parley::storage {
@@ -35,6 +36,9 @@ class Walk {
       record_of<format::CursorRecord>(row, "cursors");
     }));
     PARLEY_TRY(each_row(files.store(), kSlots, [this](auto&, auto& row) { slot(row); }));
+    if (files.has_slot_index()) {
+      PARLEY_TRY(each_row(files.store(), kSlotIndex, [this](auto&, auto& row) { slot_index(row); }));
+    }
     return std::move(report_);
   }
 
@@ -50,6 +54,7 @@ class Walk {
   void name(ReadTransaction& store, const Row& row);
   void id(ReadTransaction& store, const Row& row);
   void slot(const Row& row);
+  void slot_index(const Row& row);
   template <class Record>
   void record_of(const Row& row, const char* table);
 
@@ -153,6 +158,15 @@ void Walk::id(ReadTransaction& store, const Row& row) {
   if (!decoded || (bytes && !*bytes)) {
     problem("ids", text("conversation", number.value),
             decoded ? "there is no such conversation" : decoded.error().message());
+  }
+}
+
+void Walk::slot_index(const Row& row) {
+  ++report_.slot_index_rows;
+  const auto place = format::slot_index_place(row.key);
+  if (!place || row.value.size() != SlotIndexBlock::kBytes) {
+    problem("slot_index", place ? text("slot", place->slot.value) : "a key of another size",
+            "not a block of positions");
   }
 }
 

@@ -26,6 +26,7 @@ struct VerifyReport {
   std::uint64_t sessions = 0;
   std::uint64_t cursors = 0;
   std::uint64_t slots = 0;
+  std::uint64_t slot_index_rows = 0;  ///< 0 when the store was opened by another process, which has no need of them.
   std::uint64_t names = 0;
   std::uint64_t ids = 0;
   std::uint64_t bytes = 0;

@@ -11,6 +11,7 @@
 #include "storage/data_directory.hpp"
 #include "storage/files.hpp"
 #include "storage/id_finder.hpp"
+#include "storage/log_places.hpp"
 #include "storage/open_failure.hpp"
 
 namespace parley::disk {
@@ -20,19 +21,46 @@ storage::Files::Options files_options(const DiskOptions& options) {
   return {.log_map_size = options.log_map_size, .store_map_size = options.store_map_size};
 }
 
-std::vector<SlotEnd> require_slot_ends(storage::Files& files) {
-  auto ends = storage::find_slot_ends(files);
-  if (!ends) {
-    throw storage::OpenFailure(static_cast<StorageError>(ends.error().value()),
-                               "the ends of the slots' logs can't be found: " + ends.error().message());
-  }
-  return *std::move(ends);
-}
-
 /// From here on nobody is shown what isn't committed, so this comes before every reader.
 storage::CommitIndexes& require_commit_indexes(storage::Files& files) {
   files.keep_commit_indexes();
   return *files.commit_indexes();
+}
+
+template <class T>
+T required(Result<T> result, const char* what) {
+  if (result) return *std::move(result);
+  throw storage::OpenFailure(static_cast<StorageError>(result.error().value()), what + result.error().message());
+}
+
+/// What the log has already that the store hasn't; empty when nobody will ask.
+std::unique_ptr<storage::LogPlaces> places_of(storage::Files& files, bool wanted) {
+  auto places = std::make_unique<storage::LogPlaces>();
+  const auto found = wanted ? storage::find_log_places(files, *places) : Result<void>();
+  if (!found) {
+    throw storage::OpenFailure(static_cast<StorageError>(found.error().value()),
+                               "the log's records can't be found: " + found.error().message());
+  }
+  return places;
+}
+
+shard::StoredSlot owned(storage::SlotState state, Index committed) {
+  const auto position = [](const format::SlotRow::Position& from) {
+    return shard::StoredSlot::Position{.term = from.term, .index = from.index};
+  };
+  shard::StoredSlot slot{.slot = state.hard.slot,
+                         .term = state.hard.term,
+                         .vote = state.hard.vote,
+                         .base = position(state.base),
+                         .terms = {},
+                         .last = state.last,
+                         .commit = std::max({committed, state.base.index, state.materialised}),
+                         .replicas = {}};
+  for (const auto& run : state.terms) slot.terms.push_back(position(run));
+  for (auto& set : state.replicas) {
+    slot.replicas.push_back({set.index, std::move(set.voters), std::move(set.learners)});
+  }
+  return slot;
 }
 
 shard::StoredSession owned(const storage::StoredSessionView& view) {
@@ -55,16 +83,19 @@ struct DiskStore::Parts {
       : options(std::move(with)),
         directory(options.data_dir),
         files(storage::Files::open_to_write(storage::storage_directory(options.data_dir), files_options(options))),
-        slot_ends(require_slot_ends(*files)),
+        slot_ends(required(storage::find_slot_ends(*files), "the ends of the slots' logs can't be found: ")),
         commit_indexes(require_commit_indexes(*files)),
+        places(places_of(*files, options.index_slots)),
         store(files,
               {.shards = options.shards,
                .records = options.materialise_records,
                .after = options.materialise_after,
-               .bytes_max = options.materialise_bytes_max},
+               .bytes_max = options.materialise_bytes_max,
+               .places = options.index_slots ? places.get() : nullptr},
               files->watermark(), files->log_end(), sink),
         log(storage::LogWriter(files),
             {.shards = options.shards,
+             .places = options.index_slots ? places.get() : nullptr,
              .group_records_max = options.group_records_max,
              .group_bytes_max = options.group_bytes_max,
              .retention = options.log_retention,
@@ -72,7 +103,7 @@ struct DiskStore::Parts {
              .size_max = std::min(options.log_size_max, options.log_map_size / 2),
              .cut_every = options.log_cut_every},
             store, sink),
-        readers(files, options.readers, sink) {
+        readers(files, *places, options.readers, sink) {
     for (std::uint32_t shard = 0; shard < options.shards; ++shard) {
       id_finders.push_back(std::make_unique<storage::IdFinder>(files));
     }
@@ -83,6 +114,7 @@ struct DiskStore::Parts {
   std::shared_ptr<storage::Files> files;
   std::vector<SlotEnd> slot_ends;
   storage::CommitIndexes& commit_indexes;
+  std::unique_ptr<storage::LogPlaces> places;
   StoreThread store;
   LogThread log;
   ReadThreads readers;
@@ -101,6 +133,15 @@ DiskStore::DiskStore(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 DiskStore::~DiskStore() { stop(); }
 
 std::vector<SlotEnd> DiskStore::slot_ends() const { return parts_->slot_ends; }
+
+std::vector<shard::StoredSlot> DiskStore::slots() const {
+  std::vector<shard::StoredSlot> slots;
+  for (auto& state : required(storage::find_slot_states(*parts_->files), "the slots' replicas can't be found: ")) {
+    const Index committed = parts_->commit_indexes.at(state.hard.slot);
+    slots.push_back(owned(std::move(state), committed));
+  }
+  return slots;
+}
 
 void DiskStore::for_each_session(const std::function<void(const shard::StoredSession&)>& visit) {
   const auto done = storage::for_each_session(*parts_->files,
@@ -123,6 +164,10 @@ Lsn DiskStore::watermark() const { return parts_->store.watermark(); }
 void DiskStore::append(shard::AppendBatch batch) { parts_->log.append(std::move(batch)); }
 
 void DiskStore::committed(Slot slot, Index index) { parts_->commit_indexes.raise(slot, index); }
+
+void DiskStore::read_log(shard::ShardId shard, LogReadRequest request) {
+  parts_->readers.add(ReadThreads::ReadLog{shard, request});
+}
 
 void DiskStore::load_conversation(shard::ShardId shard, std::string name) {
   parts_->readers.add(ReadThreads::Load{shard, std::move(name)});

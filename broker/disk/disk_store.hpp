@@ -29,6 +29,8 @@ struct DiskOptions {
   Duration log_retention = std::chrono::hours(24);       ///< [storage] log_retention.
   std::uint64_t log_size_max = 8ULL << 30;  ///< [storage] log_size_max: older materialised records go first.
   Duration log_cut_every = std::chrono::seconds(1);
+  bool index_slots = false;  ///< Other nodes may want to read the slots' logs: read_log finds records, and StoredSlot
+                             ///< has a base that is behind what is materialised.
 };
 
 using storage::SlotEnd;
@@ -48,6 +50,8 @@ class DiskStore final : public shard::LogStore {
 
   /// Start-up: where the slots' logs end, unmaterialised records included; slots that were never written are not there.
   [[nodiscard]] std::vector<SlotEnd> slot_ends() const;
+  /// Start-up: what the slots' replicas are to go on from, in order of slots. Throws storage::OpenFailure.
+  [[nodiscard]] std::vector<shard::StoredSlot> slots() const;
   /// Start-up: every persistent session, with its cursors. Throws storage::OpenFailure.
   void for_each_session(const std::function<void(const shard::StoredSession&)>& visit);
 
@@ -61,6 +65,7 @@ class DiskStore final : public shard::LogStore {
 
   void append(shard::AppendBatch batch) override;
   void committed(Slot slot, Index index) override;
+  void read_log(shard::ShardId shard, LogReadRequest request) override;
   void load_conversation(shard::ShardId shard, std::string name) override;
   void read_entries(shard::ShardId shard, ReadRequest request) override;
   std::optional<shard::StoredId> find_id(shard::ShardId shard, ConversationNumber conversation, std::string_view from,

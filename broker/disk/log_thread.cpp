@@ -4,6 +4,7 @@
 
 #include "base/check.hpp"
 #include "base/log.hpp"
+#include "storage/log_places.hpp"
 
 namespace parley::disk {
 namespace {
@@ -107,6 +108,7 @@ Result<Lsn> LogThread::append_group() {
   try {
     auto first = writer_.append(records_, hard_states_);
     if (first) {
+      if (options_.places != nullptr) options_.places->add(records_, *first);
       end_.store(writer_.end().value, std::memory_order_release);
       store_.log_grew(writer_.end());
     }

@@ -18,6 +18,10 @@
 #include "broker/shard/ports.hpp"
 #include "storage/log_writer.hpp"
 
+namespace parley::storage {
+class LogPlaces;
+}
+
 namespace parley::disk {
 
 /// The thread that commits to log.mdb. Whatever arrives while it waits for the disk goes into the next commit; a lone
@@ -26,6 +30,7 @@ class LogThread {
  public:
   struct Options {
     std::uint32_t shards = 1;
+    storage::LogPlaces* places = nullptr;  ///< Where appended records stand is told to, if there is one.
     std::size_t group_records_max = 4096;
     std::size_t group_bytes_max = 8ULL << 20;
     Duration retention = std::chrono::hours(24);

@@ -5,6 +5,7 @@
 
 #include "base/log.hpp"
 #include "storage/history.hpp"
+#include "storage/log_reader.hpp"
 
 namespace parley::disk {
 namespace {
@@ -48,13 +49,30 @@ auto guarded(Function function) -> decltype(function()) {
   }
 }
 
+Result<shard::LogPage> read_log_from(storage::LogReader& log, const shard::LogStore::LogReadRequest& request) {
+  PARLEY_TRY(auto records, log.read(request.slot, request.first, request.last, request.bytes_max));
+  shard::LogPage page;
+  page.records.reserve(records.size());
+  for (std::string& record : records) {
+    page.records.push_back(std::make_shared<const std::string>(std::move(record)));
+  }
+  return page;
+}
+
 }  // namespace
 
-ReadThreads::ReadThreads(const std::shared_ptr<storage::Files>& files, unsigned count, StoreEventSink& sink)
+struct ReadThreads::Readers {
+  storage::History history;
+  storage::LogReader log;
+};
+
+ReadThreads::ReadThreads(const std::shared_ptr<storage::Files>& files, const storage::LogPlaces& places, unsigned count,
+                         StoreEventSink& sink)
     : sink_(sink) {
   for (unsigned i = 0; i < std::max(count, 1U); ++i) {
-    histories_.push_back(std::make_unique<storage::History>(files));
-    threads_.emplace_back([this, history = histories_.back().get()] { run(*history); });
+    readers_.push_back(std::unique_ptr<Readers>(
+        new Readers{.history = storage::History(files), .log = storage::LogReader(files, places)}));
+    threads_.emplace_back([this, readers = readers_.back().get()] { run(*readers); });
   }
 }
 
@@ -79,7 +97,7 @@ void ReadThreads::stop() {
   }
 }
 
-void ReadThreads::run(storage::History& history) {
+void ReadThreads::run(Readers& readers) {
   std::unique_lock lock(mutex_);
   while (true) {
     arrived_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
@@ -87,19 +105,24 @@ void ReadThreads::run(storage::History& history) {
     Work work = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
-    std::visit([this, &history](auto& one) { carry_out(history, one); }, work);
+    std::visit([this, &readers](auto& one) { carry_out(readers, one); }, work);
     lock.lock();
   }
 }
 
-void ReadThreads::carry_out(storage::History& history, Load& load) {
-  auto loaded = guarded([&history, &load] { return load_from(history, load.name); });
+void ReadThreads::carry_out(Readers& readers, Load& load) {
+  auto loaded = guarded([&readers, &load] { return load_from(readers.history, load.name); });
   sink_.post(load.shard, LoadedEvent{std::move(load.name), std::move(loaded)});
 }
 
-void ReadThreads::carry_out(storage::History& history, Read& read) {
-  auto page = guarded([&history, &read] { return read_from(history, read.request); });
+void ReadThreads::carry_out(Readers& readers, Read& read) {
+  auto page = guarded([&readers, &read] { return read_from(readers.history, read.request); });
   sink_.post(read.shard, EntriesReadEvent{read.request.token, std::move(page)});
+}
+
+void ReadThreads::carry_out(Readers& readers, ReadLog& read) {
+  auto page = guarded([&readers, &read] { return read_log_from(readers.log, read.request); });
+  sink_.post(read.shard, LogReadEvent{read.request.token, std::move(page)});
 }
 
 }  // namespace parley::disk

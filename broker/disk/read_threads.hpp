@@ -16,15 +16,19 @@
 namespace parley::storage {
 class Files;
 class History;
+class LogPlaces;
+class LogReader;
 }  // namespace parley::storage
 
 namespace parley::disk {
 
-/// The threads that load conversations and read entries, each with its own view of the history. Whoever is free takes
-/// what has waited longest.
+/// The threads that load conversations and read entries and logs, each with its own view of the history. Whoever is
+/// free takes what has waited longest.
 class ReadThreads {
  public:
-  ReadThreads(const std::shared_ptr<storage::Files>& files, unsigned count, StoreEventSink& sink);
+  /// `places` and `sink` outlive this.
+  ReadThreads(const std::shared_ptr<storage::Files>& files, const storage::LogPlaces& places, unsigned count,
+              StoreEventSink& sink);
   ~ReadThreads();
 
   struct Load {
@@ -35,24 +39,31 @@ class ReadThreads {
     shard::ShardId shard = 0;
     shard::LogStore::ReadRequest request;
   };
-  using Work = std::variant<Load, Read>;
+  struct ReadLog {
+    shard::ShardId shard = 0;
+    shard::LogStore::LogReadRequest request;
+  };
+  using Work = std::variant<Load, Read, ReadLog>;
 
-  /// Any thread. Answered by a LoadedEvent or EntriesReadEvent.
+  /// Any thread. Answered by a LoadedEvent, EntriesReadEvent or LogReadEvent.
   void add(Work work);
   /// Ends once everything handed over is answered.
   void stop();
 
  private:
-  void run(storage::History& history);
-  void carry_out(storage::History& history, Load& load);
-  void carry_out(storage::History& history, Read& read);
+  /// What one thread reads with.
+  struct Readers;
+  void run(Readers& readers);
+  void carry_out(Readers& readers, Load& load);
+  void carry_out(Readers& readers, Read& read);
+  void carry_out(Readers& readers, ReadLog& read);
 
   StoreEventSink& sink_;
   std::mutex mutex_;  ///< Guards the rest; nothing else is taken under it.
   std::condition_variable arrived_;
   std::deque<Work> waiting_;
   bool stopping_ = false;
-  std::vector<std::unique_ptr<storage::History>> histories_;
+  std::vector<std::unique_ptr<Readers>> readers_;
   std::vector<std::thread> threads_;
 };
 

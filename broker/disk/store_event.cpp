@@ -14,6 +14,7 @@ void deliver_one(LoadedEvent& event, shard::LogStoreEvents& to) {
 void deliver_one(EntriesReadEvent& event, shard::LogStoreEvents& to) {
   to.entries_read(event.token, std::move(event.page));
 }
+void deliver_one(LogReadEvent& event, shard::LogStoreEvents& to) { to.log_read(event.token, std::move(event.page)); }
 void deliver_one(MaterialisedEvent& event, shard::LogStoreEvents& to) { to.materialised(event.upto); }
 
 }  // namespace

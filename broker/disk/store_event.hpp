@@ -31,11 +31,16 @@ struct EntriesReadEvent {
   Result<shard::ReadPage> page;
 };
 
+struct LogReadEvent {
+  std::uint64_t token = 0;
+  Result<shard::LogPage> page;
+};
+
 struct MaterialisedEvent {
   Lsn upto;
 };
 
-using StoreEvent = std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, MaterialisedEvent>;
+using StoreEvent = std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, LogReadEvent, MaterialisedEvent>;
 
 /// Brings events to the shards' threads; written by whoever owns those. Called on the disk's threads; must not block.
 /// Events of one shard are delivered in the order they were posted by one thread.

@@ -7,6 +7,7 @@
 
 #include "base/log.hpp"
 #include "storage/files.hpp"
+#include "storage/log_places.hpp"
 
 namespace parley::disk {
 namespace {
@@ -25,7 +26,7 @@ StoreThread::StoreThread(std::shared_ptr<storage::Files> files, Options options,
     : files_(std::move(files)),
       options_(options),
       sink_(sink),
-      materialiser_(files_),
+      materialiser_(files_, {.index_slots = options_.places != nullptr}),
       watermark_(watermark.value),
       readers_cleared_(now()),
       target_(std::max(log_end, watermark)),
@@ -105,6 +106,9 @@ void StoreThread::took_step(const storage::Materialiser::Done& done) {
   if (failing_) log::info("the store takes entries again", {{"watermark", done.watermark}});
   failing_ = false;
   retry_after_ = {};
+  if (options_.places != nullptr) {
+    for (const auto& [slot, index] : done.slots) options_.places->drop(slot, index);
+  }
   if (done.watermark == watermark()) return;
   watermark_.store(done.watermark.value, std::memory_order_release);
   for (shard::ShardId shard = 0; shard < options_.shards; ++shard) {

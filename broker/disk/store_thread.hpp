@@ -16,7 +16,8 @@
 
 namespace parley::storage {
 class Files;
-}
+class LogPlaces;
+}  // namespace parley::storage
 
 namespace parley::disk {
 
@@ -29,6 +30,7 @@ class StoreThread {
     std::size_t records = 20'000;              ///< Begins once so many wait …
     Duration after = std::chrono::seconds(1);  ///< … or the first has waited for so long.
     std::size_t bytes_max = 32ULL << 20;
+    storage::LogPlaces* places = nullptr;  ///< Loses what was materialised. Records are indexed if there is one.
   };
 
   /// `log_end`: what is in the log already. Throws nothing but what starting a thread throws.

@@ -112,7 +112,7 @@ class LogStore {
 
   /// Everything of the slot's log up to `index`, durable here, is committed: whoever reads may see it from now on, and
   /// it is materialised. Called before anything that tells of it leaves the shard. Costs one access to memory.
-  virtual void committed(Slot /*slot*/, Index /*index*/) {}
+  virtual void committed(Slot slot, Index index) = 0;
 
   /// Records [first, last] of the slot's log as they stand here, committed or not, cut off once `bytes_max` is
   /// exceeded, but at least one. Answered by Inbox::log_read; NotFound when `first` isn't in the log any more.
@@ -123,7 +123,7 @@ class LogStore {
     Index last;
     std::size_t bytes_max = 256 * 1024;
   };
-  virtual void read_log(ShardId /*shard*/, LogReadRequest /*request*/) {}
+  virtual void read_log(ShardId shard, LogReadRequest request) = 0;
 
   /// Answered by Inbox::conversation_loaded.
   virtual void load_conversation(ShardId shard, std::string name) = 0;
@@ -163,7 +163,7 @@ class LogStoreEvents {
   };
   virtual void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) = 0;
   virtual void entries_read(std::uint64_t token, Result<ReadPage> page) = 0;
-  virtual void log_read(std::uint64_t /*token*/, Result<LogPage> /*page*/) {}
+  virtual void log_read(std::uint64_t token, Result<LogPage> page) = 0;
   /// find_id now knows everything up to here.
   virtual void materialised(Lsn upto) = 0;
 };

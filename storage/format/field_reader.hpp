@@ -35,6 +35,7 @@ class FieldReader {
   }
   std::string_view rest() { return text(rest_.size()); }
 
+  [[nodiscard]] bool failed() const { return short_; }
   /// Everything was there and nothing is left.
   [[nodiscard]] bool complete() const { return !short_ && rest_.empty(); }
 

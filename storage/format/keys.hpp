@@ -67,6 +67,24 @@ struct EntryPlace {
 /// Nothing when `key` is no entry key.
 std::optional<EntryPlace> entry_place(std::string_view key);
 
+/// Of table `slot_index`: a slot and which block of so many of its records.
+inline constexpr std::uint64_t kSlotIndexBlock = 64;
+inline Key<10> slot_index_key(Slot slot, std::uint64_t block) {
+  Key<10> key;
+  store_big_endian(key.at(0), static_cast<std::uint16_t>(slot.value));
+  store_big_endian(key.at(2), block);
+  return key;
+}
+struct SlotIndexPlace {
+  Slot slot;
+  std::uint64_t block = 0;
+};
+/// Nothing when `key` is no key of that table.
+inline std::optional<SlotIndexPlace> slot_index_place(std::string_view key) {
+  if (key.size() != 10) return std::nullopt;
+  return SlotIndexPlace{{load_big_endian<std::uint16_t>(key.data())}, load_big_endian<std::uint64_t>(key.data() + 2)};
+}
+
 /// Of table `ids`: the conversation, which generation of its ids, and the hash of sender and id.
 inline Key<20> id_key(ConversationNumber conversation, std::uint32_t generation, std::uint64_t hash) {
   Key<20> key;

@@ -244,6 +244,10 @@ Result<Record> decode_trusted_record(std::string_view bytes) {
   return record;
 }
 
+bool is_replicas_record(std::string_view bytes) {
+  return bytes.size() >= kHeaderSize && bytes[kSealSize] == static_cast<char>(RecordKind::Replicas);
+}
+
 Result<RecordPosition> decode_position(std::string_view bytes) {
   PARLEY_TRY(check_seal(bytes, kRecordVersion));
   return decode_trusted_position(bytes);

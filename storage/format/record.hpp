@@ -114,6 +114,8 @@ Result<Record> decode_record(std::string_view bytes);
 /// Without the checksum, for bytes that were checked before or encoded by this process.
 Result<Record> decode_trusted_record(std::string_view bytes);
 
+/// Whether the bytes look like a Replicas record, by their kind alone.
+bool is_replicas_record(std::string_view bytes);
 /// The place alone, without a look at the body. Fails as decode_record.
 Result<RecordPosition> decode_position(std::string_view bytes);
 /// Without the checksum, too. Fails with CorruptRecord when there is no header.

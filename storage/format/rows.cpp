@@ -1,5 +1,9 @@
 #include "storage/format/rows.hpp"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include "base/bytes.hpp"
 #include "base/check.hpp"
 #include "storage/format/field_reader.hpp"
@@ -16,7 +20,56 @@ void begin(std::string& to, std::uint8_t version = kRowVersion) {
   append_big_endian(to, version);
 }
 
+void append_position(std::string& to, const SlotRow::Position& position) {
+  append_big_endian(to, position.term.value);
+  append_big_endian(to, position.index.value);
+}
+
+SlotRow::Position read_position(FieldReader& in) {
+  SlotRow::Position position;
+  position.term = {in.integer<std::uint64_t>()};
+  position.index = {in.integer<std::uint64_t>()};
+  return position;
+}
+
+std::vector<NodeId> read_nodes(FieldReader& in, std::size_t count) { return nodes_of(in.text(count * 8)); }
+
+/// What version 1 hadn't. A count that the bytes can't hold ends at once, since what is short stays so.
+void read_rest(FieldReader& in, SlotRow& row) {
+  row.through = {in.integer<std::uint64_t>()};
+  row.base = read_position(in);
+  for (auto count = in.integer<std::uint32_t>(); count > 0 && !in.failed(); --count) {
+    row.terms.push_back(read_position(in));
+  }
+  for (auto count = in.integer<std::uint16_t>(); count > 0 && !in.failed(); --count) {
+    SlotRow::Replicas set;
+    set.index = {in.integer<std::uint64_t>()};
+    const auto voters = in.integer<std::uint16_t>();
+    const auto learners = in.integer<std::uint16_t>();
+    set.voters = read_nodes(in, voters);
+    set.learners = read_nodes(in, learners);
+    row.replicas.push_back(std::move(set));
+  }
+}
+
 }  // namespace
+
+Term SlotRow::term_at(Index index) const {
+  const auto behind = std::ranges::upper_bound(terms, index, {}, &Position::index);
+  return behind == terms.begin() ? base.term : std::prev(behind)->term;
+}
+
+void SlotRow::begin_behind(Index index) {
+  if (index <= base.index) return;
+  const Term after = term_at(index.next());
+  base = {term_at(index), index};
+  std::erase_if(terms, [index](const Position& run) { return run.index <= index; });
+  if (index < last && (terms.empty() || terms.front().index != index.next())) {
+    terms.insert(terms.begin(), {after, index.next()});
+  }
+  const auto above = std::ranges::upper_bound(replicas, index, {}, &Replicas::index);
+  if (above - replicas.begin() > 1) replicas.erase(replicas.begin(), above - 1);
+}
 
 void encode_row(std::string& to, const ConversationRow& row) {
   PARLEY_CHECK(row.name.size() <= 0xFFFF, "a conversation's name is longer than 65535 bytes");
@@ -41,6 +94,17 @@ void encode_row(std::string& to, const SlotRow& row) {
   append_big_endian(to, row.term.value);
   append_big_endian(to, row.last.value);
   append_big_endian(to, row.through.value);
+  append_position(to, row.base);
+  append_big_endian(to, static_cast<std::uint32_t>(row.terms.size()));
+  for (const SlotRow::Position& position : row.terms) append_position(to, position);
+  append_big_endian(to, static_cast<std::uint16_t>(row.replicas.size()));
+  for (const SlotRow::Replicas& set : row.replicas) {
+    append_big_endian(to, set.index.value);
+    append_big_endian(to, static_cast<std::uint16_t>(set.voters.size()));
+    append_big_endian(to, static_cast<std::uint16_t>(set.learners.size()));
+    to += nodes_text(set.voters);
+    to += nodes_text(set.learners);
+  }
   seal(to.data(), to.size());
 }
 
@@ -89,7 +153,8 @@ Result<SlotRow> decode_slot_row(std::string_view bytes) {
   SlotRow row;
   row.term = {in.integer<std::uint64_t>()};
   row.last = {in.integer<std::uint64_t>()};
-  if (version >= 2) row.through = {in.integer<std::uint64_t>()};
+  row.base = {row.term, row.last};
+  if (version >= 2) read_rest(in, row);
   if (!in.complete()) return StorageError::CorruptRecord;
   return row;
 }

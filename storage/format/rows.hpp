@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/number.hpp"
 #include "base/result.hpp"
@@ -41,6 +42,27 @@ struct SlotRow {
   Term term;    ///< Of the last record that is materialised …
   Index last;   ///< … its index …
   Lsn through;  ///< … and where it stands: whatever the log has of the slot up to there is materialised or replaced.
+  struct Position {
+    Term term;
+    Index index;
+    friend bool operator==(const Position&, const Position&) = default;
+  };
+  /// What comes after it could be found in the log by table `slot_index` when this was written; `last` when the slot
+  /// isn't in that table.
+  Position base;
+  std::vector<Position> terms;  ///< Where each term's records above the base begin, ascending.
+  struct Replicas {
+    Index index;
+    std::vector<NodeId> voters;
+    std::vector<NodeId> learners;
+    friend bool operator==(const Replicas&, const Replicas&) = default;
+  };
+  std::vector<Replicas> replicas;  ///< In force at the base, if any was named, then those that were named above it.
+
+  /// Moves the base to `index`, which is between it and `last`.
+  void begin_behind(Index index);
+  /// Whose record it is that stands at `index`, above the base.
+  [[nodiscard]] Term term_at(Index index) const;
   friend bool operator==(const SlotRow&, const SlotRow&) = default;
 };
 

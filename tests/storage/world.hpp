@@ -60,6 +60,11 @@ class Records {
     term_ = term;
     index_ = {index.value - 1};
   }
+  std::string replicas(const std::vector<NodeId>& voters, const std::vector<NodeId>& learners = {}) {
+    const std::string voting = format::nodes_text(voters);
+    const std::string learning = format::nodes_text(learners);
+    return format::encode_record(next(), format::ReplicasRecord{.voters = voting, .learners = learning});
+  }
   std::string no_op() { return format::encode_record(next(), format::NoOpRecord{}); }
   std::string conversation(std::string_view name) {
     const auto position = next();
@@ -125,7 +130,7 @@ class World {
     files_ = Files::open_to_write(directory(), small_files());
     if (keeps_commit_indexes_) files_->keep_commit_indexes();
     writer_ = std::make_unique<LogWriter>(files_);
-    materialiser_ = std::make_unique<Materialiser>(files_);
+    materialiser_ = std::make_unique<Materialiser>(files_, Materialiser::Options{.index_slots = keeps_commit_indexes_});
     history_ = std::make_unique<History>(files_);
   }
   void close() {

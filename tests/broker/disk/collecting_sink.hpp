@@ -37,6 +37,7 @@ class CollectingSink final : public StoreEventSink {
     std::vector<std::pair<std::uint64_t, Result<Lsn>>> appended;
     std::map<std::string, Result<shard::LogStoreEvents::LoadedConversation>> loaded;
     std::map<std::uint64_t, Result<shard::ReadPage>> pages;
+    std::map<std::uint64_t, Result<shard::LogPage>> logs;
     Lsn materialised;
   };
   /// Under the lock, or when nothing more comes.
@@ -56,6 +57,11 @@ class CollectingSink final : public StoreEventSink {
     const std::lock_guard lock(mutex_);
     return of(shard).pages.extract(token).mapped();
   }
+  Result<shard::LogPage> wait_for_log(shard::ShardId shard, std::uint64_t token) {
+    if (!wait([&] { return of(shard).logs.contains(token); })) return StorageError::NotFound;
+    const std::lock_guard lock(mutex_);
+    return of(shard).logs.extract(token).mapped();
+  }
   bool wait_for_materialised(Lsn upto, shard::ShardId shard = 0) {
     return wait([&] { return of(shard).materialised >= upto; });
   }
@@ -66,6 +72,9 @@ class CollectingSink final : public StoreEventSink {
     void appended(std::uint64_t ticket, Result<Lsn> first) override { to.appended.emplace_back(ticket, first); }
     void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) override {
       to.loaded.insert_or_assign(name, std::move(loaded));
+    }
+    void log_read(std::uint64_t token, Result<shard::LogPage> page) override {
+      to.logs.insert_or_assign(token, std::move(page));
     }
     void entries_read(std::uint64_t token, Result<shard::ReadPage> page) override {
       to.pages.insert_or_assign(token, std::move(page));

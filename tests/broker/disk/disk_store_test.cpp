@@ -51,6 +51,10 @@ class DiskStoreTest : public ::testing::Test {
     if (first) commit(records_.last_index().value);
     return first;
   }
+  void commit_and_wait(std::uint64_t index) {
+    commit(index);
+    EXPECT_TRUE(sink_.wait_for_materialised({index}));
+  }
   void commit(std::uint64_t index) { store_->committed(storage::test::kSlot, {index}); }
   ConversationNumber create(const std::string& name) {
     EXPECT_TRUE(append({records_.conversation(name)}));
@@ -176,6 +180,34 @@ TEST_F(DiskStoreTest, ShowsAndMaterialisesOnlyWhatIsCommitted) {
   EXPECT_TRUE(sink_.wait_for_materialised({3}));
   EXPECT_FALSE(store_->find_id(0, tea, "ann", "id3"));
   EXPECT_TRUE(store_->find_id(0, tea, "ann", "id2"));
+}
+
+TEST_F(DiskStoreTest, ReadsASlotsLogWhereverItIs) {
+  auto with = options(1ms);
+  with.index_slots = true;
+  open(with);
+  std::vector<std::string> log;
+  for (int i = 0; i < 10; ++i) log.push_back(records_.no_op());
+  store_->append(batch(0, log));
+  ASSERT_TRUE(sink_.wait_for_appended(0, ++answers_[0]));
+  for (std::uint64_t commit = 0; commit <= 10; commit += 5) {
+    if (commit > 0) {
+      commit_and_wait(commit);
+    }
+    store_->read_log(1, {.token = ++token_, .slot = storage::test::kSlot, .first = {1}, .last = {10}});
+    auto page = sink_.wait_for_log(1, token_);
+    ASSERT_TRUE(page);
+    for (std::size_t i = 0; i < page->records.size(); ++i) EXPECT_EQ(*page->records[i], log[i]);
+    EXPECT_EQ(page->records.size(), commit == 5 ? 5U : 10U);  // What is in the store comes in a piece of its own.
+    const auto slots = store_->slots();
+    ASSERT_EQ(slots.size(), 1U);
+    EXPECT_EQ(slots[0].base.index, Index{0});
+    EXPECT_EQ(slots[0].last, Index{10});
+    EXPECT_EQ(slots[0].commit, Index{commit});
+    EXPECT_EQ(slots[0].terms.size(), 1U);
+  }
+  store_->read_log(1, {.token = ++token_, .slot = storage::test::kSlot, .first = {11}, .last = {11}});
+  EXPECT_EQ(sink_.wait_for_log(1, token_).error(), make_error_code(StorageError::NotFound));
 }
 
 TEST_F(DiskStoreTest, MaterialisesWhenEnoughWaits) {

@@ -18,6 +18,7 @@ class NotingStore final : public LogStore {
  public:
   void append(AppendBatch batch) override { batches.push_back(std::move(batch)); }
   void committed(Slot slot, Index index) override { commits.emplace_back(slot, index); }
+  void read_log(ShardId /*shard*/, LogReadRequest /*request*/) override {}
   void load_conversation(ShardId /*shard*/, std::string /*name*/) override {}
   void read_entries(ShardId /*shard*/, ReadRequest /*request*/) override {}
   std::optional<StoredId> find_id(ShardId /*shard*/, ConversationNumber /*conversation*/, std::string_view /*from*/,

@@ -46,12 +46,66 @@ TEST(Rows, OfSlotsAndIdsDecodeToWhatWasEncoded) {
   const auto slot = decode_slot_row(bytes);
   ASSERT_TRUE(slot);
   EXPECT_EQ(*slot, (SlotRow{{7}, {8}, {9}}));
+  const SlotRow full{.term = {7},
+                     .last = {80},
+                     .through = {900},
+                     .base = {{3}, {20}},
+                     .terms = {{{3}, {21}}, {{7}, {50}}},
+                     .replicas = {{{10}, {{1}}, {}}, {{60}, {{1}, {2}, {3}}, {{4}}}}};
+  encode_row(bytes, full);
+  EXPECT_EQ(decode_slot_row(bytes).value(), full);
+  for (std::size_t size = kSealSize; size < bytes.size(); ++size) {
+    std::string cut = bytes.substr(0, size);
+    seal(cut.data(), cut.size());
+    EXPECT_FALSE(decode_slot_row(cut)) << size;
+  }
   encode_row(bytes, IdRow{{1}, {2}});
   const auto id = decode_id_row(bytes);
   ASSERT_TRUE(id);
   EXPECT_EQ(id->seq, Seq{1});
   EXPECT_EQ(id->ts, Timestamp{2});
   EXPECT_FALSE(decode_id_row("short"));
+}
+
+TEST(Rows, OfSlotsFromBeforeAreRead) {
+  std::string bytes(4, '\0');
+  append_big_endian(bytes, std::uint8_t{1});
+  append_big_endian(bytes, std::uint64_t{7});
+  append_big_endian(bytes, std::uint64_t{8});
+  seal(bytes.data(), bytes.size());
+  EXPECT_EQ(decode_slot_row(bytes).value(), (SlotRow{.term = {7}, .last = {8}, .through = {}, .base = {{7}, {8}}}));
+}
+
+TEST(Rows, OfSlotsMoveTheirBase) {
+  const SlotRow full{.term = {7},
+                     .last = {80},
+                     .through = {900},
+                     .base = {{2}, {20}},
+                     .terms = {{{3}, {21}}, {{7}, {50}}},
+                     .replicas = {{{10}, {{1}}, {}}, {{60}, {{1}, {2}}, {}}}};
+  struct Case {
+    std::uint64_t index;
+    SlotRow::Position base;
+    std::vector<SlotRow::Position> terms;
+    std::size_t replicas;
+  };
+  const Case cases[] = {
+      {5, {{2}, {20}}, full.terms, 2},
+      {20, {{2}, {20}}, full.terms, 2},
+      {21, {{3}, {21}}, {{{3}, {22}}, {{7}, {50}}}, 2},
+      {49, {{3}, {49}}, {{{7}, {50}}}, 2},
+      {50, {{7}, {50}}, {{{7}, {51}}}, 2},
+      {59, {{7}, {59}}, {{{7}, {60}}}, 2},
+      {60, {{7}, {60}}, {{{7}, {61}}}, 1},
+      {80, {{7}, {80}}, {}, 1},
+  };
+  for (const Case& one : cases) {
+    SlotRow row = full;
+    row.begin_behind({one.index});
+    EXPECT_EQ(row.base, one.base) << one.index;
+    EXPECT_EQ(row.terms, one.terms) << one.index;
+    EXPECT_EQ(row.replicas.size(), one.replicas) << one.index;
+  }
 }
 
 TEST(Rows, OfHardStatesDecodeToWhatWasEncoded) {
