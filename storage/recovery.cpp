@@ -103,6 +103,7 @@ class SessionWalk {
       : snapshot_(snapshot), visit_(visit) {}
 
   Result<void> walk();
+  Result<void> find(std::string_view key, std::string_view client_id);
 
  private:
   Result<void> take_changes();
@@ -139,6 +140,20 @@ Result<void> SessionWalk::walk() {
     PARLEY_TRY(visit_one({}, *change->session, change));
   }
   return {};
+}
+
+Result<void> SessionWalk::find(std::string_view key, std::string_view client_id) {
+  PARLEY_TRY(take_changes());
+  const SessionChange* change = changes_.find(client_id);
+  PARLEY_TRY(const auto row, snapshot_.store.get(kSessions, key));
+  const bool stored = row && (change == nullptr || !change->ended);
+  if (change != nullptr && change->session) {
+    return visit_one(stored ? key : std::string_view(), *change->session, change);
+  }
+  if (!stored) return {};
+  PARLEY_TRY(const auto record, format::decode_record(*row));
+  if (!std::holds_alternative<format::SessionRecord>(record.body)) return StorageError::CorruptRecord;
+  return visit_one(key, *row, change);
 }
 
 Result<void> SessionWalk::take_changes() {
@@ -315,6 +330,13 @@ Result<void> for_each_session(Files& files, const std::function<void(const Store
   Snapshot snapshot(files);
   PARLEY_TRY(snapshot.begun());
   return SessionWalk(snapshot, visit).walk();
+}
+
+Result<void> find_session(Files& files, std::string_view client_id,
+                          const std::function<void(const StoredSessionView&)>& visit) {
+  Snapshot snapshot(files);
+  PARLEY_TRY(snapshot.begun());
+  return SessionWalk(snapshot, visit).find(format::session_key(files.hash_key(), client_id), client_id);
 }
 
 }  // namespace parley::storage

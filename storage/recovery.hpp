@@ -63,5 +63,8 @@ struct StoredSessionView {
 /// Every session that has not ended, by all that is durable: what isn't known to be committed counts, too, unless it
 /// was replaced. Damaged ones are reported and passed over. O(sessions + unmaterialised records).
 Result<void> for_each_session(Files& files, const std::function<void(const StoredSessionView&)>& visit);
+/// The same for one session, whose visitor isn't called when there is none. O(unmaterialised records).
+Result<void> find_session(Files& files, std::string_view client_id,
+                          const std::function<void(const StoredSessionView&)>& visit);
 
 }  // namespace parley::storage

@@ -63,18 +63,6 @@ shard::StoredSlot owned(storage::SlotState state, Index committed) {
   return slot;
 }
 
-shard::StoredSession owned(const storage::StoredSessionView& view) {
-  shard::StoredSession session{.client_id = std::string(view.session.client_id),
-                               .user = std::string(view.session.user),
-                               .expiry_interval = view.session.expiry_interval,
-                               .disconnected = view.session.disconnected,
-                               .state = std::string(view.session.state)};
-  for (const format::CursorRecord& cursor : view.cursors) {
-    session.cursors.push_back({std::string(cursor.topic), cursor.epoch, cursor.acknowledged});
-  }
-  return session;
-}
-
 }  // namespace
 
 /// Declared in the order they are built in; they end in the opposite one.
@@ -171,6 +159,10 @@ void DiskStore::read_log(shard::ShardId shard, LogReadRequest request) {
 
 void DiskStore::load_conversation(shard::ShardId shard, std::string name) {
   parts_->readers.add(ReadThreads::Load{shard, std::move(name)});
+}
+
+void DiskStore::load_session(shard::ShardId shard, std::string client_id) {
+  parts_->readers.add(ReadThreads::LoadSession{shard, std::move(client_id)});
 }
 
 void DiskStore::read_entries(shard::ShardId shard, ReadRequest request) {

@@ -6,6 +6,7 @@
 #include "base/log.hpp"
 #include "storage/history.hpp"
 #include "storage/log_reader.hpp"
+#include "storage/recovery.hpp"
 
 namespace parley::disk {
 namespace {
@@ -123,6 +124,31 @@ void ReadThreads::carry_out(Readers& readers, Read& read) {
 void ReadThreads::carry_out(Readers& readers, ReadLog& read) {
   auto page = guarded([&readers, &read] { return read_log_from(readers.log, read.request); });
   sink_.post(read.shard, LogReadEvent{read.request.token, std::move(page)});
+}
+
+void ReadThreads::carry_out(Readers& readers, LoadSession& load) {
+  auto loaded = guarded([&]() -> Result<std::optional<shard::StoredSession>> {
+    std::optional<shard::StoredSession> found;
+    PARLEY_TRY(storage::find_session(*readers.history.files(), load.client_id,
+                                     [&found](const storage::StoredSessionView& view) { found = owned(view); }));
+    return found;
+  });
+  sink_.post(load.shard, SessionLoadedEvent{std::move(load.client_id), std::move(loaded)});
+}
+
+shard::StoredSession owned(const storage::StoredSessionView& view) {
+  shard::StoredSession session{.client_id = std::string(view.session.client_id),
+                               .user = std::string(view.session.user),
+                               .expiry_interval = view.session.expiry_interval,
+                               .disconnected = view.session.disconnected,
+                               .state = std::string(view.session.state),
+                               .cursors = {},
+                               .owner = view.session.owner,
+                               .generation = view.session.generation};
+  for (const format::CursorRecord& cursor : view.cursors) {
+    session.cursors.push_back({std::string(cursor.topic), cursor.epoch, cursor.acknowledged});
+  }
+  return session;
 }
 
 }  // namespace parley::disk

@@ -18,9 +18,13 @@ class Files;
 class History;
 class LogPlaces;
 class LogReader;
+struct StoredSessionView;
 }  // namespace parley::storage
 
 namespace parley::disk {
+
+/// A copy of what the view shows.
+shard::StoredSession owned(const storage::StoredSessionView& view);
 
 /// The threads that load conversations and read entries and logs, each with its own view of the history. Whoever is
 /// free takes what has waited longest.
@@ -39,13 +43,17 @@ class ReadThreads {
     shard::ShardId shard = 0;
     shard::LogStore::ReadRequest request;
   };
+  struct LoadSession {
+    shard::ShardId shard = 0;
+    std::string client_id;
+  };
   struct ReadLog {
     shard::ShardId shard = 0;
     shard::LogStore::LogReadRequest request;
   };
-  using Work = std::variant<Load, Read, ReadLog>;
+  using Work = std::variant<Load, Read, LoadSession, ReadLog>;
 
-  /// Any thread. Answered by a LoadedEvent, EntriesReadEvent or LogReadEvent.
+  /// Any thread. Answered by an event of that kind.
   void add(Work work);
   /// Ends once everything handed over is answered.
   void stop();
@@ -56,6 +64,7 @@ class ReadThreads {
   void run(Readers& readers);
   void carry_out(Readers& readers, Load& load);
   void carry_out(Readers& readers, Read& read);
+  void carry_out(Readers& readers, LoadSession& load);
   void carry_out(Readers& readers, ReadLog& read);
 
   StoreEventSink& sink_;

@@ -15,6 +15,9 @@ void deliver_one(EntriesReadEvent& event, shard::LogStoreEvents& to) {
   to.entries_read(event.token, std::move(event.page));
 }
 void deliver_one(LogReadEvent& event, shard::LogStoreEvents& to) { to.log_read(event.token, std::move(event.page)); }
+void deliver_one(SessionLoadedEvent& event, shard::LogStoreEvents& to) {
+  to.session_loaded(event.client_id, std::move(event.loaded));
+}
 void deliver_one(MaterialisedEvent& event, shard::LogStoreEvents& to) { to.materialised(event.upto); }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -36,11 +37,17 @@ struct LogReadEvent {
   Result<shard::LogPage> page;
 };
 
+struct SessionLoadedEvent {
+  std::string client_id;
+  Result<std::optional<shard::StoredSession>> loaded;
+};
+
 struct MaterialisedEvent {
   Lsn upto;
 };
 
-using StoreEvent = std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, LogReadEvent, MaterialisedEvent>;
+using StoreEvent =
+    std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, SessionLoadedEvent, LogReadEvent, MaterialisedEvent>;
 
 /// Brings events to the shards' threads; written by whoever owns those. Called on the disk's threads; must not block.
 /// Events of one shard are delivered in the order they were posted by one thread.

@@ -33,6 +33,7 @@ struct Client {
   NamedSenders named_senders;         ///< On this connection, for Meta::Compact.
   Meta meta = Meta::Full;             ///< Of this connection.
   std::unique_ptr<PendingWill> will;
+  std::uint64_t generation = 0;         ///< In which this node has the session; 0: it was never claimed.
   Instant expires_at = Instant::max();  ///< While disconnected.
   Instant timer_due = Instant::max();   ///< Of the timer that counts; see Shard::schedule.
   bool persisted = false;               ///< The log has a record of the session, or one is under way.

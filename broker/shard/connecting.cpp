@@ -94,7 +94,7 @@ Connecting::Outcome Connecting::first_packet(ConnectionId connection, const mqtt
 
 Connecting::Outcome Connecting::admit(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
                                       std::string_view unread) {
-  if (const Opening* opening = find(connection); opening != nullptr && opening->durable) {
+  if (const Opening* opening = find(connection); opening != nullptr && opening->stage == Opening::Stage::Durable) {
     Client* client = shard_.clients().find(opening->client, opening->identity);
     const Opening ready = *opening;
     openings_.erase(connection.place);
@@ -135,6 +135,17 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
     return refuse(connection, connect.version, ReasonCode::ClientIdentifierNotValid,
                   "The client id belongs to another user.", client_id);
   }
+  std::uint64_t generation = client != nullptr ? client->generation : 0;
+  if (const Opening* claimed = find(connection); claimed != nullptr && claimed->stage == Opening::Stage::Claimed) {
+    generation = claimed->session_generation;
+    openings_.erase(connection.place);
+  } else if (!shard_.nodes().alone()) {
+    if (assigned) {
+      generation = 1;  // Nobody else has that one.
+    } else if (!shard_.session_claims().is_own(client, slot_of_name(client_id, shard_.options()))) {
+      return claim(connection, connect, packet, client_id, user);
+    }
+  }
   client = earlier_session(connect, client_id);
   Opening opening{.generation = connection.generation,
                   .version = connect.version,
@@ -144,6 +155,7 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
     client = &shard_.clients().add(std::make_unique<session::Session>(std::move(client_id), std::move(user),
                                                                       shard_.new_identity(), shard_.options().limits));
   }
+  client->generation = generation;
   client->expires_at = Instant::max();
   client->will.reset();  // §3.1.3.2.2: the client is back before its delay has passed.
   client->session->set_expiry_interval(session::Session::granted_expiry(connect, shard_.options().limits));
@@ -161,14 +173,65 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   return Outcome::Held;
 }
 
+Connecting::Outcome Connecting::claim(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
+                                      const std::string& client_id, const std::string& user) {
+  const Client* client = shard_.clients().find(client_id);
+  Opening opening{.generation = connection.generation, .version = connect.version};
+  opening.stage = Opening::Stage::Claiming;
+  opening.client_id = client_id;
+  opening.held = packet;
+  openings_.insert_or_assign(connection.place, std::move(opening));
+  shard_.session_claims().claim(client_id, user, client != nullptr ? client->generation : 0,
+                                [this, connection, client_id](const Result<SessionClaims::Granted>& granted) {
+                                  claimed(connection, client_id, granted);
+                                });
+  return Outcome::Held;
+}
+
+void Connecting::claimed(ConnectionId connection, const std::string& client_id,
+                         const Result<SessionClaims::Granted>& granted) {
+  Opening* opening = find(connection);
+  if (!granted) {
+    if (opening == nullptr) return;
+    const auto version = opening->version;
+    openings_.erase(connection.place);
+    const bool foreign = granted.error() == make_error_code(chat::Refusal::NotAuthorized);
+    refuse(connection, version, foreign ? ReasonCode::ClientIdentifierNotValid : ReasonCode::ServerUnavailable,
+           foreign ? "The client id belongs to another user." : "Too few of the cluster's nodes hear each other.",
+           client_id);
+    return;
+  }
+  Client* client = shard_.clients().find(client_id);
+  // What is here is the latest, unless another node has had the session in between.
+  if (client != nullptr && granted->generation > client->generation + 1) {
+    shard_.session_claims().lost(client_id, client->generation);
+    client = nullptr;
+  }
+  if (client == nullptr && granted->stored) client = shard_.adopt(*granted->stored);
+  if (client != nullptr) client->generation = granted->generation;
+  if (opening == nullptr) {
+    // The connection has gone meanwhile, but the session is this node's.
+    if (client != nullptr && !client->session->connected())
+      shard_.session_records().write(*client, shard_.wall(), nullptr);
+    return;
+  }
+  opening->stage = Opening::Stage::Claimed;
+  opening->session_generation = granted->generation;
+  const std::string held = std::move(opening->held);
+  shard_.received(connection, held);
+}
+
+void Connecting::abandon(Client& client) {
+  if (client.opening.generation == 0) return;
+  const ConnectionId opening = std::exchange(client.opening, {});
+  openings_.erase(opening.place);
+  shard_.links().close(opening);
+}
+
 Client* Connecting::earlier_session(const mqtt::Connect& connect, std::string_view client_id) {
   Client* client = shard_.clients().find(client_id);
   if (client == nullptr) return nullptr;
-  if (client->opening.generation != 0) {
-    const ConnectionId earlier = std::exchange(client->opening, {});
-    openings_.erase(earlier.place);
-    shard_.links().close(earlier);
-  }
+  abandon(*client);
   // May end the session: one whose expiry interval is 0 lasts as long as its connection.
   shard_.close_client(*client, ReasonCode::SessionTakenOver);  // §3.1.4-3
   client = shard_.clients().find(client_id);
@@ -199,7 +262,7 @@ void Connecting::settled(ConnectionId connection, Result<void> outcome) {
   Opening* opening = find(connection);
   if (opening == nullptr) return;
   if (outcome) {
-    opening->durable = true;
+    opening->stage = Opening::Stage::Durable;
     const std::string held = std::move(opening->held);
     shard_.received(connection, held);
     return;
@@ -229,7 +292,8 @@ Connecting::Opening* Connecting::find(ConnectionId connection) {
 bool Connecting::is_waiting(ConnectionId connection) const {
   if (openings_.empty()) return false;
   const auto found = openings_.find(connection.place);
-  return found != openings_.end() && found->second.generation == connection.generation && !found->second.durable;
+  return found != openings_.end() && found->second.generation == connection.generation &&
+         (found->second.stage == Opening::Stage::Claiming || found->second.stage == Opening::Stage::Storing);
 }
 
 std::size_t Connecting::hold(ConnectionId connection, std::string_view bytes) {

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "broker/shard/ports.hpp"
+#include "broker/shard/session_claims.hpp"
 #include "mqtt/decode.hpp"
 
 namespace parley::shard {
@@ -41,6 +42,8 @@ class Connecting {
   std::size_t hold(ConnectionId connection, std::string_view bytes);
   /// A waiting connection was lost.
   void lost(ConnectionId connection);
+  /// Ends the client's connection that waits for its session, if there is one.
+  void abandon(Client& client);
   /// Closes all that wait.
   void shut_down();
 
@@ -52,14 +55,20 @@ class Connecting {
     mqtt::ProtocolVersion version{};
     bool session_present = false;
     bool assigned = false;
-    bool durable = false;
-    std::string held;  ///< CONNECT and the packets behind it.
+    enum class Stage : std::uint8_t { Claiming, Claimed, Storing, Durable } stage = Stage::Storing;
+    std::string client_id;                 ///< While it is claimed.
+    std::uint64_t session_generation = 0;  ///< From Claimed on.
+    std::string held;                      ///< CONNECT and the packets behind it.
   };
 
   Outcome admit(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
                 std::string_view unread);
   Outcome open(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet, std::string client_id,
                std::string user, bool assigned);
+  /// Asks for the session, in a cluster; see SessionClaims.
+  Outcome claim(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
+                const std::string& client_id, const std::string& user);
+  void claimed(ConnectionId connection, const std::string& client_id, const Result<SessionClaims::Granted>& granted);
   void attach(ConnectionId connection, const mqtt::Connect& connect, Client& client, const Opening& opening);
   /// The session's record is durable, or could not be written.
   void settled(ConnectionId connection, Result<void> outcome);

@@ -179,7 +179,7 @@ void describe(auto& io, Is<Claim> auto& event) {
   io(event.token);
   io(event.client_id);
   io(event.user);
-  io(event.clean_start);
+  io(event.held);
 }
 void describe(auto& io, Is<Claimed> auto& event) {
   io(event.slot);

@@ -111,7 +111,7 @@ struct Claim {
   std::uint64_t token = 0;
   std::string_view client_id;
   std::string_view user;
-  bool clean_start = false;
+  std::uint64_t held = 0;  ///< The generation in which the node has it; 0: it has none.
 };
 /// Done: the session is this node's in `generation`; `present`: and this is what is stored of it.
 struct Claimed {

@@ -52,6 +52,8 @@ struct StoredSession {
     Seq acknowledged;
   };
   std::vector<Cursor> cursors;
+  NodeId owner;                  ///< 0: written without a cluster.
+  std::uint64_t generation = 0;  ///< See format::SessionRecord.
 };
 
 /// A slot's replica as storage knows it at the start.
@@ -128,6 +130,9 @@ class LogStore {
   /// Answered by Inbox::conversation_loaded.
   virtual void load_conversation(ShardId shard, std::string name) = 0;
 
+  /// Answered by Inbox::session_loaded: the session as it is durable here, its cursors included.
+  virtual void load_session(ShardId /*shard*/, std::string /*client_id*/) {}
+
   /// Entries of [first, last], ascending, cut off after `entries_max` entries or once `bytes_max` payload bytes are
   /// exceeded, but at least one. Answered by Inbox::entries_read with the same token.
   struct ReadRequest {
@@ -162,6 +167,7 @@ class LogStoreEvents {
     Lsn log_end;  ///< The last record that was in the log when this was read.
   };
   virtual void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) = 0;
+  virtual void session_loaded(const std::string& /*client_id*/, Result<std::optional<StoredSession>> /*loaded*/) {}
   virtual void entries_read(std::uint64_t token, Result<ReadPage> page) = 0;
   virtual void log_read(std::uint64_t token, Result<LogPage> page) = 0;
   /// find_id now knows everything up to here.

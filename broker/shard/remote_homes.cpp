@@ -343,8 +343,13 @@ void RemoteHomes::written(NodeId from, const remote::Written& event) {
   auto* record = item != nullptr ? std::get_if<Record>(&item->what) : nullptr;
   if (record == nullptr || (!current && event.status != remote::Status::Done)) return;
   const Done done = std::move(record->done);
+  const Record written{std::move(record->bytes), record->generation, nullptr};
   settle(*line, *item);
   forget_if_unused(event.slot);
+  if (event.status == remote::Status::Refused) {
+    const auto decoded = format::decode_trusted_record(written.bytes);
+    shard_.session_claims().lost(std::string(client_of(decoded->body)), written.generation);
+  }
   if (!done) return;
   switch (event.status) {
     case remote::Status::Done: done({}); return;

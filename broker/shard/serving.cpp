@@ -137,27 +137,52 @@ void Serving::write(NodeId from, const remote::Write& event) {
     answer(from, answered);
     return;
   }
-  for (std::size_t i = 0; i < event.records.size(); ++i) {
-    const auto record = format::decode_record(event.records[i]);
-    if (!record) {
+  std::vector<std::string> records;
+  std::string client_id;
+  for (const std::string_view bytes : event.records) {
+    const auto record = format::decode_record(bytes);
+    if (record) client_id = client_of(record->body);
+    if (client_id.empty()) {
       log::error("a record of another node can't be read, refusing it", {{"node", from}, {"slot", event.slot}});
       answered.status = remote::Status::Failed;
       answer(from, answered);
       return;
     }
-    if (i + 1 < event.records.size()) {
-      shard_.append(event.slot, record->body, event.generation, nullptr);
+    records.emplace_back(bytes);
+  }
+  if (records.empty()) return answer(from, answered);
+  shard_.session_claims().check(
+      from, event.slot, client_id, event.generation,
+      [this, from, answered, generation = event.generation, written = std::move(records)](remote::Status status) {
+        if (status == remote::Status::Done) {
+          append(from, answered, generation, written);
+          return;
+        }
+        remote::Written refused = answered;
+        refused.status = status;
+        if (status == remote::Status::NotLeader) node(from).refused[refused.slot] = refused.stream;
+        answer(from, refused);
+      });
+}
+
+/// The last one's fate is that of all: they are proposed one behind the other.
+void Serving::append(NodeId from, const remote::Written& written, std::uint64_t generation,
+                     const std::vector<std::string>& records) {
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const auto record = format::decode_trusted_record(records[i]);
+    if (i + 1 < records.size()) {
+      shard_.append(written.slot, record->body, generation, nullptr);
       continue;
     }
-    // One fate: they are proposed one behind the other.
-    shard_.append(event.slot, record->body, event.generation, [this, from, answered](Result<void> outcome) mutable {
-      if (!outcome) {
-        const bool elsewhere = refusal_of(outcome.error()) == chat::Refusal::NotLeader;
-        answered.status = elsewhere ? remote::Status::NotLeader : remote::Status::Failed;
-        if (elsewhere) node(from).refused[answered.slot] = answered.stream;
-      }
-      answer(from, answered);
-    });
+    shard_.append(written.slot, record->body, generation,
+                  [this, from, answered = written](Result<void> outcome) mutable {
+                    if (!outcome) {
+                      const bool elsewhere = refusal_of(outcome.error()) == chat::Refusal::NotLeader;
+                      answered.status = elsewhere ? remote::Status::NotLeader : remote::Status::Failed;
+                      if (elsewhere) node(from).refused[answered.slot] = answered.stream;
+                    }
+                    answer(from, answered);
+                  });
   }
 }
 

@@ -64,6 +64,8 @@ class Serving {
   };
 
   Node& node(NodeId id);
+  void append(NodeId from, const remote::Written& written, std::uint64_t generation,
+              const std::vector<std::string>& records);
   bool refuses(NodeId from, Slot slot, std::uint64_t stream);
   void answer(NodeId to, const remote::Proposed& event);
   void answer(NodeId to, const remote::Written& event);

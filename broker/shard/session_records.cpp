@@ -4,8 +4,9 @@
 
 namespace parley::shard {
 
-void SessionRecords::add(std::string_view client_id, const format::RecordBody& body, Done done) {
-  shard_.append(slot_of_name(client_id, shard_.options()), body, 0, std::move(done));
+void SessionRecords::add(std::string_view client_id, std::uint64_t generation, const format::RecordBody& body,
+                         Done done) {
+  shard_.append(slot_of_name(client_id, shard_.options()), body, generation, std::move(done));
 }
 
 void SessionRecords::write(Client& client, Timestamp disconnected, Done done) {
@@ -18,12 +19,14 @@ void SessionRecords::write(Client& client, Timestamp disconnected, Done done) {
   const bool first = !std::exchange(client.persisted, true);
   client.record_stale = false;
   const std::string state = session.encode_state();
-  add(session.client_id(),
+  add(session.client_id(), client.generation,
       format::SessionRecord{.client_id = session.client_id(),
                             .user = session.user(),
                             .expiry_interval = session.expiry_interval(),
                             .disconnected = disconnected,
-                            .state = state},
+                            .state = state,
+                            .owner = client.generation != 0 ? shard_.nodes().self() : NodeId{},
+                            .generation = client.generation},
       [this, place = client.place, identity = session.identity(), first, then = std::move(done)](Result<void> outcome) {
         written(place, identity, first, outcome.has_value());
         if (then) then(outcome);
@@ -55,10 +58,13 @@ void SessionRecords::written(std::uint32_t place, std::uint64_t identity, bool f
   touch(*client);
 }
 
-void SessionRecords::write_end(const std::string& client_id) {
-  add(client_id, format::SessionEndRecord{.client_id = client_id}, [this, client_id](Result<void> outcome) {
-    if (!outcome) unwritten_ends_.push_back(client_id);
-  });
+void SessionRecords::write_end(const std::string& client_id, std::uint64_t generation) {
+  add(client_id, generation, format::SessionEndRecord{.client_id = client_id},
+      [this, client_id, generation](Result<void> outcome) {
+        // Somebody else's by now: it isn't this node's to end.
+        const bool lost = !outcome && outcome.error() == make_error_code(chat::Refusal::NotAuthorized);
+        if (!outcome && !lost) unwritten_ends_.emplace_back(client_id, generation);
+      });
 }
 
 void SessionRecords::write_cursor(const Client& client, Follower& follower) {
@@ -70,8 +76,8 @@ void SessionRecords::write_cursor(const Client& client, Follower& follower) {
 void SessionRecords::write_cursor(const Client& client, std::string_view topic, Epoch epoch, Seq position) {
   if (client.session->expiry_interval() == 0) return;
   const std::string_view client_id = client.session->client_id();
-  add(client_id, format::CursorRecord{.client_id = client_id, .topic = topic, .epoch = epoch, .acknowledged = position},
-      nullptr);
+  add(client_id, client.generation,
+      format::CursorRecord{.client_id = client_id, .topic = topic, .epoch = epoch, .acknowledged = position}, nullptr);
 }
 
 void SessionRecords::touch(Client& client) {
@@ -90,9 +96,9 @@ void SessionRecords::flush() {
     if (client->record_stale) write(*client, connected ? Timestamp{} : shard_.wall(), nullptr);
     flush_cursors(*client);
   }
-  for (const std::string& client_id : std::exchange(unwritten_ends_, {})) {
+  for (const auto& [client_id, generation] : std::exchange(unwritten_ends_, {})) {
     // A new session of that client id has taken the place of the old one, or will when it is written.
-    if (shard_.clients().find(client_id) == nullptr) write_end(client_id);
+    if (shard_.clients().find(client_id) == nullptr) write_end(client_id, generation);
   }
 }
 

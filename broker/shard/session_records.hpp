@@ -30,7 +30,7 @@ class SessionRecords {
   /// is durable or refused. `disconnected` 0: it has a connection. A session that ends with its connection is not
   /// written: `done` is called at once.
   void write(Client& client, Timestamp disconnected, Done done);
-  void write_end(const std::string& client_id);
+  void write_end(const std::string& client_id, std::uint64_t generation);
   /// The client's acknowledgements moved; written with the next flush.
   void cursors_moved(Client& client);
   /// What is due now, and what could not be written before.
@@ -40,15 +40,15 @@ class SessionRecords {
   void write_cursor(const Client& client, std::string_view topic, Epoch epoch, Seq position);
 
  private:
-  void add(std::string_view client_id, const format::RecordBody& body, Done done);
+  void add(std::string_view client_id, std::uint64_t generation, const format::RecordBody& body, Done done);
   void write_cursor(const Client& client, Follower& follower);
   void write_cursors(Client& client, bool all);
   void written(std::uint32_t place, std::uint64_t identity, bool first, bool stored);
   void touch(Client& client);
 
   Shard& shard_;
-  std::vector<std::pair<std::uint32_t, std::uint64_t>> touched_;  ///< Clients with something to write.
-  std::vector<std::string> unwritten_ends_;
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> touched_;       ///< Clients with something to write.
+  std::vector<std::pair<std::string, std::uint64_t>> unwritten_ends_;  ///< With their generations.
 };
 
 }  // namespace parley::shard

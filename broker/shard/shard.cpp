@@ -32,6 +32,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       publishing_(*this),
       subscribing_(*this),
       session_records_(*this),
+      session_claims_(*this),
       connecting_(*this) {}
 
 Shard::~Shard() = default;
@@ -91,8 +92,10 @@ void Shard::run_timer(const Timers::Timer& timer) {
     }
     case TimerKind::CursorFlush:
       session_records_.flush();
+      session_claims_.flush();
       timers_.add({.due = now_ + options_.cursor_flush, .kind = TimerKind::CursorFlush});
       return;
+    case TimerKind::SessionClaims: session_claims_.run_timer(); return;
     case TimerKind::NodeTopics: node_topics_.run_timer(); return;
     case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
@@ -313,11 +316,28 @@ void Shard::end_session(Client& client) {
       plain_topics_.unsubscribe(client, subscription.filter);
   }
   plain_topics_.return_shared(client, {});
-  if (client.persisted) session_records_.write_end(client.session->client_id());
+  if (client.persisted) session_records_.write_end(client.session->client_id(), client.generation);
   clients_.remove(client);
 }
 
+void Shard::forget_session(Client& client) {
+  client.persisted = false;
+  client.will.reset();
+  end_session(client);
+}
+
+Client* Shard::adopt(const StoredSession& stored) {
+  restore(stored, wall_);
+  Client* client = clients_.find(stored.client_id);
+  if (client == nullptr || client->expires_at == Instant::max()) return client;
+  client->expires_at = now_ + client->expires_at.time_since_epoch();
+  schedule(*client);
+  return client;
+}
+
 void Shard::restore(const StoredSession& stored, Timestamp now) {
+  // Another node has it; this one keeps its records.
+  if (now_ == Instant{} && stored.owner != NodeId{} && stored.owner != nodes_.self()) return;
   auto session = session::Session::decode_state(stored.client_id, stored.user, new_identity(), stored.expiry_interval,
                                                 stored.state, options_.limits);
   if (!session) {
@@ -327,6 +347,7 @@ void Shard::restore(const StoredSession& stored, Timestamp now) {
   }
   Client& client = clients_.add(*std::move(session));
   client.persisted = true;
+  client.generation = stored.generation;
   for (const auto& subscription : client.session->subscriptions()) {
     if (!chat::is_chat_filter(options_.root, subscription.filter)) {
       plain_topics_.subscribe(client, subscription, nullptr);
@@ -435,6 +456,7 @@ void Shard::refused(std::vector<WaitingRecord>& records, boost::system::error_co
 void Shard::leadership_changed(Slot slot, const Leadership& leadership) {
   hosting_.leadership_changed(slot);
   remote_homes_.leadership_changed(slot, leadership);
+  session_claims_.leadership_changed(slot);
 }
 
 bool Shard::may_host(Slot slot) const {
@@ -474,6 +496,10 @@ void Shard::entries_read(std::uint64_t token, Result<ReadPage> page) {
 }
 
 void Shard::log_read(std::uint64_t token, Result<LogPage> page) { replicas_.log_read(token, page); }
+
+void Shard::session_loaded(const std::string& client_id, Result<std::optional<StoredSession>> loaded) {
+  session_claims_.session_loaded(client_id, loaded);
+}
 
 void Shard::materialised(Lsn upto) { hosting_.materialised(upto); }
 

@@ -21,6 +21,7 @@
 #include "broker/shard/remote_homes.hpp"
 #include "broker/shard/replica_slots.hpp"
 #include "broker/shard/serving.hpp"
+#include "broker/shard/session_claims.hpp"
 #include "broker/shard/session_records.hpp"
 #include "broker/shard/subscribing.hpp"
 #include "broker/shard/timers.hpp"
@@ -72,6 +73,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   // -- LogStoreEvents --
   void appended(std::uint64_t ticket, Result<Lsn> first) override;
   void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) override;
+  void session_loaded(const std::string& client_id, Result<std::optional<StoredSession>> loaded) override;
   void entries_read(std::uint64_t token, Result<ReadPage> page) override;
   void log_read(std::uint64_t token, Result<LogPage> page) override;
   void materialised(Lsn upto) override;
@@ -101,6 +103,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   NodeTopics& node_topics() { return node_topics_; }
   Publishing& publishing() { return publishing_; }
   SessionRecords& session_records() { return session_records_; }
+  SessionClaims& session_claims() { return session_claims_; }
+  Connecting& connecting() { return connecting_; }
   Timers& timers() { return timers_; }
 
   /// To another shard, or to this one at once.
@@ -120,6 +124,10 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void detach(Client& client);
   /// Ends a session for good: subscriptions, record, place.
   void end_session(Client& client);
+  /// The session isn't this node's any more, and has no connection here; its records stay.
+  void forget_session(Client& client);
+  /// A session that this node has just got.
+  Client* adopt(const StoredSession& stored);
   std::uint64_t new_identity() { return (static_cast<std::uint64_t>(id_) << 48) | next_identity_++; }
   void bind(ConnectionId connection, Client& client);
   void unbind(ConnectionId connection);
@@ -172,6 +180,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Publishing publishing_;
   Subscribing subscribing_;
   SessionRecords session_records_;
+  SessionClaims session_claims_;
   Connecting connecting_;
   Timers timers_;
   std::vector<Bound> bound_;

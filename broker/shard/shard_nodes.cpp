@@ -15,6 +15,7 @@ void Shard::node_reachable(NodeId node) {
 
 void Shard::node_unreachable(NodeId node) {
   node_topics_.node_unreachable(node);
+  session_claims_.node_unreachable(node);
   nodes_.node_unreachable(node);
   replicas_.node_unreachable(node);
 }
@@ -27,6 +28,7 @@ void Shard::node_connected(NodeId node) {
   serving_.node_connected(node);
   remote_homes_.node_connected(node);
   node_topics_.node_connected(node);
+  session_claims_.node_connected(node);
 }
 
 void Shard::node_writable(NodeId node, NodeChannel channel) {
@@ -59,7 +61,11 @@ struct NodeEventVisitor {
   void operator()(const remote::Group& event) const { shard.node_topics().group(from, event); }
   void operator()(const remote::Message& event) const { shard.node_topics().message(from, event); }
   void operator()(const remote::MessageTaken& event) const { shard.node_topics().message_taken(from, event); }
-  void operator()(const auto& /*event*/) const {}
+  void operator()(const remote::Claim& event) const { shard.session_claims().claim(from, event); }
+  void operator()(const remote::Claimed& event) const { shard.session_claims().claimed(from, event); }
+  void operator()(const remote::Yield& event) const { shard.session_claims().yield(from, event); }
+  void operator()(const remote::Yielded& event) const { shard.session_claims().yielded(from, event); }
+  void operator()(const remote::Hold& event) const { shard.session_claims().hold(from, event); }
 };
 
 }  // namespace

@@ -44,8 +44,9 @@ std::size_t size_of(const ConversationRecord& body) { return 20 + body.name.size
 std::size_t size_of(const EntryRecord& body) {
   return 42 + body.from.size() + body.id.size() + body.properties.size() + body.payload.size();
 }
+bool is_owned(const SessionRecord& body) { return body.owner != NodeId{} || body.generation != 0; }
 std::size_t size_of(const SessionRecord& body) {
-  return 16 + body.client_id.size() + body.user.size() + body.state.size();
+  return (is_owned(body) ? 32 : 16) + body.client_id.size() + body.user.size() + body.state.size();
 }
 std::size_t size_of(const SessionEndRecord& body) { return body.client_id.size(); }
 std::size_t size_of(const CursorRecord& body) { return 18 + body.client_id.size() + body.topic.size(); }
@@ -54,7 +55,9 @@ std::size_t size_of(const ReplicasRecord& body) { return 1 + body.voters.size() 
 RecordKind kind_of(const NoOpRecord&) { return RecordKind::NoOp; }
 RecordKind kind_of(const ConversationRecord&) { return RecordKind::Conversation; }
 RecordKind kind_of(const EntryRecord&) { return RecordKind::Entry; }
-RecordKind kind_of(const SessionRecord&) { return RecordKind::Session; }
+RecordKind kind_of(const SessionRecord& body) {
+  return is_owned(body) ? RecordKind::OwnedSession : RecordKind::Session;
+}
 RecordKind kind_of(const SessionEndRecord&) { return RecordKind::SessionEnd; }
 RecordKind kind_of(const CursorRecord&) { return RecordKind::Cursor; }
 RecordKind kind_of(const ReplicasRecord&) { return RecordKind::Replicas; }
@@ -95,6 +98,10 @@ void write(FieldWriter& out, const EntryRecord& body) {
 void write(FieldWriter& out, const SessionRecord& body) {
   check_short(body.client_id);
   check_short(body.user);
+  if (is_owned(body)) {
+    out.integer(body.owner.value);
+    out.integer(body.generation);
+  }
   out.integer(body.expiry_interval);
   out.integer(body.disconnected.milliseconds);
   out.size16(body.client_id);
@@ -152,8 +159,13 @@ EntryRecord read_entry(FieldReader& in, bool& sound) {
   body.payload = in.rest();
   return body;
 }
-SessionRecord read_session(FieldReader& in) {
+SessionRecord read_session(FieldReader& in, bool owned, bool& sound) {
   SessionRecord body;
+  if (owned) {
+    body.owner = {in.integer<std::uint64_t>()};
+    body.generation = in.integer<std::uint64_t>();
+    sound = is_owned(body);
+  }
   body.expiry_interval = in.integer<std::uint32_t>();
   body.disconnected = {in.integer<std::uint64_t>()};
   const auto client_id_size = in.integer<std::uint16_t>();
@@ -234,7 +246,8 @@ Result<Record> decode_trusted_record(std::string_view bytes) {
     case RecordKind::NoOp: break;
     case RecordKind::Conversation: record.body = read_conversation(in, sound); break;
     case RecordKind::Entry: record.body = read_entry(in, sound); break;
-    case RecordKind::Session: record.body = read_session(in); break;
+    case RecordKind::Session: record.body = read_session(in, false, sound); break;
+    case RecordKind::OwnedSession: record.body = read_session(in, true, sound); break;
     case RecordKind::SessionEnd: record.body = SessionEndRecord{in.rest()}; break;
     case RecordKind::Cursor: record.body = read_cursor(in); break;
     case RecordKind::Replicas: record.body = read_replicas(in, sound); break;

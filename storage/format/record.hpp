@@ -25,6 +25,7 @@ enum class RecordKind : std::uint8_t {
   SessionEnd = 5,    ///< The session and its cursors are gone.
   Cursor = 6,        ///< How far a persistent session has acknowledged one conversation topic.
   Replicas = 7,      ///< Who keeps the slot from here on. Raft §6.
+  OwnedSession = 8,  ///< A Session that names its node.
 };
 
 /// Where a record stands in its slot's log.
@@ -74,6 +75,8 @@ struct SessionRecord {
   std::uint32_t expiry_interval = 0;  ///< Seconds; 0xFFFFFFFF: never. MQTT 5 §3.1.2.11.2.
   Timestamp disconnected;             ///< 0: connected when this was written.
   std::string_view state;             ///< Subscriptions and flows, written and read by broker/session.
+  NodeId owner;                       ///< The node that has the session; 0: written without a cluster.
+  std::uint64_t generation = 0;       ///< Rises whenever the session goes to a node.
 };
 
 struct SessionEndRecord {

@@ -54,6 +54,15 @@ void Store::load_conversation(ShardId shard, std::string name) {
          [name, loaded = load(name)](LogStoreEvents& events) { events.conversation_loaded(name, loaded); });
 }
 
+void Store::load_session(ShardId shard, std::string client_id) {
+  ++reads_;
+  std::optional<shard::StoredSession> found;
+  if (const auto stored = sessions_.find(client_id); stored != sessions_.end() && !stored->second.state.empty()) {
+    found = stored->second;
+  }
+  answer(shard, false, [client_id, found](LogStoreEvents& events) { events.session_loaded(client_id, found); });
+}
+
 void Store::read_entries(ShardId shard, ReadRequest request) {
   ++reads_;
   // The disk may be looked at now or later: what is committed meanwhile may be in the answer or not.
@@ -264,6 +273,8 @@ void Store::apply_body(const format::Record& record, const std::string& bytes, L
     stored.expiry_interval = session->expiry_interval;
     stored.disconnected = session->disconnected;
     stored.state = session->state;
+    stored.owner = session->owner;
+    stored.generation = session->generation;
   } else if (const auto* ended = std::get_if<format::SessionEndRecord>(&record.body)) {
     sessions_.erase(std::string(ended->client_id));
   } else if (const auto* cursor = std::get_if<format::CursorRecord>(&record.body)) {

@@ -28,6 +28,7 @@ class Store final : public shard::LogStore {
   void committed(Slot slot, Index index) override;
   void read_log(shard::ShardId shard, LogReadRequest request) override;
   void load_conversation(shard::ShardId shard, std::string name) override;
+  void load_session(shard::ShardId shard, std::string client_id) override;
   void read_entries(shard::ShardId shard, ReadRequest request) override;
   std::optional<shard::StoredId> find_id(shard::ShardId shard, ConversationNumber conversation, std::string_view from,
                                          std::string_view id) override;

@@ -19,7 +19,7 @@ std::vector<Event> samples() {
       Committed{4, "room", {"record", ""}},
       Read{5, {99}, {1}, {128}, 256, 65536},
       Page{{3}, 5, Status::Failed, {{7}, {9}}, {"record"}},
-      Claim{{3}, 6, "phone", "ann", true},
+      Claim{{3}, 6, "phone", "ann", 4},
       Claimed{{3}, 6, Status::Done, 2, true, "ann", 3600, {1}, "state", {{"chat/room/msg", {5}, {6}}}},
       Yield{{3}, "phone", 2},
       Yielded{{3}, "phone", 2},

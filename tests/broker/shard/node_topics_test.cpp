@@ -142,10 +142,10 @@ TEST(NodeTopics, AgreeOnRetainedMessagesAfterASeparation) {
 
 TEST(NodeTopics, TellANewNodeWhatIsWantedAndRetained) {
   Nodes nodes(2, dev(3), dev(1));
-  nodes.disconnect(0, 1);
-  nodes.advance(3s);
   auto& alice = join(nodes, 0, "alice");
   auto& bob = join(nodes, 1, "bob");
+  nodes.disconnect(0, 1);
+  nodes.advance(3s);
   follow(nodes, bob, "a/#");
   say(nodes, alice, "r/x", "kept", {.retain = true});
   nodes.connect(0, 1);

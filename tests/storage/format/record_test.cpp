@@ -68,6 +68,16 @@ const Golden kGolden[] = {
      SessionRecord{.client_id = "c1", .user = "ann", .expiry_interval = 3600, .disconnected = {9}, .state = "state"},
      "01 04 0007 0000000000000003 0000000000001234"
      "00000e10 0000000000000009 0002 0003 6331 616e6e 7374617465"},
+    {"session of a node",
+     SessionRecord{.client_id = "c1",
+                   .user = "ann",
+                   .expiry_interval = 3600,
+                   .disconnected = {9},
+                   .state = "state",
+                   .owner = {0xA1},
+                   .generation = 2},
+     "01 08 0007 0000000000000003 0000000000001234"
+     "00000000000000a1 0000000000000002 00000e10 0000000000000009 0002 0003 6331 616e6e 7374617465"},
     {"session end", SessionEndRecord{.client_id = "c1"}, "01 05 0007 0000000000000003 0000000000001234 6331"},
     {"cursor", CursorRecord{.client_id = "c1", .topic = "chat/tea/msg", .epoch = {0xE0}, .acknowledged = {5}},
      "01 06 0007 0000000000000003 0000000000001234"

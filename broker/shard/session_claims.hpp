@@ -1,0 +1,132 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/shard/node_events.hpp"
+#include "broker/shard/ports.hpp"
+#include "broker/shard/replica_slots.hpp"
+
+namespace parley::shard {
+
+class Shard;
+struct Client;
+
+/// Whose record it is, of those that belong to a session; else empty.
+std::string_view client_of(const format::RecordBody& body);
+
+/// Which node has which session, in a cluster. Before a connection gets its session its node claims that at the leader
+/// of the client id's slot. The leader asks the node that has it, if that is there, to yield: to close the client's
+/// connection and write down what there is of it. Then it hands over what is stored, in a new generation. Records of an
+/// older one are refused, and whoever wrote them drops the session. Belongs to its shard's thread.
+///
+/// A broker without other nodes claims nothing. What the leader knows besides what is stored is in memory and ends with
+/// its leadership; then the nodes tell the next leader what they hold.
+class SessionClaims {
+ public:
+  /// How long the leader waits for a node that is to yield.
+  static constexpr Duration kYieldWait = std::chrono::seconds(2);
+
+  struct Granted {
+    std::uint64_t generation = 0;
+    std::optional<StoredSession> stored;  ///< What there is of it, unless this node has it already.
+  };
+  /// Refusals: NotAuthorized for another user's session, NoMajority; or an error of storage.
+  using Answer = std::function<void(Result<Granted>)>;
+
+  explicit SessionClaims(Shard& shard) : shard_(shard) {}
+
+  /// This node may go on with the session without asking: it leads the slot and has the session.
+  [[nodiscard]] bool is_own(const Client* client, Slot slot) const;
+  /// `held`: the generation that this node has; 0: it has none. Answered later, never from within.
+  void claim(const std::string& client_id, const std::string& user, std::uint64_t held, Answer answer);
+
+  // -- The leader's --
+  void claim(NodeId from, const remote::Claim& event);
+  void yielded(NodeId from, const remote::Yielded& event);
+  void hold(NodeId from, const remote::Hold& event);
+  /// Whether `from` may write of the session in this generation, perhaps told at once.
+  void check(NodeId from, Slot slot, const std::string& client_id, std::uint64_t generation,
+             std::function<void(remote::Status)> then);
+  void session_loaded(const std::string& client_id, const Result<std::optional<StoredSession>>& loaded);
+
+  // -- The others' --
+  void claimed(NodeId from, const remote::Claimed& event);
+  void yield(NodeId from, const remote::Yield& event);
+  /// A write was refused: somebody else has the session.
+  void lost(const std::string& client_id, std::uint64_t generation);
+
+  void leadership_changed(Slot slot);
+  void node_connected(NodeId node);
+  void node_unreachable(NodeId node);
+  void run_timer();
+  /// Tells new leaders what this node holds. Once in a while.
+  void flush();
+
+ private:
+  struct Asked {
+    Slot slot;
+    std::string client_id;
+    std::string user;
+    std::uint64_t held = 0;
+    Instant since;
+    NodeId sent_to;  ///< 0: nobody yet.
+    Answer answer;
+  };
+  struct Owner {
+    NodeId node;
+    std::uint64_t generation = 0;
+  };
+  /// A claim as its slot's leader sees it.
+  struct Request {
+    NodeId from;
+    std::uint64_t token = 0;
+    std::string user;
+    std::uint64_t held = 0;
+  };
+  struct Check {
+    NodeId from;
+    std::uint64_t generation = 0;
+    std::function<void(remote::Status)> then;
+  };
+  /// What goes on about one client id: claims one after the other.
+  struct Pending {
+    Slot slot;
+    std::deque<Request> requests;
+    std::vector<Check> checks;
+    bool loading = false;
+    bool asked_to_yield = false;  ///< For the first request.
+    NodeId yielding;              ///< Who was asked and hasn't answered; 0: nobody.
+    Instant since;
+  };
+  using Owners = std::unordered_map<std::string, Owner>;
+
+  void ask(std::uint64_t token);
+  void add(Slot slot, const std::string& client_id, Request request);
+  void load(const std::string& client_id, Pending& pending);
+  void decide(const std::string& client_id, Pending& pending, const std::optional<StoredSession>& stored);
+  bool ask_to_yield(const std::string& client_id, Pending& pending, const Owner& owner);
+  void answer(const Pending& pending, const Request& request, remote::Claimed event);
+  void answer_checks(const std::string& client_id, Pending& pending, const Owner& owner);
+  void lost_to(NodeId node, const std::string& client_id, std::uint64_t generation);
+  void drop(Slot slot, remote::Status status);
+  void yield_here(const std::string& client_id, std::uint64_t generation, std::function<void()> done);
+  void set_timer();
+
+  Shard& shard_;
+  std::uint64_t next_token_ = 1;
+  bool timer_ = false;
+  std::map<std::uint64_t, Asked> asked_;
+  std::map<Slot, Owners> owners_;
+  std::map<std::string, Pending> pending_;  ///< By client id.
+  std::set<Slot> changed_;                  ///< Slots whose new leader isn't told yet.
+};
+
+}  // namespace parley::shard
