@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "bridge/base64.hpp"
+#include "base/base64.hpp"
 #include "mqtt/utf8.hpp"
 
 namespace parley::bridge {

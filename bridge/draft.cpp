@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "bridge/base64.hpp"
+#include "base/base64.hpp"
 #include "mqtt/properties.hpp"
 #include "mqtt/utf8.hpp"
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/base64.hpp"
 #include "base/bytes.hpp"
-#include "bridge/base64.hpp"
 
 namespace parley::bridge {
 namespace {

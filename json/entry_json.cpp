@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <charconv>
 
+#include "base/base64.hpp"
 #include "mqtt/properties.hpp"
 #include "mqtt/utf8.hpp"
 
@@ -11,7 +12,6 @@ namespace parley::json {
 namespace {
 
 constexpr std::string_view kHex = "0123456789abcdef";
-constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 void append_number(std::string& to, std::uint64_t number) {
   std::array<char, 20> digits;
@@ -57,20 +57,6 @@ void append_string(std::string& to, std::string_view text) {
   }
   to.append(text.substr(clean));
   to.push_back('"');
-}
-
-void append_base64(std::string& to, std::string_view bytes) {
-  const std::size_t before = to.size();
-  to.resize(before + (bytes.size() + 2) / 3 * 4, '=');
-  char* out = to.data() + before;
-  const auto* in = reinterpret_cast<const unsigned char*>(bytes.data());
-  const auto put = [&out](std::uint32_t group, int characters) {
-    for (int i = 0; i < characters; ++i) *out++ = kBase64[group >> (18 - 6 * i) & 63];
-  };
-  std::size_t left = bytes.size();
-  for (; left >= 3; left -= 3, in += 3) put(std::uint32_t{in[0]} << 16 | std::uint32_t{in[1]} << 8 | in[2], 4);
-  if (left == 2) put(std::uint32_t{in[0]} << 16 | std::uint32_t{in[1]} << 8, 3);
-  if (left == 1) put(std::uint32_t{in[0]} << 16, 2);
 }
 
 void append_entry(std::string& to, const format::EntryRecord& entry) {

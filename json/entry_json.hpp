@@ -18,9 +18,6 @@ void append_entry(std::string& to, const format::EntryRecord& entry);
 /// Appends `text` as a JSON string with its quotes. `text` is well-formed UTF-8.
 void append_string(std::string& to, std::string_view text);
 
-/// RFC 4648 §4, with padding.
-void append_base64(std::string& to, std::string_view bytes);
-
 /// What a client sends to chat/{conversation}/json.
 struct Draft {
   std::optional<std::string> id;

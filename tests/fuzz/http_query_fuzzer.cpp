@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include "bridge/base64.hpp"
+#include "base/base64.hpp"
 #include "bridge/credentials.hpp"
 #include "bridge/draft.hpp"
 #include "bridge/query.hpp"

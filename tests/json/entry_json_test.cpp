@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 
+#include "base/base64.hpp"
 #include "mqtt/properties.hpp"
 
 namespace parley::json {

@@ -1,12 +1,13 @@
-#include "bridge/base64.hpp"
+#include "base/base64.hpp"
 
 #include <array>
 #include <cstdint>
 
-namespace parley::bridge {
+namespace parley {
 namespace {
 
 constexpr std::string_view kCommon = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 constexpr std::uint8_t kInvalid = 0xFF;
 
 using Values = std::array<std::uint8_t, 256>;
@@ -53,6 +54,20 @@ std::optional<std::string> decode_base64(std::string_view text) {
 
 std::optional<std::string> decode_base64url(std::string_view text) { return decode(text, kUrl); }
 
+void append_base64(std::string& to, std::string_view bytes) {
+  const std::size_t before = to.size();
+  to.resize(before + (bytes.size() + 2) / 3 * 4, '=');
+  char* out = to.data() + before;
+  const auto* in = reinterpret_cast<const unsigned char*>(bytes.data());
+  const auto put = [&out](std::uint32_t group, int characters) {
+    for (int i = 0; i < characters; ++i) *out++ = kAlphabet[group >> (18 - 6 * i) & 63];
+  };
+  std::size_t left = bytes.size();
+  for (; left >= 3; left -= 3, in += 3) put(std::uint32_t{in[0]} << 16 | std::uint32_t{in[1]} << 8 | in[2], 4);
+  if (left == 2) put(std::uint32_t{in[0]} << 16 | std::uint32_t{in[1]} << 8, 3);
+  if (left == 1) put(std::uint32_t{in[0]} << 16, 2);
+}
+
 void append_base64url(std::string& to, std::string_view bytes) {
   std::uint32_t bits = 0;
   unsigned count = 0;
@@ -68,4 +83,4 @@ void append_base64url(std::string& to, std::string_view bytes) {
   if (count != 0) put(bits << (6 - count) & 63);
 }
 
-}  // namespace parley::bridge
+}  // namespace parley

@@ -1,10 +1,8 @@
-#include "bridge/base64.hpp"
+#include "base/base64.hpp"
 
 #include <gtest/gtest.h>
 
-#include "json/entry_json.hpp"
-
-namespace parley::bridge {
+namespace parley {
 namespace {
 
 TEST(Base64, DecodesTheVectorsOfTheRfc) {  // RFC 4648 §10
@@ -27,7 +25,7 @@ TEST(Base64, ReadsBackWhatTheEncodersWrite) {
   std::string bytes;
   for (int i = 0; i < 300; ++i) {
     std::string standard;
-    json::append_base64(standard, bytes);
+    append_base64(standard, bytes);
     EXPECT_EQ(decode_base64(standard), bytes);
     std::string url;
     append_base64url(url, bytes);
@@ -37,4 +35,4 @@ TEST(Base64, ReadsBackWhatTheEncodersWrite) {
 }
 
 }  // namespace
-}  // namespace parley::bridge
+}  // namespace parley
