@@ -5,13 +5,16 @@
 namespace parley::auth {
 namespace {
 
+const std::string kScram =
+    "$scram-sha-256$i=4096$W22ZaJ0SNY7soEsUEjb6gQ$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY"
+    "$wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU";
 const std::string kHash = "$argon2id$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg";
 
 TEST(UsersFile, IsALineForEachUser) {
   const auto read = read_users("# staff\n\nann:" + kHash + "\r\na:b:" + kHash + "\nAnn Lee:" + kHash);
   const Users* users = std::get_if<Users>(&read);
   ASSERT_NE(users, nullptr);
-  EXPECT_EQ(*users, (Users{{"ann", kHash}, {"a:b", kHash}, {"Ann Lee", kHash}}));
+  EXPECT_EQ(*users, (Users{{"ann", {kHash, ""}}, {"a:b", {kHash, ""}}, {"Ann Lee", {kHash, ""}}}));
 }
 
 TEST(UsersFile, MayBeEmpty) {
@@ -23,9 +26,10 @@ TEST(UsersFile, MayBeEmpty) {
 }
 
 TEST(UsersFile, ReadsWhatItWrites) {
-  const auto read = read_users(write_user("a:b", kHash) + write_user("c", kHash));
+  const auto read =
+      read_users(write_user("a:b", {kHash, ""}) + write_user("c", {kHash, kScram}) + write_user("d", {"", kScram}));
   ASSERT_TRUE(std::holds_alternative<Users>(read));
-  EXPECT_EQ(std::get<Users>(read), (Users{{"a:b", kHash}, {"c", kHash}}));
+  EXPECT_EQ(std::get<Users>(read), (Users{{"a:b", {kHash, ""}}, {"c", {kHash, kScram}}, {"d", {"", kScram}}}));
 }
 
 TEST(UsersFile, NamesTheFirstWrongLine) {
@@ -40,6 +44,9 @@ TEST(UsersFile, NamesTheFirstWrongLine) {
       {"$SYS:" + kHash, "user name"},
       {"bob:secret", "argon2id"},
       {"bob:" + kHash + " ", "argon2id"},
+      {"bob:" + kHash + " " + kHash, "two of a kind"},
+      {"bob:" + kScram + " " + kScram, "two of a kind"},
+      {"bob:", "argon2id"},
       {"ann:" + kHash, "already"},
   };
   for (const Case& one : kCases) {
@@ -50,6 +57,16 @@ TEST(UsersFile, NamesTheFirstWrongLine) {
     EXPECT_NE(error->why.find(one.why), error->why.npos) << error->why;
     EXPECT_EQ(error->why.find("secret"), error->why.npos);
   }
+}
+
+TEST(UsersFile, ChangesOneLineAndLeavesTheRest) {
+  const std::string file = "# staff\nann:" + kHash + "\n\na:b:" + kHash + "\n# end";
+  const std::string fresh = kHash.substr(0, kHash.size() - 1) + "A";
+  EXPECT_EQ(replace_user(file, "ann", {fresh, kScram}),
+            "# staff\nann:" + fresh + " " + kScram + "\n\na:b:" + kHash + "\n# end");
+  EXPECT_EQ(replace_user(file, "b", {fresh, ""}), file + "\nb:" + fresh + "\n");
+  EXPECT_EQ(replace_user(file, "a:b", {}), "# staff\nann:" + kHash + "\n\n# end");
+  EXPECT_EQ(replace_user("", "ann", {kHash, ""}), "ann:" + kHash + "\n");
 }
 
 }  // namespace

@@ -1,0 +1,1 @@
+parley_fuzzer(access_fuzzer access_fuzzer.cpp parley_auth)

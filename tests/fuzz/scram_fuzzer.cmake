@@ -1,0 +1,1 @@
+parley_fuzzer(scram_fuzzer scram_fuzzer.cpp parley_auth)

@@ -1,0 +1,1 @@
+parley_fuzzer(token_fuzzer token_fuzzer.cpp parley_auth)
