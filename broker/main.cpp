@@ -17,6 +17,7 @@
 #include "broker/administration.hpp"
 #include "broker/clustering.hpp"
 #include "broker/disk/disk_store.hpp"
+#include "broker/logins.hpp"
 #include "broker/net/server.hpp"
 #include "broker/shard/lone_node.hpp"
 #include "config/command_line.hpp"
@@ -95,6 +96,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.v3_refuse_closes = mqtt.v3_refuse == "close";
   options.pending_bytes_max = config.storage.max_pending;
   options.subscriptions_max = mqtt.max_subscriptions;
+  options.login_timeout = mqtt.connect_timeout;
   options.retained_max = mqtt.max_retained_messages;
   options.retained_bytes_max = mqtt.max_retained_bytes;
   return options;
@@ -164,13 +166,14 @@ void listen(net::Server& server, const config::Config& config) {
   }
 }
 
-void wait_for_the_end(net::Server& server, const sigset_t& signals) {
+void wait_for_the_end(net::Server& server, Logins& logins, const sigset_t& signals) {
   for (;;) {
     int signal = 0;
     if (::sigwait(&signals, &signal) != 0) continue;
     if (signal == SIGHUP) {
       log::info("SIGHUP, loading again what may be");
       server.reload();
+      logins.reload();
       continue;
     }
     log::info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
@@ -196,6 +199,7 @@ void run(const config::Config& config, const sigset_t& signals) {
   worker_options.connections_max = config.mqtt.max_connections;
   StoreAnswers answers;
   const auto store = disk::DiskStore::open(disk_options(config, options.shards), answers);
+  Logins logins(config, usable_cores(), options.shards);
   std::unique_ptr<Clustering> clustering;
   if (config.cluster.enabled) {
     auto file = enter_cluster(config, store->log_end() != Lsn{}, [&signals] { return is_told_to_stop(signals); });
@@ -205,8 +209,9 @@ void run(const config::Config& config, const sigset_t& signals) {
   }
   shard::LoneNode lone;
   shard::PeerNodes& nodes = clustering ? clustering->peer_nodes() : lone;
-  net::Server server(worker_options, options, *store, nodes);
+  net::Server server(worker_options, options, *store, nodes, logins.authenticator());
   answers.connect(server);
+  logins.connect(server);
   restore(server, *store, options);
   Administration administration(config, options.shards, clustering.get());
   listen(server, config);
@@ -218,11 +223,12 @@ void run(const config::Config& config, const sigset_t& signals) {
   administration.start();
   log::info("ready", {{"pid", ::getpid()}, {"version", version()}, {"threads", options.shards}});
   notify_supervisor("READY=1");
-  wait_for_the_end(server, signals);
+  wait_for_the_end(server, logins, signals);
   notify_supervisor("STOPPING=1");
   administration.stop();
   server.stop();
   if (clustering) clustering->stop();
+  logins.stop();
   store->stop();
   log::info("stopped");
 }

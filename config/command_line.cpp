@@ -88,6 +88,10 @@ Listener read_listener(const Toml& table) {
 void read_section(Config& config, const std::string& section, const Toml& table) {
   for (const auto& [key, value] : table.as_table()) {
     const std::string name = section + "." + key;
+    if (value.is_table()) {
+      read_section(config, name, value);
+      continue;
+    }
     const Setting* setting = find_setting(name);
     if (setting == nullptr) throw ConfigError(unknown_setting(name));
     assign(config, *setting, text_of(name, value));
@@ -119,8 +123,12 @@ void read_environment(Config& config, const std::vector<std::pair<std::string, s
     std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     const auto underscore = name.find('_');
     if (underscore == std::string::npos || !sections.contains(std::string_view(name).substr(0, underscore))) continue;
+    const auto is_it = [&name](const Setting& setting) {
+      return std::ranges::equal(setting.name, name, [](char a, char b) { return a == b || (a == '.' && b == '_'); });
+    };
+    const auto found = std::ranges::find_if(settings(), is_it);
+    const Setting* setting = found == settings().end() ? nullptr : &*found;
     name[underscore] = '.';
-    const Setting* setting = find_setting(name);
     if (setting == nullptr) throw ConfigError(unknown_setting(name) + " (from the environment: " + variable + ")");
     assign(config, *setting, value);
   }

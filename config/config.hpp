@@ -40,6 +40,25 @@ struct Config {
     Duration connect_timeout{};
     std::string v3_refuse;
   } mqtt;
+  struct Auth {
+    std::string users_file;
+    std::string access_file;
+    std::string keys_file;
+    std::string token_issuer;
+    std::string token_audience;
+    std::string token_user_claim;
+    bool token_requires_expiry = false;
+    Duration clock_skew{};
+    std::uint64_t threads = 0;
+    std::uint64_t hash_memory = 0;
+    std::uint64_t max_waiting = 0;
+    struct Http {
+      std::string url;
+      Duration timeout{};
+      Duration cache{};
+      std::uint64_t max_requests = 0;
+    } http;
+  } auth;
   struct Chat {
     std::string root;
     bool auto_create = false;

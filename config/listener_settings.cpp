@@ -14,7 +14,8 @@ constexpr std::string_view kSecure = "tls|wss";
 constexpr std::array kSettings{
     ListenerSetting{"allow_anonymous", &Listener::allow_anonymous, "true, false",
                     "true where only this machine comes in", "",
-                    "Clients name their user by themselves, without proof. Loopback and Unix sockets only."},
+                    "Whether clients without credentials may name their user by themselves, but for those of the users "
+                    "file. Loopback and Unix sockets only."},
     ListenerSetting{"proxy_protocol", &Listener::proxy_protocol, "array of networks", "[]", "",
                     "Load balancers that send a PROXY header (version 1 or 2): addresses, networks such as "
                     "`10.0.0.0/8`, or `unix`. They must send it, and nobody else may connect."},
@@ -86,7 +87,7 @@ const ListenerSetting& find_listener_setting(const Listener& listener, std::stri
   return *found;
 }
 
-void check(const Listener& listener) {
+void check(const Listener& listener, bool authenticates) {
   for (const std::string& network : listener.proxy_protocol) {
     if (network != "unix" && !read_network(network)) {
       refuse(listener, "has \"" + network + "\" in proxy_protocol, which is no network such as 10.0.0.0/8");
@@ -103,10 +104,10 @@ void check(const Listener& listener) {
   if (!listener.is_local() && listener.allow_anonymous) {
     refuse(listener, "would let everybody in from other machines; only a loopback address may allow_anonymous");
   }
-  if (!listener.allow_anonymous) {
-    refuse(
-        listener,
-        "doesn't allow_anonymous, and this version knows no other way to authenticate; listen on a loopback address");
+  if (!listener.allow_anonymous && !authenticates) {
+    refuse(listener,
+           "doesn't allow_anonymous, and there is no way to authenticate; set auth.users_file, auth.keys_file, "
+           "auth.http.url, or client_certificate = \"required\"");
   }
 }
 

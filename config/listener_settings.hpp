@@ -26,7 +26,7 @@ std::span<const ListenerSetting> listener_settings();
 const ListenerSetting& find_listener_setting(const Listener& listener, std::string_view name);
 /// Refuses what no single setting shows: a network that is none, no certificate for TLS, anonymous clients from other
 /// machines. Throws ConfigError.
-void check(const Listener& listener);
+void check(const Listener& listener, bool authenticates);
 /// The rows for docs/SETTINGS.md.
 std::string listener_settings_rows();
 

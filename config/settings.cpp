@@ -77,6 +77,38 @@ const std::array kSettings{
         "How a 3.1.1 client's publish is refused for good: acknowledged and told on client/{id}/reply, or by closing "
         "the connection."},
 
+    Setting{"auth.users_file", Kind::OptionalText, PARLEY_PLACE(auth.users_file), "", "", "",
+            "Users and what is kept of their passwords; docs/formats/users.md. Read again on SIGHUP, as the next two."},
+    Setting{"auth.access_file", Kind::OptionalText, PARLEY_PLACE(auth.access_file), "", "", "",
+            "Who may read and write which ordinary topics; docs/formats/access.md. Empty: everybody all of them."},
+    Setting{"auth.keys_file", Kind::OptionalText, PARLEY_PLACE(auth.keys_file), "", "", "",
+            "Keys that sign tokens: a JWKS file (RFC 7517) for HS256, RS256, ES256 and EdDSA. Empty: no tokens."},
+    Setting{"auth.token_issuer", Kind::OptionalText, PARLEY_PLACE(auth.token_issuer), "", "", "",
+            "Which `iss` a token must have; empty: any."},
+    Setting{"auth.token_audience", Kind::OptionalText, PARLEY_PLACE(auth.token_audience), "", "", "",
+            "Which `aud` a token must have. Empty: tokens with an `aud` are meant for somebody else, and refused."},
+    Setting{"auth.token_user_claim", Kind::Text, PARLEY_PLACE(auth.token_user_claim), "sub", "", "",
+            "Which claim of a token names the user."},
+    Setting{"auth.token_requires_expiry", Kind::Truth, PARLEY_PLACE(auth.token_requires_expiry), "true", "", "",
+            "Whether tokens without `exp` are refused."},
+    Setting{"auth.clock_skew", Kind::Duration, PARLEY_PLACE(auth.clock_skew), "30s", "0", "1h",
+            "By how much the issuer's clock may differ: for `exp` and `nbf` of tokens."},
+    Setting{"auth.threads", Kind::Integer, PARLEY_PLACE(auth.threads), "0", "0", "64",
+            "Threads that check passwords and tokens; 0: half as many as there are usable cores."},
+    Setting{"auth.hash_memory", Kind::Size, PARLEY_PLACE(auth.hash_memory), "64MB", "1MB", "16GB",
+            "Memory that password checks under way take together; one that needs more runs alone."},
+    Setting{"auth.max_waiting", Kind::Integer, PARLEY_PLACE(auth.max_waiting), "1024", "1", "1000000",
+            "Logins that wait to be checked; further ones are refused as busy (0x89)."},
+
+    Setting{"auth.http.url", Kind::OptionalText, PARLEY_PLACE(auth.http.url), "", "", "",
+            "A service that is asked about users who aren't in the users file; docs/SECURITY.md. Empty: none."},
+    Setting{"auth.http.timeout", Kind::Duration, PARLEY_PLACE(auth.http.timeout), "2s", "10ms", "9s",
+            "How long it may take; then the login is refused (0x88)."},
+    Setting{"auth.http.cache", Kind::Duration, PARLEY_PLACE(auth.http.cache), "10s", "0", "1h",
+            "How long its answer counts for the same client id, user name and password; 0: it is always asked."},
+    Setting{"auth.http.max_requests", Kind::Integer, PARLEY_PLACE(auth.http.max_requests), "16", "1", "1000",
+            "Requests under way at a time."},
+
     Setting{"chat.root", Kind::Text, PARLEY_PLACE(chat.root), "chat", "", "",
             "First level of the topics with chat meaning."},
     Setting{"chat.auto_create", Kind::Truth, PARLEY_PLACE(chat.auto_create), "false", "", "",
@@ -160,7 +192,7 @@ const std::array kSettings{
 
 #undef PARLEY_PLACE
 
-std::string_view section_of(const Setting& setting) { return setting.name.substr(0, setting.name.find('.')); }
+std::string_view section_of(const Setting& setting) { return setting.name.substr(0, setting.name.rfind('.')); }
 
 [[noreturn]] void refuse(const Setting& setting, std::string_view value, const std::string& wanted) {
   throw ConfigError(
@@ -217,7 +249,7 @@ bool is_choice(std::string_view choices, std::string_view word) {
 }
 
 void append_row(std::string& page, const Setting& setting) {
-  page.append("| `").append(setting.name.substr(setting.name.find('.') + 1)).append("` | ");
+  page.append("| `").append(setting.name.substr(setting.name.rfind('.') + 1)).append("` | ");
   if (setting.kind == Kind::Choice) {
     std::string words(setting.most);
     for (auto at = words.find('|'); at != words.npos; at = words.find('|', at + 2)) words.replace(at, 1, ", ");

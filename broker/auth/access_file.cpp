@@ -16,7 +16,7 @@ std::optional<std::vector<std::string>> words_of(std::string_view line) {
   std::size_t at = 0;
   while (true) {
     at = std::min(line.find_first_not_of(" \t", at), line.size());
-    if (at == line.size() || line[at] == '#') return words;
+    if (at == line.size() || (words.empty() && line[at] == '#')) return words;
     std::string word;
     const bool quoted = line[at] == '"';
     if (quoted) ++at;

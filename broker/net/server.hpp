@@ -17,7 +17,7 @@ class Server {
  public:
   /// `shard_options.shards` workers, not running yet. All arguments live longer.
   Server(const WorkerOptions& options, const shard::ShardOptions& shard_options, shard::LogStore& store,
-         shard::PeerNodes& nodes);
+         shard::PeerNodes& nodes, shard::Authenticator& authenticator);
   /// Stops, if that wasn't done.
   ~Server();
 

@@ -36,6 +36,7 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
     const shard::ShardOptions& shard_options;
     shard::LogStore& store;
     shard::PeerNodes& nodes;
+    shard::Authenticator& authenticator;
     std::atomic<std::size_t>& connections;  ///< Of all workers.
     HandshakePool& handshakes;
     TransportCounters& counters;

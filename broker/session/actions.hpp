@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -34,13 +35,20 @@ struct UnsubscribeAction {
 /// Entries were acknowledged or the window opened: cursors may move on.
 struct WindowAction {};
 
+/// A step of a re-authentication, to be answered by write_auth or write_disconnect. MQTT 5 §4.12.1.
+struct AuthAction {
+  bool begins = false;
+  std::string_view method;
+  std::string_view data;
+};
+
 /// Close once the output is flushed. Success and DisconnectWithWill: the client's DISCONNECT; else the violation, about
 /// which the DISCONNECT is already written.
 struct CloseAction {
   mqtt::ReasonCode reason = mqtt::ReasonCode::Success;
 };
 
-using Action = std::variant<PublishAction, SubscribeAction, UnsubscribeAction, WindowAction, CloseAction>;
+using Action = std::variant<PublishAction, SubscribeAction, UnsubscribeAction, WindowAction, AuthAction, CloseAction>;
 
 /// What a received packet asks of the shard, in order. Cleared and reused by the caller, so that a packet allocates
 /// nothing.

@@ -53,6 +53,10 @@ struct Session::Connection {
   bool expiry_lowered = false;
   bool expires_at_disconnect = false;  ///< Session Expiry Interval was 0 in CONNECT. §3.14.2.2.2.
   bool resending = false;
+  /// Of an extended authentication: whose turn it is. MQTT 5 §4.12.1.
+  enum class Authentication : std::uint8_t { Idle, Ours, Clients };
+  Authentication authentication = Authentication::Idle;
+  std::string authentication_method;  ///< CONNECT's; empty: none.
   std::uint16_t keep_alive = 0;
   std::uint16_t receive_max = 65'535;
   std::uint32_t packet_size_max = 0xFFFF'FFFF;

@@ -75,6 +75,7 @@ void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) 
   link.output = &output;
   link.version = connect.version;
   link.last_received = now;
+  link.authentication_method = connect.properties.text(PropertyId::AuthenticationMethod).value_or(std::string_view());
   link.keep_alive = connect.keep_alive;
   if (limits_.keep_alive_max != 0 && (connect.keep_alive == 0 || connect.keep_alive > limits_.keep_alive_max)) {
     // 3.x can't be told; the client's own value stays in force there.
@@ -148,6 +149,17 @@ void Session::write_disconnect(ReasonCode reason, std::string_view properties) {
   write(packet);
 }
 
+void Session::write_auth(ReasonCode reason, std::string_view data) {
+  if (!connection_) return;
+  Connection& link = *connection_;
+  const bool ended = reason == ReasonCode::Success;
+  link.authentication = ended ? Connection::Authentication::Idle : Connection::Authentication::Clients;
+  mqtt::PropertyWriter properties;
+  properties.text(PropertyId::AuthenticationMethod, link.authentication_method);
+  if (!data.empty()) properties.text(PropertyId::AuthenticationData, data);
+  write(mqtt::Auth{.reason = reason, .properties = mqtt::Properties::trusted(properties.bytes())});
+}
+
 void Session::write(const mqtt::Packet& packet) { mqtt::encode(*connection_->output, packet, connection_->version); }
 
 std::optional<Instant> Session::keep_alive_deadline() const {
@@ -198,10 +210,30 @@ void Session::receive(const mqtt::Frame& frame, Instant now, Actions& actions) {
     write(mqtt::Pingresp{});
   } else if (const auto* disconnect = std::get_if<mqtt::Disconnect>(&*packet)) {
     receive_disconnect(*disconnect, actions);
+  } else if (const auto* auth = std::get_if<mqtt::Auth>(&*packet)) {
+    receive_auth(*auth, actions);
   } else {
-    // AUTH without a method in CONNECT ([MQTT-4.12.0-7]), and what only servers send.
+    // What only servers send.
     violation(ReasonCode::ProtocolError, actions);
   }
+}
+
+/// A client begins a re-authentication by 0x19, with the method of its CONNECT ([MQTT-4.12.1-1]), and goes on by 0x18.
+/// One that named no method sends no AUTH ([MQTT-4.12.0-7]).
+void Session::receive_auth(const mqtt::Auth& packet, Actions& actions) {
+  using Authentication = Connection::Authentication;
+  Connection& link = *connection_;
+  const auto method = packet.properties.text(PropertyId::AuthenticationMethod).value_or(std::string_view());
+  const bool begins = packet.reason == ReasonCode::Reauthenticate;
+  const bool in_turn =
+      begins ? link.authentication == Authentication::Idle
+             : packet.reason == ReasonCode::ContinueAuthentication && link.authentication == Authentication::Clients;
+  if (method.empty() || method != link.authentication_method || !in_turn) {
+    return violation(ReasonCode::ProtocolError, actions);
+  }
+  link.authentication = Authentication::Ours;
+  const auto data = packet.properties.text(PropertyId::AuthenticationData).value_or(std::string_view());
+  actions.push_back(AuthAction{.begins = begins, .method = method, .data = data});
 }
 
 void Session::receive_disconnect(const mqtt::Disconnect& packet, Actions& actions) {

@@ -93,6 +93,9 @@ class Session {
   /// Writes DISCONNECT (nothing in 3.x); the caller closes after the flush.
   void write_disconnect(mqtt::ReasonCode reason, std::string_view properties = {});
 
+  /// Writes AUTH with CONNECT's Authentication Method: success, or (0x18) the client's turn.
+  void write_auth(mqtt::ReasonCode reason, std::string_view data);
+
   /// One frame from the client, any packet but CONNECT. Answers that need nobody else are written at once; the rest
   /// goes into `actions`, whose views live as long as the frame's bytes. A violation becomes Actions::Close with its
   /// reason after DISCONNECT has been written.
@@ -211,6 +214,7 @@ class Session {
   void receive_ack(const mqtt::Frame& frame, Instant now, Actions& actions);
   void receive_pubrel(const mqtt::Ack& ack);
   void receive_pubrec(mqtt::PacketId id, InFlight* slot, Instant now, Actions& actions);
+  void receive_auth(const mqtt::Auth& packet, Actions& actions);
   void receive_disconnect(const mqtt::Disconnect& packet, Actions& actions);
   mqtt::ReasonCode resolve_alias(mqtt::Publish& publish);
   void write(const mqtt::Packet& packet);

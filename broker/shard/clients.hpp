@@ -33,13 +33,17 @@ struct Client {
   NamedSenders named_senders;         ///< On this connection, for Meta::Compact.
   Meta meta = Meta::Full;             ///< Of this connection.
   std::unique_ptr<PendingWill> will;
-  std::uint64_t generation = 0;         ///< In which this node has the session; 0: it was never claimed.
-  Instant expires_at = Instant::max();  ///< While disconnected.
-  Instant timer_due = Instant::max();   ///< Of the timer that counts; see Shard::schedule.
-  bool persisted = false;               ///< The log has a record of the session, or one is under way.
-  bool record_stale = false;            ///< The last record could not be written.
-  bool output_touched = false;          ///< In the turn's list of outputs to flush.
-  bool cursors_touched = false;         ///< In the list of clients whose cursors are to be written.
+  std::uint64_t generation = 0;           ///< In which this node has the session; 0: it was never claimed.
+  Instant expires_at = Instant::max();    ///< While disconnected.
+  Instant login_ends = Instant::max();    ///< While connected: when the credentials have expired; see Reauthentication.
+  Instant login_notice = Instant::max();  ///< When to tell the client of that.
+  std::shared_ptr<LoginExchange> exchange;  ///< Of a re-authentication under way.
+  Instant timer_due = Instant::max();       ///< Of the timer that counts; see Shard::schedule.
+  bool persisted = false;                   ///< The log has a record of the session, or one is under way.
+  bool record_stale = false;                ///< The last record could not be written.
+  bool output_touched = false;              ///< In the turn's list of outputs to flush.
+  bool reads_partly = false;                ///< Some filter of its matches what it may not read; see TopicAccess.
+  bool cursors_touched = false;             ///< In the list of clients whose cursors are to be written.
 
   [[nodiscard]] bool awaits_feeds() const { return feeds_awaited != 0; }
 };

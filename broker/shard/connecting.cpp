@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/log.hpp"
-#include "broker/auth/identity.hpp"
 #include "broker/chat/topic.hpp"
 #include "broker/shard/entry_message.hpp"
 #include "broker/shard/shard.hpp"
@@ -49,9 +48,6 @@ struct Refused {
 
 /// What can be said against a CONNECT without knowing the client.
 Refused objection(const mqtt::Connect& connect, const session::Limits& limits) {
-  if (connect.properties.text(PropertyId::AuthenticationMethod)) {
-    return {ReasonCode::BadAuthenticationMethod, "This server has no extended authentication."};  // §4.12
-  }
   if (!wanted_meta(connect)) {
     return {ReasonCode::ImplementationSpecificError, "User property meta is full, compact or none."};
   }
@@ -94,9 +90,17 @@ Connecting::Outcome Connecting::first_packet(ConnectionId connection, const mqtt
 
 Connecting::Outcome Connecting::admit(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
                                       std::string_view unread) {
-  if (const Opening* opening = find(connection); opening != nullptr && opening->stage == Opening::Stage::Durable) {
+  if (Opening* opening = find(connection);
+      opening != nullptr && (opening->stage == Stage::Admitted || opening->stage == Stage::Claimed)) {
+    Login login = std::move(opening->login);
+    std::optional<std::uint64_t> claimed;
+    if (opening->stage == Stage::Claimed) claimed = opening->session_generation;
+    openings_.erase(connection.place);
+    return open(connection, connect, packet, std::move(login), claimed);
+  }
+  if (Opening* opening = find(connection); opening != nullptr && opening->stage == Stage::Durable) {
     Client* client = shard_.clients().find(opening->client, opening->identity);
-    const Opening ready = *opening;
+    const Opening ready = std::move(*opening);
     openings_.erase(connection.place);
     if (client == nullptr) {
       shard_.links().close(connection);
@@ -113,46 +117,176 @@ Connecting::Outcome Connecting::admit(ConnectionId connection, const mqtt::Conne
     return refuse(connection, connect.version, ReasonCode::ServerUnavailable, "The server is going away.",
                   connect.client_id);
   }
-  const bool assigned = connect.client_id.empty();
-  std::string client_id = assigned ? make_client_id() : std::string(connect.client_id);
-  if (const ShardId home = home_of_name(client_id, shard_.options()); home != shard_.id()) {
+  Login login{.client_id = std::string(connect.client_id), .assigned = connect.client_id.empty()};
+  if (login.assigned) login.client_id = make_client_id();
+  if (const ShardId home = home_of_name(login.client_id, shard_.options()); home != shard_.id()) {
     shard_.links().hand_over(connection, home, unread);
     return Outcome::HandedOver;
   }
-  // Passwords and tokens are checked here once there are any.
-  auto user = auth::anonymous_user({client_id, connect.user_name, connect.password});
-  if (!user) {
-    return refuse(connection, connect.version, ReasonCode::BadUserNameOrPassword, "The user name is no valid name.",
-                  client_id);
-  }
-  return open(connection, connect, packet, std::move(client_id), *std::move(user), assigned);
+  login.method = connect.properties.text(PropertyId::AuthenticationMethod).value_or(std::string_view());
+  return authenticate(connection, connect, packet, std::move(login));
 }
 
+// -- Who it is --
+
+Connecting::Outcome Connecting::authenticate(ConnectionId connection, const mqtt::Connect& connect,
+                                             std::string_view packet, Login login) {
+  LoginRequest request{.connection = connection,
+                       .client_id = login.client_id,
+                       .user_name = {},
+                       .password = {},
+                       .method = login.method,
+                       .data = {},
+                       .exchange = {},
+                       .from = shard_.links().description(connection)};
+  if (connect.user_name) request.user_name = std::string(*connect.user_name);
+  if (connect.password) request.password = std::string(*connect.password);
+  request.data = connect.properties.text(PropertyId::AuthenticationData).value_or(std::string_view());
+  auto answer = shard_.authenticator().authenticate(shard_.id(), std::move(request));
+  if (answer && answer->verdict == LoginAnswer::Verdict::Refused) {
+    return refuse(connection, connect.version, answer->reason, answer->why, login.client_id);
+  }
+  if (answer && answer->verdict == LoginAnswer::Verdict::Granted) {
+    login.user = std::move(answer->user);
+    login.expires = answer->expires;
+    login.data = std::move(answer->data);
+    return open(connection, connect, packet, std::move(login), std::nullopt);
+  }
+  Opening& opening = add(connection, {.generation = connection.generation,
+                                      .version = connect.version,
+                                      .login = std::move(login),
+                                      .exchange = {},
+                                      .held = std::string(packet)});
+  shard_.timers().add({.due = shard_.now() + shard_.options().login_timeout,
+                       .kind = TimerKind::Login,
+                       .client = connection.place,
+                       .identity = connection.generation});
+  if (answer) challenge(connection, opening, *std::move(answer));
+  return Outcome::Held;
+}
+
+void Connecting::challenge(ConnectionId connection, Opening& opening, LoginAnswer answer) {
+  opening.stage = Stage::AwaitingAuth;
+  opening.exchange = std::move(answer.exchange);
+  mqtt::PropertyWriter properties;
+  properties.text(PropertyId::AuthenticationMethod, opening.login.method);
+  if (!answer.data.empty()) properties.text(PropertyId::AuthenticationData, answer.data);
+  mqtt::encode(shard_.links().output(connection),
+               mqtt::Auth{.reason = ReasonCode::ContinueAuthentication,
+                          .properties = mqtt::Properties::trusted(properties.bytes())},
+               opening.version);
+  shard_.links().flush(connection);
+}
+
+void Connecting::authenticated(ConnectionId connection, LoginAnswer answer) {
+  Opening* opening = find(connection);
+  if (opening == nullptr || opening->stage != Stage::Checking) return;
+  switch (answer.verdict) {
+    case LoginAnswer::Verdict::Refused: refuse_opening(connection, answer.reason, answer.why); return;
+    case LoginAnswer::Verdict::Continue: challenge(connection, *opening, std::move(answer)); return;
+    case LoginAnswer::Verdict::Granted: break;
+  }
+  opening->stage = Stage::Admitted;
+  opening->exchange.reset();
+  opening->login.user = std::move(answer.user);
+  opening->login.expires = answer.expires;
+  opening->login.data = std::move(answer.data);
+  const std::string held = std::move(opening->held);
+  shard_.received(connection, held);
+}
+
+/// Before CONNACK a client with an Authentication Method sends AUTH or DISCONNECT ([MQTT-3.1.2-30]), one at a time.
+std::size_t Connecting::receive_auth(ConnectionId connection, Opening& opening, std::string_view bytes) {
+  if (bytes.empty()) return 0;
+  const mqtt::DecodeLimits limits{.packet_size_max = shard_.options().packet_size_before_connect_max};
+  const auto frame = mqtt::next_frame(bytes, limits);
+  if (frame && !*frame) return 0;
+  const bool its_turn = opening.stage == Stage::AwaitingAuth;
+  if (frame && (**frame).type == mqtt::PacketType::Disconnect) {
+    lost(connection);
+    shard_.links().close(connection);
+    return bytes.size();
+  }
+  const auto packet = frame && its_turn && (**frame).type == mqtt::PacketType::Auth && (**frame).size == bytes.size()
+                          ? mqtt::decode(**frame, opening.version, {})
+                          : Result<mqtt::Packet>(ReasonCode::ProtocolError);
+  const auto* auth = packet ? std::get_if<mqtt::Auth>(&*packet) : nullptr;
+  const bool right = auth != nullptr && auth->reason == ReasonCode::ContinueAuthentication &&
+                     auth->properties.text(PropertyId::AuthenticationMethod) == opening.login.method;
+  if (!right) {
+    refuse_opening(connection, packet ? ReasonCode::ProtocolError : mqtt::reason_of(packet.error()),
+                   "The client doesn't go on with its authentication.");
+    return bytes.size();
+  }
+  opening.stage = Stage::Checking;
+  LoginRequest request{.connection = connection,
+                       .client_id = opening.login.client_id,
+                       .user_name = {},
+                       .password = {},
+                       .method = opening.login.method,
+                       .data = {},
+                       .exchange = std::move(opening.exchange),
+                       .from = shard_.links().description(connection)};
+  request.data = auth->properties.text(PropertyId::AuthenticationData).value_or(std::string_view());
+  if (auto answer = shard_.authenticator().authenticate(shard_.id(), std::move(request))) {
+    authenticated(connection, *std::move(answer));
+  }
+  return bytes.size();
+}
+
+void Connecting::expire(ConnectionId connection) {
+  const Opening* opening = find(connection);
+  if (opening == nullptr) return;
+  if (opening->stage == Stage::Checking) {
+    refuse_opening(connection, ReasonCode::ServerUnavailable, "Who the client is could not be found out in time.");
+  } else if (opening->stage == Stage::AwaitingAuth) {
+    refuse_opening(connection, ReasonCode::NotAuthorized, "The client didn't go on with its authentication in time.");
+  }
+}
+
+void Connecting::refuse_opening(ConnectionId connection, ReasonCode reason, std::string_view why) {
+  const auto opening = openings_.extract(connection.place);
+  refuse(connection, opening.mapped().version, reason, why, opening.mapped().login.client_id);
+}
+
+Connecting::Opening& Connecting::add(ConnectionId connection, Opening opening) {
+  return openings_.insert_or_assign(connection.place, std::move(opening)).first->second;
+}
+
+// -- Which session --
+
 Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
-                                     std::string client_id, std::string user, bool assigned) {
-  Client* client = shard_.clients().find(client_id);
-  if (client != nullptr && client->session->user() != user) {
+                                     Login login, std::optional<std::uint64_t> claimed) {
+  Client* client = shard_.clients().find(login.client_id);
+  if (client != nullptr && client->session->user() != login.user) {
     return refuse(connection, connect.version, ReasonCode::ClientIdentifierNotValid,
-                  "The client id belongs to another user.", client_id);
+                  "The client id belongs to another user.", login.client_id);
+  }
+  if (connect.will && !chat::in_subtree(shard_.options().root, connect.will->topic) &&
+      !shard_.access().may_publish({.user = login.user, .client_id = login.client_id}, connect.will->topic)) {
+    return refuse(connection, connect.version, ReasonCode::NotAuthorized, "The will's topic may not be written.",
+                  login.client_id);
   }
   std::uint64_t generation = client != nullptr ? client->generation : 0;
-  if (const Opening* claimed = find(connection); claimed != nullptr && claimed->stage == Opening::Stage::Claimed) {
-    generation = claimed->session_generation;
-    openings_.erase(connection.place);
+  if (claimed) {
+    generation = *claimed;
   } else if (!shard_.nodes().alone()) {
-    if (assigned) {
+    if (login.assigned) {
       generation = 1;  // Nobody else has that one.
-    } else if (!shard_.session_claims().is_own(client, slot_of_name(client_id, shard_.options()))) {
-      return claim(connection, connect, packet, client_id, user);
+    } else if (!shard_.session_claims().is_own(client, slot_of_name(login.client_id, shard_.options()))) {
+      return claim(connection, connect, packet, std::move(login));
     }
   }
-  client = earlier_session(connect, client_id);
+  client = earlier_session(connect, login.client_id);
   Opening opening{.generation = connection.generation,
+                  .stage = Stage::Storing,
                   .version = connect.version,
                   .session_present = client != nullptr,
-                  .assigned = assigned};
+                  .login = std::move(login),
+                  .exchange = {},
+                  .held = {}};
   if (client == nullptr) {
-    client = &shard_.clients().add(std::make_unique<session::Session>(std::move(client_id), std::move(user),
+    client = &shard_.clients().add(std::make_unique<session::Session>(opening.login.client_id, opening.login.user,
                                                                       shard_.new_identity(), shard_.options().limits));
   }
   client->generation = generation;
@@ -166,7 +300,7 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   opening.client = client->place;
   opening.identity = client->session->identity();
   opening.held = packet;
-  openings_.insert_or_assign(connection.place, std::move(opening));
+  add(connection, std::move(opening));
   client->opening = connection;
   shard_.session_records().write(*client, {},
                                  [this, connection](Result<void> outcome) { settled(connection, outcome); });
@@ -174,13 +308,16 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
 }
 
 Connecting::Outcome Connecting::claim(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
-                                      const std::string& client_id, const std::string& user) {
+                                      Login login) {
+  const std::string client_id = login.client_id;
+  const std::string user = login.user;
   const Client* client = shard_.clients().find(client_id);
-  Opening opening{.generation = connection.generation, .version = connect.version};
-  opening.stage = Opening::Stage::Claiming;
-  opening.client_id = client_id;
-  opening.held = packet;
-  openings_.insert_or_assign(connection.place, std::move(opening));
+  add(connection, {.generation = connection.generation,
+                   .stage = Stage::Claiming,
+                   .version = connect.version,
+                   .login = std::move(login),
+                   .exchange = {},
+                   .held = std::string(packet)});
   shard_.session_claims().claim(client_id, user, client != nullptr ? client->generation : 0,
                                 [this, connection, client_id](const Result<SessionClaims::Granted>& granted) {
                                   claimed(connection, client_id, granted);
@@ -215,7 +352,7 @@ void Connecting::claimed(ConnectionId connection, const std::string& client_id,
       shard_.session_records().write(*client, shard_.wall(), nullptr);
     return;
   }
-  opening->stage = Opening::Stage::Claimed;
+  opening->stage = Stage::Claimed;
   opening->session_generation = granted->generation;
   const std::string held = std::move(opening->held);
   shard_.received(connection, held);
@@ -247,11 +384,16 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   client.named_senders.clear();
   shard_.bind(connection, client);
   shard_.plain_topics().connected(client, true);
+  shard_.reauthentication().begin(client, opening.login.expires, !opening.login.method.empty());
   mqtt::PropertyWriter extra;
   if (connect.properties.integer(PropertyId::RequestResponseInformation) == 1U) {
     extra.text(PropertyId::ResponseInformation, reply_topic(session.client_id()));  // §3.2.2.3.15
   }
-  session.write_connack(opening.session_present, opening.assigned, extra.bytes());
+  if (!opening.login.method.empty()) {  // §3.2.2.3.17
+    extra.text(PropertyId::AuthenticationMethod, opening.login.method);
+    if (!opening.login.data.empty()) extra.text(PropertyId::AuthenticationData, opening.login.data);
+  }
+  session.write_connack(opening.session_present, opening.login.assigned, extra.bytes());
   session.resume(shard_.now());
   shard_.schedule(client);
   follow_cursors(client);
@@ -262,7 +404,7 @@ void Connecting::settled(ConnectionId connection, Result<void> outcome) {
   Opening* opening = find(connection);
   if (opening == nullptr) return;
   if (outcome) {
-    opening->stage = Opening::Stage::Durable;
+    opening->stage = Stage::Durable;
     const std::string held = std::move(opening->held);
     shard_.received(connection, held);
     return;
@@ -293,16 +435,20 @@ bool Connecting::is_waiting(ConnectionId connection) const {
   if (openings_.empty()) return false;
   const auto found = openings_.find(connection.place);
   return found != openings_.end() && found->second.generation == connection.generation &&
-         (found->second.stage == Opening::Stage::Claiming || found->second.stage == Opening::Stage::Storing);
+         found->second.stage != Stage::Admitted && found->second.stage != Stage::Claimed &&
+         found->second.stage != Stage::Durable;
 }
 
 std::size_t Connecting::hold(ConnectionId connection, std::string_view bytes) {
   Opening& opening = *find(connection);
+  const bool is_known = opening.stage == Stage::Storing || opening.stage == Stage::Claiming;
+  if (!is_known && !opening.login.method.empty()) return receive_auth(connection, opening, bytes);
   const mqtt::DecodeLimits limits{.packet_size_max = shard_.options().limits.packet_size_max};
+  const std::size_t most = is_known ? kHeldBytesMax : shard_.options().packet_size_before_connect_max;
   std::size_t whole = 0;
   while (whole < bytes.size()) {
     const auto frame = mqtt::next_frame(bytes.substr(whole), limits);
-    const bool bad = !frame || (*frame && opening.held.size() + whole + (**frame).size > kHeldBytesMax);
+    const bool bad = !frame || (*frame && opening.held.size() + whole + (**frame).size > most);
     if (bad) {
       log::info("client sends too much or nonsense before CONNACK, closing its connection",
                 {{"address", shard_.links().address(connection)}});

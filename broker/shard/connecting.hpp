@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -17,9 +18,11 @@ struct Client;
 
 /// From the first packet to CONNACK: who is it, which session, take-over. MQTT 5 §3.1.4. Belongs to its shard's thread.
 ///
-/// A session that outlives its connection is on disk before CONNACK says that it exists: until then the connection
-/// waits, and what it sends meanwhile is kept (kHeldBytesMax; more closes it). A client id longer than kClientIdSizeMax
-/// is refused, and so is one whose session belongs to another user.
+/// Who the client is the Authenticator says, on the shard where its session has its home, at once or later, and with an
+/// Authentication Method after as many AUTH packets as that takes (MQTT 5 §4.12). A session that outlives its
+/// connection is on disk before CONNACK says that it exists. While either is waited for, what the client sends is kept
+/// (kHeldBytesMax, and before it is known who it is as much as one first packet; more closes it). A client id longer
+/// than kClientIdSizeMax is refused, and so is one whose session belongs to another user.
 class Connecting {
  public:
   static constexpr std::size_t kClientIdSizeMax = 256;
@@ -36,9 +39,14 @@ class Connecting {
   /// `frame` is the connection's first packet, `unread` everything received from its first byte on.
   Outcome first_packet(ConnectionId connection, const mqtt::Frame& frame, std::string_view unread);
 
-  /// True when the connection waits for its session's record.
+  /// The Authenticator's answer to a connection that has no session yet.
+  void authenticated(ConnectionId connection, LoginAnswer answer);
+  /// The time for its authentication is over.
+  void expire(ConnectionId connection);
+
+  /// True when the connection waits for the Authenticator, its own AUTH, its session or that one's record.
   [[nodiscard]] bool is_waiting(ConnectionId connection) const;
-  /// Keeps whole packets that came while it waits; returns how many bytes that are.
+  /// Keeps whole packets that came while it waits, or takes the AUTH that is its turn; returns how many bytes that are.
   std::size_t hold(ConnectionId connection, std::string_view bytes);
   /// A waiting connection was lost.
   void lost(ConnectionId connection);
@@ -48,31 +56,54 @@ class Connecting {
   void shut_down();
 
  private:
+  /// What is known of whom a CONNECT is from.
+  struct Login {
+    std::string client_id;
+    bool assigned = false;  ///< The client id was made here.
+    std::string method;     ///< Authentication Method; empty: none.
+    std::string user;
+    std::optional<Timestamp> expires;
+    std::string data;  ///< Authentication Data for CONNACK.
+  };
+  enum class Stage : std::uint8_t {
+    Checking,      ///< The Authenticator has it.
+    AwaitingAuth,  ///< It is the client's turn.
+    Admitted,      ///< The user is known; CONNECT is about to come again.
+    Claiming,      ///< The session's slot is asked for the session.
+    Claimed,       ///< This node has it; CONNECT is about to come again.
+    Storing,       ///< The session's record is being written.
+    Durable,       ///< It is; CONNECT is about to come again.
+  };
   struct Opening {
     std::uint32_t generation = 0;
+    Stage stage = Stage::Checking;
     std::uint32_t client = 0;
     std::uint64_t identity = 0;
     mqtt::ProtocolVersion version{};
     bool session_present = false;
-    bool assigned = false;
-    enum class Stage : std::uint8_t { Claiming, Claimed, Storing, Durable } stage = Stage::Storing;
-    std::string client_id;                 ///< While it is claimed.
+    Login login;
     std::uint64_t session_generation = 0;  ///< From Claimed on.
-    std::string held;                      ///< CONNECT and the packets behind it.
+    std::shared_ptr<LoginExchange> exchange;
+    std::string held;  ///< CONNECT and the packets behind it.
   };
 
   Outcome admit(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
                 std::string_view unread);
-  Outcome open(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet, std::string client_id,
-               std::string user, bool assigned);
+  Outcome authenticate(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet, Login login);
+  void challenge(ConnectionId connection, Opening& opening, LoginAnswer answer);
+  std::size_t receive_auth(ConnectionId connection, Opening& opening, std::string_view bytes);
+  /// `claimed`: the generation in which this node has the session now, when that was asked for.
+  Outcome open(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet, Login login,
+               std::optional<std::uint64_t> claimed);
   /// Asks for the session, in a cluster; see SessionClaims.
-  Outcome claim(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
-                const std::string& client_id, const std::string& user);
+  Outcome claim(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet, Login login);
   void claimed(ConnectionId connection, const std::string& client_id, const Result<SessionClaims::Granted>& granted);
   void attach(ConnectionId connection, const mqtt::Connect& connect, Client& client, const Opening& opening);
   /// The session's record is durable, or could not be written.
   void settled(ConnectionId connection, Result<void> outcome);
   Opening* find(ConnectionId connection);
+  Opening& add(ConnectionId connection, Opening opening);
+  void refuse_opening(ConnectionId connection, mqtt::ReasonCode reason, std::string_view why);
   Outcome refuse(ConnectionId connection, mqtt::ProtocolVersion version, mqtt::ReasonCode reason, std::string_view why,
                  std::string_view client_id);
   /// Null when there is no session to go on with: none of that client id, or it ends here.

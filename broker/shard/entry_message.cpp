@@ -132,6 +132,14 @@ mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& o
   return make_message(address.topic, properties.bytes(), payload, mqtt::Qos::AtLeastOnce);
 }
 
+mqtt::MessagePtr login_notice(std::string_view client_id, Timestamp expires) {
+  const Decimal when(expires.milliseconds);
+  mqtt::PropertyWriter properties;
+  properties.user("notice", "reauthenticate").user("expires", when);
+  const std::string payload = std::string("{\"notice\":\"reauthenticate\",\"expires\":").append(when).append("}");
+  return make_message(reply_topic(client_id), properties.bytes(), payload, mqtt::Qos::AtLeastOnce);
+}
+
 std::string reply_topic(std::string_view client_id) {
   return std::string("client/").append(client_id).append("/reply");
 }

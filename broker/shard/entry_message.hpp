@@ -39,6 +39,9 @@ void write_standing(mqtt::PropertyWriter& to, Seq head, Seq oldest, Epoch epoch)
 /// The receipt, or refusal, as a message to `address`.
 mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& outcome);
 
+/// Tells a client on its reply topic that its credentials expire, so that it authenticates again in time.
+mqtt::MessagePtr login_notice(std::string_view client_id, Timestamp expires);
+
 /// Where answers, receipts and notices for a client go unless it names another topic: client/{client id}/reply.
 std::string reply_topic(std::string_view client_id);
 

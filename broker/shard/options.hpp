@@ -27,6 +27,7 @@ struct ShardOptions {
   std::size_t output_flush = 64 * 1024;              ///< An output this large is written before the turn ends.
   std::size_t subscriptions_max = 10'000;            ///< Per client.
   std::size_t filter_levels_max = 128;
+  Duration login_timeout = std::chrono::seconds(10);  ///< From CONNECT to its answer, the client's own steps included.
   std::size_t retained_max = 1'000'000;
   std::size_t retained_bytes_max = 1024ULL * 1024 * 1024;
   Duration cursor_flush = std::chrono::seconds(1);

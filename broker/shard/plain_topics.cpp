@@ -113,6 +113,7 @@ void PlainTopics::deliver(Client& client, const mqtt::MessagePtr& message, const
                           std::span<const std::uint32_t> subscription_ids, const routing::SharedGroups::Name& share) {
   session::Session& session = *client.session;
   if (options.no_local && message->publisher() == session.identity()) return;  // §3.8.3.1
+  if (!shard_.access().may_deliver(client, message->topic())) return;
   const bool retain = options.retain_as_published && message->retain();
   const auto outcome = session.deliver(message, options.qos, retain, subscription_ids, shard_.now(), share);
   if (outcome == session::Delivered::Sent) shard_.wrote(client);
@@ -131,6 +132,7 @@ void PlainTopics::send_retained(Client& client, const session::Subscription& sub
   const std::span<const std::uint32_t> ids(&subscription.subscription_id, subscription.subscription_id != 0 ? 1 : 0);
   retained_.match(subscription.filter, shard_.now(), [&](const mqtt::MessagePtr& message) {
     if (subscription.options.no_local && message->publisher() == client.session->identity()) return;  // §3.8.3.1
+    if (!shard_.access().may_deliver(client, message->topic())) return;
     const auto outcome = client.session->deliver(message, subscription.options.qos, true, ids, shard_.now());
     if (outcome == session::Delivered::Sent) shard_.wrote(client);
   });

@@ -12,6 +12,7 @@
 #include "base/output.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "mqtt/types.hpp"
 #include "storage/format/record.hpp"
 #include "storage/format/rows.hpp"
 
@@ -207,6 +208,43 @@ class ClientLinks {
   [[nodiscard]] virtual std::string address(ConnectionId connection) const = 0;
   /// What authentication may go by. Costs a look into the certificate, so it is asked once a connection.
   [[nodiscard]] virtual ConnectionDescription description(ConnectionId) const { return {}; }
+};
+
+/// What an authentication of several steps remembers between them; whoever implements Authenticator knows what.
+struct LoginExchange {
+  virtual ~LoginExchange() = default;
+};
+
+/// What a client has shown: its CONNECT, or one AUTH of an extended authentication. MQTT 5 §4.12.
+struct LoginRequest {
+  ConnectionId connection;  ///< On the asking shard; the answer names it.
+  std::string client_id;
+  std::optional<std::string> user_name;
+  std::optional<std::string> password;
+  std::string method;                       ///< Authentication Method; empty: user name and password count.
+  std::string data;                         ///< Authentication Data.
+  std::shared_ptr<LoginExchange> exchange;  ///< From the answer before; null at the first step.
+  ConnectionDescription from;
+};
+
+struct LoginAnswer {
+  enum class Verdict : std::uint8_t { Granted, Continue, Refused };
+  Verdict verdict = Verdict::Refused;
+  std::string user;                                           ///< Granted: a valid name.
+  std::optional<Timestamp> expires;                           ///< Granted: how long; none: for good.
+  std::string data;                                           ///< For the client, where there is a method.
+  std::shared_ptr<LoginExchange> exchange;                    ///< Continue.
+  mqtt::ReasonCode reason = mqtt::ReasonCode::NotAuthorized;  ///< Refused.
+  std::string_view why;                                       ///< Refused: a sentence without secrets, for ever.
+};
+
+/// Who a client is. Called from the shards' threads, and never blocks them.
+class Authenticator {
+ public:
+  virtual ~Authenticator() = default;
+  /// Answers at once what costs microseconds. Else nothing, and Shard::authenticated follows, always and in a bounded
+  /// time, unless the broker stops. A shard asks nothing more of a connection that waits for its answer.
+  virtual std::optional<LoginAnswer> authenticate(ShardId shard, LoginRequest request) = 0;
 };
 
 struct PeerEvent;

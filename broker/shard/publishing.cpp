@@ -62,13 +62,13 @@ void Publishing::publish(Client& client, session::PublishAction& action) {
   propose(publish.topic, publish.properties, publish.payload, client.session->user(), std::move(origin));
 }
 
-void Publishing::publish_will(const mqtt::Message& will, const std::string& user, std::uint32_t expiry_interval) {
+void Publishing::publish_will(const mqtt::Message& will, const Client& client, std::uint32_t expiry_interval) {
   const auto properties = mqtt::Properties::trusted(will.properties());
   if (chat::in_subtree(shard_.options().root, will.topic())) {
-    propose(will.topic(), properties, will.payload(), user, {});
+    propose(will.topic(), properties, will.payload(), client.session->user(), {});
     return;
   }
-  if (is_reserved(will.topic())) return;
+  if (is_reserved(will.topic()) || !shard_.access().may_publish(client, will.topic())) return;
   mqtt::Message::Parts parts{.topic = will.topic(),
                              .properties = will.properties(),
                              .payload = will.payload(),
@@ -83,6 +83,11 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
   const mqtt::Publish& publish = action.publish;
   if (is_reserved(publish.topic)) {
     client.session->complete_publish(action.ticket, ReasonCode::NotAuthorized, {});
+    return;
+  }
+  if (!shard_.access().may_publish(client, publish.topic)) {
+    if (publish.qos != mqtt::Qos::AtMostOnce)
+      refuse(client, action.ticket, {.refusal = chat::Refusal::NotAuthorized, .id = {}});
     return;
   }
   mqtt::Message::Parts parts{.topic = publish.topic,
@@ -190,7 +195,8 @@ void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
     const auto receipt = receipt_message(*origin.receipt, outcome);
     if (origin.receipt->topic == reply_topic(client->session->client_id())) {
       send_reply(*client, receipt);
-    } else if (!is_reserved(origin.receipt->topic) && !chat::in_subtree(shard_.options().root, origin.receipt->topic)) {
+    } else if (!is_reserved(origin.receipt->topic) && !chat::in_subtree(shard_.options().root, origin.receipt->topic) &&
+               shard_.access().may_publish(*client, origin.receipt->topic)) {
       shard_.plain_topics().publish(receipt);
     }
   }

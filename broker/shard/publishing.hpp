@@ -21,8 +21,11 @@ class Publishing {
 
   void publish(Client& client, session::PublishAction& action);
   /// A will whose time has come; nobody waits for the outcome.
-  void publish_will(const mqtt::Message& will, const std::string& user, std::uint32_t expiry_interval);
+  void publish_will(const mqtt::Message& will, const Client& client, std::uint32_t expiry_interval);
   void outcome(const Origin& origin, const Outcome& outcome);
+
+  /// A message to the client's own reply topic.
+  void send_reply(Client& client, const mqtt::MessagePtr& message);
 
   /// 13 characters for 64 random bits: short enough to need no allocation.
   std::string make_id();
@@ -34,7 +37,6 @@ class Publishing {
                const std::string& user, Origin origin);
   void plain(Client& client, session::PublishAction& action);
   void refuse(Client& client, session::PublishTicket ticket, const Outcome& outcome);
-  void send_reply(Client& client, const mqtt::MessagePtr& message);
 
   Shard& shard_;
   mqtt::PropertyWriter properties_;  ///< Reused for every publish.

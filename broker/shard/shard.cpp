@@ -14,13 +14,14 @@ constexpr Duration kHousekeeping = std::chrono::seconds(30);
 }  // namespace
 
 Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLinks& links, PeerShards& peers,
-             PeerNodes& nodes, Random& random)
+             PeerNodes& nodes, Random& random, Authenticator& authenticator)
     : id_(id),
       options_(options),
       store_(store),
       links_(links),
       peers_(peers),
       random_(random),
+      authenticator_(authenticator),
       replicas_({.shard = id, .options = options, .store = store, .nodes = nodes, .random = random}, *this),
       nodes_(nodes),
       remote_homes_(*this),
@@ -28,12 +29,14 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       feeds_(*this),
       hosting_(*this),
       node_topics_(*this),
+      access_(*this),
       plain_topics_(*this),
       publishing_(*this),
       subscribing_(*this),
       session_records_(*this),
       session_claims_(*this),
-      connecting_(*this) {}
+      connecting_(*this),
+      reauthentication_(*this) {}
 
 Shard::~Shard() = default;
 
@@ -90,6 +93,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
       run_client_timer(*client);
       return;
     }
+    case TimerKind::Login: connecting_.expire({timer.client, static_cast<std::uint32_t>(timer.identity)}); return;
     case TimerKind::CursorFlush:
       session_records_.flush();
       session_claims_.flush();
@@ -110,8 +114,9 @@ void Shard::run_timer(const Timers::Timer& timer) {
 void Shard::run_client_timer(Client& client) {
   if (client.will && client.will->due <= now_) {
     const auto will = std::move(client.will);
-    publishing_.publish_will(*will->plan.message, client.session->user(), will->plan.expiry_interval);
+    publishing_.publish_will(*will->plan.message, client, will->plan.expiry_interval);
   }
+  if (client.session->connected() && !reauthentication_.look(client)) return;
   if (const auto deadline = client.session->keep_alive_deadline(); deadline && *deadline <= now_) {
     log::debug("client is silent, closing its connection",
                {{"client_id", client.session->client_id()}, {"address", links_.address(client.connection)}});
@@ -129,6 +134,7 @@ void Shard::run_client_timer(Client& client) {
 void Shard::schedule(Client& client) {
   Instant due =
       client.session->connected() ? client.session->keep_alive_deadline().value_or(Instant::max()) : client.expires_at;
+  if (client.session->connected()) due = std::min({due, client.login_ends, client.login_notice});
   if (client.will) due = std::min(due, client.will->due);
   // An earlier timer asks again when it comes.
   if (due >= client.timer_due) return;
@@ -227,6 +233,8 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
       subscribing_.subscribe(client, *subscribe);
     } else if (auto* unsubscribe = std::get_if<session::UnsubscribeAction>(&action)) {
       subscribing_.unsubscribe(client, *unsubscribe);
+    } else if (auto* step = std::get_if<session::AuthAction>(&action)) {
+      reauthentication_.step(client, *step);
     } else if (auto* close = std::get_if<session::CloseAction>(&action)) {
       if (mqtt::is_failure(close->reason)) violation(client, close->reason);
       const ConnectionId closing = client.connection;
@@ -254,6 +262,14 @@ void Shard::lost(ConnectionId connection) {
     detach(*client);
   } else {
     connecting_.lost(connection);
+  }
+}
+
+void Shard::authenticated(ConnectionId connection, LoginAnswer answer) {
+  if (Client* client = client_of(connection)) {
+    reauthentication_.answered(*client, std::move(answer));
+  } else {
+    connecting_.authenticated(connection, std::move(answer));
   }
 }
 
@@ -290,7 +306,7 @@ void Shard::detach(Client& client) {
   if (will && will->delay > Duration::zero() && lasts) {
     client.will = std::make_unique<PendingWill>(PendingWill{*std::move(will), now_ + will->delay});
   } else if (will && !stopping_) {
-    publishing_.publish_will(*will->message, client.session->user(), will->expiry_interval);
+    publishing_.publish_will(*will->message, client, will->expiry_interval);
   }
   if (!lasts) {
     end_session(client);
@@ -309,7 +325,7 @@ void Shard::expire_later(Client& client) {
 void Shard::end_session(Client& client) {
   // A will still in its delay is due when the session ends. MQTT 5 §3.1.3.2.2.
   if (const auto will = std::move(client.will); will && !stopping_) {
-    publishing_.publish_will(*will->plan.message, client.session->user(), will->plan.expiry_interval);
+    publishing_.publish_will(*will->plan.message, client, will->plan.expiry_interval);
   }
   for (const auto& subscription : client.session->subscriptions()) {
     if (!chat::is_chat_filter(options_.root, subscription.filter))
@@ -350,6 +366,7 @@ void Shard::restore(const StoredSession& stored, Timestamp now) {
   client.generation = stored.generation;
   for (const auto& subscription : client.session->subscriptions()) {
     if (!chat::is_chat_filter(options_.root, subscription.filter)) {
+      (void)access_.begin_reading(client, subscription.filter);
       plain_topics_.subscribe(client, subscription, nullptr);
       continue;
     }

@@ -18,6 +18,7 @@
 #include "broker/shard/plain_topics.hpp"
 #include "broker/shard/ports.hpp"
 #include "broker/shard/publishing.hpp"
+#include "broker/shard/reauthentication.hpp"
 #include "broker/shard/remote_homes.hpp"
 #include "broker/shard/replica_slots.hpp"
 #include "broker/shard/serving.hpp"
@@ -25,6 +26,7 @@
 #include "broker/shard/session_records.hpp"
 #include "broker/shard/subscribing.hpp"
 #include "broker/shard/timers.hpp"
+#include "broker/shard/topic_access.hpp"
 
 namespace parley::shard {
 
@@ -36,7 +38,7 @@ namespace parley::shard {
 class Shard final : public LogStoreEvents, public PeerNodesEvents, private ReplicaEvents {
  public:
   Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLinks& links, PeerShards& peers,
-        PeerNodes& nodes, Random& random);
+        PeerNodes& nodes, Random& random, Authenticator& authenticator);
   ~Shard() override;
 
   // -- Before the first turn --
@@ -58,6 +60,10 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void drained(ConnectionId connection);
   /// The connection was lost, or closed by the client.
   void lost(ConnectionId connection);
+
+  // -- From the Authenticator --
+  /// The answer to what was asked about that connection, which may be gone by now.
+  void authenticated(ConnectionId connection, LoginAnswer answer);
 
   // -- From the other shards --
   void peer_event(PeerEvent& event);
@@ -92,6 +98,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   LogStore& store() { return store_; }
   ClientLinks& links() { return links_; }
   Random& random() { return random_; }
+  Authenticator& authenticator() { return authenticator_; }
+  TopicAccess& access() { return access_; }
+  Reauthentication& reauthentication() { return reauthentication_; }
   ReplicaSlots& replicas() { return replicas_; }
   RemoteHomes& remote_homes() { return remote_homes_; }
   Serving& serving() { return serving_; }
@@ -163,6 +172,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   ClientLinks& links_;
   PeerShards& peers_;
   Random& random_;
+  Authenticator& authenticator_;
   Instant now_;
   Timestamp wall_;
   std::uint64_t next_identity_ = 1;
@@ -176,12 +186,14 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Feeds feeds_;
   Hosting hosting_;
   NodeTopics node_topics_;
+  TopicAccess access_;
   PlainTopics plain_topics_;
   Publishing publishing_;
   Subscribing subscribing_;
   SessionRecords session_records_;
   SessionClaims session_claims_;
   Connecting connecting_;
+  Reauthentication reauthentication_;
   Timers timers_;
   std::vector<Bound> bound_;
   std::vector<std::pair<std::uint32_t, std::uint64_t>> touched_;  ///< Clients with output to flush.

@@ -123,6 +123,10 @@ ReasonCode Subscribing::objection(const Client& client, const Request& request, 
 
 void Subscribing::subscribe_plain(const RequestPtr& request, Client& client, std::size_t index) {
   Item& item = request->items[index];
+  if (!shard_.access().begin_reading(client, item.filter)) {
+    request->reasons[index] = ReasonCode::NotAuthorized;
+    return;
+  }
   remember(client, item, *request);
   const session::Subscription subscription{item.filter, item.options, request->subscription_id};
   request->reasons[index] = static_cast<ReasonCode>(item.options.qos);

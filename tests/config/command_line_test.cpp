@@ -138,5 +138,20 @@ TEST(ConfigurationFile, ThatIsShippedIsSound) {
   }
 }
 
+TEST(CommandLine, ReadsTablesInTables) {
+  Config config = standard_config();
+  read_file(config, "[auth]\nusers_file = \"u\"\n[auth.http]\nurl = \"http://127.0.0.1:1\"\ntimeout = \"1s\"\n",
+            "file");
+  EXPECT_EQ(config.auth.http.url, "http://127.0.0.1:1");
+  EXPECT_EQ(config.auth.http.timeout, std::chrono::seconds(1));
+  EXPECT_THROW(read_file(config, "[auth.http]\nurls = \"x\"\n", "file"), ConfigError);
+  EXPECT_THROW(read_file(config, "[auth.ldap]\nurl = \"x\"\n", "file"), ConfigError);
+  const auto command =
+      read_command_line({.name = "x", .version = "1", .description = "", .listen_setting = {}}, {},
+                        {{"PARLEY_AUTH_HTTP_URL", "http://127.0.0.1:2"}, {"PARLEY_AUTH_CLOCK_SKEW", "1s"}});
+  EXPECT_EQ(command.config->auth.http.url, "http://127.0.0.1:2");
+  EXPECT_EQ(command.config->auth.clock_skew, std::chrono::seconds(1));
+}
+
 }  // namespace
 }  // namespace parley::config

@@ -99,6 +99,20 @@ TEST(Check, RefusesListenersThatNobodyProtects) {
   EXPECT_NO_THROW(check(config));
   config.listeners = {{.address = {"0.0.0.0", 1883}, .allow_anonymous = true}};
   EXPECT_THROW(check(config), ConfigError);
+  config.listeners = {{.address = {"0.0.0.0", 1883}, .allow_anonymous = false}};
+  EXPECT_THROW(check(config), ConfigError) << "nobody could come in";
+  for (auto* place : {&config.auth.users_file, &config.auth.keys_file, &config.auth.http.url}) {
+    *place = "something";
+    EXPECT_NO_THROW(check(config));
+    place->clear();
+  }
+  config.listeners[0].scheme = Scheme::Tls;
+  config.listeners[0].certificates = {{"a", "b"}};
+  config.listeners[0].client_ca = "ca";
+  config.listeners[0].client_certificate = "optional";
+  EXPECT_THROW(check(config), ConfigError);
+  config.listeners[0].client_certificate = "required";
+  EXPECT_NO_THROW(check(config));
   config.listeners = {{.address = {"127.0.0.1", 1883}, .allow_anonymous = false}};
   EXPECT_THROW(check(config), ConfigError);
   config.listeners.clear();

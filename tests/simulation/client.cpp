@@ -56,6 +56,9 @@ void Client::connect(const ConnectOptions& options) {
   if (!options.problem_information) properties.integer(PropertyId::RequestProblemInformation, 0);
   if (!options.authentication_method.empty()) {
     properties.text(PropertyId::AuthenticationMethod, options.authentication_method);
+    if (!options.authentication_data.empty()) {
+      properties.text(PropertyId::AuthenticationData, options.authentication_data);
+    }
   }
   write(properties, options.users);
   mqtt::Connect packet{.version = options.version,
@@ -64,6 +67,7 @@ void Client::connect(const ConnectOptions& options) {
                        .client_id = id_,
                        .properties = trusted(properties)};
   if (options.user_name) packet.user_name = *options.user_name;
+  if (options.password) packet.password = *options.password;
   mqtt::PropertyWriter will_properties;
   if (options.will) {
     const WillOptions& will = *options.will;
@@ -128,6 +132,13 @@ void Client::disconnect(mqtt::ReasonCode reason, std::optional<std::uint32_t> ex
   if (expiry) properties.integer(PropertyId::SessionExpiryInterval, *expiry);
   send(mqtt::Disconnect{.reason = reason, .properties = trusted(properties)});
   drop();
+}
+
+void Client::authenticate(mqtt::ReasonCode reason, std::string_view method, std::string_view data) {
+  mqtt::PropertyWriter properties;
+  properties.text(PropertyId::AuthenticationMethod, method);
+  properties.text(PropertyId::AuthenticationData, data);
+  send(mqtt::Auth{.reason = reason, .properties = trusted(properties)});
 }
 
 void Client::send(const mqtt::Packet& packet) {
@@ -199,6 +210,8 @@ void Client::take(const mqtt::Frame& frame) {
           .reasons = {connack->reason},
           .session_present = connack->session_present,
           .text = std::string(text.value_or("")),
+          .method = std::string(connack->properties.text(PropertyId::AuthenticationMethod).value_or("")),
+          .data = std::string(connack->properties.text(PropertyId::AuthenticationData).value_or("")),
           .users = users_of(connack->properties)});
   } else if (const auto* suback = std::get_if<mqtt::Suback>(&*packet)) {
     note({.type = frame.type,
@@ -207,6 +220,11 @@ void Client::take(const mqtt::Frame& frame) {
           .users = users_of(suback->properties)});
   } else if (const auto* unsuback = std::get_if<mqtt::Unsuback>(&*packet)) {
     note({.type = frame.type, .packet_id = unsuback->packet_id, .reasons = unsuback->reasons});
+  } else if (const auto* auth = std::get_if<mqtt::Auth>(&*packet)) {
+    note({.type = frame.type,
+          .reasons = {auth->reason},
+          .method = std::string(auth->properties.text(PropertyId::AuthenticationMethod).value_or("")),
+          .data = std::string(auth->properties.text(PropertyId::AuthenticationData).value_or(""))});
   } else if (const auto* disconnect = std::get_if<mqtt::Disconnect>(&*packet)) {
     note({.type = frame.type, .reasons = {disconnect->reason}});
   } else {

@@ -44,7 +44,9 @@ struct Answer {
   mqtt::PacketId packet_id = 0;
   std::vector<mqtt::ReasonCode> reasons;
   bool session_present = false;
-  std::string text;  ///< Assigned Client Identifier or Reason String.
+  std::string text;    ///< Assigned Client Identifier or Reason String.
+  std::string method;  ///< Authentication Method and Data.
+  std::string data;
   UserProperties users;
   std::size_t place = 0;
 
@@ -70,8 +72,10 @@ struct ConnectOptions {
   std::uint16_t topic_aliases = 0;
   bool problem_information = true;
   std::optional<std::string> user_name;
+  std::optional<std::string> password;
   std::optional<WillOptions> will;
   std::string authentication_method;
+  std::string authentication_data;
   UserProperties users;
   std::optional<shard::ShardId> shard;  ///< Which one accepts it; else chance decides.
 };
@@ -110,6 +114,7 @@ class Client {
   mqtt::PacketId subscribe(const std::vector<std::string>& filters, const SubscribeOptions& options = {});
   mqtt::PacketId unsubscribe(std::string_view filter);
   void disconnect(mqtt::ReasonCode reason = mqtt::ReasonCode::Success, std::optional<std::uint32_t> expiry = {});
+  void authenticate(mqtt::ReasonCode reason, std::string_view method, std::string_view data);  ///< AUTH.
   void send(const mqtt::Packet& packet);
   void send_bytes(std::string_view bytes);
   void acknowledge(const Received& received);

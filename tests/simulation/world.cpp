@@ -34,8 +34,9 @@ void World::start() {
     });
     home->peers = std::make_unique<Peers>(id);
     home->inbox.resize(count);
-    home->shard = std::make_unique<shard::Shard>(id, options_.shard, store_, *home->links, *home->peers,
-                                                 options_.nodes != nullptr ? *options_.nodes : nodes_, dice_);
+    home->shard =
+        std::make_unique<shard::Shard>(id, options_.shard, store_, *home->links, *home->peers,
+                                       options_.nodes != nullptr ? *options_.nodes : nodes_, dice_, authenticator_);
     shards_.push_back(std::move(home));
   }
   for (const auto& slot : store_.slots()) shards_.at(home_of(slot.slot))->shard->restore_slot(slot);
@@ -72,6 +73,7 @@ void World::turn(shard::ShardId id) {
     }
   }
   store_.work(id, shard);
+  authenticator_.work(id, shard);
   home.links->work(shard, options_.orderly);
   shard.end_turn();
   for (auto& [target, event] : std::exchange(home.peers->outgoing, {})) {
@@ -89,6 +91,7 @@ bool World::round() {
   for (shard::ShardId id = 0; id < shards_.size(); ++id) turn(id);
   bool busy = false;
   for (auto& client : clients_) busy = client->read() || busy;
+  busy = busy || authenticator_.has_work();
   return busy || std::ranges::any_of(shards_, [&](const auto& home) { return has_work(*home); });
 }
 
@@ -122,6 +125,7 @@ void World::advance(Duration by) {
 
 void World::crash() {
   store_.crash();
+  authenticator_.crash();
   for (auto& home : shards_) home->links->crash();
   shards_.clear();
 }

@@ -8,6 +8,7 @@
 
 #include "broker/shard/lone_node.hpp"
 #include "broker/shard/shard.hpp"
+#include "tests/simulation/authenticator.hpp"
 #include "tests/simulation/client.hpp"
 #include "tests/simulation/dice.hpp"
 #include "tests/simulation/links.hpp"
@@ -50,6 +51,7 @@ class World {
   Dice& dice() { return dice_; }
   Clock& clock() { return clock_; }
   Store& store() { return store_; }
+  Authenticator& authenticator() { return authenticator_; }
   shard::Shard& shard(shard::ShardId id) { return *shards_.at(id)->shard; }
   [[nodiscard]] shard::ShardId home(const std::string& name) const { return shard::home_of_name(name, options_.shard); }
   [[nodiscard]] shard::ShardId home_of(Slot slot) const { return shard::home_of_slot(slot, options_.shard); }
@@ -82,6 +84,7 @@ class World {
   Clock clock_;
   Store store_;
   shard::LoneNode nodes_;
+  Authenticator authenticator_;
   std::vector<std::unique_ptr<Home>> shards_;
   std::vector<std::unique_ptr<Client>> clients_;
 };

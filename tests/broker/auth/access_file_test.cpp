@@ -82,7 +82,7 @@ TEST(AccessRules, TheFirstRuleThatIsMeantDecides) {
       "group staff bob \"carol d.\"\n"
       "deny  readwrite all         plant/secret/#\n"
       "allow read      group staff plant/#\n"
-      "allow write     user ann    plant/+/set  # only she\n"
+      "allow write     user ann    plant/+/set\n"
       "allow readwrite all         home/%u/#\n"
       "allow read      all         $SYS/#\n");
   const Subject carol{.user = "carol d.", .client_id = "c"};
@@ -156,6 +156,13 @@ TEST(AccessRules, NamesTheFirstWrongLine) {
     EXPECT_EQ(error->line, 3U) << one.line;
     EXPECT_NE(error->why.find(one.why), std::string_view::npos) << one.line << ": " << error->why;
   }
+}
+
+TEST(AccessRules, AllowEverythingByOneRule) {
+  const auto rules = rules_of("  # for all\nallow readwrite all #");
+  EXPECT_TRUE(rules->may(Access::Write, kAnn, "a/b"));
+  EXPECT_EQ(rules->readable(kAnn, "#"), Coverage::Whole);
+  EXPECT_FALSE(rules->may(Access::Read, kAnn, "$SYS/x"));
 }
 
 TEST(AccessRules, ReadsQuotedWords) {

@@ -17,7 +17,7 @@ TEST(Connecting, RefusesWithTheReasonOfTheSpecification) {
   options.shard.limits.qos_max = Qos::AtLeastOnce;
   options.shard.limits.retain_available = false;
   const std::vector<RefusedCase> cases{
-      {"extended authentication", "a", {.authentication_method = "SCRAM"}, ReasonCode::BadAuthenticationMethod},
+      {"unknown authentication method", "a", {.authentication_method = "X"}, ReasonCode::BadAuthenticationMethod},
       {"unknown meta word", "a", {.users = {{"meta", "tiny"}}}, ReasonCode::ImplementationSpecificError},
       {"no client id for a lasting session",
        "",
