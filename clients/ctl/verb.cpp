@@ -14,6 +14,14 @@ constexpr std::array kVerbs{
     Verb{"nodes", "undrain", "Makes a node take slots again", declare_nodes_undrain},
     Verb{"nodes", "remove", "Takes a node out of the cluster, and its data directory for good", declare_nodes_remove},
     Verb{"slots", "list", "Lists the slots: who leads them and who has them", declare_slots_list},
+    Verb{"users", "add", "Adds a user to a users file", declare_users_add},
+    Verb{"users", "passwd", "Gives a user of a users file another password", declare_users_passwd},
+    Verb{"users", "remove", "Takes a user out of a users file", declare_users_remove},
+    Verb{"users", "list", "Lists the users of a users file", declare_users_list},
+    Verb{"token", "key", "Makes a key that signs tokens", declare_token_key},
+    Verb{"token", "publish", "Prints the public halves of keys, for auth.keys_file", declare_token_publish},
+    Verb{"token", "make", "Makes a token", declare_token_make},
+    Verb{"token", "check", "Checks a token as the broker does", declare_token_check},
 };
 
 }  // namespace

@@ -35,5 +35,13 @@ std::function<int()> declare_nodes_drain(CLI::App& command);
 std::function<int()> declare_nodes_undrain(CLI::App& command);
 std::function<int()> declare_nodes_remove(CLI::App& command);
 std::function<int()> declare_slots_list(CLI::App& command);
+std::function<int()> declare_users_add(CLI::App& command);
+std::function<int()> declare_users_passwd(CLI::App& command);
+std::function<int()> declare_users_remove(CLI::App& command);
+std::function<int()> declare_users_list(CLI::App& command);
+std::function<int()> declare_token_key(CLI::App& command);
+std::function<int()> declare_token_publish(CLI::App& command);
+std::function<int()> declare_token_make(CLI::App& command);
+std::function<int()> declare_token_check(CLI::App& command);
 
 }  // namespace parley::ctl
