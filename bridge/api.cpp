@@ -99,22 +99,28 @@ Api::Next Api::begin_resource(Call& call) {
   return Next::Done;
 }
 
-/// Who asks. Reading public conversations needs no name while anonymous users are allowed.
+/// Who asks. Reading public conversations needs no name while anonymous users are allowed; all else is for the broker
+/// to say, which gets the credentials as they are.
 bool Api::authenticate(Call& call) {
-  call.user.clear();
+  call.credentials.reset();
+  call.asks = false;
   const std::string& field = call.request.authorization;
-  if (!options_.allow_anonymous) {
+  if (!options_.allow_anonymous && !options_.authenticates) {
     set_problem(call, Problem::NotAuthenticated,
-                "This server takes no anonymous users, and it can't check tokens or passwords yet.");
+                "This server takes no anonymous users, and has no way to check passwords or tokens.");
     return false;
   }
-  if (field.empty() && call.request.method != Method::Post) return true;
-  auto credentials = read_basic_credentials(field);
-  if (!credentials || !mqtt::is_mqtt_utf8(credentials->user) || !is_name(credentials->user)) {
-    set_problem(call, Problem::NotAuthenticated, "Say who you are with Authorization: Basic and a user's name.");
+  if (field.empty() && options_.allow_anonymous && call.request.method != Method::Post) return true;
+  auto credentials = read_credentials(field);
+  const bool names_itself = credentials && !credentials->password && is_name(credentials->user);
+  // The broker may take this machine's clients at their word; others must not profit from that.
+  if (!credentials || (!credentials->password && (!options_.allow_anonymous || !names_itself))) {
+    set_problem(call, Problem::NotAuthenticated,
+                options_.allow_anonymous ? "Say who you are with Authorization: Basic and a user's name."
+                                         : "Say who you are with Authorization: Bearer and a token, or Basic.");
     return false;
   }
-  call.user = std::move(credentials->user);
+  call.credentials = std::move(credentials);
   return true;
 }
 
@@ -127,6 +133,20 @@ Api::Next Api::begin_messages(Call& call) {
     return Next::Done;
   }
   call.query = std::get<HistoryQuery>(read);
+  if (!may_begin_reading(call)) return Next::Done;
+  return call.asks ? Next::Later : read_page(call);
+}
+
+/// What is open to everybody, anonymous users included, is read at once. False when nobody says who asks.
+bool Api::may_begin_reading(Call& call) {
+  const auto standing = pages_.standing_of(call.target.conversation);
+  call.asks = !options_.allow_anonymous || standing == PageReader::Standing::Private;
+  if (!call.asks || call.credentials) return true;
+  set_problem(call, Problem::NotAuthenticated, "This conversation isn't open to everybody; say who you are.");
+  return false;
+}
+
+Api::Next Api::read_page(Call& call) {
   const auto waitable = pages_.answer(
       {.target = call.target, .query = call.query, .if_none_match = call.request.if_none_match}, call.response);
   if (!waitable || call.query.wait == 0) return Next::Done;
@@ -145,7 +165,13 @@ Api::Next Api::begin_stream(Call& call) {
     call.response.set_problem(*problem);
     return Next::Done;
   }
-  const auto position = pages_.begin_stream(call.target, std::get<HistoryQuery>(read), call.request.last_event_id);
+  call.query = std::get<HistoryQuery>(read);
+  if (!may_begin_reading(call)) return Next::Done;
+  return call.asks ? Next::Later : read_stream(call);
+}
+
+Api::Next Api::read_stream(Call& call) {
+  const auto position = pages_.begin_stream(call.target, call.query, call.request.last_event_id);
   if (const auto* problem = std::get_if<ProblemDetails>(&position)) {
     call.response.set_problem(*problem);
     return Next::Done;
@@ -159,14 +185,34 @@ Api::Next Api::begin_stream(Call& call) {
   return Next::Stream;
 }
 
-asio::awaitable<void> Api::finish(Call& call) {
+asio::awaitable<Api::Next> Api::finish(Call& call) {
   if (call.target.resource == Resource::Ready) {
     co_await report_readiness(call);
-  } else if (call.request.method == Method::Post) {
-    co_await send(call);
-  } else {
-    co_await wait_for_page(call);
+    co_return Next::Done;
   }
+  if (call.request.method == Method::Post) {
+    co_await send(call);
+    co_return Next::Done;
+  }
+  if (call.asks) {
+    auto asking = authorize(call);
+    const bool may = co_await std::move(asking);
+    if (!may) co_return Next::Done;
+    const Next next = call.target.resource == Resource::Stream ? read_stream(call) : read_page(call);
+    if (next != Next::Later) co_return next;
+  }
+  co_await wait_for_page(call);
+  co_return Next::Done;
+}
+
+asio::awaitable<bool> Api::authorize(Call& call) {
+  // A subscription could make a conversation that isn't there.
+  const bool is_there = pages_.standing_of(call.target.conversation) != PageReader::Standing::None;
+  Credentials credentials = *call.credentials;
+  std::string topic = is_there ? options_.chat_root + '/' + call.target.conversation + "/msg" : std::string();
+  auto asking = senders_.may_read(std::move(credentials), std::move(topic));
+  const auto answer = co_await std::move(asking);
+  co_return !write_refusal(answer, call.response);
 }
 
 asio::awaitable<void> Api::wait_for_page(Call& call) {
@@ -202,8 +248,8 @@ asio::awaitable<void> Api::send(Call& call) {
                                 .qos = mqtt::Qos::AtLeastOnce,
                                 .retain = false,
                                 .properties = std::move(draft.properties)};
-  std::string user = call.user;
-  auto sending = senders_.publish(std::move(user), std::move(publication), repeatable);
+  Credentials credentials = *call.credentials;
+  auto sending = senders_.publish(std::move(credentials), std::move(publication), repeatable);
   const auto answer = co_await std::move(sending);
   write_receipt(answer, call.response);
 }

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "bridge/credentials.hpp"
 #include "bridge/head_watch.hpp"
 #include "bridge/metrics.hpp"
 #include "bridge/options.hpp"
@@ -21,7 +23,8 @@ struct Call {
   Request request;
   Target target;
   HistoryQuery query;
-  std::string user;  ///< Empty: an anonymous reader.
+  std::optional<Credentials> credentials;  ///< None: an anonymous reader.
+  bool asks = false;                       ///< The broker has to say whether this user may read.
   Response response;
   PageReader::StreamPosition stream{};
   PageReader::Waitable waitable{};
@@ -47,13 +50,18 @@ class Api {
 
   /// Whatever needs nobody else. Reading history does not: it is in mapped memory.
   Next begin(Call& call);
-  /// Long polls, sending, and asking the broker. `call` must live until it returns.
-  asio::awaitable<void> finish(Call& call);
+  /// Long polls, sending, and asking the broker; Done or Stream. `call` must live until it returns.
+  asio::awaitable<Next> finish(Call& call);
+  /// False when the broker doesn't say that the call's user may read the conversation; then `call.response` says why.
+  asio::awaitable<bool> authorize(Call& call);
 
  private:
   Next begin_resource(Call& call);
   Next begin_messages(Call& call);
   Next begin_stream(Call& call);
+  Next read_page(Call& call);
+  Next read_stream(Call& call);
+  bool may_begin_reading(Call& call);
   bool authenticate(Call& call);
   void refuse_method(Call& call);
   asio::awaitable<void> wait_for_page(Call& call);

@@ -147,13 +147,16 @@ asio::awaitable<void> TcpConnection::run() {
 asio::awaitable<bool> TcpConnection::answer() {
   enter(Phase::Answering, Duration::max());
   const Instant began = now();
-  const auto next = context_.api.begin(call_);
+  auto next = context_.api.begin(call_);
+  if (next == Api::Next::Later) {
+    auto finishing = context_.api.finish(call_);
+    next = co_await std::move(finishing);
+  }
+  if (aborted_) co_return false;
   if (next == Api::Next::Stream) {
     co_await stream();
     co_return false;
   }
-  if (next == Api::Next::Later) co_await context_.api.finish(call_);
-  if (aborted_) co_return false;
   const bool goes_on = co_await respond(began);
   co_return goes_on;
 }
@@ -233,7 +236,16 @@ asio::awaitable<void> TcpConnection::stream() {
   bool open = co_await write(head_, {});
   std::string events(": connected\n\n");
   if (open) open = co_await write_events(events);
+  Instant asked = now();
   while (open && !aborted_ && !context_.stopping) {
+    if (call_.asks && now() - asked >= context_.options.heartbeat) {
+      // Whose right has ended meanwhile hears why when it comes back.
+      enter(Phase::Answering, Duration::max());
+      auto asking = context_.api.authorize(call_);
+      const bool may = co_await std::move(asking);
+      if (!may || aborted_) break;
+      asked = now();
+    }
     events.clear();
     const bool readable = context_.pages.append_events(events, call_.stream);
     if (!events.empty()) open = co_await write_events(events);

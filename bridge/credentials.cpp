@@ -7,19 +7,43 @@
 
 namespace parley::bridge {
 
-std::optional<BasicCredentials> read_basic_credentials(std::string_view authorization) {
-  constexpr std::string_view kScheme = "basic ";
-  if (authorization.size() < kScheme.size()) return std::nullopt;
-  const bool basic = std::ranges::equal(authorization.substr(0, kScheme.size()), kScheme,
+namespace {
+
+/// What stands behind `scheme` (in lower case) and blanks; nothing when another scheme is used. RFC 9110 §11.6.2.
+std::optional<std::string_view> behind(std::string_view authorization, std::string_view scheme) {
+  if (authorization.size() <= scheme.size() || authorization[scheme.size()] != ' ') return std::nullopt;
+  const bool is_it = std::ranges::equal(authorization.substr(0, scheme.size()), scheme,
                                         [](char given, char expected) { return (given | 0x20) == expected; });
-  if (!basic) return std::nullopt;
-  authorization.remove_prefix(kScheme.size());
+  if (!is_it) return std::nullopt;
+  authorization.remove_prefix(scheme.size());
   authorization.remove_prefix(std::min(authorization.find_first_not_of(' '), authorization.size()));
-  const auto decoded = decode_base64(authorization);
+  return authorization;
+}
+
+/// RFC 6750 §2.1, `b64token`.
+bool is_token(std::string_view text) {
+  const auto is_token_character = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("-._~+/=").find(c) != std::string_view::npos;
+  };
+  return !text.empty() && std::ranges::all_of(text, is_token_character);
+}
+
+}  // namespace
+
+std::optional<Credentials> read_credentials(std::string_view authorization) {
+  if (const auto token = behind(authorization, "bearer")) {
+    if (!is_token(*token)) return std::nullopt;
+    return Credentials{.user = {}, .password = std::string(*token)};
+  }
+  const auto basic = behind(authorization, "basic");
+  const auto decoded = basic ? decode_base64(*basic) : std::nullopt;
   if (!decoded || !mqtt::is_mqtt_utf8(*decoded)) return std::nullopt;
   const auto colon = decoded->find(':');
   if (colon == std::string::npos) return std::nullopt;
-  return BasicCredentials{.user = decoded->substr(0, colon), .password = decoded->substr(colon + 1)};
+  Credentials credentials{.user = decoded->substr(0, colon), .password = {}};
+  if (colon + 1 < decoded->size()) credentials.password = decoded->substr(colon + 1);
+  return credentials;
 }
 
 }  // namespace parley::bridge

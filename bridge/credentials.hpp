@@ -6,13 +6,17 @@
 
 namespace parley::bridge {
 
-/// What an Authorization field says. RFC 7617.
-struct BasicCredentials {
-  std::string user;
-  std::string password;
+/// What a request shows of its sender, as CONNECT will carry it.
+struct Credentials {
+  std::string user;                     ///< Empty with a token, which names it itself.
+  std::optional<std::string> password;  ///< Or the token.
+
+  /// Two are the same exactly when this is.
+  [[nodiscard]] std::string key() const { return user + '\0' + (password ? "p" + *password : std::string()); }
 };
 
-/// Nothing for another scheme, for what is no base64 or has no colon, and for bytes that are no UTF-8. Pure.
-std::optional<BasicCredentials> read_basic_credentials(std::string_view authorization);
+/// The value of an Authorization field: Basic (RFC 7617), whose empty password counts as none, or Bearer (RFC 6750).
+/// Nothing when it is neither, or its user name isn't UTF-8. Pure.
+std::optional<Credentials> read_credentials(std::string_view authorization);
 
 }  // namespace parley::bridge

@@ -40,6 +40,8 @@ BridgeOptions options_of(const parley::config::Config& config) {
   options.threads = config.bridge.threads != 0 ? static_cast<unsigned>(config.bridge.threads) : usable_cores();
   options.connections_max = config.bridge.max_connections;
   options.allow_anonymous = config.bridge.allow_anonymous;
+  options.authenticates =
+      !config.auth.users_file.empty() || !config.auth.keys_file.empty() || !config.auth.http.url.empty();
   options.chat_root = config.chat.root;
   options.broker.host = broker.host;
   options.broker.port = broker.port;

@@ -18,6 +18,7 @@ struct BridgeOptions {
   unsigned threads = 1;
   std::size_t connections_max = 10'000;
   bool allow_anonymous = false;  ///< Users are who they say they are.
+  bool authenticates = false;    ///< The broker can check passwords or tokens.
   std::string chat_root = "chat";
   SenderOptions broker;
   RequestLimits request;

@@ -230,6 +230,17 @@ OrProblem<ConversationState> PageReader::find(std::string_view name) {
   return **std::move(state);
 }
 
+PageReader::Standing PageReader::standing_of(std::string_view conversation) {
+  const auto found = find(conversation);
+  if (const auto* state = std::get_if<ConversationState>(&found)) {
+    return state->visibility == format::Visibility::Public ? Standing::Public : Standing::Private;
+  }
+  const Problem problem = std::get<ProblemDetails>(found).problem;
+  const bool there_is_none = problem == Problem::NoSuchConversation || problem == Problem::InvalidParameter ||
+                             problem == Problem::StorageUnavailable;
+  return there_is_none ? Standing::None : Standing::Private;
+}
+
 OrProblem<Window> PageReader::window_of(const HistoryQuery& query, const ConversationState& state) {
   const Epoch asked = query.cursor ? query.cursor->epoch : query.epoch.value_or(state.epoch);
   if (asked != state.epoch || query.epoch.value_or(state.epoch) != state.epoch) {

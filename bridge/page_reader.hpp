@@ -44,6 +44,10 @@ class PageReader {
   /// or retention has overtaken the stream: it has to end, and the client's next request is told why.
   bool append_events(std::string& to, StreamPosition& position);
 
+  enum class Standing : std::uint8_t { None, Public, Private };
+  /// Whether there is such a conversation, and whether everybody may read it. One that can't be looked up is Private.
+  Standing standing_of(std::string_view conversation);
+
   /// The newest seq; nothing when it can't be read.
   std::optional<Seq> head_of(ConversationNumber conversation);
   /// Takes in what is new; another number than before when there may be more to see.

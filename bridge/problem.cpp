@@ -31,6 +31,7 @@ constexpr std::array kProblems{
     ProblemRule{Problem::Unsupported, 501, "unsupported", "This server doesn't serve this yet."},
     ProblemRule{Problem::BrokerFailed, 502, "broker-failed", "The broker's answer is not understood."},
     ProblemRule{Problem::BrokerUnavailable, 503, "broker-unavailable", "The broker can't be reached.", 1},
+    ProblemRule{Problem::NoMajority, 503, "no-majority", "Too few of the cluster's nodes can be reached.", 2},
     ProblemRule{Problem::StorageUnavailable, 503, "storage-unavailable", "The history can't be read yet.", 1},
     ProblemRule{Problem::StorageFailed, 503, "storage-failed", "The server can't use its disk.", 10},
     ProblemRule{Problem::CorruptRecord, 500, "corrupt-record", "The conversation's own record is damaged."},

@@ -33,6 +33,7 @@ enum class Problem : std::uint8_t {
   Unsupported,
   BrokerFailed,
   BrokerUnavailable,
+  NoMajority,
   StorageUnavailable,
   StorageFailed,
   CorruptRecord,

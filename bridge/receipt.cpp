@@ -23,8 +23,8 @@ Problem problem_of(boost::system::error_code error) {
 /// For answers without a word: from brokers that aren't Parley's, or where the property didn't fit.
 Problem problem_of(ReasonCode reason) {
   switch (reason) {
-    case ReasonCode::NotAuthorized:
-    case ReasonCode::BadUserNameOrPassword: return Problem::NotAuthorized;
+    case ReasonCode::NotAuthorized: return Problem::NotAuthorized;
+    case ReasonCode::BadUserNameOrPassword: return Problem::NotAuthenticated;
     case ReasonCode::TopicNameInvalid: return Problem::InvalidTopic;
     case ReasonCode::PayloadFormatInvalid: return Problem::InvalidPayload;
     case ReasonCode::PacketTooLarge: return Problem::TooLarge;
@@ -51,17 +51,19 @@ ProblemDetails refusal(const link::Answer& answer) {
 
 }  // namespace
 
-void write_receipt(const Result<link::Answer>& answer, Response& response) {
-  if (!answer) {
-    const auto problem = problem_of(answer.error());
-    log::debug("a message could not be sent", {{"error", answer.error().message()}});
-    response.set_problem({.problem = problem, .detail = {}, .members = {}});
-    return;
-  }
-  if (answer->refused()) {
+bool write_refusal(const Result<link::Answer>& answer, Response& response) {
+  if (answer && !answer->refused()) return false;
+  if (answer) {
     response.set_problem(refusal(*answer));
-    return;
+    return true;
   }
+  log::debug("the broker could not be asked", {{"error", answer.error().message()}});
+  response.set_problem({.problem = problem_of(answer.error()), .detail = {}, .members = {}});
+  return true;
+}
+
+void write_receipt(const Result<link::Answer>& answer, Response& response) {
+  if (write_refusal(answer, response)) return;
   const auto properties = answer->properties();
   const auto seq = read_decimal(properties.user("seq").value_or(""));
   const auto ts = read_decimal(properties.user("ts").value_or(""));

@@ -12,4 +12,7 @@ namespace parley::bridge {
 /// whose code is the broker's word, with its Retry-After. docs/PROTOCOL.md "Receipts", "Refusals". Pure.
 void write_receipt(const Result<link::Answer>& answer, Response& response);
 
+/// The problem when the broker refused or didn't answer; false, and nothing written, when it said yes.
+bool write_refusal(const Result<link::Answer>& answer, Response& response);
+
 }  // namespace parley::bridge

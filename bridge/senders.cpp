@@ -16,6 +16,7 @@ namespace parley::bridge {
 namespace {
 
 constexpr Duration kLookPeriod = std::chrono::seconds(5);
+constexpr std::size_t kReadableMax = 1'000;
 
 std::string random_name() {
   std::random_device random;
@@ -42,9 +43,9 @@ Senders::Senders(const asio::any_io_executor& executor, SenderOptions options, M
 
 Senders::~Senders() = default;
 
-asio::awaitable<Result<link::Answer>> Senders::publish(std::string user, link::Publication publication,
+asio::awaitable<Result<link::Answer>> Senders::publish(Credentials credentials, link::Publication publication,
                                                        bool repeatable) {
-  const auto sender = take(user);
+  const auto sender = take(credentials);
   if (!sender) co_return boost::system::errc::make_error_code(boost::system::errc::device_or_resource_busy);
   ++sender->users;
   link::Publication again;
@@ -61,9 +62,56 @@ asio::awaitable<Result<link::Answer>> Senders::publish(std::string user, link::P
   co_return answer;
 }
 
+asio::awaitable<Result<link::Answer>> Senders::may_read(Credentials credentials, std::string topic) {
+  const auto sender = take(credentials);
+  if (!sender) co_return boost::system::errc::make_error_code(boost::system::errc::device_or_resource_busy);
+  const auto known = sender->readable.find(topic);
+  sender->used_last = std::chrono::steady_clock::now();
+  if (sender->client.connected() && known != sender->readable.end() && known->second > sender->used_last) {
+    co_return link::Answer{};
+  }
+  ++sender->users;
+  auto asking = ask(sender, std::move(topic));
+  auto answer = co_await aio::within(options_.send_limit, std::move(asking));
+  --sender->users;
+  sender->used_last = std::chrono::steady_clock::now();
+  co_return answer;
+}
+
+/// By a subscription that is given up at once: the broker's answer to it is the one that counts for MQTT clients.
+asio::awaitable<Result<link::Answer>> Senders::ask(std::shared_ptr<Sender> sender, std::string topic) {
+  if (!sender->client.connected()) {
+    auto connecting = connect(sender);
+    auto connack = co_await std::move(connecting);
+    if (!connack || connack->refused()) co_return connack;
+  }
+  if (topic.empty()) co_return link::Answer{};
+  std::vector<link::Subscription> filters{{.filter = topic, .options = {.retain_handling = 2}}};
+  auto subscribing = sender->client.subscribe(std::move(filters));
+  auto suback = co_await std::move(subscribing);
+  if (!suback || suback->refused()) co_return suback;
+  std::vector<std::string> names{topic};
+  auto unsubscribing = sender->client.unsubscribe(std::move(names));
+  auto unsuback = co_await std::move(unsubscribing);
+  if (!unsuback) co_return unsuback;
+  if (sender->readable.size() >= kReadableMax) sender->readable.clear();
+  sender->readable[std::move(topic)] = std::chrono::steady_clock::now() + options_.asked_again;
+  co_return suback;
+}
+
+/// What comes between a subscription and its end is for nobody.
+asio::awaitable<void> Senders::drain(std::shared_ptr<Sender> sender) {
+  while (!tasks_.stopping()) {
+    auto receiving = sender->client.receive();
+    const auto message = co_await std::move(receiving);
+    if (!message) co_return;
+  }
+}
+
 /// The user's sender, or a new one; null when there are too many and none of them is idle.
-std::shared_ptr<Senders::Sender> Senders::take(const std::string& user) {
-  if (const auto known = senders_.find(user); known != senders_.end()) return known->second;
+std::shared_ptr<Senders::Sender> Senders::take(const Credentials& credentials) {
+  const std::string key = credentials.key();
+  if (const auto known = senders_.find(key); known != senders_.end()) return known->second;
   if (tasks_.stopping()) return nullptr;
   if (senders_.size() >= options_.connections_max) {
     auto oldest = senders_.end();
@@ -76,10 +124,11 @@ std::shared_ptr<Senders::Sender> Senders::take(const std::string& user) {
   }
   link::Options options{
       .host = options_.host, .port = options_.port, .client_id = name_ + '-' + std::to_string(++next_)};
-  options.user_name = user;
+  if (!credentials.user.empty()) options.user_name = credentials.user;
+  options.password = credentials.password;
   options.connect_timeout = options_.connect_limit;
   auto sender = std::make_shared<Sender>(executor_, std::move(options));
-  senders_.emplace(user, sender);
+  senders_.emplace(key, sender);
   metrics_.senders.store(senders_.size(), std::memory_order_relaxed);
   if (!closing_idle_) {
     closing_idle_ = true;
@@ -113,6 +162,8 @@ asio::awaitable<Result<link::Answer>> Senders::connect(std::shared_ptr<Sender> s
   auto opening = sender->client.connect();
   auto connack = co_await std::move(opening);
   sender->connecting = false;
+  sender->readable.clear();
+  if (connack && !connack->refused()) tasks_.spawn(drain(sender));
   sender->connected.notify();
   co_return connack;
 }

@@ -11,10 +11,11 @@
 #include "base/aio/task_group.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "bridge/credentials.hpp"
 #include "bridge/metrics.hpp"
 #include "clients/link/client.hpp"
 
-/// Sends on behalf of users: one MQTT connection for each user who has sent lately.
+/// Sends and asks on behalf of users: one MQTT connection for each who has been here lately.
 namespace parley::bridge {
 
 namespace asio = boost::asio;
@@ -25,6 +26,7 @@ struct SenderOptions {
   std::size_t connections_max = 256;
   Duration idle_max = std::chrono::seconds(60);  ///< Then a connection is closed.
   Duration send_limit = std::chrono::seconds(10);
+  Duration asked_again = std::chrono::seconds(5);  ///< How long a right counts before the broker is asked again.
   Duration connect_limit = std::chrono::seconds(5);
 };
 
@@ -37,7 +39,12 @@ class Senders {
   /// The broker's answer to the PUBLISH, a refusal of the CONNECT included. Fails with errc::device_or_resource_busy
   /// when all connections are in use, errc::timed_out when the broker took too long, else with the connection's error.
   /// A publication with an `id` is sent a second time when its connection breaks: the broker knows it by its id.
-  asio::awaitable<Result<link::Answer>> publish(std::string user, link::Publication publication, bool repeatable);
+  asio::awaitable<Result<link::Answer>> publish(Credentials credentials, link::Publication publication,
+                                                bool repeatable);
+
+  /// Whether these credentials let somebody in, and (unless `topic` is empty) whether that user may subscribe to it: an
+  /// answer without a failure is a yes, which counts for `asked_again`. Errors as in publish().
+  asio::awaitable<Result<link::Answer>> may_read(Credentials credentials, std::string topic);
 
   /// True when the broker accepts TCP connections.
   asio::awaitable<bool> reachable();
@@ -54,12 +61,15 @@ class Senders {
     bool connecting = false;
     std::size_t users = 0;
     Instant used_last{};
+    std::map<std::string, Instant> readable;  ///< Topics that it may subscribe to, and until when we believe that.
   };
-  using Table = std::map<std::string, std::shared_ptr<Sender>>;
+  using Table = std::map<std::string, std::shared_ptr<Sender>>;  ///< By Credentials::key().
 
-  std::shared_ptr<Sender> take(const std::string& user);
+  std::shared_ptr<Sender> take(const Credentials& credentials);
   asio::awaitable<Result<link::Answer>> connect(std::shared_ptr<Sender> sender);
   asio::awaitable<Result<link::Answer>> send(std::shared_ptr<Sender> sender, link::Publication publication);
+  asio::awaitable<Result<link::Answer>> ask(std::shared_ptr<Sender> sender, std::string topic);
+  asio::awaitable<void> drain(std::shared_ptr<Sender> sender);
   asio::awaitable<void> close_idle();
   void retire(Table::iterator place);
 

@@ -199,6 +199,19 @@ TEST_F(Contract, IsWhatTheServerDoes) {
   meet("post", kMessages, post("x", {}, "image/png"));
   meet("post", kMessages, client_->request("POST", "/v1/conversations/talk/messages", {}, "x"));
 
+  // A broker that lets nobody in.
+  link::test::ScriptedBroker closed([](const mqtt::Packet&, Output& to) {
+    mqtt::encode(to, mqtt::Connack{.reason = ReasonCode::NotAuthorized}, mqtt::ProtocolVersion::V5);
+    return false;
+  });
+  const test::BridgeProcess guarded(
+      data_dir(), {"--set", "bridge.allow_anonymous=false", "--set", "auth.users_file=the broker reads it", "--set",
+                   "bridge.broker=tcp://127.0.0.1:" + std::to_string(closed.port())});
+  HttpClient stranger(guarded.port());
+  const HttpFields ann{{"Authorization", "Basic YW5uOng="}};
+  meet("get", kMessages, stranger.get("/v1/conversations/talk/messages", ann));
+  meet("get", kStream, stranger.get("/v1/conversations/talk/stream", ann));
+
   // Where nobody may be anonymous, and where there is no history and no broker.
   broker_.reset();
   const storage::test::TemporaryDirectory nothing;

@@ -54,7 +54,7 @@ TEST(Receipt, OfARefusalKeepsTheBrokersWord) {
 
 TEST(Receipt, OfARefusalWithoutAWordGoesByItsReason) {
   const std::pair<ReasonCode, unsigned> cases[] = {
-      {ReasonCode::NotAuthorized, 403},    {ReasonCode::BadUserNameOrPassword, 403},
+      {ReasonCode::NotAuthorized, 403},    {ReasonCode::BadUserNameOrPassword, 401},
       {ReasonCode::TopicNameInvalid, 400}, {ReasonCode::PayloadFormatInvalid, 400},
       {ReasonCode::QuotaExceeded, 503},    {ReasonCode::ServerBusy, 503},
       {ReasonCode::PacketTooLarge, 413},   {ReasonCode::UnspecifiedError, 502}};

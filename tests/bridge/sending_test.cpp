@@ -30,6 +30,7 @@ const HttpFields kAnn{{"Authorization", "Basic YW5uOg=="}, {"Content-Type", "app
 struct Seen {
   std::mutex mutex;  ///< Guards the rest.
   std::set<std::string> users;
+  std::set<std::string> passwords;
   std::set<std::string> client_ids;
   std::string topic;
   std::string payload;
@@ -64,6 +65,7 @@ class BridgeSending : public ::testing::Test {
     if (const auto* connect = std::get_if<mqtt::Connect>(&packet)) {
       const std::lock_guard lock(seen_.mutex);
       seen_.users.emplace(connect->user_name.value_or(""));
+      if (connect->password) seen_.passwords.emplace(*connect->password);
       seen_.client_ids.emplace(connect->client_id);
     }
     const auto* publish = std::get_if<mqtt::Publish>(&packet);
@@ -163,13 +165,25 @@ TEST_F(BridgeSending, MakesRoomForAnotherUser) {
 TEST_F(BridgeSending, NeedsAUsersName) {
   start(receipt);
   for (const HttpFields& fields :
-       {HttpFields{}, HttpFields{{"Authorization", "Bearer x"}}, HttpFields{{"Authorization", "Basic Og=="}},
+       {HttpFields{}, HttpFields{{"Authorization", "Bearer"}}, HttpFields{{"Authorization", "Basic Og=="}},
         HttpFields{{"Authorization", "Basic YS9iOg=="}}}) {
     const auto reply = post(R"({"text":"x"})", fields);
     EXPECT_EQ(reply.status, 401U);
     EXPECT_EQ(code(reply), "not-authenticated");
   }
   EXPECT_EQ(seen_.publishes, 0);
+}
+
+TEST_F(BridgeSending, PassesCredentialsOn) {
+  start(receipt, {.connections_max = 1});
+  EXPECT_EQ(post(R"({"text":"x"})", {{"Authorization", "Bearer a.b.c"}, {"Content-Type", "application/json"}}).status,
+            201U);
+  EXPECT_EQ(post(R"({"text":"x"})", {{"Authorization", "Basic YW5uOnNlY3JldA=="}, {"Content-Type", "application/json"}})
+                .status,
+            201U);
+  const std::lock_guard lock(seen_.mutex);
+  EXPECT_EQ(seen_.passwords, (std::set<std::string>{"a.b.c", "secret"}));
+  EXPECT_EQ(seen_.users, (std::set<std::string>{"", "ann"}));
 }
 
 TEST_F(BridgeSending, RefusesBodiesBeforeTheyReachTheBroker) {
