@@ -2,11 +2,12 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <set>
 #include <string>
 
 /// One Paho C++ client that hears itself at every QoS: paho_echo URI CA_FILE [CERTIFICATE KEY]. Ends with 0 when it
-/// has.
+/// has. MQTT_USER and MQTT_PASSWORD are its credentials.
 int main(int count, char** arguments) {
   if (count < 3) return 2;
   const std::string uri = arguments[1];
@@ -23,6 +24,8 @@ int main(int count, char** arguments) {
     options.set_mqtt_version(MQTTVERSION_5);
     options.set_clean_start(true);
     options.set_ssl(tls);
+    if (const char* user = std::getenv("MQTT_USER")) options.set_user_name(user);
+    if (const char* password = std::getenv("MQTT_PASSWORD")) options.set_password(std::string(password));
     client.start_consuming();
     client.connect(options)->wait_for(std::chrono::seconds(20));
     if (!client.is_connected()) return 1;

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""One Paho Python client that hears itself at every QoS: paho_echo.py tls|ws|wss PORT CA_FILE. Ends with 0 when it has."""
+"""One Paho Python client that hears itself at every QoS: paho_echo.py tcp|tls|ws|wss PORT CA_FILE. Ends with 0
+when it has. MQTT_USER and MQTT_PASSWORD are its credentials."""
 
+import os
 import sys
 import threading
 
@@ -23,13 +25,15 @@ def hear(_client, _data, message):
         finished.set()
 
 
-client = mqtt.Client(f"echo-{kind}", protocol=mqtt.MQTTv5, transport="tcp" if kind == "tls" else "websockets")
-if kind != "ws":
+client = mqtt.Client(f"echo-{kind}", protocol=mqtt.MQTTv5, transport="tcp" if kind in ("tls", "tcp") else "websockets")
+if kind in ("tls", "wss"):
     client.tls_set(authority)
+if "MQTT_USER" in os.environ:
+    client.username_pw_set(os.environ["MQTT_USER"] or None, os.environ.get("MQTT_PASSWORD"))
 client.on_connect = lambda client, *_: client.subscribe(f"echo/paho/{kind}", 2)
 client.on_subscribe = speak
 client.on_message = hear
-client.connect("localhost" if kind != "ws" else "127.0.0.1", port)
+client.connect("localhost" if kind in ("tls", "wss") else "127.0.0.1", port)
 client.loop_start()
 if not finished.wait(30):
     sys.exit(f"heard only {[text[:6] for text in heard]}")

@@ -112,7 +112,7 @@ def packet(kind, flags, body):
     return bytes([kind << 4 | flags]) + varint(len(body)) + body
 
 
-def connect(client_id, version=5, *, clean=True, keep_alive=60, username=None, will=None, values=None, user=()):
+def connect(client_id, version=5, *, clean=True, keep_alive=60, username=None, password=None, will=None, values=None, user=()):
     """`will` is (topic, payload, qos, retain)."""
     flags = 0x02 if clean else 0
     tail = text(client_id)
@@ -123,6 +123,9 @@ def connect(client_id, version=5, *, clean=True, keep_alive=60, username=None, w
     if username is not None:
         flags |= 0x80
         tail += text(username)
+    if password is not None:
+        flags |= 0x40
+        tail += text(password)
     head = text("MQTT") + bytes([version, flags]) + struct.pack("!H", keep_alive)
     if version == 5:
         head += properties(values or {}, user)
@@ -151,6 +154,11 @@ def subscribe(packet_id, filters, version=5, *, values=None, user=()):
     for name, options in filters:
         body += text(name) + bytes([options])
     return packet(SUBSCRIBE, 2, body)
+
+
+def auth(reason, method, data=b""):
+    values = {"authentication_method": method} | ({"authentication_data": data} if data else {})
+    return packet(AUTH, 0, bytes([reason]) + properties(values))
 
 
 def disconnect(version=5, reason=0):
@@ -230,7 +238,7 @@ def decode(first, body, version=5):
         if version == 5:
             at = read_properties(body, at, found)
         found.reasons = tuple(body[at:])
-    elif kind == DISCONNECT:
+    elif kind in (DISCONNECT, AUTH):
         found.reason = body[0] if size else 0
         if size > 1:
             read_properties(body, 1, found)
