@@ -51,7 +51,8 @@ void NodeLinks::node_reachable(NodeId node) { links_[node].connected = true; }
 
 bool NodeLinks::node_writable(NodeId node, NodeChannel channel) {
   const auto found = links_.find(node);
-  if (found == links_.end() || !found->second.connected) return false;
+  if (found == links_.end()) return false;
+  // Also while the node is taken for unreachable: it may be back over the same connection, and this isn't said again.
   Queue& queue = found->second.queues.at(std::size_t(channel));
   queue.full = false;
   while (!queue.messages.empty()) {

@@ -35,6 +35,9 @@ void add_once(std::vector<T>& list, const T& value) {
   if (std::ranges::find(list, value) == list.end()) list.push_back(value);
 }
 
+/// Not 0, and with room for more than there will ever be.
+std::uint64_t first_number(Shard& shard) { return (shard.random().next() >> 8) + 1; }
+
 }  // namespace
 
 // -- Lines --
@@ -44,6 +47,13 @@ RemoteHomes::Line* RemoteHomes::find(Slot slot) {
   const auto found = lines_.find(slot);
   return found == lines_.end() ? nullptr : &found->second;
 }
+
+RemoteHomes::RemoteHomes(Shard& shard)
+    : shard_(shard),
+      next_number_(first_number(shard)),
+      next_stream_(first_number(shard)),
+      next_follow_(first_number(shard)),
+      next_token_(first_number(shard)) {}
 
 RemoteHomes::Line& RemoteHomes::line(Slot slot) {
   if (Line* found = find(slot)) return *found;

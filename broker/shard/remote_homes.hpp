@@ -30,7 +30,7 @@ class RemoteHomes {
  public:
   using Done = std::function<void(Result<void>)>;
 
-  explicit RemoteHomes(Shard& shard) : shard_(shard) {}
+  explicit RemoteHomes(Shard& shard);
 
   /// Something waits of this slot: what comes now has to wait behind it.
   [[nodiscard]] bool holds(Slot slot) const;
@@ -138,10 +138,11 @@ class RemoteHomes {
   std::map<Slot, Line> lines_;
   std::size_t waiting_ = 0;  ///< Items that aren't settled.
   std::size_t bytes_ = 0;
-  std::uint64_t next_number_ = 1;
-  std::uint64_t next_stream_ = 1;
-  std::uint64_t next_follow_ = 1;
-  std::uint64_t next_token_ = 1;
+  // Each begins at random: answers to what an earlier process of this node has asked may still come.
+  std::uint64_t next_number_;
+  std::uint64_t next_stream_;
+  std::uint64_t next_follow_;
+  std::uint64_t next_token_;
   std::map<std::uint64_t, PendingRead> reads_;  ///< By token, at other nodes.
 };
 
