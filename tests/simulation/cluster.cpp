@@ -19,6 +19,8 @@ struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
   [[nodiscard]] NodeId self() const override { return id; }
   bool send(NodeId to, NodeChannel channel, std::string message) override {
     if (cluster.options_.skips_log_check) lengthen(message);
+    if (cluster.options_.voters_fall && cluster.troubled_ && gives_vote(message) && cluster.dice_.one_in(2))
+      falls = true;
     return cluster.network_.send(id, to, channel, std::move(message), cluster.now_);
   }
   void leading(Slot slot, std::optional<Term> term) override {
@@ -78,6 +80,14 @@ struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
   void each_shard(Call call) {
     for (shard::ShardId at = 0; at < world->options().shard.shards; ++at) call(world->shard(at));
   }
+  static bool gives_vote(std::string_view message) {
+    message.remove_prefix(1);
+    take_varint(message);
+    const auto decoded = replication::decode(message);
+    const auto* peer = decoded ? std::get_if<replication::PeerMessage>(&*decoded) : nullptr;
+    const auto* reply = peer != nullptr ? std::get_if<replication::RequestVoteReply>(&peer->body) : nullptr;
+    return reply != nullptr && reply->granted;
+  }
   /// A planted fault: who is asked for a vote can't see that the candidate lacks something.
   static void lengthen(std::string& message) {
     std::string_view rest = message;
@@ -106,6 +116,7 @@ struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
   Instant up_at;              ///< While it is down.
   Instant paused_until;
   Instant next_heartbeat;
+  bool falls = false;  ///< When its turn is over.
 };
 
 Cluster::Cluster(std::uint64_t seed, ClusterOptions options)
@@ -158,6 +169,9 @@ void Cluster::step(Duration by) {
     if (!node->world->running() || now_ < node->paused_until) continue;
     if (places) place(*node);
     work(*node);
+    if (!std::exchange(node->falls, false)) continue;
+    crash(*node);
+    node->up_at = now_;
   }
 }
 

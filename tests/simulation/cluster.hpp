@@ -18,6 +18,7 @@ struct ClusterOptions {
   // -- What goes wrong --
   bool crashes = false;
   bool leaders_fall = false;  ///< Who leads, soon after something was said to it.
+  bool voters_fall = false;   ///< Who has just given its vote, and is back at once.
   bool pauses = false;
   bool partitions = false;
   bool broken_links = false;

@@ -64,7 +64,6 @@ class Store final : public shard::LogStore {
   // -- Disks and nodes that break their promises; a simulation must find out --
   struct Faults {
     bool answers_before_sync = false;
-    bool forgets_votes = false;
     bool hides_head = false;  ///< From whoever loads a conversation.
   };
   Faults faults;

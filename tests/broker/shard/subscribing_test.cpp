@@ -147,6 +147,7 @@ TEST(Subscribing, AnswersOnlyWhenALastingSessionKnowsOfIt) {
       world.clock().advance(200ms);
     }
     ASSERT_NE(alice.answer(PacketType::Suback, id), nullptr);
+    world.store().set_latency({});
     world.crash();
     world.store().set_latency(0s);  // Longer than a slot's first two commits nobody waits for a leader.
     world.start();
