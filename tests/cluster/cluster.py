@@ -125,10 +125,13 @@ class Node:
 
     def start(self, ready=True):
         arguments = [f"--set={key}={value}" for key, value in self.settings.items()]
-        self.program = Program(BINARIES / "parleyd", "--listen", f"tcp://127.0.0.1:{self.port}", "--data-dir",
-                               self.directory, *arguments)
+        self.program = self.program_for(BINARIES / "parleyd", "--listen", f"tcp://127.0.0.1:{self.port}", "--data-dir",
+                                        self.directory, *arguments)
         if ready:
             self.program.wait_for("ready")
+
+    def program_for(self, *arguments):
+        return Program(*arguments)
 
     def kill(self):
         self.program.kill()
@@ -170,8 +173,14 @@ class Cluster:
     def __init__(self, names=("a", "b", "c"), **settings):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="parley-cluster-"))
         self.settings = settings
-        self.redis = Redis()
-        self.nodes = [Node(self, name) for name in names]
+        self.redis = self.make_redis()
+        self.nodes = [self.make_node(name) for name in names]
+
+    def make_redis(self):
+        return Redis()
+
+    def make_node(self, name):
+        return Node(self, name)
 
     def __enter__(self):
         return self
@@ -195,7 +204,7 @@ class Cluster:
             raise AssertionError("\n".join(wrong))
 
     def add(self, name, **settings):
-        node = Node(self, name)
+        node = self.make_node(name)
         node.settings |= settings
         self.nodes.append(node)
         return node

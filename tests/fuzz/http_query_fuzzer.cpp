@@ -44,7 +44,7 @@ void read_target_and_query(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   read_target_and_query(text);
-  (void)read_basic_credentials(text);
+  (void)read_credentials(text);
 
   RequestParser parser({.header_max = 4'096, .body_max = 4'096});
   Request request;

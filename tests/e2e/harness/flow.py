@@ -100,10 +100,10 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
 
-async def connect(port, client_id, on_packet, version=5, **options):
+async def connect(port, client_id, on_packet, version=5, host="127.0.0.1", **options):
     """(connection, CONNACK). Raises OSError when the server is away."""
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(lambda: Connection(version, on_packet), "127.0.0.1", port)
+    _, connection = await loop.create_connection(lambda: Connection(version, on_packet), host, port)
     try:
         connack = await connection.ask(packets.connect(client_id, version, **options), CONNACK)
     except BaseException:

@@ -82,13 +82,17 @@ class Follower:
         self.seen = max(self.seen, seq)
         self.moved.set()
 
+    async def connect(self, **options):
+        """(connection, CONNACK), as flow.connect."""
+        return await flow.connect(self.port, self.name, self.on_packet, self.version, **options)
+
     async def join(self):
         """Connects and subscribes; OSError when the server is away."""
         self.here = 0
         options = {"clean": self.way != "session", "username": self.name}
         if self.way == "session":
             options["values"] = {"session_expiry_interval": 0xFFFFFFFF}
-        self.connection, connack = await flow.connect(self.port, self.name, self.on_packet, self.version, **options)
+        self.connection, connack = await self.connect(**options)
         self.joins += 1
         topic = f"chat/{self.conversation}/msg"
         if self.way == "since":

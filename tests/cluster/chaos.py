@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""Whatever happens to nodes, links and Redis: nothing acknowledged is lost, doubled or out of order.
+
+Three nodes and a Redis, each on a network namespace of its own, under load at QoS 1 with ids: publishers and readers
+(`since`, persistent sessions, $since/… on 3.1.1) that go to another node when theirs is gone. Each round something bad
+happens, drawn by chance; at the end what every node holds is compared with what everybody was told and shown.
+
+    chaos.py [--rounds 20] [--seed N] [--only kill,stop,…]
+"""
+
+import argparse
+import asyncio
+import json
+import pathlib
+import random
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+
+from harness import flow
+from harness.client import Client
+from harness.watch import Sightings
+from lab.hosts import PORT, Hosts
+from lab.network import Network
+from lab.traffic import Nodes, Publisher, Reader, quantile
+
+CONVERSATIONS = ["lobby", "kitchen", "attic", "cellar", "dm:alice:bob"]
+ROUND_DEADLINE = 90
+
+
+class Load:
+    def __init__(self, hosts, options, chance):
+        self.sightings = Sightings()
+        self.publishers, self.readers = [], []
+        for conversation in CONVERSATIONS:
+            for number in range(2):
+                user = f"{conversation}.{number}".replace(":", "_")
+                nodes = Nodes(hosts.addresses(), chance)
+                self.publishers.append(Publisher(nodes, user, f"chat/{conversation}/msg", window=16))
+            for way in options.ways.split(","):
+                nodes = Nodes(hosts.addresses(), chance)
+                self.readers.append(Reader(nodes, conversation, f"{conversation}.{way}", way, self.sightings))
+
+    def everybody(self):
+        return [*self.publishers, *self.readers]
+
+    def acknowledged(self):
+        return sum(len(publisher.acknowledged) for publisher in self.publishers)
+
+    def acknowledged_in(self, conversation):
+        found = {}
+        for publisher in self.publishers:
+            if publisher.topic == f"chat/{conversation}/msg":
+                found |= {(publisher.user, key): place for key, place in publisher.acknowledged.items()}
+        return found
+
+
+class Faults:
+    """One function a fault: makes it, waits, heals; returns the moment it began. Blocking."""
+
+    def __init__(self, hosts, chance):
+        self.hosts, self.network, self.chance = hosts, hosts.network, chance
+        self.table = {name[6:]: getattr(self, name) for name in dir(self) if name.startswith("fault_")}
+
+    def some(self, count=1):
+        return self.chance.sample(self.hosts.nodes, count)
+
+    def fault_kill(self):
+        node = self.some()[0]
+        began = time.monotonic()
+        node.kill()
+        time.sleep(self.chance.uniform(0, 6))
+        node.start()
+        return began, node.name
+
+    def fault_stop(self):
+        node = self.some()[0]
+        began = time.monotonic()
+        node.pause()
+        time.sleep(10)
+        node.resume()
+        return began, node.name
+
+    def fault_cut(self):
+        one, other = (node.name for node in self.some(2))
+        began = time.monotonic()
+        self.network.cut_both(one, other)
+        time.sleep(self.chance.uniform(2, 8))
+        self.network.heal()
+        return began, f"{one} and {other}"
+
+    def fault_cut_one_way(self):
+        one, other = (node.name for node in self.some(2))
+        began = time.monotonic()
+        self.network.cut(one, other)
+        time.sleep(self.chance.uniform(2, 8))
+        self.network.heal()
+        return began, f"{one} to {other}"
+
+    def fault_isolate(self):
+        name = self.some()[0].name
+        others = [*(node.name for node in self.hosts.nodes), "redis", *(["clients"] if self.chance.random() < 0.5 else [])]
+        began = time.monotonic()
+        self.network.isolate(name, others)
+        time.sleep(self.chance.uniform(2, 8))
+        self.network.heal()
+        return began, f"{name} from {', '.join(one for one in others if one != name)}"
+
+    def fault_redis(self):
+        began = time.monotonic()
+        self.hosts.redis.kill()
+        time.sleep(self.chance.uniform(1, 8))
+        self.hosts.redis.start()
+        return began, ""
+
+    def fault_flushall(self):
+        began = time.monotonic()
+        self.hosts.redis.command("flushall")
+        return began, ""
+
+    def fault_kill_without_redis(self):
+        node = self.some()[0]
+        self.hosts.redis.kill()
+        began = time.monotonic()
+        node.kill()
+        time.sleep(self.chance.uniform(1, 5))
+        node.start()
+        self.hosts.redis.start()
+        return began, node.name
+
+    def fault_kill_all(self):
+        began = time.monotonic()
+        for node in self.hosts.nodes:
+            node.kill()
+        for node in self.hosts.nodes:
+            node.start(ready=False)
+        for node in self.hosts.nodes:
+            node.program.wait_for("ready")
+        return began, ""
+
+
+async def wait_until(condition, what, deadline=ROUND_DEADLINE):
+    end = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {deadline} s")
+        await asyncio.sleep(0.01)
+
+
+async def rounds(hosts, load, options, chance, pauses):
+    faults = Faults(hosts, chance)
+    names = options.only.split(",") if options.only else sorted(faults.table)
+    for number in range(1, options.rounds + 1):
+        # Everybody is served, then the moment is any.
+        counts = {one: len(one.acknowledged) for one in load.publishers}
+        await wait_until(lambda: all(len(one.acknowledged) >= counts[one] + 20 for one in load.publishers),
+                         f"round {number}: every publisher is served")
+        await asyncio.sleep(chance.random() * 0.2)
+        name = chance.choice(names)
+        before = load.acknowledged()
+        began, what = await asyncio.to_thread(faults.table[name])
+        counts = {one: len(one.acknowledged) for one in load.publishers}
+        await wait_until(lambda: all(len(one.acknowledged) >= counts[one] + 20 for one in load.publishers),
+                         f"round {number}: every publisher is served again after {name} {what}")
+        longest = max(one.longest_pause(began) for one in load.publishers)
+        pauses.setdefault(name, []).append(longest)
+        print(f"round {number}: {name} {what} after {before} acknowledged; longest pause {longest:.2f} s", flush=True)
+
+
+def history_at(node, conversation):
+    """Every entry as that node shows it to a subscriber."""
+    with Client(PORT, f"judge-{node.name}", host=node.address) as client:
+        suback = client.subscribe(f"chat/{conversation}/json", user=(("since", 0),))
+        if suback.value("head") is None:
+            raise AssertionError(f"{node.name} doesn't show {conversation}: {suback}")
+        return [json.loads(client.message().payload) for _ in range(int(suback.value("head")))]
+
+
+async def scenario(hosts, options):
+    chance = random.Random(options.seed)
+    load, pauses = Load(hosts, options, chance), {}
+    tasks = [asyncio.ensure_future(one.run()) for one in load.everybody()]
+    try:
+        work = asyncio.ensure_future(rounds(hosts, load, options, chance, pauses))
+        await asyncio.wait({work, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+        await work
+        for publisher in load.publishers:
+            publisher.stop()
+        await asyncio.wait_for(asyncio.gather(*tasks[: len(load.publishers)]), ROUND_DEADLINE)
+        total = 0
+        for conversation in CONVERSATIONS:
+            for node in hosts.nodes:
+                history = await asyncio.to_thread(history_at, node, conversation)
+                load.sightings.judge(conversation, history, load.acknowledged_in(conversation))
+            total += len(history)
+            for reader in load.readers:
+                if reader.conversation == conversation:
+                    await reader.reach(len(history))
+        print(f"{options.rounds} rounds: {load.acknowledged()} acknowledged, {total} in the history of each of "
+              f"{len(hosts.nodes)} nodes, {sum(p.duplicates for p in load.publishers)} sent again and recognised, "
+              f"{sum(r.again for r in load.readers)} delivered again to sessions, seed {options.seed}")
+        for name, values in sorted(pauses.items()):
+            print(f"  {name}: {len(values)} times, longest pause without acknowledgement "
+                  f"p50 {quantile(values, 0.5):.2f} s, max {max(values):.2f} s")
+    finally:
+        for one in load.everybody():
+            one.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--ways", default="since,session,filter", help="how readers subscribe, by comma")
+    parser.add_argument("--only", default="", help="names of faults, by comma")
+    options = parser.parse_args()
+    print(f"seed {options.seed}", flush=True)
+    with Network(["one", "two", "three", "redis", "clients"]) as network:
+        with Hosts(network) as hosts:
+            hosts.start()
+            hosts.wait_spread()
+            flow.run(scenario(hosts, options), deadline=120 + options.rounds * ROUND_DEADLINE)
+
+
+if __name__ == "__main__":
+    main()
