@@ -70,7 +70,7 @@ TEST(Login, DoesNotTouchTheSessionBeforeItIsGranted) {
   auto wire = std::make_shared<simulation::Wire>();
   world.accept(wire, std::nullopt);
   // CONNECT with ann's client id, user "ann", password "x".
-  wire->to_broker = std::string("\x10\x18\x00\x04MQTT\x05\xC2\x00\x00\x00\x00\x01\x63\x00\x03\x61nn\x00\x01x", 26);
+  wire->to_broker = std::string("\x10\x16\x00\x04MQTT\x05\xC2\x00\x00\x00\x00\x01\x63\x00\x03\x61nn\x00\x01x", 24);
   world.settle();
   EXPECT_TRUE(wire->broker_gone);
   EXPECT_TRUE(ann.connected());

@@ -50,7 +50,7 @@ class Nodes {
     disconnected_.insert({std::min(a, b), std::max(a, b)});
     for (const auto& [here, there] : {std::pair(a, b), std::pair(b, a)}) {
       auto& inbox = nodes_[here]->inbox;
-      std::erase_if(inbox, [&](const Letter& letter) { return letter.from == id(there); });
+      std::erase_if(inbox, [from = id(there)](const Letter& letter) { return letter.from == from; });
       inbox.push_back({Letter::Kind::Unreachable, id(there), {}, {}});
     }
   }
