@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/varint.hpp"
 
 /// Each message's fields stand once, in its describe(), which the writer and the reader both follow.
 namespace parley::replication {
@@ -22,10 +23,7 @@ class Writer {
  public:
   explicit Writer(std::string& out) : out_(out) {}
 
-  void integer(std::uint64_t value) {
-    for (; value >= 0x80; value >>= 7) out_.push_back(static_cast<char>(value | 0x80));
-    out_.push_back(static_cast<char>(value));
-  }
+  void integer(std::uint64_t value) { append_varint(out_, value); }
   void operator()(std::uint64_t value) { integer(value); }
   void operator()(std::uint64_t value, Opaque) { integer(value); }
   template <class Tag>
@@ -59,17 +57,8 @@ class Reader {
   explicit Reader(std::string_view bytes) : rest_(bytes) {}
 
   std::uint64_t integer() {
-    std::uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-      if (rest_.empty()) return fail();
-      const auto byte = static_cast<unsigned char>(rest_.front());
-      rest_.remove_prefix(1);
-      if (shift == 63 && byte > 1) return fail();  // More than 64 bits.
-      if (byte == 0 && shift != 0) return fail();  // Longer than it need be.
-      value |= std::uint64_t{byte & 0x7FU} << shift;
-      if (byte < 0x80) return value;
-    }
-    return fail();
+    const auto value = take_varint(rest_);
+    return value ? *value : fail();
   }
   void operator()(std::uint64_t& value) {
     value = integer();

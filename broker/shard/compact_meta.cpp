@@ -1,6 +1,7 @@
 #include "broker/shard/compact_meta.hpp"
 
 #include "base/bytes.hpp"
+#include "base/varint.hpp"
 
 namespace parley::shard {
 namespace {
@@ -11,14 +12,6 @@ constexpr std::uint64_t kTimeOrigin = 1'735'689'600'000;
 constexpr std::uint8_t kSenderNamed = 1U << 0;
 constexpr std::uint8_t kHasId = 1U << 1;
 constexpr std::uint8_t kHasKind = 1U << 2;
-
-void append_varint(std::string& to, std::uint64_t number) {
-  while (number >= 0x80) {
-    to.push_back(static_cast<char>((number & 0x7F) | 0x80));
-    number >>= 7;
-  }
-  to.push_back(static_cast<char>(number));
-}
 
 /// Names and ids have at most 128 bytes.
 void append_text(std::string& to, std::string_view text) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -15,7 +16,7 @@
 /// What the shards of one node say to each other, and the values that go with it.
 namespace parley::shard {
 
-/// In a ShardId: a number that Serving has given to somebody on another node.
+/// In a follower's ShardId: a number that Serving has given to a follower on another node.
 inline constexpr ShardId kOtherNode = 0x8000'0000;
 
 /// Where a receipt is sent in addition to PUBACK: the PUBLISH's Response Topic and Correlation Data.
@@ -25,17 +26,23 @@ struct ReceiptAddress {
   bool has_correlation = false;
 };
 
-/// Who waits for the outcome of a proposal.
+/// Another node's proposal: which one, of which of its streams. See Serving.
+struct NodeOrigin {
+  NodeId node;
+  Slot slot;
+  std::uint64_t stream = 0;
+  std::uint64_t number = 0;
+};
+
+/// Who waits for the outcome of a proposal: a session of this node, or another node.
 struct Origin {
   ShardId shard = 0;
   std::uint32_t client = 0;
   std::uint64_t identity = 0;  ///< The session's; 0: nobody waits.
   session::PublishTicket ticket;
   std::shared_ptr<const ReceiptAddress> receipt;
+  std::optional<NodeOrigin> other_node;
 };
-
-/// Serving waits, for another node.
-inline bool is_of_other_node(const Origin& origin) { return (origin.shard & kOtherNode) != 0; }
 
 /// What became of a proposal.
 struct Outcome {
@@ -57,6 +64,16 @@ struct ProposeEvent {
   std::string payload;
   Origin origin;
 };
+/// What a proposal wants appended: a ProposeEvent, or one of another node. Views into it.
+inline chat::EntryDraft draft_of(const auto& proposal) {
+  return {.kind = proposal.kind,
+          .ref = {},
+          .from = proposal.from,
+          .id = proposal.id,
+          .id_from_client = proposal.id_from_client,
+          .properties = proposal.properties,
+          .payload = proposal.payload};
+}
 /// Back to the origin's shard.
 struct OutcomeEvent {
   Origin origin;
@@ -85,6 +102,15 @@ struct FollowedEvent {
   format::Visibility visibility = format::Visibility::Public;
   bool remote = false;  ///< Another node leads it: pages are asked for by ReadEvent.
 };
+/// How a conversation stands, from whatever says so: its state, what is stored of it, an event, a message.
+void copy_standing(auto& to, const auto& from) {
+  to.number = from.number;
+  to.epoch = from.epoch;
+  to.oldest = from.oldest;
+  to.head = from.head;
+  to.type = from.type;
+  to.visibility = from.visibility;
+}
 /// The next entries, without a hole behind what was said before.
 struct CommittedEvent {
   std::string conversation;

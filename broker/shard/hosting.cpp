@@ -68,15 +68,7 @@ void Hosting::propose(std::string_view conversation, const chat::EntryDraft& dra
 }
 
 void Hosting::propose(ProposeEvent proposal) {
-  propose(proposal.conversation,
-          {.kind = proposal.kind,
-           .ref = {},
-           .from = proposal.from,
-           .id = proposal.id,
-           .id_from_client = proposal.id_from_client,
-           .properties = proposal.properties,
-           .payload = proposal.payload},
-          std::move(proposal.origin));
+  propose(proposal.conversation, draft_of(proposal), std::move(proposal.origin));
 }
 
 void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origin origin) {
@@ -183,13 +175,7 @@ void Hosting::unfollow(const std::string& conversation, ShardId follower) {
 void Hosting::answer_follower(const Hosted& hosted, ShardId follower, chat::Refusal refusal) {
   FollowedEvent event{.conversation = hosted.name, .refusal = refusal};
   if (hosted.state == Hosted::State::Ready) {
-    const auto& state = hosted.conversation->state();
-    event.number = state.number;
-    event.epoch = state.epoch;
-    event.oldest = state.oldest;
-    event.head = state.head;
-    event.type = state.type;
-    event.visibility = state.visibility;
+    copy_standing(event, hosted.conversation->state());
   }
   shard_.send(follower, PeerEvent{std::move(event)});
 }
@@ -211,16 +197,9 @@ void Hosting::loaded(LogStoreEvents::LoadedConversation loaded) {
       }
     }
   } else {
-    StoredConversation& stored = *loaded.conversation;
-    hosted.conversation =
-        std::make_unique<chat::Conversation>(chat::Conversation::State{.number = stored.number,
-                                                                       .name = stored.name,
-                                                                       .epoch = stored.epoch,
-                                                                       .oldest = stored.oldest,
-                                                                       .head = stored.head,
-                                                                       .last_ts = stored.last_ts,
-                                                                       .type = stored.type,
-                                                                       .visibility = stored.visibility});
+    chat::Conversation::State state{.name = hosted.name, .last_ts = loaded.conversation->last_ts};
+    copy_standing(state, *loaded.conversation);
+    hosted.conversation = std::make_unique<chat::Conversation>(std::move(state));
     last_ = std::max(last_, loaded.log_end);
     for (const auto& entry : loaded.unmaterialised) {
       const format::EntryRecord& record = **entry;
@@ -230,14 +209,7 @@ void Hosting::loaded(LogStoreEvents::LoadedConversation loaded) {
     become_ready(hosted);
   }
   for (ProposeEvent& waiting : std::exchange(hosted.proposals_waiting, {})) {
-    propose_ready(hosted,
-                  {.kind = waiting.kind,
-                   .from = waiting.from,
-                   .id = waiting.id,
-                   .id_from_client = waiting.id_from_client,
-                   .properties = waiting.properties,
-                   .payload = waiting.payload},
-                  std::move(waiting.origin));
+    propose_ready(hosted, draft_of(waiting), std::move(waiting.origin));
   }
 }
 
@@ -345,7 +317,7 @@ void Hosting::refused(const std::vector<WaitingRecord>& records, chat::Refusal r
   for (const WaitingRecord& one : records) {
     const auto* entry = std::get_if<EntryWaiting>(&one.waiting);
     if (entry == nullptr) continue;
-    if (refusal == chat::Refusal::NotLeader && !is_of_other_node(entry->origin)) {
+    if (refusal == chat::Refusal::NotLeader && !entry->origin.other_node) {
       propose_again(*entry);
     } else {
       shard_.send_outcome(entry->origin, {.refusal = refusal});
@@ -371,7 +343,7 @@ void Hosting::propose_again(const EntryWaiting& waiting) {
 
 /// Of a slot that isn't led here. Another node's proposal goes back to it, since that one knows the leader, too.
 void Hosting::propose_elsewhere(Slot slot, ProposeEvent proposal) {
-  if (is_of_other_node(proposal.origin)) {
+  if (proposal.origin.other_node) {
     shard_.send_outcome(proposal.origin, {.refusal = chat::Refusal::NotLeader});
   } else {
     shard_.remote_homes().propose(slot, std::move(proposal));

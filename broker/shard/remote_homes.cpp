@@ -466,15 +466,8 @@ void RemoteHomes::followed(NodeId from, const remote::Followed& event) {
     set_timer(slot, *find(slot));
     return;
   }
-  FollowedEvent standing{.conversation = name,
-                         .refusal = event.refusal,
-                         .number = event.number,
-                         .epoch = event.epoch,
-                         .oldest = event.oldest,
-                         .head = event.head,
-                         .type = event.type,
-                         .visibility = event.visibility,
-                         .remote = true};
+  FollowedEvent standing{.conversation = name, .refusal = event.refusal, .remote = true};
+  copy_standing(standing, event);
   if (event.refusal != chat::Refusal::None) {
     // The leader has forgotten this wish with its answer.
     conversation->follow = 0;
@@ -565,16 +558,8 @@ void RemoteHomes::serve_here(const std::string& name, Conversation& conversation
   FollowedEvent standing{.conversation = name, .refusal = chat::Refusal::NoMajority};
   const bool here = loaded != nullptr && loaded->conversation;
   if (here) {
-    const StoredConversation& stored = *loaded->conversation;
-    standing = {.conversation = name,
-                .refusal = chat::Refusal::None,
-                .number = stored.number,
-                .epoch = stored.epoch,
-                .oldest = stored.oldest,
-                .head = stored.head,
-                .type = stored.type,
-                .visibility = stored.visibility,
-                .remote = false};
+    standing.refusal = chat::Refusal::None;
+    copy_standing(standing, *loaded->conversation);
   }
   const std::vector<ShardId> waiting = std::exchange(conversation.waiting, {});
   if (here) {

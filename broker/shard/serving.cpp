@@ -13,23 +13,10 @@ namespace {
 constexpr std::uint64_t kNoPlace = (1U << 24) - 1;
 constexpr unsigned kPlaceBits = 24;
 
-std::uint64_t stream_of(const Origin& origin) {
-  return std::uint64_t{origin.ticket.connection} << 32 | origin.ticket.position;
-}
-
 }  // namespace
 
-Serving::Node& Serving::node(NodeId id) {
-  const auto [found, added] = nodes_.try_emplace(id);
-  if (added) {
-    found->second.place = static_cast<std::uint32_t>(places_.size());
-    places_.push_back(id);
-  }
-  return found->second;
-}
-
 void Serving::node_connected(NodeId id) {
-  Node& one = node(id);
+  Node& one = nodes_[id];
   ++one.connection;
   one.reads = 0;
   one.refused.clear();
@@ -65,7 +52,7 @@ void Serving::node_writable(NodeId id) {
 
 /// True when a proposal of this stream was refused before, or has to be now: the rest shares its fate.
 bool Serving::refuses(NodeId from, Slot slot, std::uint64_t stream) {
-  Node& one = node(from);
+  Node& one = nodes_[from];
   const auto found = one.refused.find(slot);
   if (found != one.refused.end() && found->second == stream) return true;
   if (shard_.may_host(slot)) return false;
@@ -93,28 +80,15 @@ void Serving::propose(NodeId from, const remote::Propose& event) {
     return;
   }
   Origin origin;
-  origin.shard = kOtherNode | node(from).place;
-  origin.client = static_cast<std::uint32_t>(slot.value);
-  origin.identity = event.number;
-  origin.ticket.connection = static_cast<std::uint32_t>(event.stream >> 32);
-  origin.ticket.position = static_cast<std::uint32_t>(event.stream);
-  shard_.hosting().propose(event.conversation,
-                           {.kind = event.kind,
-                            .ref = {},
-                            .from = event.from,
-                            .id = event.id,
-                            .id_from_client = event.id_from_client,
-                            .properties = event.properties,
-                            .payload = event.payload},
-                           std::move(origin));
+  origin.other_node = {.node = from, .slot = slot, .stream = event.stream, .number = event.number};
+  shard_.hosting().propose(event.conversation, draft_of(event), std::move(origin));
 }
 
-void Serving::outcome(const Origin& origin, const Outcome& outcome) {
-  const NodeId to = places_.at(origin.shard & ~kOtherNode);
+void Serving::outcome(const NodeOrigin& origin, const Outcome& outcome) {
   remote::Proposed event;
-  event.slot = {origin.client};
-  event.stream = stream_of(origin);
-  event.number = origin.identity;
+  event.slot = origin.slot;
+  event.stream = origin.stream;
+  event.number = origin.number;
   event.refusal = outcome.refusal;
   event.seq = outcome.seq;
   event.ts = outcome.ts;
@@ -122,11 +96,11 @@ void Serving::outcome(const Origin& origin, const Outcome& outcome) {
   event.duplicate = outcome.duplicate;
   if (outcome.refusal == chat::Refusal::NotLeader) {
     event.status = remote::Status::NotLeader;
-    node(to).refused[event.slot] = event.stream;
+    nodes_[origin.node].refused[event.slot] = event.stream;
   } else if (outcome.refusal != chat::Refusal::None) {
     event.status = remote::Status::Refused;
   }
-  answer(to, event);
+  answer(origin.node, event);
 }
 
 void Serving::write(NodeId from, const remote::Write& event) {
@@ -160,7 +134,7 @@ void Serving::write(NodeId from, const remote::Write& event) {
         }
         remote::Written refused = answered;
         refused.status = status;
-        if (status == remote::Status::NotLeader) node(from).refused[refused.slot] = refused.stream;
+        if (status == remote::Status::NotLeader) nodes_[from].refused[refused.slot] = refused.stream;
         answer(from, refused);
       });
 }
@@ -179,7 +153,7 @@ void Serving::append(NodeId from, const remote::Written& written, std::uint64_t 
                     if (!outcome) {
                       const bool elsewhere = refusal_of(outcome.error()) == chat::Refusal::NotLeader;
                       answered.status = elsewhere ? remote::Status::NotLeader : remote::Status::Failed;
-                      if (elsewhere) node(from).refused[answered.slot] = answered.stream;
+                      if (elsewhere) nodes_[from].refused[answered.slot] = answered.stream;
                     }
                     answer(from, answered);
                   });
@@ -241,12 +215,7 @@ void Serving::send(Follower& follower, const FollowedEvent& event) {
   followed.follow = follower.follow;
   followed.conversation = follower.conversation;
   followed.refusal = event.refusal;
-  followed.number = event.number;
-  followed.epoch = event.epoch;
-  followed.oldest = event.oldest;
-  followed.head = event.head;
-  followed.type = event.type;
-  followed.visibility = event.visibility;
+  copy_standing(followed, event);
   if (event.refusal == chat::Refusal::NotLeader) followed.status = remote::Status::NotLeader;
   std::string message = remote::encode_for(slot, followed);
   if (event.refusal != chat::Refusal::None) {
@@ -283,7 +252,7 @@ void Serving::led_elsewhere(ShardId follower) {
 
 void Serving::read(NodeId from, const remote::Read& event) {
   const Slot slot = slot_of(event.conversation);
-  Node& one = node(from);
+  Node& one = nodes_[from];
   remote::Page refused;
   refused.slot = slot;
   refused.token = event.token;
@@ -311,7 +280,7 @@ bool Serving::entries_read(std::uint64_t token, const Result<ReadPage>& page) {
   if (found == reads_.end()) return true;
   const PendingRead read = found->second;
   reads_.erase(found);
-  Node& to = node(read.node);
+  Node& to = nodes_[read.node];
   if (to.connection != read.connection) return true;
   --to.reads;
   remote::Page event;

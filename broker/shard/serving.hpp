@@ -16,8 +16,8 @@ class Shard;
 /// What other nodes ask of the slots that this one leads: their proposals and records, their followers beside this
 /// node's shards, and pages. The other side of RemoteHomes. Belongs to its shard's thread.
 ///
-/// A follower on another node is a ShardId with kOtherNode for Hosting, and a proposal's Origin likewise. When a node's
-/// channel is full its streams of entries stop, and go on with a new standing when it is writable.
+/// A follower on another node is a ShardId with kOtherNode for Hosting. When a node's channel is full its streams of
+/// entries stop, and go on with a new standing when it is writable.
 class Serving {
  public:
   /// Pages that are read for one node at a time; more are answered as failed, and asked for again.
@@ -37,7 +37,7 @@ class Serving {
   // -- To other nodes --
   /// FollowedEvent and CommittedEvent for a follower with kOtherNode.
   void send(ShardId follower, const PeerEvent& event);
-  void outcome(const Origin& origin, const Outcome& outcome);
+  void outcome(const NodeOrigin& origin, const Outcome& outcome);
   /// The follower's conversation isn't led here any more: it is forgotten.
   void led_elsewhere(ShardId follower);
   /// True when the page was for another node.
@@ -57,13 +57,11 @@ class Serving {
     std::uint64_t connection = 0;
   };
   struct Node {
-    std::uint32_t place = 0;
     std::uint64_t connection = 0;  ///< Counts them.
     std::size_t reads = 0;
     std::map<Slot, std::uint64_t> refused;  ///< The stream of which a proposal was refused as NotLeader.
   };
 
-  Node& node(NodeId id);
   void append(NodeId from, const remote::Written& written, std::uint64_t generation,
               const std::vector<std::string>& records);
   bool refuses(NodeId from, Slot slot, std::uint64_t stream);
@@ -75,7 +73,6 @@ class Serving {
 
   Shard& shard_;
   std::map<NodeId, Node> nodes_;
-  std::vector<NodeId> places_;  ///< Node::place to node.
   std::map<ShardId, Follower> followers_;
   std::map<std::pair<NodeId, std::uint64_t>, ShardId> ids_;  ///< By node and follow.
   std::map<std::uint64_t, PendingRead> reads_;

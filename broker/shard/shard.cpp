@@ -402,11 +402,12 @@ void Shard::send(ShardId target, PeerEvent event) {
 }
 
 void Shard::send_outcome(const Origin& origin, Outcome outcome) {
-  if (origin.identity == 0) return;
-  if (origin.shard == id_) {
+  if (origin.other_node) {
+    serving_.outcome(*origin.other_node, outcome);
+  } else if (origin.identity == 0) {
+    return;
+  } else if (origin.shard == id_) {
     publishing_.outcome(origin, outcome);
-  } else if (is_of_other_node(origin)) {
-    serving_.outcome(origin, outcome);
   } else {
     peers_.post(origin.shard, PeerEvent{OutcomeEvent{origin, std::move(outcome)}});
   }

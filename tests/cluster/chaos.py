@@ -48,6 +48,12 @@ class Load:
     def acknowledged(self):
         return sum(len(publisher.acknowledged) for publisher in self.publishers)
 
+    async def be_served(self, when):
+        """Until every publisher has got further acknowledgements."""
+        counts = {one: len(one.acknowledged) for one in self.publishers}
+        await flow.wait_until(lambda: all(len(one.acknowledged) >= counts[one] + 20 for one in self.publishers),
+                              f"{when}: every publisher is served", ROUND_DEADLINE)
+
     def acknowledged_in(self, conversation):
         found = {}
         for publisher in self.publishers:
@@ -56,8 +62,13 @@ class Load:
         return found
 
 
+def last(seconds):
+    """The fault itself takes so long; nothing is waited for."""
+    time.sleep(seconds)
+
+
 class Faults:
-    """One function a fault: makes it, waits, heals; returns the moment it began. Blocking."""
+    """One function a fault: makes it, lets it last, heals; says to whom it happened. Blocking."""
 
     def __init__(self, hosts, chance):
         self.hosts, self.network, self.chance = hosts, hosts.network, chance
@@ -66,103 +77,88 @@ class Faults:
     def some(self, count=1):
         return self.chance.sample(self.hosts.nodes, count)
 
-    def fault_kill(self):
+    def last_between(self, shortest, longest):
+        last(self.chance.uniform(shortest, longest))
+
+    def cut_off(self):
+        self.last_between(2, 8)
+        self.network.heal()
+
+    def kill_for(self, shortest, longest):
         node = self.some()[0]
-        began = time.monotonic()
         node.kill()
-        time.sleep(self.chance.uniform(0, 6))
+        self.last_between(shortest, longest)
         node.start()
-        return began, node.name
+        return node.name
+
+    def fault_kill(self):
+        return self.kill_for(0, 6)
 
     def fault_stop(self):
         node = self.some()[0]
-        began = time.monotonic()
         node.pause()
-        time.sleep(10)
+        last(10)
         node.resume()
-        return began, node.name
+        return node.name
 
     def fault_cut(self):
         one, other = (node.name for node in self.some(2))
-        began = time.monotonic()
         self.network.cut_both(one, other)
-        time.sleep(self.chance.uniform(2, 8))
-        self.network.heal()
-        return began, f"{one} and {other}"
+        self.cut_off()
+        return f"{one} and {other}"
 
     def fault_cut_one_way(self):
         one, other = (node.name for node in self.some(2))
-        began = time.monotonic()
         self.network.cut(one, other)
-        time.sleep(self.chance.uniform(2, 8))
-        self.network.heal()
-        return began, f"{one} to {other}"
+        self.cut_off()
+        return f"{one} to {other}"
 
     def fault_isolate(self):
         name = self.some()[0].name
-        others = [*(node.name for node in self.hosts.nodes), "redis", *(["clients"] if self.chance.random() < 0.5 else [])]
-        began = time.monotonic()
+        others = [*(node.name for node in self.hosts.nodes), "redis"]
+        if self.chance.random() < 0.5:
+            others.append("clients")
         self.network.isolate(name, others)
-        time.sleep(self.chance.uniform(2, 8))
-        self.network.heal()
-        return began, f"{name} from {', '.join(one for one in others if one != name)}"
+        self.cut_off()
+        return f"{name} from {', '.join(one for one in others if one != name)}"
 
     def fault_redis(self):
-        began = time.monotonic()
         self.hosts.redis.kill()
-        time.sleep(self.chance.uniform(1, 8))
+        self.last_between(1, 8)
         self.hosts.redis.start()
-        return began, ""
+        return ""
 
     def fault_flushall(self):
-        began = time.monotonic()
         self.hosts.redis.command("flushall")
-        return began, ""
+        return ""
 
     def fault_kill_without_redis(self):
-        node = self.some()[0]
         self.hosts.redis.kill()
-        began = time.monotonic()
-        node.kill()
-        time.sleep(self.chance.uniform(1, 5))
-        node.start()
+        name = self.kill_for(1, 5)
         self.hosts.redis.start()
-        return began, node.name
+        return name
 
     def fault_kill_all(self):
-        began = time.monotonic()
         for node in self.hosts.nodes:
             node.kill()
         for node in self.hosts.nodes:
             node.start(ready=False)
         for node in self.hosts.nodes:
             node.program.wait_for("ready")
-        return began, ""
-
-
-async def wait_until(condition, what, deadline=ROUND_DEADLINE):
-    end = time.monotonic() + deadline
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {deadline} s")
-        await asyncio.sleep(0.01)
+        return ""
 
 
 async def rounds(hosts, load, options, chance, pauses):
     faults = Faults(hosts, chance)
     names = options.only.split(",") if options.only else sorted(faults.table)
     for number in range(1, options.rounds + 1):
-        # Everybody is served, then the moment is any.
-        counts = {one: len(one.acknowledged) for one in load.publishers}
-        await wait_until(lambda: all(len(one.acknowledged) >= counts[one] + 20 for one in load.publishers),
-                         f"round {number}: every publisher is served")
-        await asyncio.sleep(chance.random() * 0.2)
+        await load.be_served(f"round {number}")
+        await asyncio.sleep(chance.random() * 0.2)  # Then the moment is any.
         name = chance.choice(names)
         before = load.acknowledged()
-        began, what = await asyncio.to_thread(faults.table[name])
-        counts = {one: len(one.acknowledged) for one in load.publishers}
-        await wait_until(lambda: all(len(one.acknowledged) >= counts[one] + 20 for one in load.publishers),
-                         f"round {number}: every publisher is served again after {name} {what}")
+        began = time.monotonic()
+        what = await asyncio.to_thread(faults.table[name])
+        await load.be_served(f"round {number}, after {name} {what}")
         longest = max(one.longest_pause(began) for one in load.publishers)
         pauses.setdefault(name, []).append(longest)
         print(f"round {number}: {name} {what} after {before} acknowledged; longest pause {longest:.2f} s", flush=True)
@@ -180,17 +176,9 @@ def history_at(node, conversation):
 async def scenario(hosts, options):
     chance = random.Random(options.seed)
     load, pauses = Load(hosts, options, chance), {}
-    tasks = [asyncio.ensure_future(one.run()) for one in load.everybody()]
-    try:
-        work = asyncio.ensure_future(rounds(hosts, load, options, chance, pauses))
-        await asyncio.wait({work, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
-        await work
-        for publisher in load.publishers:
-            publisher.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks[: len(load.publishers)]), ROUND_DEADLINE)
+    async with flow.Crowd(load.everybody()) as crowd:
+        await crowd.beside(rounds(hosts, load, options, chance, pauses))
+        await crowd.finish(load.publishers, ROUND_DEADLINE)
         total = 0
         for conversation in CONVERSATIONS:
             for node in hosts.nodes:
@@ -206,12 +194,6 @@ async def scenario(hosts, options):
         for name, values in sorted(pauses.items()):
             print(f"  {name}: {len(values)} times, longest pause without acknowledgement "
                   f"p50 {quantile(values, 0.5):.2f} s, max {max(values):.2f} s")
-    finally:
-        for one in load.everybody():
-            one.stop()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def main():

@@ -20,7 +20,7 @@ SECRET = "correct horse battery staple"
 
 
 def wait_until(condition, what, deadline=DEADLINE, interval=0.05):
-    """What `condition` gives once that is true. It asks other processes, so it is asked a few times a second."""
+    """What `condition` gives once that is true. It asks other processes, which tell nobody, so it is asked again and again."""
     end = time.monotonic() + deadline
     while True:
         found = condition()
@@ -29,21 +29,6 @@ def wait_until(condition, what, deadline=DEADLINE, interval=0.05):
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {deadline} s")
         time.sleep(interval)
-
-
-def stable_hash(text):
-    """As base/bytes.hpp has it."""
-    mask = (1 << 64) - 1
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = (value ^ byte) * 0x100000001B3 & mask
-    value ^= value >> 32
-    value = value * 0xD6E8FEB86659FD93 & mask
-    return value ^ value >> 32
-
-
-def slot_of(name, slots=16):
-    return stable_hash(name) % slots
 
 
 class Redis:
@@ -116,9 +101,6 @@ class Node:
             "cluster.listen": f"tcp://127.0.0.1:{self.peer_port}",
             "cluster.slots": 16,
             "cluster.lease_time": "600ms",
-            # ThreadSanitizer leaves little more than a terabyte of addresses.
-            "storage.map_size": "16GB",
-            "storage.log_map_size": "16GB",
             "log.format": "json",
         } | cluster.settings
         self.program = None

@@ -7,9 +7,10 @@ import contextlib
 import time
 import unittest
 
-from cluster import Cluster, slot_of
+from cluster import Cluster
 from harness import flow
 from harness.client import Client
+from harness.placement import slot_of
 
 CONVERSATION = "lobby"
 TOPIC = f"chat/{CONVERSATION}/msg"
@@ -17,7 +18,8 @@ TOPIC = f"chat/{CONVERSATION}/msg"
 
 def leader_of(cluster, asked):
     """The node that leads the conversation's slot, as `asked` sees it; None while nobody does."""
-    slot = asked.slots()[slot_of(CONVERSATION)]
+    slots = asked.slots()
+    slot = slots[slot_of(CONVERSATION, len(slots))]
     return next((node for node in cluster.nodes if node.name == slot["leader"] and node.runs()), None)
 
 
@@ -42,11 +44,7 @@ class Watch:
         return sum(len(publisher.acknowledged) for publisher in self.publishers)
 
     async def until(self, count, deadline=30):
-        end = time.monotonic() + deadline
-        while self.count() < count:
-            if time.monotonic() > end:
-                raise AssertionError(f"{self.count()} acknowledgements, not {count}, within {deadline} s")
-            await asyncio.sleep(0.005)
+        await flow.wait_until(lambda: self.count() >= count, f"{count} acknowledgements", deadline)
 
 
 class Failover(unittest.TestCase):
@@ -72,24 +70,19 @@ class Failover(unittest.TestCase):
             watch = Watch(publishers)
 
             async def load():
-                tasks = [asyncio.ensure_future(publisher.run()) for publisher in publishers]
-                await watch.until(500)
-                leader.kill()
-                killed, before = time.monotonic(), watch.count()
-                others = [node for node in cluster.nodes if node.runs()]
-                heir = None
-                while heir is None:
-                    heir = leader_of(cluster, others[0])
-                    await asyncio.sleep(0.01)
-                for publisher in publishers:
-                    publisher.port = heir.port
-                await watch.until(before + 1)
-                print(f"without acknowledgements for {time.monotonic() - killed:.2f} s", flush=True)
-                await watch.until(before + 500)
-                for publisher in publishers:
-                    publisher.stop()
-                await flow.together(*tasks)
-                return heir
+                async with flow.Crowd(publishers) as crowd:
+                    await watch.until(500)
+                    leader.kill()
+                    killed, before = time.monotonic(), watch.count()
+                    others = [node for node in cluster.nodes if node.runs()]
+                    heir = await flow.wait_until(lambda: leader_of(cluster, others[0]), "somebody leads", 30)
+                    for publisher in publishers:
+                        publisher.port = heir.port
+                    await watch.until(before + 1)
+                    print(f"without acknowledgements for {time.monotonic() - killed:.2f} s", flush=True)
+                    await watch.until(before + 500)
+                    await crowd.finish(publishers, 30)
+                    return heir
 
             heir = asyncio.run(asyncio.wait_for(load(), 60))
             stored = self.check(publishers, heir)
@@ -106,18 +99,14 @@ class Failover(unittest.TestCase):
             watch = Watch(publishers)
 
             async def load():
-                tasks = [asyncio.ensure_future(publisher.run()) for publisher in publishers]
-                await watch.until(500)
-                leader.kill()
-                killed, before = time.monotonic(), watch.count()
-                while watch.count() <= before + 64:  # Beyond what was under way.
-                    await asyncio.sleep(0.005)
-                    self.assertLess(time.monotonic() - killed, 30)
-                print(f"64 acknowledgements on after {time.monotonic() - killed:.2f} s", flush=True)
-                await watch.until(before + 500)
-                for publisher in publishers:
-                    publisher.stop()
-                await flow.together(*tasks)
+                async with flow.Crowd(publishers) as crowd:
+                    await watch.until(500)
+                    leader.kill()
+                    killed, before = time.monotonic(), watch.count()
+                    await watch.until(before + 65)  # Beyond what was under way.
+                    print(f"64 acknowledgements on after {time.monotonic() - killed:.2f} s", flush=True)
+                    await watch.until(before + 500)
+                    await crowd.finish(publishers, 30)
 
             asyncio.run(asyncio.wait_for(load(), 60))
             for node in others:
@@ -131,17 +120,15 @@ class Failover(unittest.TestCase):
             watch = Watch(publishers)
 
             async def load():
-                tasks = [asyncio.ensure_future(publisher.run()) for publisher in publishers]
-                await watch.until(200)
-                cluster.redis.command("FLUSHALL")
-                await watch.until(watch.count() + 500)
-                cluster.redis.kill()
-                await watch.until(watch.count() + 500)
-                cluster.redis.start()
-                await watch.until(watch.count() + 500)
-                for publisher in publishers:
-                    publisher.stop()
-                await flow.together(*tasks)
+                async with flow.Crowd(publishers) as crowd:
+                    await watch.until(200)
+                    cluster.redis.command("FLUSHALL")
+                    await watch.until(watch.count() + 500)
+                    cluster.redis.kill()
+                    await watch.until(watch.count() + 500)
+                    cluster.redis.start()
+                    await watch.until(watch.count() + 500)
+                    await crowd.finish(publishers, 30)
 
             asyncio.run(asyncio.wait_for(load(), 60))
             self.assertFalse([publisher.refused for publisher in publishers if publisher.refused])
@@ -156,15 +143,13 @@ class Failover(unittest.TestCase):
             watch = Watch(publishers)
 
             async def load():
-                tasks = [asyncio.ensure_future(publisher.run()) for publisher in publishers]
-                await watch.until(300)
-                for node in cluster.nodes:
-                    node.program.process.kill()
-                await asyncio.to_thread(self.start_again, cluster)
-                await watch.until(watch.count() + 300, 60)
-                for publisher in publishers:
-                    publisher.stop()
-                await flow.together(*tasks)
+                async with flow.Crowd(publishers) as crowd:
+                    await watch.until(300)
+                    for node in cluster.nodes:
+                        node.program.process.kill()
+                    await asyncio.to_thread(self.start_again, cluster)
+                    await watch.until(watch.count() + 300, 60)
+                    await crowd.finish(publishers, 30)
 
             asyncio.run(asyncio.wait_for(load(), 90))
             for node in cluster.nodes:

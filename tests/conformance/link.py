@@ -14,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from harness import packets  # noqa: E402
 from harness.packets import (CONNACK, CONNECT, DISCONNECT, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC,  # noqa: E402
                              PUBREL, SUBACK, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE)
+from harness.placement import shard_of  # noqa: E402
 from harness.server import Server  # noqa: E402
 
 DEADLINE = 8.0
@@ -94,6 +95,11 @@ PING = raw("c000")
 
 
 # -- A connection ------------------------------------------------------------------------------------------------------
+
+
+def let_pass(seconds):
+    """An interval that the specification counts in seconds, and a little more: the test is about its being over."""
+    time.sleep(seconds)
 
 
 class Link:
@@ -243,7 +249,7 @@ class Link:
 @functools.cache
 def broker(**settings):
     """One broker for all tests that want these settings ("mqtt.max_qos" as mqtt_max_qos); stopped at the end of the run."""
-    named = {"node.threads": 2} | {key.replace("_", ".", 1): value for key, value in settings.items()}
+    named = {"node.threads": THREADS} | {key.replace("_", ".", 1): value for key, value in settings.items()}
     server = Server(settings=named)
     server.__enter__()
     RUNNING.append(server)
@@ -251,6 +257,9 @@ def broker(**settings):
 
 
 RUNNING = []
+THREADS = 2
+# From the publisher's thread to that which keeps a shared group, and on to the member's.
+HOPS = 2
 
 
 class Case(unittest.TestCase):
@@ -261,6 +270,7 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.server = broker(**self.settings)
+        self.pacers = {}
         self.topic = f"t{next(self.numbers)}/{self._testMethodName[5:40]}"
 
     def link(self, version=5):
@@ -291,14 +301,19 @@ class Case(unittest.TestCase):
         link.close()
 
     def settle(self, publisher, *subscribers):
-        """After it, whatever the publisher's earlier packets cause has reached the subscribers' sockets. Two threads of the
-        broker hand over at the end of a turn; so a turn must begin after that."""
-        publisher.send(PING)
-        self.collect(publisher, PINGRESP)
-        for link in subscribers:
-            for _ in range(2):
-                link.send(PING)
-                self.collect(link, PINGRESP)
+        """After it, whatever the publisher's earlier packets cause has reached the subscribers' sockets. A thread of the
+        broker hands over at the end of a turn; so with each hop a turn of every thread must begin after that."""
+        pacers = [self.pacer(thread) for thread in range(THREADS)]
+        for link in [publisher, *pacers * 2 * HOPS, *subscribers, *subscribers]:
+            link.send(PING)
+            self.collect(link, PINGRESP)
+
+    def pacer(self, thread):
+        """A connection that this thread of the broker serves."""
+        if thread not in self.pacers:
+            names = (f"{self.name('pacer')}.{number}" for number in itertools.count())
+            self.pacers[thread] = self.join(next(name for name in names if shard_of(name, THREADS) == thread))
+        return self.pacers[thread]
 
     def collect(self, link, kind):
         kept = []

@@ -1,8 +1,6 @@
 """PUBLISH on its way through: properties, aliases, expiry, overlapping subscriptions, order. MQTT 5 §3.3."""
 
-import time
-
-from link import (LASTING, PUBACK, PUBLISH, PUBREC, Case, ack, connect, disconnect, publish, raw, shows, subscribe)
+from link import (LASTING, PUBACK, PUBLISH, PUBREC, Case, ack, connect, disconnect, let_pass, publish, raw, shows, subscribe)
 
 PROTOCOL_ERROR, MALFORMED, ALIAS = 0x82, 0x81, 0x94
 
@@ -151,7 +149,7 @@ class Expiry(Case):
         link.subscribe(self.topic, 1)
         self.leave(link)
         self.join().publish(self.topic, values={"message_expiry_interval": 100})
-        time.sleep(1.1)
+        let_pass(1.1)
         self.assertIn(self.lasting().message().properties["message_expiry_interval"], (98, 99))
 
     @shows("MQTT-3.3.2-5")
@@ -162,7 +160,7 @@ class Expiry(Case):
         publisher = self.join()
         publisher.publish(self.topic, b"short", values={"message_expiry_interval": 1})
         publisher.publish(self.topic, b"long", values={"message_expiry_interval": 100})
-        time.sleep(1.2)
+        let_pass(1.2)
         self.assertEqual(self.lasting().message().payload, b"long")
 
 

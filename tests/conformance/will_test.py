@@ -2,7 +2,7 @@
 
 import time
 
-from link import LASTING, PUBLISH, Case, connect, disconnect, shows, subscribe
+from link import LASTING, PUBLISH, Case, connect, disconnect, let_pass, shows, subscribe
 
 
 class Wills(Case):
@@ -15,7 +15,7 @@ class Wills(Case):
         return {"topic": self.topic, "payload": b"gone"} | options
 
     def assert_none(self, wait=0.0):
-        time.sleep(wait)
+        let_pass(wait)
         self.assertEqual(self.got(self.join(), self.watcher), [])
 
     @shows("MQTT-3.1.2-7", "MQTT-3.1.2-8", "MQTT-3.1.2-14", "MQTT-3.1.2-10")

@@ -55,21 +55,14 @@ class Load:
         return found
 
 
-async def wait_until(condition, what, deadline=ROUND_DEADLINE):
-    end = time.monotonic() + deadline
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {deadline} s")
-        await asyncio.sleep(0.005)
-
-
 async def rounds(server, load, options):
     chance = random.Random(options.seed)
     for number in range(1, options.rounds + 1):
         start = load.acknowledged()
         # Everybody is back and traffic flows, then the moment is any.
         wanted = chance.choice([100, 1000, chance.randint(100, 10_000)])
-        await wait_until(lambda: load.acknowledged() >= start + wanted, f"round {number}: {wanted} acknowledged messages")
+        await flow.wait_until(lambda: load.acknowledged() >= start + wanted, f"round {number}: {wanted} acknowledged messages",
+                              ROUND_DEADLINE)
         await asyncio.sleep(chance.random() * 0.05)
         under_way = load.under_way()
         server.broker.kill()
@@ -87,17 +80,9 @@ async def rounds(server, load, options):
 
 async def scenario(server, options):
     load = Load(server)
-    tasks = [asyncio.ensure_future(one.run()) for one in load.everybody()]
-    try:
-        work = asyncio.ensure_future(rounds(server, load, options))
-        await asyncio.wait({work, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
-        await work
-        for publisher in load.publishers:
-            publisher.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks[: len(load.publishers)]), ROUND_DEADLINE)
+    async with flow.Crowd(load.everybody()) as crowd:
+        await crowd.beside(rounds(server, load, options))
+        await crowd.finish(load.publishers, ROUND_DEADLINE)
         total = 0
         for conversation in CONVERSATIONS:
             history = await asyncio.to_thread(server.history, conversation)
@@ -110,12 +95,6 @@ async def scenario(server, options):
               f"{sum(p.duplicates for p in load.publishers)} sent again and recognised, "
               f"{sum(f.again for f in load.followers)} delivered again to sessions, "
               f"{sum(r.requests for r in load.readers)} pages read, seed {options.seed}")
-    finally:
-        for one in load.everybody():
-            one.stop()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def main():

@@ -41,17 +41,9 @@ async def scenario(server, options):
     followers = [
         Follower(server.port, CONVERSATION, f"{way}-reader", way, sightings) for way in ("since", "session", "filter")
     ]
-    tasks = [asyncio.ensure_future(one.run()) for one in [*publishers, *followers]]
-    try:
-        work = asyncio.ensure_future(flow.together(*(break_off(follower, options) for follower in followers)))
-        await asyncio.wait({work, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
-        await work
-        for publisher in publishers:
-            publisher.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks[: len(publishers)]), 60)
+    async with flow.Crowd([*publishers, *followers]) as crowd:
+        await crowd.beside(flow.together(*(break_off(follower, options) for follower in followers)))
+        await crowd.finish(publishers, 60)
         history = await asyncio.to_thread(server.history, CONVERSATION)
         acknowledged = {}
         for publisher in publishers:
@@ -63,12 +55,6 @@ async def scenario(server, options):
             print(f"{follower.name}: {follower.joins} connections, {follower.seen} entries in order, "
                   f"{follower.again} of them again")
         print(f"{len(history)} entries, all acknowledged ones among them; seed {options.seed}")
-    finally:
-        for one in [*publishers, *followers]:
-            one.stop()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def main():

@@ -2,33 +2,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "broker/net/tls_records.hpp"
+#include "tests/broker/net/tls_rig.hpp"
 
 namespace {
 
 using namespace parley::net;
 
-TrafficKeys keys_of(unsigned char secret_byte) {
-  const std::vector<unsigned char> secret(32, secret_byte);
-  return *TrafficKeys::make(0x1301, secret, 0);
-}
-
-/// A record as a client of RFC 8446 seals it, whatever is in it.
-std::string seal(TrafficKeys& keys, std::string_view inner) {
-  const std::size_t length = inner.size() + TrafficKeys::kTagSize;
-  std::string record{'\x17', 3, 3, static_cast<char>(length >> 8), static_cast<char>(length & 0xFF)};
-  record.append(inner);
-  record.resize(5 + length);
-  const std::span<char> all(record);
-  keys.seal(all.first<5>(), all.subspan(5, inner.size()), all.last<TrafficKeys::kTagSize>());
-  return record;
-}
-
 /// What a client sends: sealed records of any type, with padding, with keys changed or not, and bytes that are none.
 std::string stream_of(std::string_view script) {
-  TrafficKeys keys = keys_of(1);
+  TrafficKeys keys = keys_of(kAnySuite, 1);
   std::string stream;
   while (!script.empty()) {
     const auto control = static_cast<std::uint8_t>(script[0]);
@@ -37,13 +21,13 @@ std::string stream_of(std::string_view script) {
     switch (control >> 4) {
       case 0: stream += content; break;
       case 1: keys.update(); break;
-      case 2: stream += seal(keys, std::string("\x18\0\0\1\0\x16", 6)), keys.update(); break;
-      case 3: stream += seal(keys, std::string("\x18\0\0\1\1\x16", 6)), keys.update(); break;
-      case 4: stream += seal(keys, content + '\x16'); break;
-      case 5: stream += seal(keys, content + '\x15'); break;
-      case 6: stream += seal(keys, content); break;
-      case 7: stream += seal(keys, std::string(TlsRecords::kTextMax - 8 + content.size(), 'x') + '\x17'); break;
-      default: stream += seal(keys, content + '\x17' + std::string(control >> 4 & 3, '\0'));
+      case 2: stream += seal_record(keys, std::string("\x18\0\0\1\0\x16", 6)), keys.update(); break;
+      case 3: stream += seal_record(keys, std::string("\x18\0\0\1\1\x16", 6)), keys.update(); break;
+      case 4: stream += seal_record(keys, content + '\x16'); break;
+      case 5: stream += seal_record(keys, content + '\x15'); break;
+      case 6: stream += seal_record(keys, content); break;
+      case 7: stream += seal_record(keys, std::string(TlsRecords::kTextMax - 8 + content.size(), 'x') + '\x17'); break;
+      default: stream += seal_record(keys, content + '\x17' + std::string(control >> 4 & 3, '\0'));
     }
   }
   return stream;
@@ -59,7 +43,7 @@ struct Read {
 
 /// As TlsStream does: what isn't whole comes again with what follows.
 Read read(const std::string& stream, std::size_t piece_size) {
-  TlsRecords records(keys_of(1), keys_of(2));
+  TlsRecords records(keys_of(kAnySuite, 1), keys_of(kAnySuite, 2));
   Read all;
   std::string unread;
   for (std::size_t at = 0; at < stream.size() && !all.ended; at += piece_size) {

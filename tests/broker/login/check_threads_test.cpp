@@ -9,22 +9,34 @@ namespace {
 
 using namespace std::chrono_literals;
 
+/// Keeps a thread until it is told to end.
+class Job {
+ public:
+  void begin(CheckThreads& threads) {
+    ASSERT_TRUE(threads.submit(
+        [this] {
+          begun_.set_value();
+          go_.get_future().wait();
+        },
+        1));
+    begun_.get_future().wait();
+  }
+  void end() { go_.set_value(); }
+
+ private:
+  std::promise<void> begun_;
+  std::promise<void> go_;
+};
+
 TEST(CheckThreads, BoundWhatWaits) {
+  Job first;
   CheckThreads threads({.threads = 1, .memory = 100, .waiting = 2});
-  std::promise<void> begun;
-  std::promise<void> go;
-  ASSERT_TRUE(threads.submit(
-      [&] {
-        begun.set_value();
-        go.get_future().wait();
-      },
-      1));
-  begun.get_future().wait();
+  first.begin(threads);
   std::promise<void> last;
   EXPECT_TRUE(threads.submit([] {}, 1));
   EXPECT_TRUE(threads.submit([&] { last.set_value(); }, 1));
   EXPECT_FALSE(threads.submit([] {}, 1));
-  go.set_value();
+  first.end();
   EXPECT_EQ(last.get_future().wait_for(20s), std::future_status::ready);
 }
 
@@ -65,20 +77,13 @@ TEST(CheckThreads, DoWhatIsTooLargeAlone) {
 TEST(CheckThreads, StopWithoutWhatHasNotBegun) {
   bool ran = false;
   {
+    Job first;
     CheckThreads threads({.threads = 1, .memory = 1, .waiting = 1U << 30});
-    std::promise<void> begun;
-    std::promise<void> go;
-    ASSERT_TRUE(threads.submit(
-        [&] {
-          begun.set_value();
-          go.get_future().wait();
-        },
-        1));
-    begun.get_future().wait();
+    first.begin(threads);
     ASSERT_TRUE(threads.submit([&] { ran = true; }, 1));
     std::thread ends([&] { threads.stop(); });
     while (threads.submit([] {}, 1)) std::this_thread::yield();  // Until it is stopping.
-    go.set_value();
+    first.end();
     ends.join();
     EXPECT_FALSE(threads.submit([] {}, 1));
   }

@@ -1,6 +1,7 @@
 """Clients under full load, over asyncio: many publishes under way at once, reconnecting for as long as the test lasts."""
 
 import asyncio
+import time
 
 from harness import packets
 from harness.packets import CONNACK, DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK
@@ -42,6 +43,53 @@ async def together(*coroutines):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def wait_until(condition, what, deadline):
+    """What `condition` gives once that is true; nobody tells when, so it is asked again and again."""
+    end = time.monotonic() + deadline
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {deadline} s")
+        await asyncio.sleep(0.005)
+    return found
+
+
+class Crowd:
+    """Clients that run side by side while something is done to their servers. Use it in an `async with`."""
+
+    def __init__(self, clients):
+        self.clients = list(clients)
+        self.tasks = {}
+
+    async def __aenter__(self):
+        self.tasks = {client: asyncio.ensure_future(client.run()) for client in self.clients}
+        return self
+
+    async def __aexit__(self, *_):
+        for client in self.clients:
+            client.stop()
+        for task in self.tasks.values():
+            task.cancel()
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+
+    async def beside(self, work):
+        """Does `work`; what any of the clients finds wrong meanwhile is raised."""
+        doing = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({doing, *self.tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+            for task in self.tasks.values():
+                if task.done():
+                    task.result()
+            return await doing
+        finally:
+            doing.cancel()
+
+    async def finish(self, clients, deadline):
+        """Stops these, and waits until they have done what they had begun."""
+        for client in clients:
+            client.stop()
+        await asyncio.wait_for(asyncio.gather(*(self.tasks[client] for client in clients)), deadline)
 
 
 class Connection(asyncio.Protocol):

@@ -27,9 +27,13 @@ def free_port():
         return listener.getsockname()[1]
 
 
+# ThreadSanitizer leaves little more than a terabyte of addresses.
+SMALL_MAPS = {"PARLEY_STORAGE_MAP_SIZE": "16GB", "PARLEY_STORAGE_LOG_MAP_SIZE": "16GB"}
+
+
 def clean_environment():
     """Without what a developer may have set for a broker of his own."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
+    return {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")} | SMALL_MAPS
 
 
 class Program:
@@ -167,8 +171,6 @@ class Server:
             self.listeners,
             "[node]", f'data_dir = "{self.data}"',
             "[chat]", "auto_create = true",
-            # ThreadSanitizer leaves little more than a terabyte of addresses.
-            "[storage]", 'map_size = "16GB"', 'log_map_size = "16GB"',
             "[bridge]", f'listen = "http://127.0.0.1:{self.http_port}"', f'broker = "tcp://127.0.0.1:{self.port}"',
             "allow_anonymous = true",
             "[log]", 'format = "json"',
