@@ -175,8 +175,9 @@ class Shared(Case):
         publisher = self.join()
         for qos in (1, 2):
             publisher.publish(self.topic, qos=qos)
+        first, second = one.message(), one.message()
         two.subscribe(self.share(), 2)
-        one.send(ack(PUBACK, one.message().packet_id, 0x83), ack(PUBREC, one.message().packet_id, 0x83))
+        one.send(ack(PUBACK, first.packet_id, 0x83), ack(PUBREC, second.packet_id, 0x83))
         self.settle(one)
         one.close()
         self.assertEqual(self.got(publisher, two), [])
@@ -188,6 +189,7 @@ class Shared(Case):
         here = self.join()
         here.subscribe(self.share(), 1)
         publisher = self.join()
+        self.settle(publisher)
         for _ in range(6):
             publisher.publish(self.topic)
         self.assertEqual(len(self.got(publisher, here)), 6)
