@@ -411,8 +411,10 @@ class Clients(AuthTest):
             for version in (5, 311):
                 topic = f"plain/{at}/{version}"
                 who = ["-p", self.port, "-V", version, "-u", user, "-P", password]
-                self.run_program("mosquitto_pub", *who, "-q", 1, "-r", "-t", topic, "-m", "hello")
-                self.assertEqual(self.run_program("mosquitto_sub", *who, "-q", 2, "-t", topic, "-C", 1, "-W", 20), "hello\n")
+                for qos in range(3):
+                    self.run_program("mosquitto_pub", *who, "-q", qos, "-r", "-t", topic, "-m", "hello")
+                    heard = self.run_program("mosquitto_sub", *who, "-q", 2, "-t", topic, "-C", 1, "-W", 20, "-F", "%q %p")
+                    self.assertEqual(heard, f"{qos} hello\n")
         self.run_program("mosquitto_pub", "-p", self.port, "-u", "ann", "-P", "wrong", "-t", "plain/x", "-m", "x", status=1)
 
     def test_mosquitto_with_a_certificate(self):
@@ -426,10 +428,25 @@ class Clients(AuthTest):
             self.run_program(sys.executable, HERE / "paho_echo.py", "tcp", self.port, self.authority.file("ca.crt"),
                              MQTT_USER=user, MQTT_PASSWORD=password)
 
-    def test_paho_cpp(self):
+    def test_paho_c_and_cpp(self):
         for user, password in self.ways():
-            self.run_program(BINARIES / "paho_echo", f"tcp://localhost:{self.port}", self.authority.file("ca.crt"),
-                             MQTT_USER=user, MQTT_PASSWORD=password)
+            for program in ("paho_echo", "paho_c_echo"):
+                self.run_program(BINARIES / program, f"tcp://localhost:{self.port}", self.authority.file("ca.crt"),
+                                 MQTT_USER=user, MQTT_PASSWORD=password)
+
+    def test_mosquitto_rr(self):
+        """A request whose answer comes by Response Topic and Correlation Data (MQTT 5 §4.10)."""
+        for user, password in self.ways():
+            with self.connect("service", username=user, password=password) as service:
+                service.subscribe("plain/rpc", qos=1)
+                who = ["-p", self.port, "-V", 5, "-u", user, "-P", password, "-q", 1, "-i", f"{user}-rr"]
+                request = subprocess.Popen([str(part) for part in ("mosquitto_rr", *who, "-t", "plain/rpc", "-e", "plain/rpc/answer",
+                                                                   "-m", "ping", "-W", 20)], stdout=subprocess.PIPE, text=True,
+                                           stdin=subprocess.DEVNULL, env=clean_environment())  # fmt: skip
+                asked = service.message()
+                service.publish(asked.properties["response_topic"], asked.payload + b" pong", qos=1)
+                output, _ = request.communicate(timeout=60)
+                self.assertEqual((request.returncode, output), (0, "ping pong\n"))
 
     def test_mqttjs(self):
         from clients_test import install_mqttjs

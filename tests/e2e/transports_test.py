@@ -416,9 +416,10 @@ class Clients(Transports):
 
     def mosquitto(self, *where):
         topic = "plain/" + self.id().rsplit(".", 1)[1]
-        self.run_program("mosquitto_pub", *where, "-V", 5, "-q", 1, "-r", "-t", topic, "-m", "hello")
-        heard = self.run_program("mosquitto_sub", *where, "-V", 5, "-q", 2, "-t", topic, "-C", 1, "-W", 20)
-        self.assertEqual(heard, "hello\n")
+        for qos in range(3):
+            self.run_program("mosquitto_pub", *where, "-V", 5, "-q", qos, "-r", "-t", topic, "-m", "hello")
+            heard = self.run_program("mosquitto_sub", *where, "-V", 5, "-q", 2, "-t", topic, "-C", 1, "-W", 20, "-F", "%q %p")
+            self.assertEqual(heard, f"{qos} hello\n")
 
     def test_mosquitto_over_tls(self):
         self.mosquitto("-h", "localhost", "-p", self.ports["tls"], "--cafile", self.authority.file("ca.crt"))
@@ -473,11 +474,12 @@ class Clients(Transports):
         for kind in ("tls", "ws", "wss"):
             self.run_program(sys.executable, HERE / "paho_echo.py", kind, self.ports[kind], self.authority.file("ca.crt"))
 
-    def test_paho_cpp(self):
+    def test_paho_c_and_cpp(self):
         authority, client = self.authority.file("ca.crt"), [self.authority.file("alice.crt"), self.authority.file("alice.key")]
         for scheme, name, files in (("tcp", None, []), ("ssl", "tls", []), ("ssl", "mutual", client), ("ws", "ws", []), ("wss", "wss", [])):
             port = self.ports[name] if name else self.server.port
-            self.run_program(BINARIES / "paho_echo", f"{scheme}://localhost:{port}", authority, *files)
+            for program in ("paho_echo", "paho_c_echo"):
+                self.run_program(BINARIES / program, f"{scheme}://localhost:{port}", authority, *files)
 
     def test_mqttjs(self):
         from clients_test import install_mqttjs
