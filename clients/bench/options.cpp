@@ -127,6 +127,14 @@ void add_own(CLI::App& command, RunOptions& run) {
   command.add_option("--rate", run.traffic.rate, "Messages a second, all publishers together; 0: as fast as it goes")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  command
+      .add_option(
+          "--more-ports", run.target.more_ports,
+          "Ports of a cluster's other nodes: publishers are spread over all, each one's subscribers are at the next")
+      ->delimiter(',');
+  command
+      .add_option("--names", run.traffic.names, "Conversations or topics of the first publishers, instead of NAME-N")
+      ->delimiter(',');
 }
 
 void add_compare(CLI::App& command, CompareOptions& compare) {

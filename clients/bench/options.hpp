@@ -21,6 +21,7 @@ struct Target {
   std::string name;  ///< For reports; empty: `host:port`.
   std::string host = "127.0.0.1";
   std::uint16_t port = 1883;
+  std::vector<std::uint16_t> more_ports;  ///< Of the other nodes of a cluster. Pairs, Fanout and Latency.
   std::uint16_t tls_port = 8883;
   std::optional<pid_t> pid;  ///< Its process; without it, whoever listens on the port of this machine.
 };

@@ -34,7 +34,9 @@ Report run_throughput(const RunOptions& options) {
 
   Loop loop;
   const Endpoint endpoint = Endpoint::resolve(options.target.host, options.target.port);
-  Traffic traffic(loop, endpoint, shape);
+  std::vector<Endpoint> endpoints{endpoint};
+  for (const auto port : options.target.more_ports) endpoints.push_back(Endpoint::resolve(options.target.host, port));
+  Traffic traffic(loop, std::move(endpoints), shape);
   traffic.connect();
   report.settings.emplace_back("window", std::to_string(traffic.window()));
   Meter meter(broker_process(options.target, endpoint));
@@ -57,6 +59,7 @@ Report run_throughput(const RunOptions& options) {
   traffic.drain(5s);
   add_latency(report, traffic.latency());
   Counts total = traffic.counts();
+  report.add("published", static_cast<double>(total.published));
   add_integrity(report, total);
   add_schedule(report, traffic);
   return report;

@@ -23,6 +23,9 @@ constexpr Duration kDropPatience = 2s;
 }  // namespace
 
 std::string topic_of(const TrafficShape& shape, std::size_t number) {
+  if (number < shape.names.size()) {
+    return shape.topics == Topics::Chat ? "chat/" + shape.names[number] + "/msg" : shape.names[number];
+  }
   if (shape.topics == Topics::Chat) return "chat/" + shape.name + "-" + std::to_string(number) + "/msg";
   return shape.name + "/" + std::to_string(number);
 }
@@ -42,7 +45,10 @@ void await_ready(Loop& loop, const std::vector<Client*>& clients, Instant deadli
 }
 
 Traffic::Traffic(Loop& loop, const Endpoint& endpoint, const TrafficShape& shape)
-    : loop_(loop), endpoint_(endpoint), shape_(shape), run_(std::random_device{}()) {}
+    : Traffic(loop, std::vector{endpoint}, shape) {}
+
+Traffic::Traffic(Loop& loop, std::vector<Endpoint> endpoints, const TrafficShape& shape)
+    : loop_(loop), endpoints_(std::move(endpoints)), shape_(shape), run_(std::random_device{}()) {}
 
 Traffic::~Traffic() = default;
 
@@ -61,12 +67,13 @@ void Traffic::connect() {
   };
 
   for (std::size_t i = 0; i < shape_.streams; ++i) {
-    streams_.push_back(std::make_unique<Stream>(*this, endpoint_, static_cast<std::uint32_t>(i)));
+    streams_.push_back(std::make_unique<Stream>(*this, endpoint(i), static_cast<std::uint32_t>(i)));
     take(streams_.back()->client());
   }
   for (std::size_t i = 0; i < shape_.streams * shape_.subscribers; ++i) {
     Stream& stream = *streams_[i / shape_.subscribers];
-    subscribers_.push_back(std::make_unique<Subscriber>(*this, endpoint_, stream, i));
+    const std::size_t place = stream.number() + 1 + i % shape_.subscribers;
+    subscribers_.push_back(std::make_unique<Subscriber>(*this, endpoint(place), stream, i));
     take(subscribers_.back()->client());
   }
   finish_batch();

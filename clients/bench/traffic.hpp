@@ -18,7 +18,8 @@ namespace parley::bench {
 enum class Topics : std::uint8_t { Plain, Chat };
 
 struct TrafficShape {
-  std::string name = "bench";  ///< Begins every topic and client id.
+  std::string name = "bench";      ///< Begins every topic and client id.
+  std::vector<std::string> names;  ///< Of each stream's topic or conversation; where there are none: `{name}-{number}`.
   Topics topics = Topics::Plain;
   std::size_t streams = 50;     ///< Publishers, each with a topic of its own.
   std::size_t subscribers = 1;  ///< Of each topic.
@@ -57,6 +58,8 @@ class Subscriber;
 class Traffic {
  public:
   Traffic(Loop& loop, const Endpoint& endpoint, const TrafficShape& shape);
+  /// Over several brokers of a cluster: publishers in turn, and each one's subscribers at the next ones.
+  Traffic(Loop& loop, std::vector<Endpoint> endpoints, const TrafficShape& shape);
   ~Traffic();
 
   /// Connects everyone and subscribes. Throws Failure when that isn't done in a minute.
@@ -94,9 +97,10 @@ class Traffic {
   void check_progress(Instant now);
   void check_clients() const;
   [[nodiscard]] Instant due(std::uint64_t number) const;
+  [[nodiscard]] const Endpoint& endpoint(std::size_t place) const { return endpoints_[place % endpoints_.size()]; }
 
   Loop& loop_;
-  Endpoint endpoint_;
+  std::vector<Endpoint> endpoints_;
   TrafficShape shape_;
   std::uint32_t run_;  ///< Random; see PublishTemplate::Shape.
   std::vector<std::unique_ptr<Stream>> streams_;
