@@ -20,6 +20,7 @@
 #include "broker/logins.hpp"
 #include "broker/net/server.hpp"
 #include "broker/shard/lone_node.hpp"
+#include "broker/shard/plain_recovery.hpp"
 #include "config/command_line.hpp"
 #include "config/error.hpp"
 
@@ -109,6 +110,7 @@ disk::DiskOptions disk_options(const config::Config& config, std::uint32_t shard
   options.readers = static_cast<unsigned>(config.storage.readers);
   options.log_map_size = config.storage.log_map_size;
   options.store_map_size = config.storage.map_size;
+  options.plain_map_size = config.storage.plain_map_size;
   options.log_retention = config.storage.log_retention;
   options.log_size_max = config.storage.log_size;
   options.index_slots = config.cluster.enabled;
@@ -151,7 +153,26 @@ void restore(net::Server& server, disk::DiskStore& store, const shard::ShardOpti
     server.shard(shard::home_of_name(session.client_id, options)).restore(session, now);
     ++sessions;
   });
-  log::info("data directory is open", {{"log_end", store.log_end()}, {"sessions", sessions}});
+  std::vector<shard::Shard*> shards;
+  for (shard::ShardId id = 0; id < options.shards; ++id) shards.push_back(&server.shard(id));
+  const auto home = [&](std::string_view client_id) -> shard::Shard& {
+    return server.shard(shard::home_of_name(client_id, options));
+  };
+  shard::PlainRecovery plain(std::move(shards), home, {std::chrono::steady_clock::now(), now});
+  using shard::PlainTable;
+  for (const auto table :
+       {PlainTable::Queues, PlainTable::Outbound, PlainTable::Inbound, PlainTable::Messages, PlainTable::Retained}) {
+    store.for_each_plain_row(table,
+                             [&](std::string_view key, std::string_view value) { plain.row(table, key, value); });
+  }
+  plain.finish();
+  if (plain.unreadable() != 0) {
+    log::error("rows of plain.mdb can't be read, leaving them out", {{"rows", plain.unreadable()}});
+  }
+  log::info("data directory is open", {{"log_end", store.log_end()},
+                                       {"sessions", sessions},
+                                       {"queued", plain.messages()},
+                                       {"retained", plain.retained()}});
 }
 
 void listen(net::Server& server, const config::Config& config) {

@@ -70,6 +70,7 @@ struct Config {
     std::uint64_t log_size = 0;
     std::uint64_t map_size = 0;
     std::uint64_t log_map_size = 0;
+    std::uint64_t plain_map_size = 0;
     std::uint64_t max_pending = 0;
   } storage;
   struct Cluster {

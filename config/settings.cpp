@@ -126,6 +126,9 @@ const std::array kSettings{
             "Address space for log.mdb; what it may grow to at the most."},
     Setting{"storage.map_size", Kind::Size, PARLEY_PLACE(storage.map_size), "1TB", "1MB", "64TB",
             "Address space for store.mdb; what it may grow to at the most."},
+    Setting{"storage.plain_map_size", Kind::Size, PARLEY_PLACE(storage.plain_map_size), "64GB", "1MB", "16TB",
+            "Address space for plain.mdb (queues and retained messages of ordinary topics); what it may grow to at the "
+            "most."},
     Setting{"storage.max_pending", Kind::Size, PARLEY_PLACE(storage.max_pending), "64MB", "64KB", "16GB",
             "Messages that wait for the disk, for each thread; beyond it sends are refused as busy (0x97)."},
 

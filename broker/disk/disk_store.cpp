@@ -5,6 +5,7 @@
 #include "base/check.hpp"
 #include "base/log.hpp"
 #include "broker/disk/log_thread.hpp"
+#include "broker/disk/plain_thread.hpp"
 #include "broker/disk/read_threads.hpp"
 #include "broker/disk/store_thread.hpp"
 #include "storage/commit_indexes.hpp"
@@ -91,7 +92,8 @@ struct DiskStore::Parts {
              .size_max = std::min(options.log_size_max, options.log_map_size / 2),
              .cut_every = options.log_cut_every},
             store, sink),
-        readers(files, *places, options.readers, sink) {
+        readers(files, *places, options.readers, sink),
+        plain(storage::storage_directory(options.data_dir), options.plain_map_size, sink) {
     for (std::uint32_t shard = 0; shard < options.shards; ++shard) {
       id_finders.push_back(std::make_unique<storage::IdFinder>(files));
     }
@@ -106,6 +108,7 @@ struct DiskStore::Parts {
   StoreThread store;
   LogThread log;
   ReadThreads readers;
+  PlainThread plain;
   std::vector<std::unique_ptr<storage::IdFinder>> id_finders;  ///< By shard, each used by its thread only.
 };
 
@@ -140,7 +143,16 @@ void DiskStore::for_each_session(const std::function<void(const shard::StoredSes
   }
 }
 
+void DiskStore::for_each_plain_row(shard::PlainTable table,
+                                   const std::function<void(std::string_view, std::string_view)>& visit) {
+  if (const auto done = parts_->plain.visit(table, visit); !done) {
+    throw storage::OpenFailure(static_cast<StorageError>(done.error().value()),
+                               "plain.mdb can't be read: " + done.error().message());
+  }
+}
+
 void DiskStore::stop() {
+  parts_->plain.stop();
   parts_->log.stop();
   parts_->readers.stop();
   parts_->store.stop();
@@ -152,6 +164,10 @@ Lsn DiskStore::watermark() const { return parts_->store.watermark(); }
 void DiskStore::append(shard::AppendBatch batch) { parts_->log.append(std::move(batch)); }
 
 void DiskStore::committed(Slot slot, Index index) { parts_->commit_indexes.raise(slot, index); }
+
+void DiskStore::write_plain(shard::PlainBatch batch) { parts_->plain.write(std::move(batch)); }
+
+std::uint64_t DiskStore::next_plain_number() { return parts_->plain.next_number(); }
 
 void DiskStore::read_log(shard::ShardId shard, LogReadRequest request) {
   parts_->readers.add(ReadThreads::ReadLog{shard, request});

@@ -17,11 +17,12 @@ namespace parley::disk {
 
 struct DiskOptions {
   std::string data_dir;
-  std::uint32_t shards = 1;                   ///< Broker shards that will call; each gets `materialised`.
-  unsigned readers = 1;                       ///< Threads for loads and reads.
-  std::uint64_t log_map_size = 64ULL << 30;   ///< [storage] log_map_size: address space, the file grows as needed.
-  std::uint64_t store_map_size = 1ULL << 40;  ///< [storage] store_map_size.
-  std::size_t group_records_max = 4096;       ///< Records and bytes of one commit of the log.
+  std::uint32_t shards = 1;                    ///< Broker shards that will call; each gets `materialised`.
+  unsigned readers = 1;                        ///< Threads for loads and reads.
+  std::uint64_t log_map_size = 64ULL << 30;    ///< [storage] log_map_size: address space, the file grows as needed.
+  std::uint64_t store_map_size = 1ULL << 40;   ///< [storage] store_map_size.
+  std::uint64_t plain_map_size = 64ULL << 30;  ///< [storage] plain_map_size.
+  std::size_t group_records_max = 4096;        ///< Records and bytes of one commit of the log.
   std::size_t group_bytes_max = 8ULL << 20;
   std::size_t materialise_records = 2'500;               ///< The store is written once so many records wait …
   Duration materialise_after = std::chrono::seconds(1);  ///< … or the oldest has waited for so long.
@@ -55,6 +56,10 @@ class DiskStore final : public shard::LogStore {
   /// Start-up: every persistent session, with its cursors. Throws storage::OpenFailure.
   void for_each_session(const std::function<void(const shard::StoredSession&)>& visit);
 
+  /// Start-up: every row of a table of ordinary topics. Throws storage::OpenFailure.
+  void for_each_plain_row(shard::PlainTable table,
+                          const std::function<void(std::string_view key, std::string_view value)>& visit);
+
   /// Appends and reads what was handed over before, materialises nothing more, and joins the threads. No calls may come
   /// after it; events may come until it returns.
   void stop();
@@ -66,6 +71,8 @@ class DiskStore final : public shard::LogStore {
   void append(shard::AppendBatch batch) override;
   void committed(Slot slot, Index index) override;
   void read_log(shard::ShardId shard, LogReadRequest request) override;
+  void write_plain(shard::PlainBatch batch) override;
+  std::uint64_t next_plain_number() override;
   void load_conversation(shard::ShardId shard, std::string name) override;
   void load_session(shard::ShardId shard, std::string client_id) override;
   void read_entries(shard::ShardId shard, ReadRequest request) override;

@@ -18,6 +18,7 @@ void deliver_one(LogReadEvent& event, shard::LogStoreEvents& to) { to.log_read(e
 void deliver_one(SessionLoadedEvent& event, shard::LogStoreEvents& to) {
   to.session_loaded(event.client_id, std::move(event.loaded));
 }
+void deliver_one(PlainWrittenEvent& event, shard::LogStoreEvents& to) { to.plain_written(event.ticket, event.outcome); }
 void deliver_one(MaterialisedEvent& event, shard::LogStoreEvents& to) { to.materialised(event.upto); }
 
 }  // namespace

@@ -46,8 +46,13 @@ struct MaterialisedEvent {
   Lsn upto;
 };
 
-using StoreEvent =
-    std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, SessionLoadedEvent, LogReadEvent, MaterialisedEvent>;
+struct PlainWrittenEvent {
+  std::uint64_t ticket = 0;
+  Result<void> outcome;
+};
+
+using StoreEvent = std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, SessionLoadedEvent, LogReadEvent,
+                                MaterialisedEvent, PlainWrittenEvent>;
 
 /// Brings events to the shards' threads; written by whoever owns those. Called on the disk's threads; must not block.
 /// Events of one shard are delivered in the order they were posted by one thread.

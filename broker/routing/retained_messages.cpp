@@ -12,9 +12,9 @@ bool is_alive(const mqtt::MessagePtr& message, Instant now) {
   return message && (!message->expires() || *message->expires() > now);
 }
 
-template <class Node>
-void visit_all(const Node& node, Instant now, bool skip_system, const RetainedMessages::Visit& visit) {
-  if (is_alive(node.message, now)) visit(node.message);
+template <class Node, class Visit>
+void visit_all(const Node& node, Instant now, bool skip_system, const Visit& visit) {
+  if (is_alive(node.message, now)) visit(node);
   for (const auto& [level, child] : node.children) {
     if (skip_system && level.starts_with('$')) continue;
     visit_all(*child, now, false, visit);
@@ -27,7 +27,8 @@ void walk(const Node& node, mqtt::Levels rest, bool first, Instant now, const Re
   if (!level) {
     if (is_alive(node.message, now)) visit(node.message);
   } else if (*level == "#") {
-    visit_all(node, now, first, visit);  // §4.7.2: not the $ topics.
+    // §4.7.2: not the $ topics.
+    visit_all(node, now, first, [&](const Node& one) { visit(one.message); });
   } else if (*level == "+") {
     for (const auto& [name, child] : node.children) {
       if (!(first && name.starts_with('$'))) walk(*child, rest, false, now, visit);
@@ -39,7 +40,11 @@ void walk(const Node& node, mqtt::Levels rest, bool first, Instant now, const Re
 
 }  // namespace
 
-Result<void> RetainedMessages::set(const mqtt::MessagePtr& message) {
+Result<void> RetainedMessages::set(const mqtt::MessagePtr& message, const RetainStamp& stamp, std::uint64_t number,
+                                   Outcome* outcome) {
+  Outcome unused;
+  Outcome& out = outcome != nullptr ? *outcome : unused;
+  out = {};
   struct Step {
     Node* parent;
     std::string_view level;
@@ -64,17 +69,25 @@ Result<void> RetainedMessages::set(const mqtt::MessagePtr& message) {
     path.push_back({node, child->first});
     node = child->second.get();
   }
+  if (node->message && stamp < node->stamp) {
+    out.older = true;
+    return {};
+  }
   if (!removal) {
-    const std::size_t replaced = node->message ? node->message->size() : 0;
-    if ((!node->message && count_ >= limits_.count_max) || bytes_ - replaced + message->size() > limits_.bytes_max) {
+    const std::size_t freed = node->message ? node->message->size() : 0;
+    if ((!node->message && count_ >= limits_.count_max) || bytes_ - freed + message->size() > limits_.bytes_max) {
       return mqtt::ReasonCode::QuotaExceeded;
     }
+    out.replaced = node->number;
     drop(*node);
     node->message = message;
+    node->stamp = stamp;
+    node->number = number;
     ++count_;
     bytes_ += message->size();
     return {};
   }
+  out.replaced = node->number;
   drop(*node);
   while (!path.empty() && node->children.empty() && !node->message) {
     const Step step = path.back();
@@ -90,18 +103,27 @@ void RetainedMessages::drop(Node& node) {
   --count_;
   bytes_ -= node.message->size();
   node.message.reset();
+  node.number = 0;
 }
 
 void RetainedMessages::match(std::string_view filter, Instant now, const Visit& visit) const {
   walk(root_, mqtt::Levels(filter), true, now, visit);
 }
 
-void RetainedMessages::sweep(Instant now) { sweep(root_, now); }
+void RetainedMessages::for_each(Instant now,
+                                const std::function<void(const mqtt::MessagePtr&, const RetainStamp&)>& visit) const {
+  visit_all(root_, now, true, [&](const Node& one) { visit(one.message, one.stamp); });
+}
+
+void RetainedMessages::sweep(Instant now, std::vector<std::uint64_t>& numbers) { sweep(root_, now, numbers); }
 
 /// True when the node is empty afterwards.
-bool RetainedMessages::sweep(Node& node, Instant now) {
-  if (node.message && !is_alive(node.message, now)) drop(node);
-  std::erase_if(node.children, [&](auto& child) { return sweep(*child.second, now); });
+bool RetainedMessages::sweep(Node& node, Instant now, std::vector<std::uint64_t>& numbers) {
+  if (node.message && !is_alive(node.message, now)) {
+    if (node.number != 0) numbers.push_back(node.number);
+    drop(node);
+  }
+  std::erase_if(node.children, [&](auto& child) { return sweep(*child.second, now, numbers); });
   return node.children.empty() && !node.message;
 }
 

@@ -1,17 +1,27 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/number.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "mqtt/message.hpp"
 #include "mqtt/types.hpp"
 
 namespace parley::routing {
+
+/// A retained message's place among all that were published on its topic, on any node; the highest is kept.
+struct RetainStamp {
+  std::uint64_t time = 0;  ///< Unix microseconds, about; rises with each one.
+  NodeId node;
+  friend auto operator<=>(const RetainStamp&, const RetainStamp&) = default;
+};
 
 /// The last retained message of each topic. MQTT 5 §3.3.1.3. Belongs to one thread. A tree of levels, so a filter walks
 /// only what it can match.
@@ -26,14 +36,27 @@ class RetainedMessages {
 
   /// Replaces the topic's message; an empty payload removes it. Fails with QuotaExceeded when it doesn't fit, or when
   /// the topic has more than mqtt::kFilterLevelsMax levels.
-  Result<void> set(const mqtt::MessagePtr& message);
+  Result<void> set(const mqtt::MessagePtr& message) { return set(message, {}, 0, nullptr); }
+  struct Outcome {
+    bool older = false;          ///< The topic has a later one, and nothing was changed.
+    std::uint64_t replaced = 0;  ///< The number of what went; 0: nothing, or it had none.
+  };
+  /// With the number under which the message is stored; 0: it isn't. `outcome` may be null.
+  Result<void> set(const mqtt::MessagePtr& message, const RetainStamp& stamp, std::uint64_t number, Outcome* outcome);
 
   using Visit = std::function<void(const mqtt::MessagePtr&)>;
   /// Visits the messages that match `filter` and have not expired.
   void match(std::string_view filter, Instant now, const Visit& visit) const;
 
-  /// Removes what has expired.
-  void sweep(Instant now);
+  /// Visits all of them, as `match` with `#` would.
+  void for_each(Instant now, const std::function<void(const mqtt::MessagePtr&, const RetainStamp&)>& visit) const;
+
+  /// Removes what has expired, and adds the numbers of what was stored.
+  void sweep(Instant now) {
+    std::vector<std::uint64_t> numbers;
+    sweep(now, numbers);
+  }
+  void sweep(Instant now, std::vector<std::uint64_t>& numbers);
 
   [[nodiscard]] std::size_t size() const { return count_; }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
@@ -42,10 +65,12 @@ class RetainedMessages {
   struct Node {
     std::map<std::string, std::unique_ptr<Node>, std::less<>> children;
     mqtt::MessagePtr message;
+    RetainStamp stamp;
+    std::uint64_t number = 0;
   };
 
   void drop(Node& node);
-  bool sweep(Node& node, Instant now);
+  bool sweep(Node& node, Instant now, std::vector<std::uint64_t>& numbers);
 
   Limits limits_;
   Node root_;

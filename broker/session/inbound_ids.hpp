@@ -37,6 +37,7 @@ class InboundIds {
     ids_.erase(ids_.begin() + (place - ids_.begin()));
     if (ids_.empty()) ids_ = {};
   }
+  void clear() { ids_ = {}; }
   [[nodiscard]] std::size_t size() const { return ids_.size(); }
 
   struct Item {

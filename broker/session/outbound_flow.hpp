@@ -8,6 +8,7 @@
 
 #include "base/number.hpp"
 #include "base/time.hpp"
+#include "broker/session/journal.hpp"
 #include "mqtt/message.hpp"
 
 namespace parley::session {
@@ -19,6 +20,7 @@ struct Outgoing {
   bool retain = false;
   std::vector<std::uint32_t> subscription_ids;
   std::shared_ptr<const std::string> share;  ///< The shared subscription it is for.
+  StoredMessagePtr stored;                   ///< Null: kept in memory only.
 };
 
 /// A QoS 1 or 2 message under way to the client.
@@ -28,9 +30,13 @@ struct InFlight {
   Outgoing outgoing;
   State state = State::AwaitingPuback;
   bool sent_here = false;  ///< On the current connection.
+  bool held = false;       ///< PUBLISH, respectively PUBREL waits for the journal.
+  bool written = false;    ///< Has left at least once, so the next time it is a duplicate.
   std::uint32_t cursor = 0;
   std::uint32_t cursor_generation = 0;  ///< 0: an ordinary message.
   Seq seq;
+  std::uint64_t number = 0;  ///< Of a stored message …
+  std::uint64_t passes = 0;  ///< … and the last of those that need nothing more once this one is settled.
 };
 
 /// Outbound QoS 1 and 2 messages in the order they were sent, and ordinary ones that wait. Packet ids are given
@@ -50,6 +56,9 @@ class OutboundFlow {
     const std::size_t position = (id + kIds - first_id_) % kIds;
     return position < count_ ? std::optional(position) : std::nullopt;
   }
+  [[nodiscard]] InFlight& back() { return (*this)[count_ - 1]; }
+  /// The packet id of the next message, while nothing is under way.
+  void begin_ids_at(mqtt::PacketId id) { first_id_ = id; }
   /// The new message's packet id is id_at(size() - 1).
   void push(InFlight message) {
     if (count_ == ring_.size()) grow();
@@ -91,6 +100,7 @@ class OutboundFlow {
     }
     queue.resize(kept);
   }
+  [[nodiscard]] const Outgoing& front_of_queue() const { return queue[queue_first]; }
   Outgoing dequeue() {
     Outgoing outgoing = std::move(queue[queue_first++]);
     queue_bytes -= outgoing.message->size();

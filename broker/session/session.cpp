@@ -388,6 +388,10 @@ void Session::write_ack(mqtt::PacketType type, mqtt::PacketId id, ReasonCode rea
 
 void Session::receive_pubrel(const mqtt::Ack& ack) {
   const bool known = inbound_.state(ack.packet_id) == InboundIds::State::Received;
+  if (known && journal_ != nullptr && expiry_interval_ != 0) {
+    journal_->released(*this, ack.packet_id);
+    return;
+  }
   if (known) {
     inbound_.erase(ack.packet_id);
   } else if (connection_->inherited < limits_.receive_max) {
@@ -411,6 +415,7 @@ void Session::receive_ack(const mqtt::Frame& frame, Instant now, Actions& action
     return;
   }
   if (slot == nullptr) return;  // A repeated or late acknowledgement.
+  let_go(*slot);
   slot->state = InFlight::State::Done;
   slot->outgoing = {};
   if (slot->sent_here) --outbound_->outstanding;
@@ -419,14 +424,25 @@ void Session::receive_ack(const mqtt::Frame& frame, Instant now, Actions& action
   note_window(actions);
 }
 
+/// It needn't wait for the journal any more.
+void Session::let_go(InFlight& slot) { slot.held = false; }
+
 /// The receiver has the message; from here on only its packet id is needed. MQTT 5 §4.3.3.
 void Session::receive_pubrec(mqtt::PacketId id, InFlight* slot, Instant now, Actions& actions) {
   const bool known = slot != nullptr;
   if (known) {
+    const bool first = slot->state == InFlight::State::AwaitingPubrec;
+    if (first) let_go(*slot);
     slot->state = InFlight::State::AwaitingPubcomp;
     slot->outgoing = {};
+    if (first && slot->number != 0) {
+      slot->held = true;
+      journal_->received(*this, id, slot->number);
+    }
   }
-  write_ack(mqtt::PacketType::Pubrel, id, known ? ReasonCode::Success : ReasonCode::PacketIdentifierNotFound, {});
+  if (!known || !slot->held) {
+    write_ack(mqtt::PacketType::Pubrel, id, known ? ReasonCode::Success : ReasonCode::PacketIdentifierNotFound, {});
+  }
   if (!known || !connection_->resending) return;
   // What is still to be sent again may have waited for this one.
   go_on(now);
@@ -435,8 +451,10 @@ void Session::receive_pubrec(mqtt::PacketId id, InFlight* slot, Instant now, Act
 
 void Session::settle_front() {
   OutboundFlow& flow = *outbound_;
+  std::uint64_t settled = 0;
   while (!flow.empty() && flow[0].state == InFlight::State::Done) {
     const InFlight& slot = flow[0];
+    settled = std::max({settled, slot.number, slot.passes});
     if (slot.cursor_generation != 0 && slot.cursor < cursors_.size() &&
         cursors_[slot.cursor].generation == slot.cursor_generation) {
       cursors_[slot.cursor].acknowledged = std::max(cursors_[slot.cursor].acknowledged, slot.seq);
@@ -444,6 +462,7 @@ void Session::settle_front() {
     flow.pop();
     if (flow.resend_at > 0) --flow.resend_at;
   }
+  if (settled != 0) journal_->settled(*this, settled);
 }
 
 void Session::write_suback(mqtt::PacketId packet_id, const std::vector<ReasonCode>& reasons,

@@ -14,6 +14,7 @@
 #include "base/time.hpp"
 #include "broker/session/actions.hpp"
 #include "broker/session/inbound_ids.hpp"
+#include "broker/session/journal.hpp"
 #include "broker/session/limits.hpp"
 #include "mqtt/decode.hpp"
 #include "mqtt/message.hpp"
@@ -30,6 +31,7 @@ namespace parley::session {
 
 class OutboundFlow;
 struct InFlight;
+struct Outgoing;
 
 /// A shared subscription, `$share/{group}/{filter}`.
 using Share = std::shared_ptr<const std::string>;
@@ -129,9 +131,11 @@ class Session {
   // -----------------------------------------------------------------------------------------
 
   /// Delivers at the lower of the message's QoS and `qos`. `retain` is the flag the receiver sees.
-  /// `share`: the shared subscription it is for, as the client wrote it; null for another one.
+  /// `share`: the shared subscription it is for, as the client wrote it; null for another one. `stored`: null for what
+  /// is kept in memory only; its numbers rise from call to call.
   Delivered deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool retain,
-                    std::span<const std::uint32_t> subscription_ids, Instant now, const Share& share = nullptr);
+                    std::span<const std::uint32_t> subscription_ids, Instant now, const Share& share = nullptr,
+                    const StoredMessagePtr& stored = nullptr);
 
   struct SharedMessage {
     Share share;
@@ -182,6 +186,32 @@ class Session {
   /// caller's to pump.
   void drained(Instant now);
 
+  // -- Stored messages and the journal -------------------------------------------------------------------------------
+
+  /// From now on what concerns stored messages is told there; it lives longer.
+  void set_journal(Journal* journal) { journal_ = journal; }
+  void go_on_sending(mqtt::PacketId id, std::uint64_t number, Instant now);
+  void go_on_releasing(mqtt::PacketId id, std::uint64_t number);
+  void finish_release(mqtt::PacketId id);
+  /// Packet ids of QoS 2 publishes that the client hasn't released.
+  [[nodiscard]] std::span<const InboundIds::Item> inbound() const { return inbound_.items(); }
+
+  /// A message that was under way. Its packet id is known at QoS 2 only (0: any will do).
+  struct RestoredFlight {
+    mqtt::PacketId id = 0;
+    std::uint64_t number = 0;
+    mqtt::MessagePtr message;  ///< Null: its PUBREC was there.
+    mqtt::Qos qos = mqtt::Qos::ExactlyOnce;
+    bool retain = false;
+    std::vector<std::uint32_t> subscription_ids;
+    Share share;
+    StoredMessagePtr stored;
+  };
+  /// Before the first connection: what was under way, in the order it was sent, and which ids the client
+  /// hasn't released. Where nothing was under way packet ids go on at `first_id`.
+  void restore_flows(std::vector<RestoredFlight> flights, std::span<const mqtt::PacketId> inbound,
+                     mqtt::PacketId first_id);
+
   // -- Persistence
   // -----------------------------------------------------------------------------------------------------
 
@@ -228,6 +258,10 @@ class Session {
   void go_on(Instant now);
   void pass_over(CursorId cursor, Seq upto);
   void settle_front();
+  void let_go(InFlight& slot);
+  void push_sent(Outgoing outgoing);
+  void hold(Outgoing outgoing);
+  void note_passed(std::uint64_t number);
   OutboundFlow& outbound();
 
   std::string client_id_;
@@ -242,6 +276,7 @@ class Session {
   InboundIds inbound_;
   std::vector<Subscription> subscriptions_;
   std::vector<CursorSlot> cursors_;
+  Journal* journal_ = nullptr;
 };
 
 }  // namespace parley::session

@@ -66,7 +66,8 @@ bool Session::write_delivery(const mqtt::Message& message, mqtt::Delivery& deliv
 }
 
 Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool retain,
-                           std::span<const std::uint32_t> subscription_ids, Instant now, const Share& share) {
+                           std::span<const std::uint32_t> subscription_ids, Instant now, const Share& share,
+                           const StoredMessagePtr& stored) {
   const mqtt::Qos effective = lower(message->qos(), qos);
   if (effective == mqtt::Qos::AtMostOnce) {
     if (!connection_ || connection_->output->size() >= limits_.output_max) return Delivered::Dropped;
@@ -75,22 +76,122 @@ Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool 
     return write_delivery(*message, delivery, now) ? Delivered::Sent : Delivered::Dropped;
   }
   OutboundFlow& flow = outbound();
+  Outgoing outgoing{message, effective, retain, {subscription_ids.begin(), subscription_ids.end()}, share, stored};
+  const bool holds = stored && effective == mqtt::Qos::ExactlyOnce;
   if (flow.queued() != 0 || !can_send(effective)) {
     if (flow.queued() >= limits_.queued_messages_max || flow.queue_bytes + message->size() > limits_.queued_bytes_max) {
       return Delivered::Dropped;
     }
-    flow.enqueue({message, effective, retain, {subscription_ids.begin(), subscription_ids.end()}, share});
+    flow.enqueue(std::move(outgoing));
     return Delivered::Queued;
   }
   if (message->expires() && *message->expires() <= now) return Delivered::Dropped;
+  if (holds) {
+    hold(std::move(outgoing));
+    return Delivered::Queued;
+  }
   mqtt::Delivery delivery{
       .qos = effective, .retain = retain, .packet_id = flow.id_at(flow.size()), .subscription_ids = subscription_ids};
   if (!write_delivery(*message, delivery, now)) return Delivered::Dropped;
-  flow.push({.outgoing = {message, effective, retain, {subscription_ids.begin(), subscription_ids.end()}, share},
-             .state = awaited(effective),
-             .sent_here = true});
-  ++flow.outstanding;
+  push_sent(std::move(outgoing));
   return Delivered::Sent;
+}
+
+void Session::push_sent(Outgoing outgoing) {
+  OutboundFlow& flow = *outbound_;
+  const std::uint64_t number = outgoing.stored ? outgoing.stored->number : 0;
+  const auto state = awaited(outgoing.qos);
+  flow.push({.outgoing = std::move(outgoing), .state = state, .sent_here = true, .written = true, .number = number});
+  ++flow.outstanding;
+}
+
+/// Takes its place and its packet id, and leaves once both are durable.
+void Session::hold(Outgoing outgoing) {
+  OutboundFlow& flow = *outbound_;
+  const std::uint64_t number = outgoing.stored->number;
+  flow.push({.outgoing = std::move(outgoing),
+             .state = InFlight::State::AwaitingPubrec,
+             .sent_here = true,
+             .held = true,
+             .number = number});
+  ++flow.outstanding;
+  journal_->sending(*this, flow.id_at(flow.size() - 1), number);
+}
+
+/// A stored message needs nothing more, but those before it may.
+void Session::note_passed(std::uint64_t number) {
+  if (outbound_->empty()) {
+    journal_->settled(*this, number);
+  } else {
+    outbound_->back().passes = std::max(outbound_->back().passes, number);
+  }
+}
+
+void Session::go_on_sending(mqtt::PacketId id, std::uint64_t number, Instant now) {
+  const auto position = outbound_ ? outbound_->find(id) : std::nullopt;
+  if (!position) return;
+  InFlight& slot = (*outbound_)[*position];
+  if (!slot.held || slot.number != number || slot.state != InFlight::State::AwaitingPubrec) return;
+  slot.held = false;
+  if (!connection_) return;
+  if (!slot.sent_here) {
+    go_on(now);
+    return;
+  }
+  mqtt::Delivery delivery{.qos = slot.outgoing.qos,
+                          .retain = slot.outgoing.retain,
+                          .packet_id = id,
+                          .subscription_ids = slot.outgoing.subscription_ids};
+  slot.written = write_delivery(*slot.outgoing.message, delivery, now);
+  if (!slot.written) {
+    slot.state = InFlight::State::Done;
+    slot.outgoing = {};
+    --outbound_->outstanding;
+    settle_front();
+    go_on(now);
+  }
+}
+
+void Session::go_on_releasing(mqtt::PacketId id, std::uint64_t number) {
+  const auto position = outbound_ ? outbound_->find(id) : std::nullopt;
+  if (!position) return;
+  InFlight& slot = (*outbound_)[*position];
+  if (!slot.held || slot.number != number || slot.state != InFlight::State::AwaitingPubcomp) return;
+  slot.held = false;
+  if (connection_) write_ack(mqtt::PacketType::Pubrel, id, mqtt::ReasonCode::Success, {});
+}
+
+void Session::finish_release(mqtt::PacketId id) {
+  if (inbound_.state(id) != InboundIds::State::Received) return;
+  inbound_.erase(id);
+  if (connection_) write_ack(mqtt::PacketType::Pubcomp, id, mqtt::ReasonCode::Success, {});
+}
+
+void Session::restore_flows(std::vector<RestoredFlight> flights, std::span<const mqtt::PacketId> inbound,
+                            mqtt::PacketId first_id) {
+  inbound_.clear();
+  for (const mqtt::PacketId id : inbound) inbound_.set(id, InboundIds::State::Received);
+  OutboundFlow& flow = outbound();
+  const auto known = std::ranges::find_if(flights, [](const RestoredFlight& one) { return one.id != 0; });
+  if (known == flights.end()) {
+    flow.begin_ids_at(first_id);
+  } else {
+    const auto before = static_cast<std::uint32_t>(known - flights.begin());
+    flow.begin_ids_at(static_cast<mqtt::PacketId>((known->id + 65'535U - 1U - before) % 65'535U + 1U));
+  }
+  for (RestoredFlight& flight : flights) {
+    // What stood between them is settled.
+    while (flight.id != 0 && flow.id_at(flow.size()) != flight.id && flow.size() < kRingMax) {
+      flow.push({.state = InFlight::State::Done});
+    }
+    const auto qos = lower(flight.qos, flight.message ? flight.message->qos() : mqtt::Qos::ExactlyOnce);
+    flow.push({.outgoing = {std::move(flight.message), qos, flight.retain, std::move(flight.subscription_ids),
+                            std::move(flight.share), std::move(flight.stored)},
+               .state = awaited(qos),
+               .written = true,
+               .number = flight.number});
+    if (!flow.back().outgoing.message) flow.back().state = InFlight::State::AwaitingPubcomp;
+  }
 }
 
 std::vector<Session::SharedMessage> Session::take_shared(std::string_view subscription) {
@@ -114,16 +215,26 @@ void Session::send_queued(Instant now) {
   if (!outbound_ || !connection_) return;
   OutboundFlow& flow = *outbound_;
   while (flow.queued() != 0 && can_send(mqtt::Qos::AtLeastOnce)) {
+    const bool holds = flow.front_of_queue().stored && flow.front_of_queue().qos == mqtt::Qos::ExactlyOnce;
     Outgoing next = flow.dequeue();
-    if (next.message->expires() && *next.message->expires() <= now) continue;
+    const std::uint64_t number = next.stored ? next.stored->number : 0;
+    if (next.message->expires() && *next.message->expires() <= now) {
+      if (number != 0) note_passed(number);
+      continue;
+    }
+    if (holds) {
+      hold(std::move(next));
+      continue;
+    }
     mqtt::Delivery delivery{.qos = next.qos,
                             .retain = next.retain,
                             .packet_id = flow.id_at(flow.size()),
                             .subscription_ids = next.subscription_ids};
-    if (!write_delivery(*next.message, delivery, now)) continue;
-    const auto state = awaited(next.qos);
-    flow.push({.outgoing = std::move(next), .state = state, .sent_here = true});
-    ++flow.outstanding;
+    if (write_delivery(*next.message, delivery, now)) {
+      push_sent(std::move(next));
+    } else if (number != 0) {
+      note_passed(number);
+    }
   }
 }
 
@@ -142,7 +253,7 @@ void Session::go_on(Instant now) {
 void Session::resume(Instant now) {
   // PUBRELs don't count in Receive Maximum and don't wait for it ([MQTT-3.3.4-10]), so they go first.
   for (std::size_t i = 0; outbound_ && i < outbound_->size(); ++i) {
-    if ((*outbound_)[i].state != InFlight::State::AwaitingPubcomp) continue;
+    if ((*outbound_)[i].state != InFlight::State::AwaitingPubcomp || (*outbound_)[i].held) continue;
     write_ack(mqtt::PacketType::Pubrel, outbound_->id_at(i), mqtt::ReasonCode::Success, {});
   }
   go_on(now);
@@ -162,6 +273,7 @@ bool Session::resend_slot(Instant now) {
   if (flow.resend_at >= flow.size()) return false;
   InFlight& slot = flow[flow.resend_at];
   if (slot.state == InFlight::State::Done || slot.state == InFlight::State::AwaitingPubcomp) return true;
+  if (slot.held) return false;  // go_on_sending comes.
   if (connection_->output->size() >= limits_.output_max || flow.outstanding >= connection_->receive_max) return false;
   if (slot.cursor_generation != 0) {
     const bool followed = slot.cursor < cursors_.size() && cursors_[slot.cursor].generation == slot.cursor_generation;
@@ -169,7 +281,7 @@ bool Session::resend_slot(Instant now) {
     slot.state = InFlight::State::Done;  // The subscription is gone.
     return true;
   }
-  mqtt::Delivery delivery{.dup = true,
+  mqtt::Delivery delivery{.dup = slot.written,
                           .qos = slot.outgoing.qos,
                           .retain = slot.outgoing.retain,
                           .packet_id = flow.id_at(flow.resend_at),
@@ -179,7 +291,7 @@ bool Session::resend_slot(Instant now) {
     slot.outgoing = {};
     return true;
   }
-  slot.sent_here = true;
+  slot.sent_here = slot.written = true;
   ++flow.outstanding;
   return true;
 }

@@ -9,6 +9,7 @@
 #include "broker/session/session.hpp"
 #include "broker/shard/compact_meta.hpp"
 #include "broker/shard/feeds.hpp"
+#include "broker/shard/plain_journal.hpp"
 #include "broker/shard/ports.hpp"
 
 namespace parley::shard {
@@ -33,6 +34,7 @@ struct Client {
   NamedSenders named_senders;         ///< On this connection, for Meta::Compact.
   Meta meta = Meta::Full;             ///< Of this connection.
   std::unique_ptr<PendingWill> will;
+  std::unique_ptr<ClientQueue> queue;     ///< What is stored of its ordinary messages; null: nothing yet.
   std::uint64_t generation = 0;           ///< In which this node has the session; 0: it was never claimed.
   Instant expires_at = Instant::max();    ///< While disconnected.
   Instant login_ends = Instant::max();    ///< While connected: when the credentials have expired; see Reauthentication.
@@ -45,6 +47,8 @@ struct Client {
   bool reads_partly = false;                ///< Some filter of its matches what it may not read; see TopicAccess.
   bool cursors_touched = false;             ///< In the list of clients whose cursors are to be written.
 
+  /// Its session outlives the connection.
+  [[nodiscard]] bool is_lasting() const { return session->expiry_interval() != 0; }
   [[nodiscard]] bool awaits_feeds() const { return feeds_awaited != 0; }
 };
 

@@ -288,6 +288,7 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   if (client == nullptr) {
     client = &shard_.clients().add(std::make_unique<session::Session>(opening.login.client_id, opening.login.user,
                                                                       shard_.new_identity(), shard_.options().limits));
+    client->session->set_journal(&shard_.journal());
   }
   client->generation = generation;
   client->expires_at = Instant::max();

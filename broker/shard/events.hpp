@@ -9,7 +9,9 @@
 
 #include "broker/chat/conversation.hpp"
 #include "broker/chat/refusal.hpp"
+#include "broker/routing/retained_messages.hpp"
 #include "broker/session/actions.hpp"
+#include "broker/shard/plain_rows.hpp"
 #include "broker/shard/ports.hpp"
 #include "mqtt/message.hpp"
 
@@ -137,13 +139,13 @@ struct PageEvent {
   ReadPage page;
 };
 
-/// A retained message's place among all that were published on its topic, on any node; the highest is kept.
-struct RetainStamp {
-  std::uint64_t time = 0;  ///< Unix microseconds, about; rises with each one.
-  NodeId node;
-  friend auto operator<=>(const RetainStamp&, const RetainStamp&) = default;
-};
+using routing::RetainStamp;
 
+/// Who wants to hear that an ordinary message is stored where it must be; see PlainTopics. 0: nobody.
+struct StoredReply {
+  ShardId shard = 0;
+  std::uint64_t publication = 0;
+};
 /// An ordinary message for the subscribers of the target shard; a retained one goes to all shards.
 struct PublishEvent {
   enum class From : std::uint8_t {
@@ -154,6 +156,14 @@ struct PublishEvent {
   mqtt::MessagePtr message;
   RetainStamp stamp;
   From from = From::Client;
+  PlainOrigin origin;
+  bool repeated = false;  ///< It came with DUP.
+  StoredReply reply;
+};
+/// Answer to a StoredReply.
+struct StoredEvent {
+  std::uint64_t publication = 0;
+  bool stored = true;
 };
 /// The sender has (or no longer has) subscribers for the filter. Answered with InterestTakenEvent when `token` isn't 0.
 struct InterestEvent {
@@ -186,6 +196,7 @@ struct SharedDeliveryEvent {
   mqtt::SubscriptionOptions options;
   std::uint32_t subscription_id = 0;
   mqtt::MessagePtr message;
+  StoredReply reply;
 };
 
 /// To the shard that keeps the shared group: a member has left without taking this over.
@@ -193,6 +204,7 @@ struct SharedReturnEvent {
   std::shared_ptr<const std::string> share;
   mqtt::MessagePtr message;
   bool here_only = false;  ///< Another node has chosen this one.
+  StoredReply reply;
 };
 
 /// To shard 0: the sender has a first (or no longer any) subscriber of the filter, which other nodes are told. Answered
@@ -230,9 +242,9 @@ struct NodeGroupEvent {
 
 struct PeerEvent {
   std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, ReadEvent,
-               ReadHereEvent, PageEvent, PublishEvent, InterestEvent, InterestTakenEvent, SharedMemberEvent,
-               SharedDeliveryEvent, SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent, NodeFiltersEvent,
-               NodeFiltersTakenEvent, NodeGroupEvent>
+               ReadHereEvent, PageEvent, PublishEvent, StoredEvent, InterestEvent, InterestTakenEvent,
+               SharedMemberEvent, SharedDeliveryEvent, SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent,
+               NodeFiltersEvent, NodeFiltersTakenEvent, NodeGroupEvent>
       what;
 };
 

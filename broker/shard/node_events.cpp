@@ -245,6 +245,7 @@ void describe(auto& io, Is<Message> auto& event) {
 void describe(auto& io, Is<MessageTaken> auto& event) {
   io(event.stream);
   io(event.number);
+  io(event.refused);
 }
 
 template <class Body>

@@ -202,9 +202,11 @@ struct Message {
   Timestamp stamp;               ///< Of a retained message: the higher one wins, then the higher node.
   NodeId stamp_node;
 };
+/// Everything up to the number is stored where it must be. `refused`: all but the last.
 struct MessageTaken {
   std::uint64_t stream = 0;
   std::uint64_t number = 0;
+  bool refused = false;
 };
 
 using Event = std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield,

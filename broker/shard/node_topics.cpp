@@ -14,6 +14,8 @@ namespace {
 constexpr Duration kLookAgain = std::chrono::milliseconds(500);
 /// A removed retained message is remembered so long, so that a node that was away doesn't bring it back.
 constexpr Duration kRemovedKept = std::chrono::hours(1);
+/// Among the shards of one node: while events are on their way.
+constexpr Duration kRemovedKeptAlone = std::chrono::seconds(10);
 /// Room for the stamps of one millisecond.
 constexpr std::uint64_t kStampsAMillisecond = 1000;
 
@@ -55,15 +57,35 @@ bool NodeTopics::is_there(NodeId node, const Peer& peer) const {
 
 RetainStamp NodeTopics::make_stamp() {
   last_stamp_ = std::max(last_stamp_ + 1, shard_.wall().milliseconds * kStampsAMillisecond);
+  // No other shard of this node gives the same one.
+  const std::uint64_t shards = shard_.options().shards;
+  last_stamp_ += (shards + shard_.id() - last_stamp_ % shards) % shards;
   return {.time = last_stamp_, .node = shard_.nodes().self()};
 }
 
-bool NodeTopics::is_latest(const mqtt::Message& message, const RetainStamp& stamp) {
-  Stamp& known = stamps_[std::string(message.topic())];
-  if (stamp < known.stamp) return false;
-  known = {.stamp = stamp, .removed = message.payload().empty(), .at = shard_.now()};
-  last_stamp_ = std::max(last_stamp_, stamp.time);
-  return true;
+bool NodeTopics::was_removed_since(std::string_view topic, const RetainStamp& stamp) const {
+  if (removed_.empty()) return false;
+  const auto found = removed_.find(topic);
+  return found != removed_.end() && stamp < found->second.stamp;
+}
+
+std::uint64_t NodeTopics::note_removal(std::string_view topic, const RetainStamp& stamp, std::uint64_t row) {
+  if (!active() && shard_.options().shards == 1 && row == 0) return forget_removal(topic);
+  const auto found = removed_.find(topic);
+  if (found == removed_.end() && removed_.size() >= shard_.options().retained_max) return row;
+  Removed& removed = found != removed_.end() ? found->second : removed_[std::string(topic)];
+  const std::uint64_t before = removed.row;
+  removed = {.stamp = stamp, .row = row, .at = shard_.now()};
+  return before;
+}
+
+std::uint64_t NodeTopics::forget_removal(std::string_view topic) {
+  if (removed_.empty()) return 0;
+  const auto found = removed_.find(topic);
+  if (found == removed_.end()) return 0;
+  const std::uint64_t row = found->second.row;
+  removed_.erase(found);
+  return row;
 }
 
 std::string NodeTopics::encode(const mqtt::Message& message, const RetainStamp& stamp, std::uint64_t number,
@@ -124,22 +146,25 @@ NodeTopics::Sent NodeTopics::publish(const mqtt::MessagePtr& message, const Reta
   return sent;
 }
 
-void NodeTopics::send_shared(std::uint32_t place, const routing::SharedGroups::Name& share,
-                             const mqtt::MessagePtr& message) {
+std::uint64_t NodeTopics::send_shared(std::uint32_t place, const routing::SharedGroups::Name& share,
+                                      const mqtt::MessagePtr& message) {
   const NodeId node = places_.at(place);
   const std::uint64_t number = message->qos() == mqtt::Qos::AtMostOnce ? 0 : next_number_++;
   std::string bytes = encode(*message, {}, number, share);
   if (number == 0) {
     shard_.nodes().try_send(node, NodeChannel::Messages, std::move(bytes));
-    return;
+    return 0;
   }
+  const std::uint64_t wait = next_token_++;
+  waits_[wait].open = 1;
   add_pending(node, peer(node),
               {.number = number,
                .bytes = std::move(bytes),
                .since = shard_.now(),
-               .wait = 0,
+               .wait = wait,
                .share = share,
                .message = message});
+  return wait;
 }
 
 void NodeTopics::add_pending(NodeId node, Peer& to, Pending pending) {
@@ -178,30 +203,32 @@ void NodeTopics::pump(NodeId node, Peer& to) {
   }
 }
 
-/// It is taken, or given up.
-void NodeTopics::drop_front(Peer& from) {
+/// It is taken, given up, or (not `stored`) refused.
+void NodeTopics::drop_front(Peer& from, bool stored) {
   const Pending dropped = std::move(from.pending.front());
   from.pending.pop_front();
   if (from.sent > 0) --from.sent;
   from.bytes -= dropped.bytes.size();
-  if (dropped.wait != 0) release(dropped.wait);
+  if (dropped.wait != 0) release(dropped.wait, stored);
 }
 
-void NodeTopics::when_taken(std::uint64_t wait, std::function<void()> done) {
+void NodeTopics::when_taken(std::uint64_t wait, std::function<void(bool)> done) {
   const auto found = waits_.find(wait);
   if (found == waits_.end()) {
-    done();
+    done(true);
   } else {
     found->second.done = std::move(done);
   }
 }
 
-void NodeTopics::release(std::uint64_t wait) {
+void NodeTopics::release(std::uint64_t wait, bool stored) {
   const auto found = waits_.find(wait);
-  if (found == waits_.end() || --found->second.open > 0) return;
-  const auto done = std::move(found->second.done);
+  if (found == waits_.end()) return;
+  found->second.failed = found->second.failed || !stored;
+  if (--found->second.open > 0) return;
+  const auto [open, failed, done] = std::move(found->second);
   waits_.erase(found);
-  if (done) done();
+  if (done) done(!failed);
 }
 
 void NodeTopics::message_taken(NodeId from, const remote::MessageTaken& event) {
@@ -209,33 +236,77 @@ void NodeTopics::message_taken(NodeId from, const remote::MessageTaken& event) {
   if (found == peers_.end() || event.stream != stream_) return;
   // In order, so everything before it is taken, too, or was given up.
   while (!found->second.pending.empty() && found->second.pending.front().number <= event.number) {
-    drop_front(found->second);
+    drop_front(found->second, !event.refused || found->second.pending.front().number < event.number);
   }
 }
 
 void NodeTopics::message(NodeId from, const remote::Message& event) {
   if (!mqtt::is_topic_name(event.topic)) return;
-  bool fresh = true;
-  if (event.number != 0) {
-    Inbound& last = inbound_[{from, event.shard}];
-    fresh = last.stream != event.stream || event.number > last.last;
-    if (fresh) last = {event.stream, event.number};
+  if (event.number == 0) {
+    take(event, 0);
+    return;
   }
-  if (fresh) {
-    const auto message = make_message(event, shard_.now());
+  const std::pair key{from, event.shard};
+  Inbound& sender = inbound_[key];
+  if (sender.stream != event.stream) {
+    sender = {};
+    sender.stream = event.stream;
+  }
+  if (event.number <= sender.last) {
+    // What is still being stored is answered then.
+    const bool answered = sender.open.empty() || event.number < sender.open.front().number;
+    if (answered) answer(key, event.number, true);
+    return;
+  }
+  sender.last = event.number;
+  const std::uint64_t token = next_token_++;
+  sender.open.push_back({.number = event.number, .token = token});
+  storing_.emplace(token, key);
+  if (!take(event, token)) stored(token, true);
+}
+
+/// True when NodeTopics::stored is called with the token.
+bool NodeTopics::take(const remote::Message& event, std::uint64_t token) {
+  const auto message = make_message(event, shard_.now());
+  if (event.group.empty()) {
     const RetainStamp stamp{event.stamp.milliseconds, event.stamp_node};
-    if (!event.group.empty()) {
-      auto share =
-          std::make_shared<const std::string>("$share/" + std::string(event.group) + "/" + std::string(event.filter));
-      if (mqtt::is_topic_filter(*share)) shard_.plain_topics().share_here(share, message);
+    return shard_.plain_topics().publish_from_node(message, stamp, event.subscribers, token);
+  }
+  auto share =
+      std::make_shared<const std::string>("$share/" + std::string(event.group) + "/" + std::string(event.filter));
+  return mqtt::is_topic_filter(*share) && shard_.plain_topics().share_here(share, message, token);
+}
+
+void NodeTopics::stored(std::uint64_t token, bool stored) {
+  const auto storing = storing_.find(token);
+  if (storing == storing_.end()) return;
+  const auto key = storing->second;
+  storing_.erase(storing);
+  Inbound& sender = inbound_[key];
+  const auto one = std::ranges::find(sender.open, token, &Inbound::Open::token);
+  if (one == sender.open.end()) return;
+  one->done = true;
+  one->refused = !stored;
+  // In order: one answer for all that are done, but for those that can't be stored.
+  std::uint64_t upto = 0;
+  while (!sender.open.empty() && sender.open.front().done) {
+    const Inbound::Open done = sender.open.front();
+    sender.open.pop_front();
+    if (done.refused) {
+      if (upto != 0) answer(key, upto, true);
+      answer(key, done.number, false);
+      upto = 0;
     } else {
-      shard_.plain_topics().publish_from_node(message, stamp, event.subscribers);
+      upto = done.number;
     }
   }
-  if (event.number == 0) return;
-  shard_.nodes().send(
-      from, NodeChannel::Messages,
-      remote::encode_for_shard(static_cast<ShardId>(event.shard), remote::MessageTaken{event.stream, event.number}));
+  if (upto != 0) answer(key, upto, true);
+}
+
+void NodeTopics::answer(const std::pair<NodeId, std::uint64_t>& sender, std::uint64_t number, bool stored) {
+  const remote::MessageTaken event{.stream = inbound_[sender].stream, .number = number, .refused = !stored};
+  shard_.nodes().send(sender.first, NodeChannel::Messages,
+                      remote::encode_for_shard(static_cast<ShardId>(sender.second), event));
 }
 
 // -- What this node wants --
@@ -430,14 +501,11 @@ void NodeTopics::node_connected(NodeId node) {
 void NodeTopics::tell_retained(NodeId node) {
   Peer& to = peer(node);
   to.retained.clear();
-  shard_.plain_topics().for_each_retained([&](const mqtt::MessagePtr& message) {
-    const auto stamp = stamps_.find(std::string(message->topic()));
-    to.retained.emplace_back(message, stamp != stamps_.end() ? stamp->second.stamp : RetainStamp{});
-  });
-  for (const auto& [topic, stamp] : stamps_) {
-    if (!stamp.removed) continue;
+  shard_.plain_topics().for_each_retained(
+      [&](const mqtt::MessagePtr& message, const RetainStamp& stamp) { to.retained.emplace_back(message, stamp); });
+  for (const auto& [topic, removed] : removed_) {
     to.retained.emplace_back(mqtt::Message::make({.topic = topic, .properties = {}, .payload = {}, .retain = true}),
-                             stamp.stamp);
+                             removed.stamp);
   }
 }
 
@@ -470,9 +538,9 @@ void NodeTopics::run_timer() {
       const auto share = to.pending.front().share;
       const auto message = to.pending.front().message;
       const bool unsent = to.sent == 0;
-      drop_front(to);
       // What was sent may have been delivered, so nobody else gets it.
-      if (share && unsent) shard_.plain_topics().shared_return({share, message, false});
+      if (share && unsent) shard_.plain_topics().give_back(share, message);
+      drop_front(to);
     }
   }
   for (auto round = rounds_.begin(); round != rounds_.end();) {
@@ -485,8 +553,12 @@ void NodeTopics::run_timer() {
 }
 
 void NodeTopics::sweep() {
-  const Instant before = shard_.now() - kRemovedKept;
-  std::erase_if(stamps_, [&](const auto& one) { return one.second.removed && one.second.at < before; });
+  const Instant before = shard_.now() - (active() ? kRemovedKept : kRemovedKeptAlone);
+  std::erase_if(removed_, [&](const auto& one) {
+    if (one.second.at >= before) return false;
+    if (one.second.row != 0) shard_.journal().erase_retained(one.second.row);
+    return true;
+  });
 }
 
 }  // namespace parley::shard

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -22,13 +23,14 @@ class Shard;
 
 /// Ordinary topics across nodes. A node tells the others which filters it wants; a message goes once to each node that
 /// wants it, from the shard where it was published, and there to the shards that do. At QoS 1 and 2 it is sent again
-/// over the next connection until it is taken, and the publisher's acknowledgement waits for that, kWait at most.
+/// over the next connection until it is taken, which includes that it is stored for that node's absent sessions; the
+/// publisher's acknowledgement waits for that, kWait at most.
 /// Retained messages go to all nodes, and the latest stamp wins. A shared group has one member for each other node
 /// that has members. Belongs to its shard's thread; shard 0 speaks for its node where filters and retained messages
 /// are concerned.
 ///
-/// Nothing of this is stored: a node that was away for longer than kWait has missed what was published, as its clients
-/// have. A broker without other nodes pays one comparison a message.
+/// What is under way isn't stored: a node that was away for longer than kWait has missed what was published, as its
+/// clients have. A broker without other nodes pays one comparison a message.
 class NodeTopics {
  public:
   static constexpr Duration kWait = std::chrono::seconds(2);
@@ -46,14 +48,21 @@ class NodeTopics {
     std::uint64_t wait = 0;  ///< For when_taken(); 0: nothing is to be waited for.
   };
   Sent publish(const mqtt::MessagePtr& message, const RetainStamp& stamp);
-  void when_taken(std::uint64_t wait, std::function<void()> done);
-  /// To one member of the group on that node. What isn't taken comes back to the group.
-  void send_shared(std::uint32_t place, const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message);
+  /// `done` hears whether it is stored there, or was given up; false: it can't be.
+  void when_taken(std::uint64_t wait, std::function<void(bool)> done);
+  /// To one member of the group on that node. What isn't taken comes back to the group. For when_taken().
+  std::uint64_t send_shared(std::uint32_t place, const routing::SharedGroups::Name& share,
+                            const mqtt::MessagePtr& message);
   /// A number for the node, in this shard.
   std::uint32_t place_of(NodeId node) { return peer(node).place; }
   RetainStamp make_stamp();
-  /// True when the message is the topic's latest; it counts from now on.
-  bool is_latest(const mqtt::Message& message, const RetainStamp& stamp);
+  /// Later stamps of this node are above it.
+  void observe(const RetainStamp& stamp) { last_stamp_ = std::max(last_stamp_, stamp.time); }
+  /// The topic's retained message was removed later than `stamp`.
+  [[nodiscard]] bool was_removed_since(std::string_view topic, const RetainStamp& stamp) const;
+  /// Remembers the removal, which has this row (0: none). Returns a row that isn't needed any more, or 0.
+  std::uint64_t note_removal(std::string_view topic, const RetainStamp& stamp, std::uint64_t row);
+  std::uint64_t forget_removal(std::string_view topic);
 
   // -- What this node wants --
   void want(std::string_view filter);
@@ -77,6 +86,8 @@ class NodeTopics {
   void group(NodeId from, const remote::Group& event);
   void message(NodeId from, const remote::Message& event);
   void message_taken(NodeId from, const remote::MessageTaken& event);
+  /// A message of another node is stored where it must be, or can't be.
+  void stored(std::uint64_t token, bool stored);
 
   void run_timer();
   void sweep();
@@ -101,7 +112,8 @@ class NodeTopics {
   };
   struct Wait {
     std::size_t open = 0;
-    std::function<void()> done;
+    bool failed = false;
+    std::function<void(bool)> done;
   };
   /// A filter of this node that others are being told of; shard 0.
   struct Round {
@@ -110,15 +122,23 @@ class NodeTopics {
     std::set<NodeId> nodes;
     std::vector<ShardId> shards;  ///< To be told when all have taken it.
   };
-  struct Stamp {
+  /// A topic whose retained message is gone.
+  struct Removed {
     RetainStamp stamp;
-    bool removed = false;
+    std::uint64_t row = 0;
     Instant at;
   };
   /// What a shard of another node has sent last.
   struct Inbound {
     std::uint64_t stream = 0;
     std::uint64_t last = 0;
+    struct Open {
+      std::uint64_t number = 0;
+      std::uint64_t token = 0;
+      bool done = false;
+      bool refused = false;
+    };
+    std::deque<Open> open;  ///< What isn't stored yet, and what is but comes behind it.
   };
 
   Peer& peer(NodeId node);
@@ -127,8 +147,10 @@ class NodeTopics {
                      const routing::SharedGroups::Name& share) const;
   void add_pending(NodeId node, Peer& peer, Pending pending);
   void pump(NodeId node, Peer& peer);
-  void drop_front(Peer& peer);
-  void release(std::uint64_t wait);
+  void drop_front(Peer& peer, bool stored = true);
+  void release(std::uint64_t wait, bool stored);
+  bool take(const remote::Message& event, std::uint64_t token);
+  void answer(const std::pair<NodeId, std::uint64_t>& sender, std::uint64_t number, bool stored);
   void begin();
   void announce(const std::string& filter, bool wanted);
   void finish(std::map<std::string, Round, std::less<>>::iterator round);
@@ -154,7 +176,8 @@ class NodeTopics {
   std::map<std::string, Round, std::less<>> rounds_;
   std::map<std::pair<NodeId, std::uint64_t>, std::size_t> relayed_;  ///< Shards that haven't taken them; shard 0.
   std::map<std::pair<NodeId, std::uint64_t>, Inbound> inbound_;      ///< By node and its shard.
-  std::unordered_map<std::string, Stamp> stamps_;
+  std::unordered_map<std::uint64_t, std::pair<NodeId, std::uint64_t>> storing_;  ///< Senders by token.
+  std::map<std::string, Removed, std::less<>> removed_;
 };
 
 }  // namespace parley::shard

@@ -29,47 +29,131 @@ PlainTopics::PlainTopics(Shard& shard)
 
 // -- Publishing --
 
-NodeTopics::Sent PlainTopics::publish(const mqtt::MessagePtr& message) {
+PlainTopics::Published PlainTopics::publish(const mqtt::MessagePtr& message, PlainOrigin origin, bool repeated) {
   NodeTopics& nodes = shard_.node_topics();
-  if (!nodes.active()) return {.matched = publish_on_node({message}), .wait = 0};
+  begin(message->qos() != mqtt::Qos::AtMostOnce, origin, repeated);
   const RetainStamp stamp = message->retain() ? nodes.make_stamp() : RetainStamp{};
-  const bool matched = publish_on_node({message, stamp});
-  NodeTopics::Sent sent = nodes.publish(message, stamp);
-  sent.matched = sent.matched || matched;
-  return sent;
+  Published published = publish_on_node({.message = message,
+                                         .stamp = stamp,
+                                         .from = PublishEvent::From::Client,
+                                         .origin = origin,
+                                         .repeated = repeated,
+                                         .reply = {}});
+  if (published.refused) return published;
+  if (nodes.active()) {
+    const NodeTopics::Sent sent = nodes.publish(message, stamp);
+    published.matched = published.matched || sent.matched;
+    expect_node(sent.wait);
+  }
+  published.publication = finish(message, {});
+  return published;
 }
 
-bool PlainTopics::publish_on_node(const PublishEvent& event) {
-  const mqtt::MessagePtr& message = event.message;
-  if (message->retain()) store_retained(event);
-  bool matched = false;
-  if (event.from != PublishEvent::From::Elsewhere) {
-    matched = deliver_here(message, event.from == PublishEvent::From::Client);
-  }
+/// Another node takes the message; see NodeTopics::when_taken.
+void PlainTopics::expect_node(std::uint64_t wait) {
+  if (wait == 0 || !routing_.waits) return;
+  expect_answer();
+  routing_.elsewhere.push_back(wait);
+}
+
+PlainTopics::Published PlainTopics::publish_on_node(PublishEvent event) {
+  const mqtt::MessagePtr message = event.message;
+  const bool from_client = event.from == PublishEvent::From::Client;
+  if (message->retain() && !store_retained(event) && from_client) return {.refused = true};
+  Published published;
+  if (event.from != PublishEvent::From::Elsewhere) published.matched = deliver_here(message, from_client);
   const ShardId shards = shard_.options().shards;
-  if (shards == 1) return matched;
+  if (shards == 1) return published;
   elsewhere_.match(message->topic(), elsewhere_matches_);
-  if (message->retain()) {
-    for (ShardId shard = 0; shard < shards; ++shard) {
-      if (shard != shard_.id()) shard_.send(shard, PeerEvent{event});
-    }
-    return matched || !elsewhere_matches_.list.empty();
+  published.matched = published.matched || !elsewhere_matches_.list.empty();
+  const auto tell = [&](ShardId shard) {
+    event.reply = expect_answer();
+    shard_.send(shard, PeerEvent{event});
+  };
+  for (ShardId shard = 0; message->retain() && shard < shards; ++shard) {
+    if (shard != shard_.id()) tell(shard);
   }
   for (const routing::Match& match : elsewhere_matches_.list) {
-    matched = true;
-    shard_.send(match.subscriber, PeerEvent{event});
+    if (!message->retain()) tell(match.subscriber);
   }
-  return matched;
+  return published;
 }
 
 void PlainTopics::publish_here(const PublishEvent& event) {
+  begin(event.reply.publication != 0, event.origin, event.repeated);
   if (event.message->retain()) store_retained(event);
-  if (event.from == PublishEvent::From::Elsewhere) return;
-  deliver_here(event.message, event.from == PublishEvent::From::Client);
+  if (event.from != PublishEvent::From::Elsewhere) {
+    deliver_here(event.message, event.from == PublishEvent::From::Client);
+  }
+  if (finish(event.message, {.shard = event.reply}) == 0) answer(event.reply, true);
 }
 
-void PlainTopics::publish_from_node(const mqtt::MessagePtr& message, const RetainStamp& stamp, bool subscribers) {
-  publish_on_node({message, stamp, subscribers ? PublishEvent::From::Node : PublishEvent::From::Elsewhere});
+bool PlainTopics::publish_from_node(const mqtt::MessagePtr& message, const RetainStamp& stamp, bool subscribers,
+                                    std::uint64_t token) {
+  begin(token != 0);
+  publish_on_node({.message = message,
+                   .stamp = stamp,
+                   .from = subscribers ? PublishEvent::From::Node : PublishEvent::From::Elsewhere,
+                   .origin = {},
+                   .reply = {}});
+  return finish(message, {.node_token = token}) != 0;
+}
+
+void PlainTopics::begin(bool waits, PlainOrigin origin, bool repeated) {
+  routing_.waits = waits;
+  routing_.origin = origin;
+  routing_.keeps = false;
+  routing_.publication = 0;
+  routing_.open = 0;
+  routing_.targets.clear();
+  routing_.elsewhere.clear();
+  routing_.stored.reset();
+  routing_.skips_lasting = false;
+  if (restored_origins_.empty() || origin.queue == 0) return;
+  routing_.skips_lasting = restored_origins_.erase(origin) != 0 && repeated;
+}
+
+StoredReply PlainTopics::expect_answer() {
+  if (!routing_.waits) return {};
+  if (routing_.publication == 0) routing_.publication = next_publication_++;
+  ++routing_.open;
+  return {shard_.id(), routing_.publication};
+}
+
+std::uint64_t PlainTopics::finish(const mqtt::MessagePtr& message, Waiter waiter) {
+  if (!routing_.targets.empty()) {
+    shard_.journal().add_message(routing_.stored->number, *message, routing_.targets, routing_.origin);
+    routing_.keeps = true;
+  }
+  routing_.stored.reset();
+  if (routing_.keeps && routing_.waits) shard_.journal().wait(expect_answer().publication);
+  if (routing_.open == 0) return 0;
+  const std::uint64_t publication = routing_.publication;
+  publications_.emplace(publication, Publication{.open = routing_.open, .failed = false, .waiter = waiter});
+  for (const std::uint64_t wait : std::exchange(routing_.elsewhere, {})) {
+    shard_.node_topics().when_taken(wait, [this, publication](bool taken) { stored(publication, taken); });
+  }
+  return publication;
+}
+
+void PlainTopics::stored(std::uint64_t publication, bool stored) {
+  const auto found = publications_.find(publication);
+  if (found == publications_.end()) return;
+  found->second.failed = found->second.failed || !stored;
+  if (--found->second.open > 0) return;
+  const Publication done = found->second;
+  publications_.erase(found);
+  if (done.waiter.node_token != 0) {
+    shard_.node_topics().stored(done.waiter.node_token, !done.failed);
+  } else if (done.waiter.shard.publication != 0) {
+    answer(done.waiter.shard, !done.failed);
+  } else {
+    shard_.publishing().stored(publication, !done.failed);
+  }
+}
+
+void PlainTopics::answer(StoredReply reply, bool stored) {
+  if (reply.publication != 0) shard_.send(reply.shard, PeerEvent{StoredEvent{reply.publication, stored}});
 }
 
 bool PlainTopics::deliver_here(const mqtt::MessagePtr& message, bool with_groups) {
@@ -103,29 +187,31 @@ void PlainTopics::send_to_member(const routing::SharedGroups::Member& member, co
   SharedDeliveryEvent event{share, member.subscriber, member.options, member.subscription_id, message};
   const ShardId shard = shard_of_member(member.subscriber);
   if (shard == shard_.id()) {
-    shared_delivery(event);
+    deliver_shared(event);
   } else {
+    event.reply = expect_answer();
     shard_.send(shard, PeerEvent{std::move(event)});
   }
 }
 
 void PlainTopics::deliver(Client& client, const mqtt::MessagePtr& message, const mqtt::SubscriptionOptions& options,
                           std::span<const std::uint32_t> subscription_ids, const routing::SharedGroups::Name& share) {
-  session::Session& session = *client.session;
-  if (options.no_local && message->publisher() == session.identity()) return;  // §3.8.3.1
+  if (options.no_local && message->publisher() == client.session->identity()) return;  // §3.8.3.1
   if (!shard_.access().may_deliver(client, message->topic())) return;
-  const bool retain = options.retain_as_published && message->retain();
-  const auto outcome = session.deliver(message, options.qos, retain, subscription_ids, shard_.now(), share);
-  if (outcome == session::Delivered::Sent) shard_.wrote(client);
+  hand_over(client, message, options.qos, options.retain_as_published && message->retain(), subscription_ids, share);
 }
 
-void PlainTopics::store_retained(const PublishEvent& event) {
-  const mqtt::MessagePtr& message = event.message;
-  if (shard_.node_topics().active() && !shard_.node_topics().is_latest(*message, event.stamp)) return;
-  if (const auto stored = retained_.set(message); !stored) {
-    log::warn("retained message is not kept, the limit is reached",
-              {{"topic", message->topic()}, {"retained", retained_.size()}, {"bytes", retained_.bytes()}});
-  }
+void PlainTopics::hand_over(Client& client, const mqtt::MessagePtr& message, mqtt::Qos qos, bool retain,
+                            std::span<const std::uint32_t> subscription_ids, const routing::SharedGroups::Name& share) {
+  const bool keeps = client.is_lasting() && std::min(qos, message->qos()) != mqtt::Qos::AtMostOnce;
+  if (keeps && routing_.skips_lasting) return;
+  if (keeps && !routing_.stored) routing_.stored = shard_.journal().begin_message();
+  const auto outcome = client.session->deliver(message, qos, retain, subscription_ids, shard_.now(), share,
+                                               keeps ? routing_.stored : nullptr);
+  if (outcome == session::Delivered::Sent) shard_.wrote(client);
+  if (!keeps || outcome == session::Delivered::Dropped) return;
+  routing_.targets.push_back(
+      {shard_.journal().queue_of(client), qos, retain, {subscription_ids.begin(), subscription_ids.end()}, share});
 }
 
 void PlainTopics::send_retained(Client& client, const session::Subscription& subscription) {
@@ -133,16 +219,77 @@ void PlainTopics::send_retained(Client& client, const session::Subscription& sub
   retained_.match(subscription.filter, shard_.now(), [&](const mqtt::MessagePtr& message) {
     if (subscription.options.no_local && message->publisher() == client.session->identity()) return;  // §3.8.3.1
     if (!shard_.access().may_deliver(client, message->topic())) return;
-    const auto outcome = client.session->deliver(message, subscription.options.qos, true, ids, shard_.now());
-    if (outcome == session::Delivered::Sent) shard_.wrote(client);
+    begin(false);
+    hand_over(client, message, subscription.options.qos, true, ids, nullptr);
+    finish(message, {});
   });
 }
 
-void PlainTopics::for_each_retained(const routing::RetainedMessages::Visit& visit) {
-  retained_.match("#", shard_.now(), visit);
+// -- Retained messages --
+
+bool PlainTopics::keeps_retained(std::string_view topic) const {
+  return stable_hash(topic) % shard_.options().shards == shard_.id();
 }
 
-void PlainTopics::sweep() { retained_.sweep(shard_.now()); }
+bool PlainTopics::store_retained(const PublishEvent& event) {
+  const mqtt::Message& message = *event.message;
+  NodeTopics& nodes = shard_.node_topics();
+  const bool removal = message.payload().empty();
+  const bool writes = keeps_retained(message.topic()) && (!removal || nodes.active());
+  if (nodes.was_removed_since(message.topic(), event.stamp)) return true;
+  // The row is added once it is known that it counts.
+  const std::uint64_t number = writes ? shard_.store().next_plain_number() : 0;
+  Kept kept;
+  if (!keep(event.message, event.stamp, number, kept)) {
+    log::warn("retained message is not kept, the limit is reached",
+              {{"topic", message.topic()}, {"retained", retained_.size()}, {"bytes", retained_.bytes()}});
+    return false;
+  }
+  if (kept.older) return true;
+  if (writes) shard_.journal().add_retained(number, message, event.stamp);
+  for (const std::uint64_t row : kept.replaced) {
+    if (row != 0) shard_.journal().erase_retained(row);
+  }
+  routing_.keeps = routing_.keeps || writes || kept.replaced != std::array<std::uint64_t, 2>{};
+  return true;
+}
+
+/// False when there is no room for it.
+bool PlainTopics::keep(const mqtt::MessagePtr& message, const RetainStamp& stamp, std::uint64_t number, Kept& kept) {
+  NodeTopics& nodes = shard_.node_topics();
+  nodes.observe(stamp);
+  const bool removal = message->payload().empty();
+  routing::RetainedMessages::Outcome outcome;
+  if (!retained_.set(message, stamp, removal ? 0 : number, &outcome)) return false;
+  kept = {.older = outcome.older, .replaced = {outcome.replaced, 0}};
+  if (outcome.older) return true;
+  kept.replaced[1] =
+      removal ? nodes.note_removal(message->topic(), stamp, number) : nodes.forget_removal(message->topic());
+  return true;
+}
+
+void PlainTopics::restore_retained(std::uint64_t number, const RetainStamp& stamp, const mqtt::MessagePtr& message) {
+  const bool mine = keeps_retained(message->topic());
+  Kept kept;
+  const bool late = shard_.node_topics().was_removed_since(message->topic(), stamp) ||
+                    !keep(message, stamp, mine ? number : 0, kept) || kept.older;
+  if (!mine) return;
+  if (late) kept.replaced[0] = number;
+  for (const std::uint64_t row : kept.replaced) {
+    if (row != 0) shard_.journal().erase_retained(row);
+  }
+}
+
+void PlainTopics::for_each_retained(
+    const std::function<void(const mqtt::MessagePtr&, const RetainStamp&)>& visit) const {
+  retained_.for_each(shard_.now(), visit);
+}
+
+void PlainTopics::sweep() {
+  std::vector<std::uint64_t> expired;
+  retained_.sweep(shard_.now(), expired);
+  for (const std::uint64_t number : expired) shard_.journal().erase_retained(number);
+}
 
 // -- Subscriptions --
 
@@ -287,22 +434,40 @@ void PlainTopics::connected(Client& client, bool connected) {
 
 void PlainTopics::return_shared(Client& client, std::string_view subscription) {
   for (auto& [share, message] : client.session->take_shared(subscription)) {
-    const auto parts = mqtt::shared_filter(*share);
-    const ShardId keeper = keeper_of(parts->group, parts->filter);
-    shard_.send(keeper, PeerEvent{SharedReturnEvent{std::move(share), std::move(message)}});
+    give_back(share, message);
   }
 }
 
-void PlainTopics::shared_return(const SharedReturnEvent& event) {
-  const auto parts = mqtt::shared_filter(*event.share);
-  const auto* member =
-      event.here_only ? groups_.choose_here(parts->group, parts->filter) : groups_.choose(parts->group, parts->filter);
-  if (member != nullptr) send_to_member(*member, event.share, event.message);
+void PlainTopics::give_back(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message) {
+  begin(false);
+  to_group(share, message, false);
+  finish(message, {});
 }
 
-void PlainTopics::share_here(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message) {
+/// To the group's keeper, which chooses a member; part of the routing under way.
+void PlainTopics::to_group(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message, bool here_only) {
   const auto parts = mqtt::shared_filter(*share);
-  shard_.send(keeper_of(parts->group, parts->filter), PeerEvent{SharedReturnEvent{share, message, true}});
+  const ShardId keeper = keeper_of(parts->group, parts->filter);
+  if (keeper != shard_.id()) {
+    shard_.send(keeper, PeerEvent{SharedReturnEvent{share, message, here_only, expect_answer()}});
+    return;
+  }
+  const auto* member =
+      here_only ? groups_.choose_here(parts->group, parts->filter) : groups_.choose(parts->group, parts->filter);
+  if (member != nullptr) send_to_member(*member, share, message);
+}
+
+void PlainTopics::shared_return(const SharedReturnEvent& event) {
+  begin(event.reply.publication != 0);
+  to_group(event.share, event.message, event.here_only);
+  if (finish(event.message, {.shard = event.reply}) == 0) answer(event.reply, true);
+}
+
+bool PlainTopics::share_here(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message,
+                             std::uint64_t token) {
+  begin(token != 0);
+  to_group(share, message, true);
+  return finish(message, {.node_token = token}) != 0;
 }
 
 void PlainTopics::pass_on(NodeGroupEvent event) {
@@ -353,13 +518,18 @@ void PlainTopics::leave_group(const SharedMemberEvent& event) {
 }
 
 void PlainTopics::shared_delivery(const SharedDeliveryEvent& event) {
+  begin(event.reply.publication != 0);
+  deliver_shared(event);
+  if (finish(event.message, {.shard = event.reply}) == 0) answer(event.reply, true);
+}
+
+void PlainTopics::deliver_shared(const SharedDeliveryEvent& event) {
   const std::uint32_t place = place_of_member(event.member);
   Client* client = shard_.clients().find_place(place);
   // The member may have left while this was on its way, and somebody else have taken its place.
   const auto is_member = [&](const session::Subscription& subscription) { return subscription.filter == *event.share; };
   if (client == nullptr || std::ranges::none_of(client->session->subscriptions(), is_member)) {
-    const auto parts = mqtt::shared_filter(*event.share);
-    shard_.send(keeper_of(parts->group, parts->filter), PeerEvent{SharedReturnEvent{event.share, event.message}});
+    to_group(event.share, event.message, false);
     return;
   }
   deliver(*client, event.message, event.options, {&event.subscription_id, event.subscription_id != 0 ? 1U : 0U},

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -26,15 +28,27 @@ class PlainTopics {
  public:
   explicit PlainTopics(Shard& shard);
 
-  /// Routes a client's (or the broker's) message to everybody, on this node and the others. Not `matched`: nobody has a
-  /// matching subscription.
-  NodeTopics::Sent publish(const mqtt::MessagePtr& message);
+  /// What became of a publication.
+  struct Published {
+    bool matched = false;           ///< Somebody has a matching subscription.
+    bool refused = false;           ///< It can't be retained, and nobody has got it.
+    std::uint64_t publication = 0;  ///< Not 0: Publishing::stored is called once it is stored where it must be.
+  };
+  /// Routes a client's (or the broker's) message to everybody, on this node and the others. `origin` and `repeated`:
+  /// see PlainOrigin.
+  Published publish(const mqtt::MessagePtr& message, PlainOrigin origin = {}, bool repeated = false);
   /// A message that another shard has published: for this shard's clients only.
   void publish_here(const PublishEvent& event);
-  /// A message that another node has sent: for this node's subscribers, or (retained) only to be kept.
-  void publish_from_node(const mqtt::MessagePtr& message, const RetainStamp& stamp, bool subscribers);
-  /// Another node has chosen this one for the group.
-  void share_here(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message);
+  /// A message that another node has sent: for this node's subscribers, or (retained) only to be kept. With a token:
+  /// true means that NodeTopics::stored is called with it, false that there is nothing to wait for.
+  bool publish_from_node(const mqtt::MessagePtr& message, const RetainStamp& stamp, bool subscribers,
+                         std::uint64_t token);
+  /// Another node has chosen this one for the group. `token` as above.
+  bool share_here(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message, std::uint64_t token);
+  /// Nobody has taken it over; the group chooses anew.
+  void give_back(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message);
+  /// Part of a publication is stored, or can't be.
+  void stored(std::uint64_t publication, bool stored);
 
   /// `announced` (if any) is called once every shard knows of the filter, perhaps at once.
   void subscribe(Client& client, const session::Subscription& subscription, std::function<void()> announced);
@@ -57,7 +71,7 @@ class PlainTopics {
   }
   /// Of the groups that this shard keeps.
   [[nodiscard]] std::vector<routing::SharedGroups::Name> groups() const { return groups_.names(); }
-  void for_each_retained(const routing::RetainedMessages::Visit& visit);
+  void for_each_retained(const std::function<void(const mqtt::MessagePtr&, const RetainStamp&)>& visit) const;
   /// The client has a connection now, or none: its groups choose accordingly.
   void connected(Client& client, bool connected);
   /// Gives back to its groups what the client has not taken over: of this subscription what is not sent yet, of all
@@ -66,15 +80,60 @@ class PlainTopics {
 
   void sweep();
 
+  // -- Before the first turn --
+  void restore_retained(std::uint64_t number, const RetainStamp& stamp, const mqtt::MessagePtr& message);
+  /// A message with this origin is stored already.
+  void restore_origin(PlainOrigin origin) { restored_origins_.insert(origin); }
+
  private:
-  bool publish_on_node(const PublishEvent& event);
+  /// One message on its way through this shard: what has to be stored of it, and who waits for that.
+  struct Routing {
+    bool waits = false;  ///< Somebody wants to hear that it is stored.
+    PlainOrigin origin;
+    bool skips_lasting = false;  ///< Lasting sessions of this shard have it from before a crash.
+    bool keeps = false;          ///< Rows of this turn belong to it.
+    std::uint64_t publication = 0;
+    std::uint32_t open = 0;  ///< What is waited for.
+    session::StoredMessagePtr stored;
+    std::vector<PlainTarget> targets;
+    std::vector<std::uint64_t> elsewhere;  ///< Other nodes that are to take it; see NodeTopics::when_taken.
+  };
+  /// Who waits for a publication: another shard, another node, or (neither) one of this shard's clients.
+  struct Waiter {
+    StoredReply shard = {};
+    std::uint64_t node_token = 0;
+  };
+  struct Publication {
+    std::uint32_t open = 0;
+    bool failed = false;
+    Waiter waiter;
+  };
+  struct Kept {
+    bool older = false;
+    std::array<std::uint64_t, 2> replaced{};  ///< Rows that go; 0: none.
+  };
+  void begin(bool waits, PlainOrigin origin = {}, bool repeated = false);
+  /// The publication, or 0 when there is nothing to wait for.
+  std::uint64_t finish(const mqtt::MessagePtr& message, Waiter waiter);
+  void answer(StoredReply reply, bool stored);
+  /// For another shard that is to answer, too.
+  StoredReply expect_answer();
+  void expect_node(std::uint64_t wait);
+
+  Published publish_on_node(PublishEvent event);
   bool deliver_here(const mqtt::MessagePtr& message, bool with_groups);
   void deliver(Client& client, const mqtt::MessagePtr& message, const mqtt::SubscriptionOptions& options,
                std::span<const std::uint32_t> subscription_ids, const routing::SharedGroups::Name& share = nullptr);
+  void hand_over(Client& client, const mqtt::MessagePtr& message, mqtt::Qos qos, bool retain,
+                 std::span<const std::uint32_t> subscription_ids, const routing::SharedGroups::Name& share);
   void want(std::string_view filter, std::function<void()> announced);
   void after_announcement(std::string_view filter, std::function<void()> then);
   void want_no_more(std::string_view filter);
-  void store_retained(const PublishEvent& event);
+  bool store_retained(const PublishEvent& event);
+  bool keep(const mqtt::MessagePtr& message, const RetainStamp& stamp, std::uint64_t number, Kept& kept);
+  [[nodiscard]] bool keeps_retained(std::string_view topic) const;
+  void to_group(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message, bool here_only);
+  void deliver_shared(const SharedDeliveryEvent& event);
   void send_to_member(const routing::SharedGroups::Member& member, const routing::SharedGroups::Name& share,
                       const mqtt::MessagePtr& message);
   void join_group(const SharedMemberEvent& event);
@@ -103,6 +162,10 @@ class PlainTopics {
   routing::Matches matches_;
   routing::Matches elsewhere_matches_;
   std::vector<std::uint32_t> ids_;
+  Routing routing_;
+  std::unordered_map<std::uint64_t, Publication> publications_;
+  std::uint64_t next_publication_ = 1;
+  std::set<PlainOrigin> restored_origins_;
 };
 
 }  // namespace parley::shard

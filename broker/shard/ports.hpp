@@ -101,6 +101,24 @@ struct LogPage {
   std::vector<std::shared_ptr<const std::string>> records;
 };
 
+/// The tables of what is durable of ordinary topics; keys and values: docs/formats/plain.md.
+enum class PlainTable : std::uint8_t { Messages, Queues, Outbound, Inbound, Retained };
+inline constexpr std::size_t kPlainTables = 5;
+
+/// A row that is written, or (nothing) goes.
+struct PlainChange {
+  PlainTable table{};
+  std::string key;
+  std::optional<std::string> value;
+};
+
+/// What one shard wants changed of ordinary topics, all of it or nothing.
+struct PlainBatch {
+  ShardId shard = 0;
+  std::uint64_t ticket = 0;  ///< Rises by one with each batch of the shard.
+  std::vector<PlainChange> changes;
+};
+
 /// The node's durable log and history. Called from the shards' threads; never blocks on the disk's sync. Answers come
 /// as events into the shard's inbox, in any order among different calls, but `appended` in ticket order.
 class LogStore {
@@ -127,6 +145,12 @@ class LogStore {
     std::size_t bytes_max = 256 * 1024;
   };
   virtual void read_log(ShardId shard, LogReadRequest request) = 0;
+
+  /// Makes the changes durable, together with whatever else is waiting; they belong to this node and are not
+  /// replicated. Answered by Inbox::plain_written in ticket order; a batch that fails leaves the later ones alone.
+  virtual void write_plain(PlainBatch batch) = 0;
+  /// A number that no row has had, higher than all before it, also after a restart. Any thread.
+  virtual std::uint64_t next_plain_number() = 0;
 
   /// Answered by Inbox::conversation_loaded.
   virtual void load_conversation(ShardId shard, std::string name) = 0;
@@ -171,6 +195,7 @@ class LogStoreEvents {
   virtual void session_loaded(const std::string& /*client_id*/, Result<std::optional<StoredSession>> /*loaded*/) {}
   virtual void entries_read(std::uint64_t token, Result<ReadPage> page) = 0;
   virtual void log_read(std::uint64_t token, Result<LogPage> page) = 0;
+  virtual void plain_written(std::uint64_t ticket, Result<void> outcome) = 0;
   /// find_id now knows everything up to here.
   virtual void materialised(Lsn upto) = 0;
 };

@@ -97,20 +97,53 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
                              .retain = publish.retain,
                              .publisher = client.session->identity()};
   if (!publish.properties.empty()) parts.expires = expiry(publish.properties, shard_.now());
-  const auto sent = shard_.plain_topics().publish(mqtt::Message::make(parts));
+  PlainOrigin origin;
+  if (publish.qos == mqtt::Qos::ExactlyOnce && client.is_lasting()) {
+    origin = {shard_.journal().queue_of(client), publish.packet_id};
+  }
+  const auto published = shard_.plain_topics().publish(mqtt::Message::make(parts), origin, publish.dup);
   if (publish.qos == mqtt::Qos::AtMostOnce) return;
-  const ReasonCode reason = sent.matched ? ReasonCode::Success : ReasonCode::NoMatchingSubscribers;
-  if (sent.wait == 0) {
-    client.session->complete_publish(action.ticket, reason, {});
+  if (published.refused) {
+    client.session->complete_publish(action.ticket, ReasonCode::QuotaExceeded, {});
     return;
   }
-  shard_.node_topics().when_taken(
-      sent.wait, [this, place = client.place, identity = client.session->identity(), ticket = action.ticket, reason] {
-        Client* publisher = shard_.clients().find(place, identity);
-        if (publisher == nullptr) return;
-        publisher->session->complete_publish(ticket, reason, {});
-        shard_.wrote(*publisher);
-      });
+  const auto reason = published.matched ? ReasonCode::Success : ReasonCode::NoMatchingSubscribers;
+  if (published.publication == 0) {
+    acknowledge(client, action.ticket, reason, {});
+  } else {
+    waiting_.emplace(published.publication, Waiting{client.place, client.session->identity(), action.ticket, reason});
+  }
+}
+
+void Publishing::stored(std::uint64_t publication, bool stored) {
+  const auto found = waiting_.find(publication);
+  if (found == waiting_.end()) return;
+  const Waiting waiting = found->second;
+  waiting_.erase(found);
+  Client* client = shard_.clients().find(waiting.client, waiting.identity);
+  if (client == nullptr) return;
+  if (!stored) {
+    refuse(*client, waiting.ticket, {.refusal = chat::Refusal::DiskFull});
+    return;
+  }
+  acknowledge(*client, waiting.ticket, waiting.reason, {});
+  shard_.wrote(*client);
+}
+
+void Publishing::acknowledge(Client& client, session::PublishTicket ticket, ReasonCode reason,
+                             std::string_view properties) {
+  if (ticket.qos != mqtt::Qos::ExactlyOnce || !client.is_lasting()) {
+    client.session->complete_publish(ticket, reason, properties);
+    return;
+  }
+  shard_.journal().take_over(client, ticket.packet_id,
+                             [this, ticket, reason, kept = std::string(properties), place = client.place,
+                              identity = client.session->identity()] {
+                               Client* owner = shard_.clients().find(place, identity);
+                               if (owner == nullptr) return;
+                               owner->session->complete_publish(ticket, reason, kept);
+                               shard_.wrote(*owner);
+                             });
 }
 
 chat::Refusal Publishing::read_draft(const mqtt::Properties& properties, std::string_view payload, chat::Form form,
@@ -209,7 +242,7 @@ void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   if (client->session->problem_information() && client->session->version() == mqtt::ProtocolVersion::V5) {
     write_outcome(properties, outcome);
   }
-  client->session->complete_publish(origin.ticket, ReasonCode::Success, properties.bytes());
+  acknowledge(*client, origin.ticket, ReasonCode::Success, properties.bytes());
   shard_.wrote(*client);
 }
 

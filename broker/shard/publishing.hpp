@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "broker/chat/topic.hpp"
 #include "broker/session/actions.hpp"
@@ -23,6 +24,8 @@ class Publishing {
   /// A will whose time has come; nobody waits for the outcome.
   void publish_will(const mqtt::Message& will, const Client& client, std::uint32_t expiry_interval);
   void outcome(const Origin& origin, const Outcome& outcome);
+  /// A publication of PlainTopics is stored where it must be, or can't be.
+  void stored(std::uint64_t publication, bool stored);
 
   /// A message to the client's own reply topic.
   void send_reply(Client& client, const mqtt::MessagePtr& message);
@@ -38,7 +41,19 @@ class Publishing {
   void plain(Client& client, session::PublishAction& action);
   void refuse(Client& client, session::PublishTicket ticket, const Outcome& outcome);
 
+  /// PUBACK, or PUBREC once a lasting session's packet id is stored.
+  void acknowledge(Client& client, session::PublishTicket ticket, mqtt::ReasonCode reason, std::string_view properties);
+
+  /// A publish that waits for PlainTopics.
+  struct Waiting {
+    std::uint32_t client = 0;
+    std::uint64_t identity = 0;
+    session::PublishTicket ticket;
+    mqtt::ReasonCode reason{};
+  };
+
   Shard& shard_;
+  std::unordered_map<std::uint64_t, Waiting> waiting_;
   mqtt::PropertyWriter properties_;  ///< Reused for every publish.
   std::string forwarded_;
 };

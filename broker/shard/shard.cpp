@@ -30,6 +30,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       hosting_(*this),
       node_topics_(*this),
       access_(*this),
+      journal_(*this),
       plain_topics_(*this),
       publishing_(*this),
       subscribing_(*this),
@@ -70,6 +71,7 @@ std::optional<Instant> Shard::next_timer() const {
 
 void Shard::end_turn() {
   replicas_.flush();
+  journal_.flush();
   // What follows may touch clients again: they are added at the end.
   for (std::size_t i = 0; i < touched_.size(); ++i) {
     Client* client = clients_.find(touched_[i].first, touched_[i].second);
@@ -82,6 +84,7 @@ void Shard::end_turn() {
   }
   touched_.clear();
   replicas_.flush();
+  journal_.flush();
 }
 
 void Shard::run_timer(const Timers::Timer& timer) {
@@ -97,6 +100,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::CursorFlush:
       session_records_.flush();
       session_claims_.flush();
+      journal_.flush_cursors();
       timers_.add({.due = now_ + options_.cursor_flush, .kind = TimerKind::CursorFlush});
       return;
     case TimerKind::SessionClaims: session_claims_.run_timer(); return;
@@ -300,6 +304,7 @@ void Shard::detach(Client& client) {
   unbind(client.connection);
   client.connection = {};
   client.output = nullptr;
+  journal_.flush_cursor(client);
   auto will = client.session->detach(now_);
   plain_topics_.connected(client, false);
   const bool lasts = client.session->expiry_interval() != 0;
@@ -332,6 +337,7 @@ void Shard::end_session(Client& client) {
       plain_topics_.unsubscribe(client, subscription.filter);
   }
   plain_topics_.return_shared(client, {});
+  journal_.drop(client);
   if (client.persisted) session_records_.write_end(client.session->client_id(), client.generation);
   clients_.remove(client);
 }
@@ -362,6 +368,15 @@ void Shard::restore(const StoredSession& stored, Timestamp now) {
     return;
   }
   Client& client = clients_.add(*std::move(session));
+  client.session->set_journal(&journal_);
+  std::vector<mqtt::PacketId> inbound;
+  if (now_ != Instant{}) {
+    // It comes from another node.
+    for (const auto& item : client.session->inbound()) inbound.push_back(item.id);
+    for (const mqtt::PacketId id : inbound) journal_.take_over(client, id, nullptr);
+  }
+  // At a start only the journal knows to the last which publishes it hasn't released.
+  client.session->restore_flows({}, inbound, first_packet_id());
   client.persisted = true;
   client.generation = stored.generation;
   for (const auto& subscription : client.session->subscriptions()) {
@@ -381,6 +396,31 @@ void Shard::restore(const StoredSession& stored, Timestamp now) {
       stored.disconnected.milliseconds != 0 ? stored.disconnected.milliseconds : now.milliseconds;
   const std::uint64_t ends_at = left_at + 1000ULL * stored.expiry_interval;
   client.expires_at = Instant(std::chrono::milliseconds(ends_at > now.milliseconds ? ends_at - now.milliseconds : 0));
+}
+
+/// Where packet ids begin after a start. A client may still hold one of an entry at QoS 2 from before, and would take
+/// another message with that id for the same.
+mqtt::PacketId Shard::first_packet_id() { return static_cast<mqtt::PacketId>(random_.next() % 65'535 + 1); }
+
+bool Shard::restore_queue(const std::string& client_id, const StoredQueue& queue) {
+  Client* client = clients_.find(client_id);
+  if (client == nullptr) return false;
+  journal_.restore(*client, queue);
+  return true;
+}
+
+void Shard::restore_message(const std::string& client_id, const mqtt::MessagePtr& message, const PlainTarget& target,
+                            const session::StoredMessagePtr& stored) {
+  Client* client = clients_.find(client_id);
+  if (client == nullptr) return;
+  client->session->deliver(message, target.qos, target.retain, target.subscription_ids, {}, target.share, stored);
+}
+
+void Shard::restore_flows(const std::string& client_id, std::vector<session::Session::RestoredFlight> flights,
+                          const std::vector<mqtt::PacketId>& inbound) {
+  if (Client* client = clients_.find(client_id)) {
+    client->session->restore_flows(std::move(flights), inbound, first_packet_id());
+  }
 }
 
 void Shard::shut_down() {
@@ -432,6 +472,7 @@ struct PeerEventVisitor {
     shard.feeds().entries_read(event.token, page);
   }
   void operator()(PublishEvent& event) const { shard.plain_topics().publish_here(event); }
+  void operator()(StoredEvent& event) const { shard.plain_topics().stored(event.publication, event.stored); }
   void operator()(InterestEvent& event) const { shard.plain_topics().interest(event); }
   void operator()(InterestTakenEvent& event) const { shard.plain_topics().interest_taken(event.token); }
   void operator()(SharedMemberEvent& event) const { shard.plain_topics().shared_member(event); }
@@ -518,6 +559,8 @@ void Shard::log_read(std::uint64_t token, Result<LogPage> page) { replicas_.log_
 void Shard::session_loaded(const std::string& client_id, Result<std::optional<StoredSession>> loaded) {
   session_claims_.session_loaded(client_id, loaded);
 }
+
+void Shard::plain_written(std::uint64_t ticket, Result<void> outcome) { journal_.written(ticket, outcome); }
 
 void Shard::materialised(Lsn upto) { hosting_.materialised(upto); }
 

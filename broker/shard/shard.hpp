@@ -15,6 +15,7 @@
 #include "broker/shard/node_links.hpp"
 #include "broker/shard/node_topics.hpp"
 #include "broker/shard/options.hpp"
+#include "broker/shard/plain_journal.hpp"
 #include "broker/shard/plain_topics.hpp"
 #include "broker/shard/ports.hpp"
 #include "broker/shard/publishing.hpp"
@@ -45,6 +46,15 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void restore(const StoredSession& stored, Timestamp now);
   /// Slots of other shards are passed over.
   void restore_slot(const StoredSlot& stored) { replicas_.restore(stored); }
+
+  // After the sessions; see PlainRecovery.
+  /// False when there is no such session.
+  bool restore_queue(const std::string& client_id, const StoredQueue& queue);
+  /// Waits for the client as it did; in order of numbers. `stored` is let go of when nobody needs it any more.
+  void restore_message(const std::string& client_id, const mqtt::MessagePtr& message, const PlainTarget& target,
+                       const session::StoredMessagePtr& stored);
+  void restore_flows(const std::string& client_id, std::vector<session::Session::RestoredFlight> flights,
+                     const std::vector<mqtt::PacketId>& inbound);
 
   // -- The turn --
   void begin_turn(Instant now, Timestamp wall);
@@ -82,12 +92,13 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void session_loaded(const std::string& client_id, Result<std::optional<StoredSession>> loaded) override;
   void entries_read(std::uint64_t token, Result<ReadPage> page) override;
   void log_read(std::uint64_t token, Result<LogPage> page) override;
+  void plain_written(std::uint64_t ticket, Result<void> outcome) override;
   void materialised(Lsn upto) override;
 
   /// Tells every client that the server goes away, publishes no will, and writes what sessions have to keep. The caller
   /// goes on with turns until `settled()`.
   void shut_down();
-  [[nodiscard]] bool settled() const { return replicas_.idle() && remote_homes_.empty(); }
+  [[nodiscard]] bool settled() const { return replicas_.idle() && remote_homes_.empty() && journal_.empty(); }
 
   // -- For the parts of this room --
   [[nodiscard]] ShardId id() const { return id_; }
@@ -110,6 +121,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Hosting& hosting() { return hosting_; }
   PlainTopics& plain_topics() { return plain_topics_; }
   NodeTopics& node_topics() { return node_topics_; }
+  PlainJournal& journal() { return journal_; }
   Publishing& publishing() { return publishing_; }
   SessionRecords& session_records() { return session_records_; }
   SessionClaims& session_claims() { return session_claims_; }
@@ -156,6 +168,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void committed(std::vector<WaitingRecord>& records) override;
   void refused(std::vector<WaitingRecord>& records, boost::system::error_code why) override;
   void leadership_changed(Slot slot, const Leadership& leadership) override;
+  mqtt::PacketId first_packet_id();
   bool handle(Client& client, ConnectionId connection, const mqtt::Frame& frame);
   void malformed(ConnectionId connection, Client* client, mqtt::ReasonCode reason);
 
@@ -187,6 +200,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Hosting hosting_;
   NodeTopics node_topics_;
   TopicAccess access_;
+  PlainJournal journal_;
   PlainTopics plain_topics_;
   Publishing publishing_;
   Subscribing subscribing_;

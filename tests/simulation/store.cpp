@@ -44,6 +44,28 @@ void Store::read_log(ShardId shard, LogReadRequest request) {
   });
 }
 
+void Store::write_plain(shard::PlainBatch batch) {
+  Instant due = clock_.now + dice_.up_to(latency_);
+  if (!plain_waiting_.empty()) due = std::max(due, plain_waiting_.back().due);
+  plain_waiting_.push_back({std::move(batch), due});
+}
+
+void Store::sync_plain(const shard::PlainBatch& batch) {
+  if (failure_) {
+    answer(batch.shard, true,
+           [ticket = batch.ticket, error = *failure_](LogStoreEvents& events) { events.plain_written(ticket, error); });
+    return;
+  }
+  for (const auto& change : batch.changes) {
+    if (change.value) {
+      plain_[{change.table, change.key}] = *change.value;
+    } else {
+      plain_.erase({change.table, change.key});
+    }
+  }
+  answer(batch.shard, true, [ticket = batch.ticket](LogStoreEvents& events) { events.plain_written(ticket, {}); });
+}
+
 void Store::load_conversation(ShardId shard, std::string name) {
   ++reads_;
   if (reads_fail_) {
@@ -138,6 +160,10 @@ void Store::work(ShardId shard, LogStoreEvents& events) {
     waiting_.pop_front();
     sync(batch);
   }
+  while (!plain_waiting_.empty() && plain_waiting_.front().due <= clock_.now) {
+    sync_plain(plain_waiting_.front().batch);
+    plain_waiting_.pop_front();
+  }
   if (materialises_ && materialised_.value < lsn_ && dice_.one_in(4)) materialise();
   for (std::size_t i = 0; i < answers_.size();) {
     if (answers_[i].shard != shard || answers_[i].due > clock_.now) {
@@ -153,6 +179,7 @@ void Store::work(ShardId shard, LogStoreEvents& events) {
 std::optional<Instant> Store::next_due() const {
   std::optional<Instant> due;
   if (!waiting_.empty()) due = waiting_.front().due;
+  if (!plain_waiting_.empty()) due = due ? std::min(*due, plain_waiting_.front().due) : plain_waiting_.front().due;
   for (const Answer& one : answers_) due = due ? std::min(*due, one.due) : one.due;
   return due;
 }
@@ -161,6 +188,9 @@ void Store::crash() {
   const std::size_t durable = dice_.below(waiting_.size() + 1);
   for (std::size_t i = 0; i < durable; ++i) sync(waiting_[i].batch);
   waiting_.clear();
+  const std::size_t plain_durable = dice_.below(plain_waiting_.size() + 1);
+  for (std::size_t i = 0; i < plain_durable; ++i) sync_plain(plain_waiting_[i].batch);
+  plain_waiting_.clear();
   answers_.clear();
   failed_generations_.clear();
   if (shared_) return forget_commits();

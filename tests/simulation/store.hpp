@@ -27,6 +27,8 @@ class Store final : public shard::LogStore {
   void append(shard::AppendBatch batch) override;
   void committed(Slot slot, Index index) override;
   void read_log(shard::ShardId shard, LogReadRequest request) override;
+  void write_plain(shard::PlainBatch batch) override;
+  std::uint64_t next_plain_number() override { return next_plain_++; }
   void load_conversation(shard::ShardId shard, std::string name) override;
   void load_session(shard::ShardId shard, std::string client_id) override;
   void read_entries(shard::ShardId shard, ReadRequest request) override;
@@ -36,7 +38,7 @@ class Store final : public shard::LogStore {
   // -- For the world --
   /// Syncs what is due, and hands `shard` the answers that are.
   void work(shard::ShardId shard, shard::LogStoreEvents& events);
-  [[nodiscard]] bool idle() const { return waiting_.empty() && answers_.empty(); }
+  [[nodiscard]] bool idle() const { return waiting_.empty() && plain_waiting_.empty() && answers_.empty(); }
   /// When there is something to do next, if there is.
   [[nodiscard]] std::optional<Instant> next_due() const;
   /// Power fails: of the batches that wait, the first few are durable, the rest is gone, and no answer comes any more.
@@ -69,6 +71,9 @@ class Store final : public shard::LogStore {
   Faults faults;
 
   // -- What is durable --
+  /// Rows of ordinary topics by table and key.
+  using PlainRows = std::map<std::pair<shard::PlainTable, std::string>, std::string>;
+  [[nodiscard]] const PlainRows& plain() const { return plain_; }
   [[nodiscard]] std::vector<format::EntryPtr> history(const std::string& conversation) const;
   [[nodiscard]] std::optional<shard::StoredConversation> conversation(const std::string& name) const;
   [[nodiscard]] std::vector<shard::StoredSession> sessions() const;
@@ -109,7 +114,13 @@ class Store final : public shard::LogStore {
     std::function<void(shard::LogStoreEvents&)> deliver;
   };
 
+  struct PlainWaiting {
+    shard::PlainBatch batch;
+    Instant due;
+  };
+
   void sync(shard::AppendBatch& batch);
+  void sync_plain(const shard::PlainBatch& batch);
   void place(const std::shared_ptr<const std::string>& record);
   void apply(Slot slot, SlotLog& log);
   void apply_body(const format::Record& record, const std::string& bytes, Lsn lsn);
@@ -133,6 +144,9 @@ class Store final : public shard::LogStore {
   std::vector<Answer> answers_;
   std::map<shard::ShardId, std::uint64_t> failed_generations_;
 
+  std::deque<PlainWaiting> plain_waiting_;
+  PlainRows plain_;
+  std::uint64_t next_plain_ = 1;
   std::uint64_t lsn_ = 0;
   Lsn materialised_;
   std::map<std::string, StoredEntries> conversations_;

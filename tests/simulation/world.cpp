@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "broker/shard/plain_recovery.hpp"
 
 namespace parley::simulation {
 namespace {
@@ -41,6 +42,20 @@ void World::start() {
   }
   for (const auto& slot : store_.slots()) shards_.at(home_of(slot.slot))->shard->restore_slot(slot);
   for (const auto& session : store_.sessions()) shard(home(session.client_id)).restore(session, clock_.wall);
+  std::vector<shard::Shard*> shards;
+  for (auto& home : shards_) shards.push_back(home->shard.get());
+  shard::PlainRecovery plain(
+      std::move(shards),
+      [this](std::string_view client_id) -> shard::Shard& { return shard(home(std::string(client_id))); },
+      {clock_.now, clock_.wall});
+  using shard::PlainTable;
+  for (const auto table :
+       {PlainTable::Queues, PlainTable::Outbound, PlainTable::Inbound, PlainTable::Messages, PlainTable::Retained}) {
+    for (const auto& [key, value] : store_.plain()) {
+      if (key.first == table) plain.row(table, key.second, value);
+    }
+  }
+  plain.finish();
 }
 
 Client& World::client(const std::string& id) {

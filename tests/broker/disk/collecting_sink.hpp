@@ -38,6 +38,7 @@ class CollectingSink final : public StoreEventSink {
     std::map<std::string, Result<shard::LogStoreEvents::LoadedConversation>> loaded;
     std::map<std::uint64_t, Result<shard::ReadPage>> pages;
     std::map<std::uint64_t, Result<shard::LogPage>> logs;
+    std::vector<std::pair<std::uint64_t, Result<void>>> plain;
     Lsn materialised;
   };
   /// Under the lock, or when nothing more comes.
@@ -73,6 +74,7 @@ class CollectingSink final : public StoreEventSink {
     void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) override {
       to.loaded.insert_or_assign(name, std::move(loaded));
     }
+    void plain_written(std::uint64_t ticket, Result<void> outcome) override { to.plain.emplace_back(ticket, outcome); }
     void log_read(std::uint64_t token, Result<shard::LogPage> page) override {
       to.logs.insert_or_assign(token, std::move(page));
     }

@@ -121,6 +121,26 @@ TEST_F(DiskStoreTest, RemembersEverythingAfterARestart) {
   EXPECT_EQ(load("tea")->conversation->head, Seq{1});
 }
 
+TEST_F(DiskStoreTest, KeepsTheRowsOfOrdinaryTopics) {
+  const auto rows = [&] {
+    std::map<std::string, std::string> all;
+    store_->for_each_plain_row(shard::PlainTable::Messages,
+                               [&](std::string_view key, std::string_view value) { all.emplace(key, value); });
+    return all;
+  };
+  open();
+  const std::uint64_t number = store_->next_plain_number();
+  store_->write_plain({.shard = 1,
+                       .ticket = 1,
+                       .changes = {{shard::PlainTable::Messages, "a", "1"}, {shard::PlainTable::Messages, "b", "2"}}});
+  store_->write_plain({.shard = 1, .ticket = 2, .changes = {{shard::PlainTable::Messages, "b", std::nullopt}}});
+  EXPECT_TRUE(sink_.wait([&] { return sink_.of(1).plain.size() == 2; }));
+  for (const auto& [ticket, outcome] : sink_.of(1).plain) EXPECT_TRUE(outcome) << ticket;
+  open();
+  EXPECT_EQ(rows(), (std::map<std::string, std::string>{{"a", "1"}}));
+  EXPECT_GT(store_->next_plain_number(), number);
+}
+
 TEST_F(DiskStoreTest, AnswersEverythingThatWasHandedOverBeforeItStops) {
   open();
   const auto tea = create("tea");

@@ -89,6 +89,27 @@ TEST(RetainedMessages, KeepToTheirLimits) {
   EXPECT_EQ(retained.bytes(), 2U + 5U);
 }
 
+TEST(RetainedMessages, KeepTheLatestStampInWhateverOrderTheyCome) {
+  RetainedMessages retained({});
+  RetainedMessages::Outcome outcome;
+  const auto set = [&](std::string_view payload, std::uint64_t time, std::uint64_t node, std::uint64_t number) {
+    EXPECT_TRUE(retained.set(message("a", payload), {time, {node}}, number, &outcome));
+    return std::pair(outcome.older, outcome.replaced);
+  };
+  EXPECT_EQ(set("1", 5, 1, 100), std::pair(false, std::uint64_t{0}));
+  EXPECT_EQ(set("2", 4, 9, 101), std::pair(true, std::uint64_t{0}));
+  EXPECT_EQ(set("3", 5, 2, 102), std::pair(false, std::uint64_t{100}));
+  EXPECT_EQ(set("", 5, 1, 0), std::pair(true, std::uint64_t{0}));
+  std::vector<std::uint64_t> times;
+  retained.for_each(kNow, [&](const mqtt::MessagePtr& one, const RetainStamp& stamp) {
+    EXPECT_EQ(one->payload(), "3");
+    times.push_back(stamp.time);
+  });
+  EXPECT_EQ(times, std::vector<std::uint64_t>{5});
+  EXPECT_EQ(set("", 6, 1, 0), std::pair(false, std::uint64_t{102}));
+  EXPECT_EQ(retained.size(), 0U);
+}
+
 TEST(RetainedMessages, RefuseTopicsThatAreTooDeep) {
   RetainedMessages retained({});
   const std::string deepest(mqtt::kFilterLevelsMax - 1, '/');

@@ -30,7 +30,7 @@ std::vector<Event> samples() {
       FiltersTaken{7},
       Group{"workers", "jobs/+", 4},
       Message{1, 2, 3, true, "workers", "jobs/+", "jobs/1", "\x01\x01", "do", 2, true, 5000, {11}, {12}},
-      MessageTaken{2, 3},
+      MessageTaken{2, 3, true},
   };
 }
 

@@ -140,6 +140,94 @@ TEST(NodeTopics, AgreeOnRetainedMessagesAfterASeparation) {
   }
 }
 
+void restart(Nodes& nodes, std::size_t which, std::size_t others) {
+  for (std::size_t i = 0; i < others; ++i) {
+    if (i != which) nodes.disconnect(which, i);
+  }
+  nodes.settle();
+  nodes.at(which).crash();
+  nodes.at(which).start();
+  nodes.settle();
+  for (std::size_t i = 0; i < others; ++i) {
+    if (i != which) nodes.connect(which, i);
+  }
+  nodes.settle();
+}
+
+std::string retained(Nodes& nodes, std::size_t node, const std::string& name) {
+  auto& reader = join(nodes, node, name);
+  follow(nodes, reader, "state/#");
+  auto payloads = reader.payloads();
+  std::ranges::sort(payloads);
+  std::string all;
+  for (const auto& payload : payloads) all += payload + " ";
+  return all;
+}
+
+TEST(NodeTopics, KeepWhatIsAcknowledgedForAnAbsentSessionOfAnotherNode) {
+  for (const Qos qos : {Qos::AtLeastOnce, Qos::ExactlyOnce}) {
+    for (const std::uint32_t threads : {1U, 3U}) {
+      Nodes nodes(2, dev(threads), dev(2));
+      auto& bob = nodes.at(0).client("bob");
+      bob.connect(lasting());
+      nodes.settle();
+      follow(nodes, bob, "a/b", {.qos = qos});
+      follow(nodes, bob, "$share/g/c", {.qos = qos});
+      bob.disconnect();
+      nodes.settle();
+      auto& alice = join(nodes, 1, "alice");
+      Texts sent;
+      for (int i = 0; i < 20; ++i) {
+        sent.push_back(std::to_string(i));
+        say(nodes, alice, i % 2 == 0 ? "a/b" : "c", sent.back(), {.qos = qos});
+      }
+      restart(nodes, 0, 2);
+      bob.connect(lasting());
+      nodes.settle();
+      EXPECT_EQ(bob.payloads(), sent);
+    }
+  }
+}
+
+TEST(NodeTopics, AcknowledgeOnlyWhatTheOtherNodeHasStored) {
+  Nodes nodes(2);
+  auto& bob = nodes.at(0).client("bob");
+  bob.connect(lasting());
+  nodes.settle();
+  follow(nodes, bob, "a/b");
+  bob.disconnect();
+  nodes.settle();
+  auto& alice = join(nodes, 1, "alice");
+  nodes.at(0).store().fail_with(StorageError::DiskFull);
+  const auto refused = say(nodes, alice, "a/b", "1");
+  EXPECT_EQ(refused.reason(), ReasonCode::QuotaExceeded);
+  nodes.at(0).store().heal();
+  EXPECT_EQ(say(nodes, alice, "a/b", "2").reason(), ReasonCode::Success);
+}
+
+TEST(NodeTopics, KeepRetainedMessagesOverRestarts) {
+  for (const std::uint32_t threads : {1U, 3U}) {
+    Nodes nodes(2, dev(2), dev(threads));
+    auto& alice = join(nodes, 0, "alice");
+    say(nodes, alice, "state/a", "old", {.retain = true});
+    say(nodes, alice, "state/b", "gone", {.retain = true});
+    say(nodes, alice, "state/c", "kept", {.retain = true});
+    nodes.disconnect(0, 1);
+    nodes.advance(3s);
+    say(nodes, alice, "state/a", "new", {.retain = true});
+    say(nodes, alice, "state/b", "", {.retain = true});
+    // Node 1 hasn't heard of that; node 0 starts anew and tells it, with the stamps that were stored.
+    restart(nodes, 0, 2);
+    for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ(retained(nodes, i, "first" + std::to_string(i)), "kept new ") << i;
+    restart(nodes, 1, 2);
+    for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ(retained(nodes, i, "second" + std::to_string(i)), "kept new ") << i;
+    nodes.advance(2h);
+    std::size_t rows = 0;
+    for (const auto& [key, value] : nodes.at(0).store().plain()) rows += key.first == PlainTable::Retained ? 1 : 0;
+    EXPECT_EQ(rows, 2U) << "a removal is remembered for an hour";
+  }
+}
+
 TEST(NodeTopics, TellANewNodeWhatIsWantedAndRetained) {
   Nodes nodes(2, dev(3), dev(1));
   auto& alice = join(nodes, 0, "alice");

@@ -19,6 +19,8 @@ class NotingStore final : public LogStore {
   void append(AppendBatch batch) override { batches.push_back(std::move(batch)); }
   void committed(Slot slot, Index index) override { commits.emplace_back(slot, index); }
   void read_log(ShardId /*shard*/, LogReadRequest /*request*/) override {}
+  void write_plain(PlainBatch /*batch*/) override {}
+  std::uint64_t next_plain_number() override { return 0; }
   void load_conversation(ShardId /*shard*/, std::string /*name*/) override {}
   void read_entries(ShardId /*shard*/, ReadRequest /*request*/) override {}
   std::optional<StoredId> find_id(ShardId /*shard*/, ConversationNumber /*conversation*/, std::string_view /*from*/,

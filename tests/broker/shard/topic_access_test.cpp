@@ -128,6 +128,7 @@ TEST(TopicAccess, CountsAnewWhenItChanges) {
   set_rules(world, "allow write all #\n");
   say(world, bob, "plant/1", "two");
   EXPECT_EQ(ann.received.size(), 1U);
+  world.advance(2s);  // What she has acknowledged is written.
   // Also for a session that comes back from disk.
   world.crash();
   world.start();

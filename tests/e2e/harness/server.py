@@ -28,7 +28,8 @@ def free_port():
 
 
 # ThreadSanitizer leaves little more than a terabyte of addresses.
-SMALL_MAPS = {"PARLEY_STORAGE_MAP_SIZE": "16GB", "PARLEY_STORAGE_LOG_MAP_SIZE": "16GB"}
+SMALL_MAPS = {"PARLEY_STORAGE_MAP_SIZE": "16GB", "PARLEY_STORAGE_LOG_MAP_SIZE": "16GB",
+              "PARLEY_STORAGE_PLAIN_MAP_SIZE": "16GB"}
 
 
 def clean_environment():
