@@ -20,13 +20,13 @@ struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
   bool send(NodeId to, NodeChannel channel, std::string message) override {
     if (cluster.options_.skips_log_check) lengthen(message);
     if (cluster.options_.voters_fall && cluster.troubled_ && gives_vote(message) && cluster.dice_.one_in(2))
-      falls = true;
+      falls_at = cluster.now_ + cluster.dice_.up_to(20ms);
     return cluster.network_.send(id, to, channel, std::move(message), cluster.now_);
   }
   void leading(Slot slot, std::optional<Term> term) override {
     if (term) {
       health->set_leading(slot, *term);
-      ++cluster.counts_.elections;
+      cluster.elected(id, slot, *term);
     } else {
       health->clear_leading(slot);
     }
@@ -116,7 +116,7 @@ struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
   Instant up_at;              ///< While it is down.
   Instant paused_until;
   Instant next_heartbeat;
-  bool falls = false;  ///< When its turn is over.
+  Instant falls_at = Instant::max();
 };
 
 Cluster::Cluster(std::uint64_t seed, ClusterOptions options)
@@ -169,7 +169,8 @@ void Cluster::step(Duration by) {
     if (!node->world->running() || now_ < node->paused_until) continue;
     if (places) place(*node);
     work(*node);
-    if (!std::exchange(node->falls, false)) continue;
+    if (now_ < node->falls_at) continue;
+    node->falls_at = Instant::max();
     crash(*node);
     node->up_at = now_;
   }
@@ -234,7 +235,13 @@ void Cluster::trouble() {
         for (auto& one : nodes_) {
           if (!one->world->running()) continue;
           const auto slots = one->world->shard(0).replicas().status();
-          if (!slots.empty() && slots.front().ready) return crash(*one);
+          if (slots.empty() || !slots.front().ready) continue;
+          crash(*one);
+          if (options_.voters_fall) {
+            part_the_others(*one);
+            one->up_at = now_;
+          }
+          return;
         }
       }
       return;
@@ -264,6 +271,15 @@ void Cluster::trouble() {
       if (options_.full_disks) store.fail_with(dice_.one_in(2) ? StorageError::DiskFull : StorageError::Failed);
       return;
     default: store.heal(); return;
+  }
+}
+
+/// So that each of them needs the vote of this one.
+void Cluster::part_the_others(const Node& node) {
+  for (auto& one : nodes_) {
+    for (auto& other : nodes_) {
+      if (one->id != node.id && other->id != node.id && one->id != other->id) network_.cut(one->id, other->id);
+    }
   }
 }
 
@@ -298,6 +314,14 @@ void Cluster::committed(Slot slot, Index index, const std::string& record) {
   }
   ++counts_.committed;
   trace_ = (trace_ ^ stable_hash(record)) * 0x100'0000'01B3ULL;
+}
+
+/// Raft figure 3, election safety.
+void Cluster::elected(NodeId node, Slot slot, Term term) {
+  ++counts_.elections;
+  const auto [known, added] = leaders_.try_emplace({slot, term}, node);
+  if (added || known->second == node) return;
+  breaches_.push_back("slot " + std::to_string(slot.value) + " has two leaders in term " + std::to_string(term.value));
 }
 
 std::vector<std::string> Cluster::violations() const {

@@ -18,7 +18,8 @@ struct ClusterOptions {
   // -- What goes wrong --
   bool crashes = false;
   bool leaders_fall = false;  ///< Who leads, soon after something was said to it.
-  bool voters_fall = false;   ///< Who has just given its vote, and is back at once.
+  bool voters_fall = false;   ///< Who has just given its vote, and is back at once; the vote may arrive. When a leader
+                              ///< falls, its followers don't hear each other.
   bool pauses = false;
   bool partitions = false;
   bool broken_links = false;
@@ -72,9 +73,11 @@ class Cluster {
   void work(Node& node);
   void trouble();
   void crash(Node& node);
+  void part_the_others(const Node& node);
   void start(Node& node);
   void place(Node& node);
   void committed(Slot slot, Index index, const std::string& record);
+  void elected(NodeId node, Slot slot, Term term);
   Node& some_node();
 
   ClusterOptions options_;
@@ -85,6 +88,7 @@ class Cluster {
   bool troubled_ = true;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::map<std::pair<Slot, Index>, std::string> truth_;  ///< What was committed where.
+  std::map<std::pair<Slot, Term>, NodeId> leaders_;
   std::vector<std::string> breaches_;
   std::uint64_t trace_ = 0xCBF2'9CE4'8422'2325ULL;
   Counts counts_;

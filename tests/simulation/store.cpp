@@ -252,7 +252,7 @@ void Store::sync(shard::AppendBatch& batch) {
     SlotLog& log = slots_[row.slot];
     if (row.term < log.term) violation("a slot's term has fallen");
     log.term = row.term;
-    log.vote = row.vote;
+    if (!faults.forgets_votes) log.vote = row.vote;
   }
   if (faults.answers_before_sync) return;
   answer(batch.shard, true, [ticket = batch.ticket, first](LogStoreEvents& events) { events.appended(ticket, first); });

@@ -67,6 +67,7 @@ class Store final : public shard::LogStore {
   struct Faults {
     bool answers_before_sync = false;
     bool hides_head = false;  ///< From whoever loads a conversation.
+    bool forgets_votes = false;
   };
   Faults faults;
 
