@@ -10,6 +10,7 @@
 #include "base/version.hpp"
 #include "broker/cluster/state_values.hpp"
 #include "config/cluster_settings.hpp"
+#include "mqtt/types.hpp"
 
 namespace parley {
 namespace {
@@ -70,8 +71,10 @@ std::string socket_path(const config::Config& config) {
 
 }  // namespace
 
-Administration::Administration(const config::Config& config, std::uint32_t threads, Clustering* clustering)
+Administration::Administration(const config::Config& config, const Metrics& metrics, std::uint32_t threads,
+                               Clustering* clustering)
     : config_(config),
+      metrics_(metrics),
       threads_(threads),
       name_(config::node_name(config)),
       started_(std::chrono::steady_clock::now()),
@@ -102,6 +105,11 @@ admin::NodeStatus Administration::status() {
   status.cluster_id = cluster::hex_text(view.id);
   status.redis = view.redis;
   return status;
+}
+
+std::string Administration::metrics() {
+  return metrics_text(metrics_.sum(),
+                      [](std::uint8_t reason) { return mqtt::name_of(static_cast<mqtt::ReasonCode>(reason)); });
 }
 
 std::vector<admin::NodeRow> Administration::nodes() {

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "base/metrics.hpp"
 #include "broker/admin/admin_server.hpp"
 #include "broker/clustering.hpp"
 #include "config/config.hpp"
@@ -12,7 +13,7 @@ namespace parley {
 class Administration final : private admin::NodeAdmin {
  public:
   /// `clustering` is null on a standalone node. All arguments live longer.
-  Administration(const config::Config& config, std::uint32_t threads, Clustering* clustering);
+  Administration(const config::Config& config, const Metrics& metrics, std::uint32_t threads, Clustering* clustering);
 
   /// Where admin.socket says; a socket that can't be made is logged, and the node goes on without.
   void start();
@@ -21,12 +22,14 @@ class Administration final : private admin::NodeAdmin {
 
  private:
   admin::NodeStatus status() override;
+  std::string metrics() override;
   std::vector<admin::NodeRow> nodes() override;
   std::vector<admin::SlotRow> slots() override;
   std::optional<std::string> set_draining(const std::string& node, bool draining) override;
   std::optional<std::string> remove_node(const std::string& node) override;
 
   const config::Config& config_;
+  const Metrics& metrics_;
   const std::uint32_t threads_;
   const std::string name_;
   const Instant started_;

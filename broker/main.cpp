@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/metrics.hpp"
 #include "base/notify.hpp"
 #include "base/version.hpp"
 #include "broker/administration.hpp"
@@ -98,6 +99,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.pending_bytes_max = config.storage.max_pending;
   options.subscriptions_max = mqtt.max_subscriptions;
   options.login_timeout = mqtt.connect_timeout;
+  options.system_interval = mqtt.sys_interval;
   options.retained_max = mqtt.max_retained_messages;
   options.retained_bytes_max = mqtt.max_retained_bytes;
   return options;
@@ -218,6 +220,8 @@ void run(const config::Config& config, const sigset_t& signals) {
   net::WorkerOptions worker_options;
   worker_options.connect_timeout = config.mqtt.connect_timeout;
   worker_options.connections_max = config.mqtt.max_connections;
+  Metrics metrics(options.shards);
+  options.metrics = &metrics;
   StoreAnswers answers;
   const auto store = disk::DiskStore::open(disk_options(config, options.shards), answers);
   Logins logins(config, usable_cores(), options.shards);
@@ -234,7 +238,7 @@ void run(const config::Config& config, const sigset_t& signals) {
   answers.connect(server);
   logins.connect(server);
   restore(server, *store, options);
-  Administration administration(config, options.shards, clustering.get());
+  Administration administration(config, metrics, options.shards, clustering.get());
   listen(server, config);
   if (clustering) {
     clustering->connect(server);

@@ -10,6 +10,7 @@
 #include <sstream>
 #include <toml.hpp>
 
+#include "base/metrics.hpp"
 #include "config/error.hpp"
 #include "config/listener_settings.hpp"
 #include "config/settings.hpp"
@@ -162,6 +163,7 @@ struct Arguments {
   bool check_only = false;
   bool version = false;
   bool settings_page = false;
+  bool metrics_page = false;
 };
 
 Config config_of(const Program& program, const Arguments& arguments,
@@ -225,6 +227,7 @@ CommandLine read_command_line(const Program& program, std::vector<std::string> a
   app.add_option("--data-dir", given.data_dir, "node.data_dir")->option_text("DIR");
   app.add_flag("--check-config", given.check_only, "Check the configuration and exit");
   app.add_flag("--settings", given.settings_page, "Print every setting as a page of Markdown and exit");
+  app.add_flag("--metrics", given.metrics_page, "Print all that the broker counts as a page of Markdown and exit");
   app.add_flag("--version", given.version, "Print the version and exit");
   try {
     std::ranges::reverse(arguments);  // CLI11 takes the last one first.
@@ -238,6 +241,7 @@ CommandLine read_command_line(const Program& program, std::vector<std::string> a
     return {.config = std::nullopt,
             .output = std::string(program.name).append(" ").append(program.version).append("\n")};
   if (given.settings_page) return {.config = std::nullopt, .output = settings_page()};
+  if (given.metrics_page) return {.config = std::nullopt, .output = metrics_page()};
   Config config = config_of(program, given, environment);
   if (given.check_only) return {.config = std::nullopt, .output = "The configuration is sound.\n"};
   return {.config = std::move(config), .output = {}};

@@ -37,6 +37,7 @@ struct Config {
     std::uint64_t max_subscriptions = 0;
     std::uint64_t max_connections = 0;
     std::uint64_t max_output = 0;
+    Duration sys_interval{};
     Duration connect_timeout{};
     std::string v3_refuse;
   } mqtt;

@@ -72,6 +72,8 @@ const std::array kSettings{
             "conversations are delivered from the log once there is room."},
     Setting{"mqtt.connect_timeout", Kind::Duration, PARLEY_PLACE(mqtt.connect_timeout), "10s", "100ms", "1h",
             "How long a connection may take to send its CONNECT."},
+    Setting{"mqtt.sys_interval", Kind::Duration, PARLEY_PLACE(mqtt.sys_interval), "10s", "0", "1h",
+            "Between two publications of what the node counts below `$SYS/broker`; 0: none."},
     Setting{
         "mqtt.v3_refuse", Kind::Choice, PARLEY_PLACE(mqtt.v3_refuse), "notice", "", "notice|close",
         "How a 3.1.1 client's publish is refused for good: acknowledged and told on client/{id}/reply, or by closing "

@@ -50,6 +50,8 @@ class NodeAdmin {
  public:
   virtual ~NodeAdmin() = default;
   virtual NodeStatus status() = 0;
+  /// In Prometheus' text format.
+  virtual std::string metrics() = 0;
   virtual std::vector<NodeRow> nodes() = 0;
   virtual std::vector<SlotRow> slots() = 0;
   /// Each answers why it can't be done, if so.

@@ -116,6 +116,10 @@ Answer show_status(NodeAdmin& node, const std::string& /*name*/) {
   return answer;
 }
 
+Answer show_metrics(NodeAdmin& node, const std::string& /*name*/) {
+  return {.status = 200, .type = "text/plain; version=0.0.4", .body = node.metrics()};
+}
+
 Answer show_nodes(NodeAdmin& node, const std::string& /*name*/) {
   Answer answer;
   Json json(answer.body);
@@ -168,9 +172,10 @@ struct Call {
   Answer (*make)(NodeAdmin& node, const std::string& name);
 };
 constexpr std::array kCalls{
-    Call{"GET", "/v1/status", "", show_status},      Call{"GET", "/v1/nodes", "", show_nodes},
-    Call{"GET", "/v1/slots", "", show_slots},        Call{"POST", "/v1/nodes/", "/drain", drain},
-    Call{"POST", "/v1/nodes/", "/undrain", undrain}, Call{"POST", "/v1/nodes/", "/remove", remove},
+    Call{"GET", "/metrics", "", show_metrics},     Call{"GET", "/v1/status", "", show_status},
+    Call{"GET", "/v1/nodes", "", show_nodes},      Call{"GET", "/v1/slots", "", show_slots},
+    Call{"POST", "/v1/nodes/", "/drain", drain},   Call{"POST", "/v1/nodes/", "/undrain", undrain},
+    Call{"POST", "/v1/nodes/", "/remove", remove},
 };
 
 std::optional<std::string> decoded(std::string_view text) {
@@ -229,7 +234,9 @@ Answer answer(const Request& request, NodeAdmin& node) {
 std::string http_response(const Answer& answer) {
   std::string response = "HTTP/1.1 " + std::to_string(answer.status) + " ";
   response.append(reason_of(answer.status))
-      .append("\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ")
+      .append("\r\nContent-Type: ")
+      .append(answer.type)
+      .append("\r\nConnection: close\r\nContent-Length: ")
       .append(std::to_string(answer.body.size() + 1))
       .append("\r\n\r\n")
       .append(answer.body)

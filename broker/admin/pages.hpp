@@ -15,7 +15,8 @@ struct Request {
 
 struct Answer {
   unsigned status = 200;
-  std::string body;  ///< JSON; errors have `error` (a stable word) and `message`.
+  std::string_view type = "application/json";
+  std::string body;  ///< Of that type; errors are JSON and have `error` (a stable word) and `message`.
 };
 
 Answer answer(const Request& request, NodeAdmin& node);

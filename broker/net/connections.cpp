@@ -30,7 +30,8 @@ IoResult::Status write_plain(int socket, Output& output) {
 
 }  // namespace
 
-Connections::Connections(int epoll, Exits& exits) : epoll_(epoll), exits_(exits) {}
+Connections::Connections(int epoll, Exits& exits, Counters* counters)
+    : epoll_(epoll), exits_(exits), counters_(counters) {}
 
 Connections::~Connections() {
   for (const Connection& connection : connections_) {
@@ -94,8 +95,10 @@ bool Connections::write_on(shard::ConnectionId id) {
 
 void Connections::write(shard::ConnectionId id, Connection& connection) {
   if (connection.away) return;
+  const std::size_t before = connection.output.size();
   const auto status = connection.transport ? connection.transport->write(connection.socket, connection.output)
                                            : write_plain(connection.socket, connection.output);
+  if (counters_ != nullptr) counters_->add(Metric::BytesSent, before - connection.output.size());
   if (status == IoResult::Status::Done) return;
   if (status == IoResult::Status::Ended) {
     mark_lost(id, connection);

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/metrics.hpp"
 #include "base/output.hpp"
 #include "base/time.hpp"
 #include "broker/net/mailbox.hpp"
@@ -48,8 +49,8 @@ class Connections final : public shard::ClientLinks {
     virtual ~Exits() = default;
     virtual void leave(shard::ShardId target, Arrival arrival) = 0;
   };
-  /// `epoll` lives longer. An event's data is the connection's id, see id_of.
-  Connections(int epoll, Exits& exits);
+  /// `epoll` and `counters` (may be null) live longer. An event's data is the connection's id, see id_of.
+  Connections(int epoll, Exits& exits, Counters* counters = nullptr);
   ~Connections() override;
 
   // -- ClientLinks, called by the shard --
@@ -106,6 +107,7 @@ class Connections final : public shard::ClientLinks {
 
   int epoll_;
   Exits& exits_;
+  Counters* counters_;
   std::deque<Connection> connections_;  ///< References stay valid as it grows.
   std::vector<std::uint32_t> free_;
   std::vector<shard::ConnectionId> lost_;

@@ -16,8 +16,8 @@ Server::Server(const WorkerOptions& options, const shard::ShardOptions& shard_op
                shard::PeerNodes& nodes, shard::Authenticator& authenticator) {
   std::vector<Worker*> all;
   for (shard::ShardId id = 0; id < shard_options.shards; ++id) {
-    workers_.push_back(std::make_unique<Worker>(id, Worker::Context{options, shard_options, store, nodes, authenticator,
-                                                                    connections_, handshakes_, counters_}));
+    workers_.push_back(std::make_unique<Worker>(
+        id, Worker::Context{options, shard_options, store, nodes, authenticator, connections_, handshakes_}));
     all.push_back(workers_.back().get());
   }
   for (auto& worker : workers_) worker->meet(all);

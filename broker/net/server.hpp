@@ -15,7 +15,7 @@ namespace parley::net {
 /// that may be closed.
 class Server {
  public:
-  /// `shard_options.shards` workers, not running yet. All arguments live longer.
+  /// `shard_options.shards` workers, not running yet. All arguments live longer; `shard_options` has Metrics.
   Server(const WorkerOptions& options, const shard::ShardOptions& shard_options, shard::LogStore& store,
          shard::PeerNodes& nodes, shard::Authenticator& authenticator);
   /// Stops, if that wasn't done.
@@ -28,7 +28,6 @@ class Server {
   Result<std::uint16_t> listen(const config::Listener& listener);
   /// Reads certificates again; which can't be read is logged, and the old ones stay. The thread of `main`.
   void reload();
-  [[nodiscard]] const TransportCounters& counters() const { return counters_; }
 
   void start();
   /// Any thread, between start() and stop().
@@ -42,7 +41,6 @@ class Server {
   Result<std::uint16_t> listen_unix(const ListenerProfile& profile);
 
   std::atomic<std::size_t> connections_ = 0;
-  TransportCounters counters_;
   std::vector<std::unique_ptr<ListenerProfile>> listeners_;
   HandshakePool handshakes_;
   std::vector<std::unique_ptr<Worker>> workers_;

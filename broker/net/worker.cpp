@@ -60,12 +60,12 @@ Worker::Worker(shard::ShardId id, const Context& context)
     : options_(context.options),
       node_connections_(context.connections),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
-      connections_(epoll_.number(), *this),
+      connections_(epoll_.number(), *this, &context.shard_options.metrics->of(id)),
       shard_(id, context.shard_options, context.store, connections_, *this, context.nodes, random_,
              context.authenticator),
       outgoing_(context.shard_options.shards),
       handshake_pool_(context.handshakes),
-      counters_(context.counters),
+      counters_(context.shard_options.metrics->of(id)),
       buffer_(new char[kReadSize]) {
   PARLEY_CHECK(epoll_.is_open(), "the kernel gives no epoll descriptor");
   watch(epoll_.number(), EPOLL_CTL_ADD, mailbox_.descriptor(), kMailboxId);
@@ -106,6 +106,7 @@ void Worker::turn() {
   connections_.take_closing(changed_);
   for (const auto id : changed_) close_deadlines_.push_back({id, now_ + options_.close_timeout});
   send_peer_events();
+  counters_.set(Metric::Sockets, connections_.size());
 }
 
 /// Milliseconds until something is due; -1: nothing is.
@@ -174,7 +175,7 @@ void Worker::read_through(shard::ConnectionId id, Connection& connection) {
 }
 
 void Worker::refuse(shard::ConnectionId id, std::string_view why) {
-  counters_.refused.fetch_add(1, std::memory_order_relaxed);
+  counters_.add(Metric::TransportsRefused);
   log::info("transport refused, closing the connection", {{"address", connections_.address(id)}, {"why", why}});
   end(id);
 }
@@ -223,15 +224,15 @@ void Worker::go_on(const HandshakeResult& result) {
     case TlsStream::Handshake::WantsRead: connections_.watch_again(id, connection, Connections::Wanted::Read); return;
     case TlsStream::Handshake::WantsWrite: connections_.watch_again(id, connection, Connections::Wanted::Write); return;
     case TlsStream::Handshake::Finished:
-      counters_.tls_handshakes.fetch_add(1, std::memory_order_relaxed);
+      counters_.add(Metric::TlsHandshakes);
       if (connection.transport->tls().resumed()) {
-        counters_.tls_handshakes_resumed.fetch_add(1, std::memory_order_relaxed);
+        counters_.add(Metric::TlsHandshakesResumed);
       }
       connection.transport->secure();
       connections_.watch_again(id, connection, Connections::Wanted::Read);
       return;
     case TlsStream::Handshake::Failed:
-      counters_.tls_handshakes_failed.fetch_add(1, std::memory_order_relaxed);
+      counters_.add(Metric::TlsHandshakesFailed);
       log::info("TLS handshake failed, closing the connection",
                 {{"address", connections_.address(id)}, {"why", result.why}});
       connections_.watch_again(id, connection, Connections::Wanted::Read);
@@ -241,6 +242,7 @@ void Worker::go_on(const HandshakeResult& result) {
 }
 
 void Worker::receive(shard::ConnectionId id, Connection& connection, std::string_view bytes) {
+  counters_.add(Metric::BytesReceived, bytes.size());
   if (connection.unconsumed) {
     connection.unconsumed->append(bytes);
     bytes = *connection.unconsumed;
@@ -297,7 +299,7 @@ void Worker::check_deadlines() {
     connect_deadlines_.pop_front();
     const Connection* connection = connections_.find(id);
     if (connection == nullptr || connection->greeted || connection->state != ConnectionState::Open) continue;
-    counters_.timed_out.fetch_add(1, std::memory_order_relaxed);
+    counters_.add(Metric::LimitConnectTime);
     log::info("no CONNECT came in time, closing the connection",
               {{"address", connections_.address(id)}, {"waited_for", awaited(*connection)}});
     drop(id);
@@ -352,6 +354,7 @@ void Worker::accept(std::size_t listener) {
 void Worker::admit(Descriptor socket, const ListenerProfile& profile) {
   if (node_connections_.fetch_add(1, std::memory_order_relaxed) >= options_.connections_max) {
     node_connections_.fetch_sub(1, std::memory_order_relaxed);
+    counters_.add(Metric::LimitConnections);
     ++refused_;
     if (now_ - refused_told_ < kRefusedLine) return;
     refused_told_ = now_;
@@ -359,6 +362,7 @@ void Worker::admit(Descriptor socket, const ListenerProfile& profile) {
               {{"mqtt.max_connections", options_.connections_max}, {"refused", std::exchange(refused_, 0)}});
     return;
   }
+  counters_.add(Metric::SocketsAccepted);
   const int on = 1;
   if (profile.settings.scheme != config::Scheme::Unix) {
     ::setsockopt(socket.number(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

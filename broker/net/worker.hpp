@@ -14,7 +14,6 @@
 #include "broker/net/mailbox.hpp"
 #include "broker/net/socket.hpp"
 #include "broker/net/system_random.hpp"
-#include "broker/net/transport_counters.hpp"
 #include "broker/shard/shard.hpp"
 
 namespace parley::net {
@@ -39,7 +38,6 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
     shard::Authenticator& authenticator;
     std::atomic<std::size_t>& connections;  ///< Of all workers.
     HandshakePool& handshakes;
-    TransportCounters& counters;
   };
   Worker(shard::ShardId id, const Context& context);
   ~Worker() override;
@@ -112,7 +110,7 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   std::vector<std::vector<shard::PeerEvent>> outgoing_;  ///< By shard: this turn's events.
   std::vector<Listening> listeners_;
   HandshakePool& handshake_pool_;
-  TransportCounters& counters_;
+  Counters& counters_;
 
   Instant now_;
   Mail mail_;

@@ -7,6 +7,7 @@
 #include "broker/session/connection.hpp"
 #include "broker/session/outbound_flow.hpp"
 #include "mqtt/encode.hpp"
+#include "mqtt/topic.hpp"
 #include "mqtt/utf8.hpp"
 
 namespace parley::session {
@@ -52,10 +53,17 @@ void note_window(Actions& actions) {
 
 }  // namespace
 
-Session::Session(std::string client_id, std::string user, std::uint64_t identity, const Limits& limits)
-    : client_id_(std::move(client_id)), user_(std::move(user)), identity_(identity), limits_(limits) {}
+Session::Session(std::string client_id, std::string user, std::uint64_t identity, const Limits& limits,
+                 Counters* counters)
+    : client_id_(std::move(client_id)),
+      user_(std::move(user)),
+      identity_(identity),
+      limits_(limits),
+      counters_(counters) {}
 
-Session::~Session() = default;
+Session::~Session() {
+  for (const Subscription& one : subscriptions_) count_subscription(one, false);
+}
 
 // -- Connection
 // --------------------------------------------------------------------------------------------------------
@@ -160,7 +168,10 @@ void Session::write_auth(ReasonCode reason, std::string_view data) {
   write(mqtt::Auth{.reason = reason, .properties = mqtt::Properties::trusted(properties.bytes())});
 }
 
-void Session::write(const mqtt::Packet& packet) { mqtt::encode(*connection_->output, packet, connection_->version); }
+void Session::write(const mqtt::Packet& packet) {
+  if (counters_ != nullptr) counters_->add(Metric::PacketsSent);
+  mqtt::encode(*connection_->output, packet, connection_->version);
+}
 
 std::optional<Instant> Session::keep_alive_deadline() const {
   if (!connection_ || connection_->keep_alive == 0) return std::nullopt;
@@ -377,6 +388,7 @@ void Session::write_ack(mqtt::PacketType type, mqtt::PacketId id, ReasonCode rea
     if (mqtt::encoded_size(ack, link.version) > link.packet_size_max) ack.properties = {};
   }
   if (link.version != ProtocolVersion::V5 || (reason == ReasonCode::Success && ack.properties.empty())) {
+    if (counters_ != nullptr) counters_->add(Metric::PacketsSent);
     char* to = link.output->extend(4);
     to[0] = static_cast<char>(static_cast<unsigned>(type) << 4 | (type == mqtt::PacketType::Pubrel ? 2U : 0U));
     to[1] = 2;
@@ -489,12 +501,24 @@ bool Session::add_subscription(Subscription subscription) {
     return false;
   }
   if (subscriptions_.empty()) subscriptions_.reserve(1);
+  count_subscription(subscription, true);
   subscriptions_.push_back(std::move(subscription));
   return true;
 }
 
 bool Session::remove_subscription(std::string_view filter) {
-  return std::erase_if(subscriptions_, [&](const Subscription& one) { return one.filter == filter; }) != 0;
+  const auto known = std::ranges::find(subscriptions_, filter, &Subscription::filter);
+  if (known == subscriptions_.end()) return false;
+  count_subscription(*known, false);
+  subscriptions_.erase(known);
+  return true;
+}
+
+void Session::count_subscription(const Subscription& subscription, bool added) {
+  if (counters_ == nullptr) return;
+  const std::uint64_t by = added ? 1 : std::uint64_t{0} - 1;
+  counters_->add(Metric::Subscriptions, by);
+  if (mqtt::shared_filter(subscription.filter)) counters_->add(Metric::SharedSubscriptions, by);
 }
 
 std::size_t Session::queued() const { return outbound_ ? outbound_->queued() : 0; }

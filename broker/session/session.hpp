@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/metrics.hpp"
 #include "base/number.hpp"
 #include "base/output.hpp"
 #include "base/result.hpp"
@@ -65,7 +66,9 @@ struct WillPlan {
 /// refused with ProtocolError; one that repeats an acknowledgement is not.
 class Session {
  public:
-  Session(std::string client_id, std::string user, std::uint64_t identity, const Limits& limits);
+  /// `counters` are its thread's and live longer; null: nobody counts.
+  Session(std::string client_id, std::string user, std::uint64_t identity, const Limits& limits,
+          Counters* counters = nullptr);
   ~Session();
 
   // -- Connection ----------------------------------------------------------------------------------------------------
@@ -220,7 +223,7 @@ class Session {
   /// Fails with MalformedPacket when the bytes are no state of a version known here.
   static Result<std::unique_ptr<Session>> decode_state(std::string client_id, std::string user, std::uint64_t identity,
                                                        std::uint32_t expiry_interval, std::string_view state,
-                                                       const Limits& limits);
+                                                       const Limits& limits, Counters* counters = nullptr);
 
   [[nodiscard]] const std::string& client_id() const { return client_id_; }
   [[nodiscard]] const std::string& user() const { return user_; }
@@ -248,10 +251,12 @@ class Session {
   void receive_disconnect(const mqtt::Disconnect& packet, Actions& actions);
   mqtt::ReasonCode resolve_alias(mqtt::Publish& publish);
   void write(const mqtt::Packet& packet);
+  void count_subscription(const Subscription& subscription, bool added);
   void write_ack(mqtt::PacketType type, mqtt::PacketId id, mqtt::ReasonCode reason, std::string_view properties);
   void flush_acks();
   /// False when the packet would be larger than the client takes; nothing is written then.
   bool write_delivery(const mqtt::Message& message, mqtt::Delivery& delivery, Instant now);
+  void count_delivery(const mqtt::Message& message);
   bool resend_slot(Instant now);
   void continue_resend(Instant now);
   void send_queued(Instant now);
@@ -268,6 +273,7 @@ class Session {
   std::string user_;
   std::uint64_t identity_;
   const Limits& limits_;
+  Counters* counters_;
   std::uint32_t expiry_interval_ = 0;
   std::uint32_t connections_ = 0;
   std::uint32_t cursor_generation_ = 0;

@@ -49,6 +49,7 @@ bool Session::write_delivery(const mqtt::Message& message, mqtt::Delivery& deliv
   if (!link.aliases_out) {
     if (!fits()) return false;  // [MQTT-3.1.2-24]
     mqtt::encode_delivery(*link.output, message, delivery);
+    count_delivery(message);
     return true;
   }
   const auto alias = link.aliases_out->find(message.topic());
@@ -62,7 +63,15 @@ bool Session::write_delivery(const mqtt::Message& message, mqtt::Delivery& deliv
     link.aliases_out->set(alias, message.topic());
   }
   mqtt::encode_delivery(*link.output, message, delivery);
+  count_delivery(message);
   return true;
+}
+
+void Session::count_delivery(const mqtt::Message& message) {
+  if (counters_ == nullptr) return;
+  counters_->add(Metric::PacketsSent);
+  counters_->add(Metric::PublishesSent);
+  counters_->add(Metric::PublishBytesSent, message.payload().size());
 }
 
 Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool retain,

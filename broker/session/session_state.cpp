@@ -60,15 +60,16 @@ std::string Session::encode_state() const {
 
 Result<std::unique_ptr<Session>> Session::decode_state(std::string client_id, std::string user, std::uint64_t identity,
                                                        std::uint32_t expiry_interval, std::string_view state,
-                                                       const Limits& limits) {
+                                                       const Limits& limits, Counters* counters) {
   mqtt::Reader reader(state);
   PARLEY_TRY(const auto version, reader.integer<std::uint8_t>());
   if (version != kVersion) return mqtt::ReasonCode::MalformedPacket;
-  auto session = std::make_unique<Session>(std::move(client_id), std::move(user), identity, limits);
+  auto session = std::make_unique<Session>(std::move(client_id), std::move(user), identity, limits, counters);
   session->expiry_interval_ = expiry_interval;
   PARLEY_TRY(auto count, reader.integer<std::uint32_t>());
   for (; count > 0; --count) {
     PARLEY_TRY(auto subscription, read_subscription(reader));
+    session->count_subscription(subscription, true);
     session->subscriptions_.push_back(std::move(subscription));
   }
   PARLEY_TRY(auto ids, reader.integer<std::uint16_t>());

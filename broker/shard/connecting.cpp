@@ -76,6 +76,7 @@ Refused objection(const mqtt::Connect& connect, const session::Limits& limits) {
 Connecting::Outcome Connecting::first_packet(ConnectionId connection, const mqtt::Frame& frame,
                                              std::string_view unread) {
   if (frame.type != mqtt::PacketType::Connect) {  // §3.1.0-1
+    shard_.counters().add(Metric::FirstPacketsRefused);
     log::info("first packet is no CONNECT, closing the connection",
               {{"address", shard_.links().address(connection)}, {"packet", mqtt::name_of(frame.type)}});
     shard_.links().close(connection);
@@ -287,7 +288,9 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
                   .held = {}};
   if (client == nullptr) {
     client = &shard_.clients().add(std::make_unique<session::Session>(opening.login.client_id, opening.login.user,
-                                                                      shard_.new_identity(), shard_.options().limits));
+                                                                      shard_.new_identity(), shard_.options().limits,
+                                                                      &shard_.counters()));
+    shard_.counters().set(Metric::Sessions, shard_.clients().size());
     client->session->set_journal(&shard_.journal());
   }
   client->generation = generation;
@@ -480,6 +483,7 @@ void Connecting::shut_down() {
 
 Connecting::Outcome Connecting::refuse(ConnectionId connection, ProtocolVersion version, ReasonCode reason,
                                        std::string_view why, std::string_view client_id) {
+  shard_.counters().refused(static_cast<std::uint8_t>(reason));
   log::info("refusing a connection", {{"client_id", client_id},
                                       {"address", shard_.links().address(connection)},
                                       {"reason", mqtt::name_of(reason)},

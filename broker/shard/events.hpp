@@ -240,11 +240,16 @@ struct NodeGroupEvent {
   std::uint64_t members = 0;
 };
 
+/// From shard 0: what is to be read below $SYS; see SystemTopics.
+struct SystemTopicsEvent {
+  std::shared_ptr<const std::vector<mqtt::MessagePtr>> messages;
+};
+
 struct PeerEvent {
   std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, ReadEvent,
                ReadHereEvent, PageEvent, PublishEvent, StoredEvent, InterestEvent, InterestTakenEvent,
                SharedMemberEvent, SharedDeliveryEvent, SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent,
-               NodeFiltersEvent, NodeFiltersTakenEvent, NodeGroupEvent>
+               NodeFiltersEvent, NodeFiltersTakenEvent, NodeGroupEvent, SystemTopicsEvent>
       what;
 };
 

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/bytes.hpp"
+#include "base/metrics.hpp"
 #include "base/number.hpp"
 #include "base/time.hpp"
 #include "broker/replication/options.hpp"
@@ -17,6 +18,8 @@ namespace parley::shard {
 struct ShardOptions {
   std::uint32_t shards = 1;
   std::uint32_t slots = 256;
+  Metrics* metrics = nullptr;  ///< Of the node, a place for each shard. Null: each shard counts for itself alone.
+  Duration system_interval{};  ///< Between two publications of $SYS; zero: there is none.
   session::Limits limits;
   std::size_t packet_size_before_connect_max = 64 * 1024;
   std::string root = "chat";                  ///< [chat] root.

@@ -88,6 +88,12 @@ void PlainTopics::publish_here(const PublishEvent& event) {
   if (finish(event.message, {.shard = event.reply}) == 0) answer(event.reply, true);
 }
 
+void PlainTopics::deliver_on_shard(const mqtt::MessagePtr& message) {
+  begin(false);
+  deliver_here(message, true);
+  finish(message, {});
+}
+
 bool PlainTopics::publish_from_node(const mqtt::MessagePtr& message, const RetainStamp& stamp, bool subscribers,
                                     std::uint64_t token) {
   begin(token != 0);
@@ -209,6 +215,9 @@ void PlainTopics::hand_over(Client& client, const mqtt::MessagePtr& message, mqt
   const auto outcome = client.session->deliver(message, qos, retain, subscription_ids, shard_.now(), share,
                                                keeps ? routing_.stored : nullptr);
   if (outcome == session::Delivered::Sent) shard_.wrote(client);
+  // Nobody is told of QoS 0 while away, which is no loss.
+  const bool is_due = client.session->connected() || std::min(qos, message->qos()) != mqtt::Qos::AtMostOnce;
+  if (outcome == session::Delivered::Dropped && is_due) shard_.counters().add(Metric::PublishesDropped);
   if (!keeps || outcome == session::Delivered::Dropped) return;
   routing_.targets.push_back(
       {shard_.journal().queue_of(client), qos, retain, {subscription_ids.begin(), subscription_ids.end()}, share});
@@ -216,13 +225,15 @@ void PlainTopics::hand_over(Client& client, const mqtt::MessagePtr& message, mqt
 
 void PlainTopics::send_retained(Client& client, const session::Subscription& subscription) {
   const std::span<const std::uint32_t> ids(&subscription.subscription_id, subscription.subscription_id != 0 ? 1 : 0);
-  retained_.match(subscription.filter, shard_.now(), [&](const mqtt::MessagePtr& message) {
+  const auto send = [&](const mqtt::MessagePtr& message) {
     if (subscription.options.no_local && message->publisher() == client.session->identity()) return;  // §3.8.3.1
     if (!shard_.access().may_deliver(client, message->topic())) return;
     begin(false);
     hand_over(client, message, subscription.options.qos, true, ids, nullptr);
     finish(message, {});
-  });
+  };
+  retained_.match(subscription.filter, shard_.now(), send);
+  shard_.system_topics().match(subscription.filter, send);
 }
 
 // -- Retained messages --
@@ -262,6 +273,7 @@ bool PlainTopics::keep(const mqtt::MessagePtr& message, const RetainStamp& stamp
   routing::RetainedMessages::Outcome outcome;
   if (!retained_.set(message, stamp, removal ? 0 : number, &outcome)) return false;
   kept = {.older = outcome.older, .replaced = {outcome.replaced, 0}};
+  count_retained();
   if (outcome.older) return true;
   kept.replaced[1] =
       removal ? nodes.note_removal(message->topic(), stamp, number) : nodes.forget_removal(message->topic());
@@ -289,6 +301,14 @@ void PlainTopics::sweep() {
   std::vector<std::uint64_t> expired;
   retained_.sweep(shard_.now(), expired);
   for (const std::uint64_t number : expired) shard_.journal().erase_retained(number);
+  count_retained();
+}
+
+/// Every shard has all of them.
+void PlainTopics::count_retained() {
+  if (shard_.id() != 0) return;
+  shard_.counters().set(Metric::Retained, retained_.size());
+  shard_.counters().set(Metric::RetainedBytes, retained_.bytes());
 }
 
 // -- Subscriptions --

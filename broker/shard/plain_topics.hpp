@@ -39,6 +39,8 @@ class PlainTopics {
   Published publish(const mqtt::MessagePtr& message, PlainOrigin origin = {}, bool repeated = false);
   /// A message that another shard has published: for this shard's clients only.
   void publish_here(const PublishEvent& event);
+  /// For this shard's clients and the groups that it keeps, and nobody else. QoS 0 only.
+  void deliver_on_shard(const mqtt::MessagePtr& message);
   /// A message that another node has sent: for this node's subscribers, or (retained) only to be kept. With a token:
   /// true means that NodeTopics::stored is called with it, false that there is nothing to wait for.
   bool publish_from_node(const mqtt::MessagePtr& message, const RetainStamp& stamp, bool subscribers,
@@ -134,6 +136,7 @@ class PlainTopics {
   [[nodiscard]] bool keeps_retained(std::string_view topic) const;
   void to_group(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message, bool here_only);
   void deliver_shared(const SharedDeliveryEvent& event);
+  void count_retained();
   void send_to_member(const routing::SharedGroups::Member& member, const routing::SharedGroups::Name& share,
                       const mqtt::MessagePtr& message);
   void join_group(const SharedMemberEvent& event);

@@ -17,6 +17,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
              PeerNodes& nodes, Random& random, Authenticator& authenticator)
     : id_(id),
       options_(options),
+      counters_(options.metrics != nullptr ? options.metrics->of(id) : own_counters_),
       store_(store),
       links_(links),
       peers_(peers),
@@ -32,6 +33,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       access_(*this),
       journal_(*this),
       plain_topics_(*this),
+      system_topics_(*this),
       publishing_(*this),
       subscribing_(*this),
       session_records_(*this),
@@ -40,6 +42,13 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       reauthentication_(*this) {}
 
 Shard::~Shard() = default;
+
+Totals Shard::totals() const {
+  if (options_.metrics != nullptr) return options_.metrics->sum();
+  Totals totals;
+  totals += counters_;
+  return totals;
+}
 
 // -- The turn --
 
@@ -55,6 +64,7 @@ void Shard::begin_turn(Instant now, Timestamp wall) {
 void Shard::start(Instant now) {
   timers_.add({.due = now + options_.cursor_flush, .kind = TimerKind::CursorFlush});
   timers_.add({.due = now + kHousekeeping, .kind = TimerKind::Housekeeping});
+  system_topics_.start();
   // Sessions were restored before there was a time: they count from zero.
   clients_.for_each([&](Client& client) {
     if (client.expires_at == Instant::max()) return;
@@ -104,6 +114,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
       timers_.add({.due = now_ + options_.cursor_flush, .kind = TimerKind::CursorFlush});
       return;
     case TimerKind::SessionClaims: session_claims_.run_timer(); return;
+    case TimerKind::SystemTopics: system_topics_.run_timer(); return;
     case TimerKind::NodeTopics: node_topics_.run_timer(); return;
     case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
@@ -129,6 +140,7 @@ void Shard::run_client_timer(Client& client) {
   }
   const bool absent = !client.session->connected() && client.opening.generation == 0;
   if (absent && client.expires_at <= now_) {
+    counters_.add(Metric::SessionsExpired);
     end_session(client);
     return;
   }
@@ -153,6 +165,8 @@ void Shard::bind(ConnectionId connection, Client& client) {
   bound_[connection.place] = {connection.generation, client.place, true};
   client.connection = connection;
   client.output = &links_.output(connection);
+  counters_.add(Metric::ClientsConnected);
+  counters_.add(Metric::ConnectionsOpened);
 }
 
 void Shard::unbind(ConnectionId connection) {
@@ -183,6 +197,7 @@ std::size_t Shard::received(ConnectionId connection, std::string_view bytes) {
     if (!*frame) break;
     const mqtt::Frame& packet = **frame;
     consumed += packet.size;
+    counters_.add(Metric::PacketsReceived);
     if (client != nullptr) {
       if (!handle(*client, connection, packet)) return bytes.size();
       continue;
@@ -214,12 +229,17 @@ void Shard::malformed(ConnectionId connection, Client* client, mqtt::ReasonCode 
     close_client(*client, reason);
     return;
   }
+  counters_.add(reason == mqtt::ReasonCode::PacketTooLarge ? Metric::LimitConnectPacketSize
+                                                           : Metric::FirstPacketsRefused);
   log::info("first packet is malformed, closing the connection",
             {{"address", links_.address(connection)}, {"reason", mqtt::name_of(reason)}});
   links_.close(connection);
 }
 
 void Shard::violation(const Client& client, mqtt::ReasonCode reason) {
+  if (reason == mqtt::ReasonCode::PacketTooLarge) counters_.add(Metric::LimitPacketSize);
+  if (reason == mqtt::ReasonCode::ReceiveMaximumExceeded) counters_.add(Metric::LimitReceiveMaximum);
+  if (reason == mqtt::ReasonCode::TopicAliasInvalid) counters_.add(Metric::LimitTopicAlias);
   log::info("client breaks the protocol, closing its connection", {{"client_id", client.session->client_id()},
                                                                    {"address", links_.address(client.connection)},
                                                                    {"reason", mqtt::name_of(reason)}});
@@ -229,6 +249,8 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
   bool pump = false;
   for (session::Action& action : actions) {
     if (auto* publish = std::get_if<session::PublishAction>(&action)) {
+      counters_.add(Metric::PublishesReceived);
+      counters_.add(Metric::PublishBytesReceived, publish->publish.payload.size());
       publishing_.publish(client, *publish);
     } else if (std::holds_alternative<session::WindowAction>(action)) {
       pump = true;
@@ -240,7 +262,10 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
     } else if (auto* step = std::get_if<session::AuthAction>(&action)) {
       reauthentication_.step(client, *step);
     } else if (auto* close = std::get_if<session::CloseAction>(&action)) {
-      if (mqtt::is_failure(close->reason)) violation(client, close->reason);
+      if (mqtt::is_failure(close->reason)) {
+        violation(client, close->reason);
+        counters_.disconnected(static_cast<std::uint8_t>(close->reason));
+      }
       const ConnectionId closing = client.connection;
       detach(client);
       links_.close(closing);
@@ -291,6 +316,8 @@ void Shard::wrote(Client& client) {
 void Shard::close_client(Client& client, mqtt::ReasonCode reason) {
   if (!client.session->connected()) return;
   client.session->write_disconnect(reason);
+  counters_.disconnected(static_cast<std::uint8_t>(reason));
+  if (reason == mqtt::ReasonCode::KeepAliveTimeout) counters_.add(Metric::LimitKeepAlive);
   const ConnectionId closing = client.connection;
   detach(client);
   links_.close(closing);
@@ -302,6 +329,7 @@ void Shard::detach(Client& client) {
   feeds_.remove_followers(client);
   client.feeds_awaited = 0;
   unbind(client.connection);
+  counters_.subtract(Metric::ClientsConnected);
   client.connection = {};
   client.output = nullptr;
   journal_.flush_cursor(client);
@@ -340,6 +368,7 @@ void Shard::end_session(Client& client) {
   journal_.drop(client);
   if (client.persisted) session_records_.write_end(client.session->client_id(), client.generation);
   clients_.remove(client);
+  counters_.set(Metric::Sessions, clients_.size());
 }
 
 void Shard::forget_session(Client& client) {
@@ -361,13 +390,14 @@ void Shard::restore(const StoredSession& stored, Timestamp now) {
   // Another node has it; this one keeps its records.
   if (now_ == Instant{} && stored.owner != NodeId{} && stored.owner != nodes_.self()) return;
   auto session = session::Session::decode_state(stored.client_id, stored.user, new_identity(), stored.expiry_interval,
-                                                stored.state, options_.limits);
+                                                stored.state, options_.limits, &counters_);
   if (!session) {
     log::error("a stored session can't be read, leaving it out",
                {{"client_id", stored.client_id}, {"error", session.error().message()}});
     return;
   }
   Client& client = clients_.add(*std::move(session));
+  counters_.set(Metric::Sessions, clients_.size());
   client.session->set_journal(&journal_);
   std::vector<mqtt::PacketId> inbound;
   if (now_ != Instant{}) {
@@ -483,6 +513,7 @@ struct PeerEventVisitor {
   void operator()(NodeFiltersEvent& event) const { shard.node_topics().filters(event); }
   void operator()(NodeFiltersTakenEvent& event) const { shard.node_topics().filters_taken(event); }
   void operator()(NodeGroupEvent& event) const { shard.plain_topics().group_elsewhere(event); }
+  void operator()(SystemTopicsEvent& event) const { shard.system_topics().receive(event.messages); }
 };
 
 }  // namespace

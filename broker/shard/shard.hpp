@@ -26,6 +26,7 @@
 #include "broker/shard/session_claims.hpp"
 #include "broker/shard/session_records.hpp"
 #include "broker/shard/subscribing.hpp"
+#include "broker/shard/system_topics.hpp"
 #include "broker/shard/timers.hpp"
 #include "broker/shard/topic_access.hpp"
 
@@ -106,6 +107,10 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   [[nodiscard]] Instant now() const { return now_; }
   [[nodiscard]] Timestamp wall() const { return wall_; }
   [[nodiscard]] bool is_stopping() const { return stopping_; }
+  /// This shard's. Only its thread counts.
+  Counters& counters() { return counters_; }
+  /// All shards' of the node.
+  [[nodiscard]] Totals totals() const;
   LogStore& store() { return store_; }
   ClientLinks& links() { return links_; }
   Random& random() { return random_; }
@@ -122,6 +127,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   PlainTopics& plain_topics() { return plain_topics_; }
   NodeTopics& node_topics() { return node_topics_; }
   PlainJournal& journal() { return journal_; }
+  SystemTopics& system_topics() { return system_topics_; }
   Publishing& publishing() { return publishing_; }
   SessionRecords& session_records() { return session_records_; }
   SessionClaims& session_claims() { return session_claims_; }
@@ -181,6 +187,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
 
   const ShardId id_;
   const ShardOptions& options_;
+  Counters own_counters_;  ///< Where the node has no Metrics.
+  Counters& counters_;
   LogStore& store_;
   ClientLinks& links_;
   PeerShards& peers_;
@@ -202,6 +210,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   TopicAccess access_;
   PlainJournal journal_;
   PlainTopics plain_topics_;
+  SystemTopics system_topics_;
   Publishing publishing_;
   Subscribing subscribing_;
   SessionRecords session_records_;

@@ -9,7 +9,16 @@
 
 namespace parley::shard {
 
-enum class TimerKind : std::uint8_t { Client, Login, CursorFlush, Housekeeping, LeaderWait, NodeTopics, SessionClaims };
+enum class TimerKind : std::uint8_t {
+  Client,
+  Login,
+  CursorFlush,
+  Housekeeping,
+  LeaderWait,
+  NodeTopics,
+  SessionClaims,
+  SystemTopics
+};
 
 /// What a shard has to do later. Timers aren't cancelled: whoever gets one looks whether it still means something.
 class Timers {

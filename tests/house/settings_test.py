@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""docs/SETTINGS.md is what `parleyd --settings` prints, and both files in conf/ are sound and name every section.
+"""docs/SETTINGS.md is what `parleyd --settings` prints, docs/METRICS.md what `parleyd --metrics` does, and both files in conf/ are sound and name every section.
 Usage: settings_test.py DIRECTORY_OF_PROGRAMS"""
 
 import pathlib
@@ -20,7 +20,9 @@ def main():
     page = run(programs / "parleyd", "--settings").stdout
     if page != (tree.ROOT / "docs/SETTINGS.md").read_text(encoding="utf-8"):
         findings.append("docs/SETTINGS.md: is not what `parleyd --settings` prints; write it anew")
-    checked = 1
+    if run(programs / "parleyd", "--metrics").stdout != (tree.ROOT / "docs/METRICS.md").read_text(encoding="utf-8"):
+        findings.append("docs/METRICS.md: is not what `parleyd --metrics` prints; write it anew")
+    checked = 2
     for conf in ("conf/dev.toml", "conf/parley.toml"):
         for program in ("parleyd", "parley-bridge"):
             checked += 1

@@ -21,6 +21,7 @@ class FakeNode final : public NodeAdmin {
     }
     return status;
   }
+  std::string metrics() override { return "parley_sessions 3\n"; }
   std::vector<NodeRow> nodes() override {
     return {{.name = "a", .id = "1", .address = "h:1", .state = "self"},
             {.name = "b \"x\"", .id = "2", .address = "h:2", .state = "down", .since_seconds = 3, .draining = true}};

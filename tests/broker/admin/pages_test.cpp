@@ -52,5 +52,13 @@ TEST(AdminPages, RefuseWhatIsntThere) {
   EXPECT_TRUE(node.told.empty());
 }
 
+TEST(AdminPages, HaveTheMetricsAsText) {
+  test::FakeNode node;
+  const auto got = answer({"GET", "/metrics"}, node);
+  EXPECT_EQ(got.status, 200U);
+  EXPECT_EQ(got.body, "parley_sessions 3\n");
+  EXPECT_NE(http_response(got).find("Content-Type: text/plain; version=0.0.4\r\n"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace parley::admin
