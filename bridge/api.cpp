@@ -147,8 +147,11 @@ bool Api::may_begin_reading(Call& call) {
 }
 
 Api::Next Api::read_page(Call& call) {
-  const auto waitable = pages_.answer(
-      {.target = call.target, .query = call.query, .if_none_match = call.request.if_none_match}, call.response);
+  const auto waitable = pages_.answer({.target = call.target,
+                                       .query = call.query,
+                                       .if_none_match = call.request.if_none_match,
+                                       .visible_from = call.visible_from},
+                                      call.response);
   if (!waitable || call.query.wait == 0) return Next::Done;
   if (watch_.full()) {
     set_problem(call, Problem::Busy, "Too many requests wait already.");
@@ -171,7 +174,7 @@ Api::Next Api::begin_stream(Call& call) {
 }
 
 Api::Next Api::read_stream(Call& call) {
-  const auto position = pages_.begin_stream(call.target, call.query, call.request.last_event_id);
+  const auto position = pages_.begin_stream(call.target, call.query, call.request.last_event_id, call.visible_from);
   if (const auto* problem = std::get_if<ProblemDetails>(&position)) {
     call.response.set_problem(*problem);
     return Next::Done;
@@ -205,14 +208,24 @@ asio::awaitable<Api::Next> Api::finish(Call& call) {
   co_return Next::Done;
 }
 
-asio::awaitable<bool> Api::authorize(Call& call) {
+asio::awaitable<bool> Api::authorize(Call& call, bool anew) {
   // A subscription could make a conversation that isn't there.
-  const bool is_there = pages_.standing_of(call.target.conversation) != PageReader::Standing::None;
+  const auto standing = pages_.standing_of(call.target.conversation);
+  const bool is_there = standing != PageReader::Standing::None;
   Credentials credentials = *call.credentials;
   std::string topic = is_there ? options_.chat_root + '/' + call.target.conversation + "/msg" : std::string();
-  auto asking = senders_.may_read(std::move(credentials), std::move(topic));
+  auto asking = senders_.may_read(std::move(credentials), std::move(topic), anew);
   const auto answer = co_await std::move(asking);
-  co_return !write_refusal(answer, call.response);
+  const bool refused = write_refusal(answer, call.response);
+  // That there is a private conversation isn't for others to know.
+  if (standing == PageReader::Standing::Private && refused &&
+      call.response.status == rule_of(Problem::NotAuthorized).status) {
+    set_problem(call, Problem::NoSuchConversation);
+  }
+  if (refused) co_return false;
+  const auto oldest = read_decimal(answer->properties().user("oldest").value_or(""));
+  call.visible_from = Seq{oldest.value_or(1)};
+  co_return true;
 }
 
 asio::awaitable<void> Api::wait_for_page(Call& call) {
@@ -221,8 +234,16 @@ asio::awaitable<void> Api::wait_for_page(Call& call) {
     const auto [conversation, head] = call.waitable;
     const bool grown = co_await watch_.grown(conversation, head, deadline);
     call.response.clear();
-    const auto waitable = pages_.answer(
-        {.target = call.target, .query = call.query, .if_none_match = call.request.if_none_match}, call.response);
+    if (grown && call.asks) {
+      auto asking = authorize(call);
+      const bool may = co_await std::move(asking);
+      if (!may) co_return;
+    }
+    const auto waitable = pages_.answer({.target = call.target,
+                                         .query = call.query,
+                                         .if_none_match = call.request.if_none_match,
+                                         .visible_from = call.visible_from},
+                                        call.response);
     if (!grown || !waitable) co_return;
     call.waitable = *waitable;
   }

@@ -238,10 +238,11 @@ asio::awaitable<void> TcpConnection::stream() {
   if (open) open = co_await write_events(events);
   Instant asked = now();
   while (open && !aborted_ && !context_.stopping) {
-    if (call_.asks && now() - asked >= context_.options.heartbeat) {
+    const bool anew = std::exchange(call_.stream.rights_changed, false);
+    if (call_.asks && (anew || now() - asked >= context_.options.heartbeat)) {
       // Whose right has ended meanwhile hears why when it comes back.
       enter(Phase::Answering, Duration::max());
-      auto asking = context_.api.authorize(call_);
+      auto asking = context_.api.authorize(call_, anew);
       const bool may = co_await std::move(asking);
       if (!may || aborted_) break;
       asked = now();
@@ -253,7 +254,8 @@ asio::awaitable<void> TcpConnection::stream() {
     if (!events.empty()) continue;
     enter(Phase::Answering, Duration::max());
     const Instant deadline = now() + context_.options.heartbeat;
-    const auto [conversation, after] = call_.stream;
+    const ConversationNumber conversation = call_.stream.conversation;
+    const Seq after = call_.stream.after;
     const bool grown = co_await context_.watch.grown(conversation, after, deadline);
     if (!grown && !context_.stopping && !aborted_) {
       const std::string heartbeat(": alive\n\n");

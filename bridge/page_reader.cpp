@@ -188,7 +188,9 @@ class EventWriter final : public storage::EntryVisitor {
   explicit EventWriter(std::string& to) : to_(to) {}
 
   void entry(const format::Record& record, std::string_view) override {
+    if (rights_changed) return;
     const auto& entry = std::get<format::EntryRecord>(record.body);
+    rights_changed = entry.kind == format::EntryKind::Member || entry.kind == format::EntryKind::Settings;
     begin(entry.seq);
     to_.append("\ndata: ");
     json::append_entry(to_, entry);
@@ -196,6 +198,7 @@ class EventWriter final : public storage::EntryVisitor {
     ++entries;
   }
   void corrupt(Seq seq) override {
+    if (rights_changed) return;
     begin(seq);
     to_.append("\nevent: corrupt\ndata: {\"seq\":");
     append_number(to_, seq.value);
@@ -204,6 +207,7 @@ class EventWriter final : public storage::EntryVisitor {
 
   Seq last;
   std::size_t entries = 0;
+  bool rights_changed = false;  ///< What comes behind that isn't written.
 
  private:
   void begin(Seq seq) {
@@ -230,10 +234,15 @@ OrProblem<ConversationState> PageReader::find(std::string_view name) {
   return **std::move(state);
 }
 
+bool PageReader::is_open(const ConversationState& state) {
+  const auto access = reader_.history()->access_of(state, {});
+  return access && access->may_read;
+}
+
 PageReader::Standing PageReader::standing_of(std::string_view conversation) {
   const auto found = find(conversation);
   if (const auto* state = std::get_if<ConversationState>(&found)) {
-    return state->visibility == format::Visibility::Public ? Standing::Public : Standing::Private;
+    return is_open(*state) ? Standing::Public : Standing::Private;
   }
   const Problem problem = std::get<ProblemDetails>(found).problem;
   const bool there_is_none = problem == Problem::NoSuchConversation || problem == Problem::InvalidParameter ||
@@ -305,12 +314,13 @@ OrProblem<PageRange> PageReader::write_entries(std::string& to, const Window& wi
 }
 
 std::optional<PageReader::Waitable> PageReader::answer(const PageRequest& request, Response& response) {
-  const auto found = find(request.target.conversation);
+  auto found = find(request.target.conversation);
   if (const auto* problem = std::get_if<ProblemDetails>(&found)) {
     response.set_problem(*problem);
     return std::nullopt;
   }
-  const auto& state = std::get<ConversationState>(found);
+  auto& state = std::get<ConversationState>(found);
+  state.oldest = std::max(state.oldest, request.visible_from);
   const auto resolved = window_of(request.query, state);
   if (const auto* problem = std::get_if<ProblemDetails>(&resolved)) {
     response.set_problem(*problem);
@@ -352,10 +362,11 @@ std::optional<PageReader::Waitable> PageReader::answer(const PageRequest& reques
 }
 
 OrProblem<PageReader::StreamPosition> PageReader::begin_stream(const Target& target, const HistoryQuery& query,
-                                                               std::string_view last_event_id) {
-  const auto found = find(target.conversation);
+                                                               std::string_view last_event_id, Seq visible_from) {
+  auto found = find(target.conversation);
   if (const auto* problem = std::get_if<ProblemDetails>(&found)) return *problem;
-  const auto& state = std::get<ConversationState>(found);
+  auto& state = std::get<ConversationState>(found);
+  state.oldest = std::max(state.oldest, visible_from);
   HistoryQuery start = query;
   if (!last_event_id.empty()) {
     const auto seq = read_decimal(last_event_id);
@@ -365,21 +376,25 @@ OrProblem<PageReader::StreamPosition> PageReader::begin_stream(const Target& tar
   if (!start.after) start.after = state.head;
   const auto window = window_of(start, state);
   if (const auto* problem = std::get_if<ProblemDetails>(&window)) return *problem;
-  return StreamPosition{.conversation = state.number, .after = std::get<Window>(window).edge};
+  return StreamPosition{.conversation = state.number, .after = std::get<Window>(window).edge, .open = is_open(state)};
 }
 
 bool PageReader::append_events(std::string& to, StreamPosition& position) {
   const auto head = head_of(position.conversation);
   if (!head) return false;
   if (*head <= position.after) return true;
+  const auto state = reader_.history()->find_conversation(position.conversation);
+  if (!state || !*state) return false;
+  if (position.open && !is_open(**state)) return false;
   EventWriter writer(to);
   const auto visited = reader_.history()->visit(position.conversation, {.first = position.after.next(), .last = *head},
                                                 {.entries_max = kEventsMax, .bytes_max = kEventBytesMax},
                                                 storage::Direction::Ascending, writer);
   if (!visited || *visited == 0) return false;
   // Dense by rights; what isn't, retention has taken away under the stream.
-  if (writer.last.value - position.after.value != *visited) return false;
+  if (!writer.rights_changed && writer.last.value - position.after.value != *visited) return false;
   position.after = writer.last;
+  position.rights_changed = writer.rights_changed;
   metrics_.entries_total.fetch_add(writer.entries, std::memory_order_relaxed);
   return true;
 }

@@ -23,6 +23,7 @@ class PageReader {
     const Target& target;
     const HistoryQuery& query;
     std::string_view if_none_match;
+    Seq visible_from{1};  ///< What came before it isn't shown.
   };
   /// What a long poll needs to know about an empty page that more entries would fill.
   struct Waitable {
@@ -36,12 +37,15 @@ class PageReader {
   struct StreamPosition {
     ConversationNumber conversation;
     Seq after;
+    bool open = false;            ///< To everybody: the stream ends when that does.
+    bool rights_changed = false;  ///< By the last entry that was appended; what follows may not be for this user.
   };
   /// `last_event_id` is the field's value; empty: none was sent.
   OrProblem<StreamPosition> begin_stream(const Target& target, const HistoryQuery& query,
-                                         std::string_view last_event_id);
-  /// Appends the next entries as events and moves the position. Returns false when the history can't be read any more
-  /// or retention has overtaken the stream: it has to end, and the client's next request is told why.
+                                         std::string_view last_event_id, Seq visible_from);
+  /// Appends the next entries as events and moves the position, up to one that changes who may read. Returns false when
+  /// the history can't be read any more, or retention has overtaken the stream: it has to end, and the client's next
+  /// request is told why.
   bool append_events(std::string& to, StreamPosition& position);
 
   enum class Standing : std::uint8_t { None, Public, Private };
@@ -55,6 +59,7 @@ class PageReader {
 
  private:
   OrProblem<storage::ConversationState> find(std::string_view name);
+  bool is_open(const storage::ConversationState& state);
   OrProblem<Window> window_of(const HistoryQuery& query, const storage::ConversationState& state);
   OrProblem<PageRange> write_entries(std::string& to, const Window& window, const storage::ConversationState& state,
                                      PageRange range, std::string& corrupt);

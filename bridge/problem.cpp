@@ -40,6 +40,12 @@ constexpr std::array kProblems{
     ProblemRule{Problem::BrokerTimeout, 504, "broker-timeout",
                 "The broker did not answer in time; send again with the same id.", 1},
     ProblemRule{Problem::DiskFull, 507, "disk-full", "The server has no room on its disk.", 10},
+    ProblemRule{Problem::UnknownCommand, 400, "unknown-command", "There is no such command."},
+    ProblemRule{Problem::InvalidArgument, 400, "invalid-argument", "An argument is missing, unknown or wrong."},
+    ProblemRule{Problem::Exists, 409, "exists", "It is there already."},
+    ProblemRule{Problem::NotMember, 404, "not-a-member", "This user is no member of the conversation."},
+    ProblemRule{Problem::LastOwner, 409, "last-owner", "A conversation with members keeps an owner."},
+    ProblemRule{Problem::NotForDirect, 409, "not-for-direct", "A direct conversation has its two users for good."},
 };
 
 constexpr bool in_order() {
@@ -48,7 +54,7 @@ constexpr bool in_order() {
   }
   return true;
 }
-static_assert(in_order() && kProblems.size() == static_cast<std::size_t>(Problem::DiskFull) + 1);
+static_assert(in_order() && kProblems.size() == static_cast<std::size_t>(Problem::NotForDirect) + 1);
 
 }  // namespace
 

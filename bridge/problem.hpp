@@ -41,6 +41,12 @@ enum class Problem : std::uint8_t {
   NotReady,
   BrokerTimeout,
   DiskFull,
+  UnknownCommand,
+  InvalidArgument,
+  Exists,
+  NotMember,
+  LastOwner,
+  NotForDirect,
 };
 
 struct ProblemRule {

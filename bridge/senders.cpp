@@ -62,14 +62,13 @@ asio::awaitable<Result<link::Answer>> Senders::publish(Credentials credentials, 
   co_return answer;
 }
 
-asio::awaitable<Result<link::Answer>> Senders::may_read(Credentials credentials, std::string topic) {
+asio::awaitable<Result<link::Answer>> Senders::may_read(Credentials credentials, std::string topic, bool anew) {
   const auto sender = take(credentials);
   if (!sender) co_return boost::system::errc::make_error_code(boost::system::errc::device_or_resource_busy);
   const auto known = sender->readable.find(topic);
   sender->used_last = std::chrono::steady_clock::now();
-  if (sender->client.connected() && known != sender->readable.end() && known->second > sender->used_last) {
-    co_return link::Answer{};
-  }
+  const bool still = !anew && known != sender->readable.end() && known->second.until > sender->used_last;
+  if (sender->client.connected() && still) co_return known->second.suback;
   ++sender->users;
   auto asking = ask(sender, std::move(topic));
   auto answer = co_await aio::within(options_.send_limit, std::move(asking));
@@ -95,7 +94,7 @@ asio::awaitable<Result<link::Answer>> Senders::ask(std::shared_ptr<Sender> sende
   auto unsuback = co_await std::move(unsubscribing);
   if (!unsuback) co_return unsuback;
   if (sender->readable.size() >= kReadableMax) sender->readable.clear();
-  sender->readable[std::move(topic)] = std::chrono::steady_clock::now() + options_.asked_again;
+  sender->readable[std::move(topic)] = {std::chrono::steady_clock::now() + options_.asked_again, *suback};
   co_return suback;
 }
 

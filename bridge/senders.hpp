@@ -43,8 +43,9 @@ class Senders {
                                                 bool repeatable);
 
   /// Whether these credentials let somebody in, and (unless `topic` is empty) whether that user may subscribe to it: an
-  /// answer without a failure is a yes, which counts for `asked_again`. Errors as in publish().
-  asio::awaitable<Result<link::Answer>> may_read(Credentials credentials, std::string topic);
+  /// answer without a failure is a yes, with what SUBACK says, which counts for `asked_again` unless it is asked
+  /// `anew`. Errors as in publish().
+  asio::awaitable<Result<link::Answer>> may_read(Credentials credentials, std::string topic, bool anew);
 
   /// True when the broker accepts TCP connections.
   asio::awaitable<bool> reachable();
@@ -61,7 +62,11 @@ class Senders {
     bool connecting = false;
     std::size_t users = 0;
     Instant used_last{};
-    std::map<std::string, Instant> readable;  ///< Topics that it may subscribe to, and until when we believe that.
+    struct Readable {
+      Instant until;
+      link::Answer suback;
+    };
+    std::map<std::string, Readable> readable;  ///< Topics that it may subscribe to.
   };
   using Table = std::map<std::string, std::shared_ptr<Sender>>;  ///< By Credentials::key().
 

@@ -59,6 +59,26 @@ void append_string(std::string& to, std::string_view text) {
   to.push_back('"');
 }
 
+void append_settings(std::string& to, const format::Settings& settings) {
+  to.append("{\"visibility\":\"").append(format::name_of(settings.visibility));
+  to.append("\",\"announce\":").append(settings.announce ? "true" : "false");
+  to.append(",\"history\":\"").append(format::name_of(settings.history)).append("\",\"title\":");
+  append_string(to, settings.title);
+  to.push_back('}');
+}
+
+void append_change(std::string& to, const format::EntryRecord& entry) {
+  if (entry.kind == format::EntryKind::Settings) {
+    if (const auto settings = format::decode_settings(entry.payload)) return append_settings(to, *settings);
+  } else if (const auto change = format::decode_member_change(entry.payload)) {
+    to.append("{\"op\":\"").append(format::name_of(change->action)).append("\",\"user\":");
+    append_string(to, change->user);
+    to.append(",\"role\":\"").append(format::name_of(change->role)).append("\"}");
+    return;
+  }
+  to.append("{}");
+}
+
 void append_entry(std::string& to, const format::EntryRecord& entry) {
   to.append("{\"seq\":");
   append_number(to, entry.seq.value);
@@ -70,7 +90,10 @@ void append_entry(std::string& to, const format::EntryRecord& entry) {
   append_string(to, entry.from);
   to.append(",\"kind\":");
   append_string(to, format::name_of(entry.kind));
-  if (mqtt::is_mqtt_utf8(entry.payload)) {
+  if (entry.kind == format::EntryKind::Member || entry.kind == format::EntryKind::Settings) {
+    to.append(",\"").append(format::name_of(entry.kind)).append("\":");
+    append_change(to, entry);
+  } else if (mqtt::is_mqtt_utf8(entry.payload)) {
     to.append(",\"text\":");
     append_string(to, entry.payload);
   } else {

@@ -134,7 +134,7 @@ class ReadTransaction {
  private:
   friend class Environment;
   void drop();
-  static constexpr std::size_t kTablesMax = 12;
+  static constexpr std::size_t kTablesMax = 16;
 
   struct KeptCursor {
     MDB_cursor* cursor = nullptr;

@@ -95,10 +95,77 @@ Result<History::Loaded> History::load(std::string_view name) {
   PARLEY_TRY(auto walk, Walk::begin(*log_, *store_, tail_, number, Seq{0}, Direction::Ascending));
   for (Seq seq = tail->first; seq <= tail->head(); seq = seq.next()) {
     PARLEY_TRY(const auto item, walk.item(seq));
-    if (!item || !item->entry().id_from_client) continue;
+    if (!item) continue;
+    const format::EntryKind kind = item->entry().kind;
+    const bool changes = kind == format::EntryKind::Member || kind == format::EntryKind::Settings;
+    if (!changes && !item->entry().id_from_client) continue;
+    if (kind == format::EntryKind::Member) {
+      PARLEY_TRY(load_member(item->entry(), loaded));
+    }
     loaded.unmaterialised.push_back(format::Entry::copy_of(item->bytes, item->record));
   }
   return loaded;
+}
+
+Result<void> History::load_member(const format::EntryRecord& entry, Loaded& loaded) {
+  const auto change = format::decode_member_change(entry.payload);
+  if (!change || std::ranges::find(loaded.members, change->user, &Members::Listed::user) != loaded.members.end()) {
+    return {};
+  }
+  PARLEY_TRY(const auto bytes, store_->get(kMembers, format::member_key(entry.conversation, change->user)));
+  const auto row = bytes ? format::decode_member_row(*bytes) : StorageError::NotFound;
+  if (row) loaded.members.push_back({std::string(change->user), *row});
+  return {};
+}
+
+Result<History::Access> History::access_of(const ConversationState& state, std::string_view user) {
+  if (state.type == format::ConversationType::Direct) {
+    const auto users = format::direct_users(state.name);
+    return Access{.may_read = users && !user.empty() && (users->first == user || users->second == user)};
+  }
+  const Snapshot snapshot(*this);
+  PARLEY_TRY(snapshot.ready());
+  format::Visibility visibility = state.visibility;
+  format::HistoryRule rule = state.history;
+  std::optional<format::MemberRow> member;
+  PARLEY_TRY(const auto bytes, store_->get(kMembers, format::member_key(state.number, user)));
+  if (bytes) {
+    PARLEY_TRY(member, format::decode_member_row(*bytes));
+  }
+  const auto* tail = tail_.find(state.number);
+  for (const Lsn position : tail != nullptr ? tail->changes : std::vector<Lsn>()) {
+    PARLEY_TRY(const auto found, log_->get(kLogTable, format::number_key(position)));
+    const auto record = found ? format::decode_record(*found) : StorageError::NotFound;
+    const auto* entry = record ? std::get_if<format::EntryRecord>(&record->body) : nullptr;
+    if (entry == nullptr) continue;
+    if (entry->kind == format::EntryKind::Settings) {
+      const auto settings = format::decode_settings(entry->payload);
+      if (settings) visibility = settings->visibility;
+      if (settings) rule = settings->history;
+    } else if (const auto change = format::decode_member_change(entry->payload); change && change->user == user) {
+      const Seq joined = member ? member->joined : entry->seq;
+      member = change->ends() ? std::nullopt : std::optional(format::MemberRow{change->role, joined});
+    }
+  }
+  if (visibility == format::Visibility::Public) return Access{.may_read = true};
+  Access access{.may_read = member.has_value() && !user.empty()};
+  if (member && rule == format::HistoryRule::Joined) access.visible_from = member->joined;
+  return access;
+}
+
+Result<std::vector<UserConversation>> History::load_user(std::string_view user) {
+  const Snapshot snapshot(*this);
+  PARLEY_TRY(snapshot.ready());
+  std::vector<UserConversation> list;
+  PARLEY_TRY(read_user_conversations(*store_, user, list));
+  tail_.users().append(user, list);
+  // The last word on each conversation stays.
+  std::ranges::stable_sort(list, [](const UserConversation& a, const UserConversation& b) {
+    return std::pair(a.number, b.changed) < std::pair(b.number, a.changed);
+  });
+  const auto same = [](const UserConversation& a, const UserConversation& b) { return a.number == b.number; };
+  list.erase(std::unique(list.begin(), list.end(), same), list.end());
+  return list;
 }
 
 Result<std::optional<ConversationState>> History::find_conversation(ConversationNumber number) {
@@ -154,6 +221,16 @@ Result<std::optional<ConversationState>> History::state_of(ConversationNumber nu
   if (tail != nullptr && !tail->positions.empty()) {
     state.head = std::max(state.head, tail->head());
     state.last_ts = std::max(state.last_ts, tail->last_ts);
+  }
+  PARLEY_TRY(const auto group_bytes, store_->get(kGroups, format::number_key(number)));
+  if (group_bytes) {
+    PARLEY_TRY(auto group, format::decode_group_row(*group_bytes));
+    state.members = group.members;
+    state.owners = group.owners;
+    state.visibility = group.settings.visibility;
+    state.announce = group.settings.announce;
+    state.history = group.settings.history;
+    state.title = std::move(group.settings.title);
   }
   return std::optional<ConversationState>(std::move(state));
 }

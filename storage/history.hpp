@@ -12,7 +12,9 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "storage/commit_view.hpp"
+#include "storage/format/changes.hpp"
 #include "storage/format/record.hpp"
+#include "storage/members.hpp"
 #include "storage/tail_index.hpp"
 
 namespace parley::storage {
@@ -32,6 +34,12 @@ struct ConversationState {
   format::ConversationType type = format::ConversationType::Group;
   format::Visibility visibility = format::Visibility::Public;
   std::string creator;
+  /// What is materialised of members and settings: later entries of these kinds are among History::Loaded.
+  std::uint64_t members = 0;
+  std::uint64_t owners = 0;
+  bool announce = false;
+  format::HistoryRule history = format::HistoryRule::Joined;
+  std::string title;
 };
 
 enum class Direction : std::uint8_t { Ascending, Descending };
@@ -96,13 +104,27 @@ class History {
 
   struct Loaded {
     std::optional<ConversationState> conversation;
-    /// Entries with ids from clients that the store hasn't taken in yet, ascending.
+    /// Entries with ids from clients, and those about members and settings, that the store hasn't taken in yet,
+    /// ascending.
     std::vector<format::EntryPtr> unmaterialised;
+    /// The members whom those entries change, as they are in the store.
+    std::vector<Members::Listed> members;
     Lsn log_end;  ///< Of the snapshot that all of this is from.
   };
   /// What the broker must know to lead a conversation. Together with an IdFinder that is asked later it misses no id:
   /// one that isn't among `unmaterialised` was in the store already, and the store only moves forward.
   Result<Loaded> load(std::string_view name);
+
+  /// What `user` may read of a conversation, everything that is committed considered. `state` as find_conversation()
+  /// gave it.
+  struct Access {
+    bool may_read = false;
+    Seq visible_from{1};  ///< What came before it is not for this user.
+  };
+  Result<Access> access_of(const ConversationState& state, std::string_view user);
+
+  /// A user's conversations, those that it has left included; the last word on each by `changed`.
+  Result<std::vector<UserConversation>> load_user(std::string_view user);
 
   /// Entries of `range`, which is first cut to what the conversation has: from its first seq on when ascending, from
   /// its last when descending. Empty when nothing is left of it. NotFound when there is no such conversation.
@@ -125,6 +147,7 @@ class History {
     Seq store_head;
   };
 
+  Result<void> load_member(const format::EntryRecord& entry, Loaded& loaded);
   Result<std::optional<ConversationState>> state_of(std::string_view name);
   Result<std::optional<ConversationState>> state_of(ConversationNumber number);
   Result<std::optional<Extent>> extent_of(ConversationNumber number);

@@ -13,6 +13,7 @@
 #include "storage/format/record.hpp"
 #include "storage/format/rows.hpp"
 #include "storage/materialiser.hpp"
+#include "storage/member_changes.hpp"
 #include "storage/session_changes.hpp"
 
 namespace parley::storage {
@@ -63,6 +64,7 @@ class Materialiser::Batch {
   [[nodiscard]] const std::vector<Created>& created() const { return created_; }
   [[nodiscard]] const std::vector<Damaged>& damaged() const { return damaged_; }
   [[nodiscard]] const SessionChanges& sessions() const { return sessions_; }
+  [[nodiscard]] const MemberChanges& members() const { return members_; }
   /// Of each slot that was read of: its last record, where its terms begin, and the replicas that were named.
   [[nodiscard]] const std::map<Slot, format::SlotRow>& slots() const { return slots_; }
   /// Where the slot's records stand, ascending.
@@ -85,6 +87,7 @@ class Materialiser::Batch {
   std::vector<Created> created_;
   std::vector<Damaged> damaged_;
   SessionChanges sessions_;
+  MemberChanges members_;
   std::map<Slot, format::SlotRow> slots_;
   std::map<Slot, std::vector<Place>> places_;
   std::map<Slot, std::size_t> counts_;

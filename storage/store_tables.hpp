@@ -16,10 +16,25 @@ inline constexpr std::size_t kLogTable = 0;
 inline constexpr Lsn kLogHeader{0};
 
 /// Tables of store.mdb, in the order they are opened in.
-enum Table : std::size_t { kEntries, kConversations, kNames, kIds, kSessions, kCursors, kSlots, kMeta, kSlotIndex };
-inline constexpr const char* kTableNames[] = {"entries", "conversations", "names", "ids",       "sessions",
-                                              "cursors", "slots",         "meta",  "slot_index"};
-/// Those that a store has had from the beginning, and that readers in other processes want.
+enum Table : std::size_t {
+  kEntries,
+  kConversations,
+  kNames,
+  kIds,
+  kSessions,
+  kCursors,
+  kSlots,
+  kMeta,
+  kMembers,
+  kGroups,
+  kUserConversations,
+  kUnfed,
+  kSlotIndex
+};
+inline constexpr const char* kTableNames[] = {
+    "entries", "conversations",      "names", "ids",       "sessions", "cursors", "slots", "meta", "members",
+    "groups",  "user_conversations", "unfed", "slot_index"};
+/// Those that readers in other processes want.
 inline constexpr std::size_t kTablesToRead = kSlotIndex;
 
 inline constexpr std::uint32_t kFormatVersion = 1;

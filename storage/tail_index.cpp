@@ -45,9 +45,12 @@ Result<void> TailIndex::queue(Lsn position, std::string_view bytes, ReadTransact
   }
   Note note;
   if (const auto* entry = std::get_if<format::EntryRecord>(&record->body)) {
-    note = {Kind::Entry, entry->conversation, entry->seq, entry->ts};
+    const bool changes = entry->kind == format::EntryKind::Member || entry->kind == format::EntryKind::Settings;
+    note = {Kind::Entry, entry->conversation, entry->seq, entry->ts, changes};
   } else if (std::holds_alternative<format::ConversationRecord>(record->body)) {
     note.kind = Kind::Creation;
+  } else if (std::holds_alternative<format::UserConversationRecord>(record->body)) {
+    note.kind = Kind::User;
   }
   waiting_.add(slot, {position, record->position.index, note});
   return {};
@@ -63,7 +66,7 @@ Result<void> TailIndex::queue_damaged(Lsn position, std::string_view bytes, Read
       PARLEY_TRY(begin_slot(slot, store));
     }
     Note note;
-    if (entry != nullptr) note = {Kind::DamagedEntry, entry->conversation, entry->seq, entry->ts};
+    if (entry != nullptr) note = {Kind::DamagedEntry, entry->conversation, entry->seq, entry->ts, false};
     index_counts = guess->position.index == waiting_.last(slot).next();
     if (index_counts) {
       waiting_.add(slot, {position, guess->position.index, note});
@@ -107,6 +110,7 @@ Result<void> TailIndex::take(Lsn position, const Note& note, ReadTransaction& lo
   switch (note.kind) {
     case Kind::Other: break;
     case Kind::Creation: return take_creation(position, log);
+    case Kind::User: return take_user(position, log);
     case Kind::Entry: take_entry(position, note); break;
     case Kind::DamagedEntry:
       PARLEY_TRY(const bool counts, is_next(note, store));
@@ -134,6 +138,13 @@ Result<void> TailIndex::take_creation(Lsn position, ReadTransaction& log) {
   return {};
 }
 
+Result<void> TailIndex::take_user(Lsn position, ReadTransaction& log) {
+  PARLEY_TRY(const auto bytes, log.get(kLogTable, format::number_key(position)));
+  PARLEY_TRY(const auto record, bytes ? format::decode_trusted_record(*bytes) : StorageError::NotFound);
+  users_.take(position, record);
+  return {};
+}
+
 void TailIndex::take_entry(Lsn position, const Note& entry) {
   Conversation& conversation = conversations_[entry.conversation];
   if (conversation.positions.empty()) conversation.first = entry.seq;
@@ -152,6 +163,7 @@ void TailIndex::take_entry(Lsn position, const Note& entry) {
   }
   conversation.positions.resize(conversation.positions.size() + lost);
   conversation.positions.push_back(position);
+  if (entry.changes) conversation.changes.push_back(position);
   conversation.last_ts = entry.ts;
 }
 
@@ -193,6 +205,7 @@ Lsn TailIndex::materialised(Slot slot) const {
 }
 
 void TailIndex::drop_conversations() {
+  users_.drop([this](Slot slot) { return materialised(slot); });
   for (auto place = conversations_.begin(); place != conversations_.end();) {
     Conversation& conversation = place->second;
     const Lsn through = materialised(slot_of(place->first));
@@ -204,6 +217,7 @@ void TailIndex::drop_conversations() {
     const auto keep = std::ranges::find_if(conversation.positions, [through](Lsn at) { return at > through; });
     conversation.first.value += static_cast<std::uint64_t>(keep - conversation.positions.begin());
     conversation.positions.erase(conversation.positions.begin(), keep);
+    std::erase_if(conversation.changes, [through](Lsn at) { return at <= through; });
     const bool gone = conversation.positions.empty() && !conversation.creation;
     place = gone ? conversations_.erase(place) : std::next(place);
   }
@@ -213,6 +227,7 @@ void TailIndex::forget() {
   log::warn("the log was rewritten behind a place that was read, reading it again", {{"watermark", watermark_}});
   conversations_.clear();
   created_.clear();
+  users_.clear();
   waiting_.clear();
   walk_.begin_behind(watermark_);
   ++changes_;

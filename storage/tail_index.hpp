@@ -15,6 +15,7 @@
 #include "storage/format/record.hpp"
 #include "storage/log_walk.hpp"
 #include "storage/slot_queues.hpp"
+#include "storage/tail_users.hpp"
 
 namespace parley::storage {
 
@@ -44,6 +45,7 @@ class TailIndex {
     Seq first;                         ///< Of `positions`; means nothing when there are none.
     std::vector<Lsn> positions;        ///< Of first, first + 1, …; 0 for a seq whose record is lost.
     Timestamp last_ts;                 ///< Of the last entry.
+    std::vector<Lsn> changes;          ///< Of the entries of kind member and settings.
 
     [[nodiscard]] Seq head() const { return {first.value + positions.size() - 1}; }
   };
@@ -69,6 +71,8 @@ class TailIndex {
   /// Of a conversation that was created in the tail.
   [[nodiscard]] std::optional<ConversationNumber> find(std::string_view name) const;
 
+  [[nodiscard]] const TailUsers& users() const { return users_; }
+
   /// The store has everything up to here.
   [[nodiscard]] Lsn watermark() const { return watermark_; }
   /// The last record of the log, or the watermark if that is further.
@@ -77,16 +81,18 @@ class TailIndex {
   [[nodiscard]] std::uint64_t changes() const { return changes_; }
 
  private:
-  enum class Kind : std::uint8_t { Other, Creation, Entry, DamagedEntry };
+  enum class Kind : std::uint8_t { Other, Creation, Entry, DamagedEntry, User };
   /// What is needed of a record that waits.
   struct Note {
     Kind kind = Kind::Other;
     ConversationNumber conversation;
     Seq seq;
     Timestamp ts;
+    bool changes = false;  ///< Of kind member or settings.
   };
 
   Result<void> drop_materialised(ReadTransaction& store);
+  Result<void> take_user(Lsn position, ReadTransaction& log);
   Result<void> queue(Lsn position, std::string_view bytes, ReadTransaction& store);
   Result<void> queue_damaged(Lsn position, std::string_view bytes, ReadTransaction& store);
   Result<void> begin_slot(Slot slot, ReadTransaction& store);
@@ -104,6 +110,7 @@ class TailIndex {
   std::unordered_map<std::string, ConversationNumber> created_;
   SlotQueues<Note> waiting_;
   LogWalk walk_;
+  TailUsers users_;
   Lsn watermark_;
   std::unordered_map<Slot, Lsn> ahead_;  ///< Slots of which the store has more than the watermark says.
   std::uint64_t changes_ = 0;

@@ -20,6 +20,12 @@ constexpr std::array kRules{
                 "Too few of the servers that keep this conversation answer."},
     RefusalRule{Refusal::BeyondHead, "beyond-head", 0x83, 0, "The position is beyond the conversation's head."},
     RefusalRule{Refusal::OtherEpoch, "other-epoch", 0x83, 0, "The position belongs to another epoch."},
+    RefusalRule{Refusal::UnknownCommand, "unknown-command", 0x99, 0, "There is no such command."},
+    RefusalRule{Refusal::InvalidArgument, "invalid-argument", 0x99, 0, "An argument is missing, unknown or wrong."},
+    RefusalRule{Refusal::Exists, "exists", 0x83, 0, "It is there already."},
+    RefusalRule{Refusal::NotMember, "not-a-member", 0x83, 0, "This user is no member of the conversation."},
+    RefusalRule{Refusal::LastOwner, "last-owner", 0x83, 0, "A conversation with members keeps an owner."},
+    RefusalRule{Refusal::NotForDirect, "not-for-direct", 0x83, 0, "A direct conversation has its two users for good."},
     RefusalRule{Refusal::Unsupported, "unsupported", 0x83, 0, "This server doesn't serve this yet."},
 };
 

@@ -17,12 +17,18 @@ enum class Refusal {
   TooLarge,        ///< Above [chat] max_message_size.
   DiskFull,
   StorageFailed,
-  Busy,         ///< Too much waits for the disk already.
-  NoMajority,   ///< The slot has no leader, or one that hears too few of its replicas.
-  BeyondHead,   ///< `since` is a seq that nobody has seen.
-  OtherEpoch,   ///< `since` belongs to another incarnation of the conversation.
-  Unsupported,  ///< Part of the contract that this version doesn't serve yet.
-  NotLeader,    ///< From node to node: ask the slot's leader. What a client would be told is NoMajority.
+  Busy,             ///< Too much waits for the disk already.
+  NoMajority,       ///< The slot has no leader, or one that hears too few of its replicas.
+  BeyondHead,       ///< `since` is a seq that nobody has seen.
+  OtherEpoch,       ///< `since` belongs to another incarnation of the conversation.
+  UnknownCommand,   ///< `op` is missing or none of those that there are.
+  InvalidArgument,  ///< Of a command: missing, unknown, or of a wrong type or value.
+  Exists,
+  NotMember,
+  LastOwner,     ///< A group with members keeps one owner.
+  NotForDirect,  ///< A direct conversation has its two members for good.
+  Unsupported,   ///< Part of the contract that this version doesn't serve yet.
+  NotLeader,     ///< From node to node: ask the slot's leader. What a client would be told is NoMajority.
 };
 
 struct RefusalRule {

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "base/name.hpp"
+#include "storage/format/changes.hpp"
 
 namespace parley::chat {
 namespace {
@@ -49,6 +50,18 @@ bool in_subtree(std::string_view root, std::string_view topic) {
 
 std::optional<ChatTopic> read_topic(std::string_view root, std::string_view topic) {
   return read_levels(root, topic, false);
+}
+
+std::optional<std::string> conversation_meant(std::string_view name, std::string_view user) {
+  constexpr std::string_view kPrefix = "dm:";
+  if (!name.starts_with(kPrefix) || format::direct_users(name)) return std::string(name);
+  const std::string_view other = name.substr(kPrefix.size());
+  if (other.find(':') != std::string_view::npos || user.find(':') != std::string_view::npos) return std::nullopt;
+  const auto [first, second] = std::minmax(other, user);
+  std::string direct(kPrefix);
+  direct.append(first).append(":").append(second);
+  if (!is_name(direct) || !format::direct_users(direct)) return std::nullopt;
+  return direct;
 }
 
 bool is_chat_filter(std::string_view root, std::string_view filter) {

@@ -25,6 +25,10 @@ bool in_subtree(std::string_view root, std::string_view topic);
 /// chat/{conversation}/{form} taken apart; nothing when the topic has another shape, form or an invalid name.
 std::optional<ChatTopic> read_topic(std::string_view root, std::string_view topic);
 
+/// The conversation that `user` means by `name`: `dm:{other}` is its direct conversation with that user. Nothing when a
+/// name beginning with `dm:` means none.
+std::optional<std::string> conversation_meant(std::string_view name, std::string_view user);
+
 /// Where a subscription wants to begin.
 struct StartPosition {
   enum class Kind : std::uint8_t { Live, Since, Last, SinceLast };

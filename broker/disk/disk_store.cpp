@@ -13,6 +13,7 @@
 #include "storage/files.hpp"
 #include "storage/id_finder.hpp"
 #include "storage/log_places.hpp"
+#include "storage/members.hpp"
 #include "storage/open_failure.hpp"
 
 namespace parley::disk {
@@ -96,6 +97,7 @@ struct DiskStore::Parts {
         plain(storage::storage_directory(options.data_dir), options.plain_map_size, sink) {
     for (std::uint32_t shard = 0; shard < options.shards; ++shard) {
       id_finders.push_back(std::make_unique<storage::IdFinder>(files));
+      members.push_back(std::make_unique<storage::Members>(files));
     }
   }
 
@@ -110,6 +112,7 @@ struct DiskStore::Parts {
   ReadThreads readers;
   PlainThread plain;
   std::vector<std::unique_ptr<storage::IdFinder>> id_finders;  ///< By shard, each used by its thread only.
+  std::vector<std::unique_ptr<storage::Members>> members;      ///< The same.
 };
 
 std::unique_ptr<DiskStore> DiskStore::open(DiskOptions options, StoreEventSink& sink) {
@@ -191,6 +194,46 @@ std::optional<shard::StoredId> DiskStore::find_id(shard::ShardId shard, Conversa
   const auto use = parts_->id_finders[shard]->find(conversation, from, id);
   if (!use || !*use) return std::nullopt;  // What failed is in the log.
   return shard::StoredId{(*use)->seq, (*use)->ts};
+}
+
+storage::Members& DiskStore::members_of(shard::ShardId shard) {
+  PARLEY_CHECK(shard < parts_->members.size(), "members are looked up by a shard that the disk wasn't told of");
+  return *parts_->members[shard];
+}
+
+std::optional<format::MemberRow> DiskStore::find_member(shard::ShardId shard, ConversationNumber conversation,
+                                                        std::string_view user) {
+  const auto found = members_of(shard).find(conversation, user);
+  if (!found) {
+    log::error("a member can't be looked up, it counts as none",
+               {{"conversation", conversation}, {"error", found.error().message()}});
+    return std::nullopt;
+  }
+  return *found;
+}
+
+std::vector<shard::StoredMember> DiskStore::list_members(shard::ShardId shard, ConversationNumber conversation,
+                                                         std::string_view after, std::size_t count_max) {
+  auto found = members_of(shard).list(conversation, after, count_max);
+  std::vector<shard::StoredMember> list;
+  if (!found) return list;
+  for (storage::Members::Listed& one : *found) list.push_back({std::move(one.user), one.member});
+  return list;
+}
+
+std::vector<shard::UnfedMember> DiskStore::unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) {
+  auto found = members_of(shard).unfed(slot, count_max);
+  std::vector<shard::UnfedMember> list;
+  if (!found) return list;
+  for (storage::Members::Unfed& one : *found) {
+    storage::UserConversation& of = one.conversation;
+    list.push_back({std::move(one.user), {of.number, std::move(of.name), of.epoch, of.present, of.changed}});
+  }
+  return list;
+}
+
+void DiskStore::load_user(shard::ShardId shard, std::string user) {
+  parts_->readers.add(ReadThreads::LoadUser{shard, std::move(user)});
 }
 
 }  // namespace parley::disk

@@ -13,6 +13,10 @@
 #include "broker/shard/ports.hpp"
 #include "storage/recovery.hpp"
 
+namespace parley::storage {
+class Members;
+}
+
 namespace parley::disk {
 
 struct DiskOptions {
@@ -78,10 +82,17 @@ class DiskStore final : public shard::LogStore {
   void read_entries(shard::ShardId shard, ReadRequest request) override;
   std::optional<shard::StoredId> find_id(shard::ShardId shard, ConversationNumber conversation, std::string_view from,
                                          std::string_view id) override;
+  std::optional<format::MemberRow> find_member(shard::ShardId shard, ConversationNumber conversation,
+                                               std::string_view user) override;
+  std::vector<shard::StoredMember> list_members(shard::ShardId shard, ConversationNumber conversation,
+                                                std::string_view after, std::size_t count_max) override;
+  std::vector<shard::UnfedMember> unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) override;
+  void load_user(shard::ShardId shard, std::string user) override;
 
  private:
   struct Parts;
   explicit DiskStore(std::unique_ptr<Parts> parts);
+  storage::Members& members_of(shard::ShardId shard);
   std::unique_ptr<Parts> parts_;
 };
 

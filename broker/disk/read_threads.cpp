@@ -19,7 +19,12 @@ shard::StoredConversation stored(storage::ConversationState state) {
           .head = state.head,
           .last_ts = state.last_ts,
           .type = state.type,
-          .visibility = state.visibility};
+          .visibility = state.visibility,
+          .members = state.members,
+          .owners = state.owners,
+          .announce = state.announce,
+          .history = state.history,
+          .title = std::move(state.title)};
 }
 
 Result<shard::LogStoreEvents::LoadedConversation> load_from(storage::History& history, const std::string& name) {
@@ -28,8 +33,19 @@ Result<shard::LogStoreEvents::LoadedConversation> load_from(storage::History& hi
   loaded.name = name;
   if (found.conversation) loaded.conversation = stored(std::move(*found.conversation));
   loaded.unmaterialised = std::move(found.unmaterialised);
+  for (storage::Members::Listed& one : found.members) loaded.members.push_back({std::move(one.user), one.member});
   loaded.log_end = found.log_end;
   return loaded;
+}
+
+Result<std::vector<shard::UserConversation>> load_user_from(storage::History& history, const std::string& user) {
+  PARLEY_TRY(auto found, history.load_user(user));
+  std::vector<shard::UserConversation> list;
+  list.reserve(found.size());
+  for (storage::UserConversation& one : found) {
+    list.push_back({one.number, std::move(one.name), one.epoch, one.present, one.changed});
+  }
+  return list;
 }
 
 Result<shard::ReadPage> read_from(storage::History& history, const shard::LogStore::ReadRequest& request) {
@@ -124,6 +140,11 @@ void ReadThreads::carry_out(Readers& readers, Read& read) {
 void ReadThreads::carry_out(Readers& readers, ReadLog& read) {
   auto page = guarded([&readers, &read] { return read_log_from(readers.log, read.request); });
   sink_.post(read.shard, LogReadEvent{read.request.token, std::move(page)});
+}
+
+void ReadThreads::carry_out(Readers& readers, LoadUser& load) {
+  auto loaded = guarded([&readers, &load] { return load_user_from(readers.history, load.user); });
+  sink_.post(load.shard, UserLoadedEvent{std::move(load.user), std::move(loaded)});
 }
 
 void ReadThreads::carry_out(Readers& readers, LoadSession& load) {

@@ -47,11 +47,15 @@ class ReadThreads {
     shard::ShardId shard = 0;
     std::string client_id;
   };
+  struct LoadUser {
+    shard::ShardId shard = 0;
+    std::string user;
+  };
   struct ReadLog {
     shard::ShardId shard = 0;
     shard::LogStore::LogReadRequest request;
   };
-  using Work = std::variant<Load, Read, LoadSession, ReadLog>;
+  using Work = std::variant<Load, Read, LoadSession, LoadUser, ReadLog>;
 
   /// Any thread. Answered by an event of that kind.
   void add(Work work);
@@ -65,6 +69,7 @@ class ReadThreads {
   void carry_out(Readers& readers, Load& load);
   void carry_out(Readers& readers, Read& read);
   void carry_out(Readers& readers, LoadSession& load);
+  void carry_out(Readers& readers, LoadUser& load);
   void carry_out(Readers& readers, ReadLog& read);
 
   StoreEventSink& sink_;

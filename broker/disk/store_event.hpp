@@ -42,6 +42,11 @@ struct SessionLoadedEvent {
   Result<std::optional<shard::StoredSession>> loaded;
 };
 
+struct UserLoadedEvent {
+  std::string user;
+  Result<std::vector<shard::UserConversation>> loaded;
+};
+
 struct MaterialisedEvent {
   Lsn upto;
 };
@@ -51,8 +56,8 @@ struct PlainWrittenEvent {
   Result<void> outcome;
 };
 
-using StoreEvent = std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, SessionLoadedEvent, LogReadEvent,
-                                MaterialisedEvent, PlainWrittenEvent>;
+using StoreEvent = std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, SessionLoadedEvent, UserLoadedEvent,
+                                LogReadEvent, MaterialisedEvent, PlainWrittenEvent>;
 
 /// Brings events to the shards' threads; written by whoever owns those. Called on the disk's threads; must not block.
 /// Events of one shard are delivered in the order they were posted by one thread.

@@ -527,16 +527,19 @@ void Connecting::follow_cursors(Client& client) {
 void Connecting::follow_cursor(Client& client, session::CursorId cursor) {
   const std::string topic(client.session->cursor(cursor).topic);
   const auto parts = chat::read_topic(shard_.options().root, topic);
-  if (!parts) {
+  const std::string& user = client.session->user();
+  const auto conversation = parts ? chat::conversation_meant(parts->conversation, user) : std::nullopt;
+  if (!conversation) {
     --client.feeds_awaited;
     return;
   }
-  shard_.feeds().with_feed(parts->conversation, [this, topic, connection = client.connection](Feed& feed) {
-    Client* resumed = shard_.client_of(connection);
-    if (resumed == nullptr) return;
-    --resumed->feeds_awaited;
-    shard_.feeds().resume(feed, *resumed, topic);
-  });
+  shard_.feeds().with_access(*conversation, user,
+                             [this, topic, connection = client.connection](Feed& feed, const Feeds::Access& access) {
+                               Client* resumed = shard_.client_of(connection);
+                               if (resumed == nullptr) return;
+                               --resumed->feeds_awaited;
+                               shard_.feeds().resume(feed, access, *resumed, topic);
+                             });
 }
 
 }  // namespace parley::shard

@@ -37,6 +37,17 @@ mqtt::MessagePtr make_message(std::string_view topic, std::string_view propertie
   return mqtt::Message::make({.topic = topic, .properties = properties, .payload = payload, .qos = qos});
 }
 
+bool is_change(const format::EntryRecord& entry) {
+  return entry.kind == format::EntryKind::Member || entry.kind == format::EntryKind::Settings;
+}
+
+/// What subscribers get as payload; `room` holds it where it is made.
+std::string_view payload_of(const format::EntryRecord& entry, std::string& room) {
+  if (!is_change(entry)) return entry.payload;
+  json::append_change(room, entry);
+  return room;
+}
+
 }  // namespace
 
 mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,
@@ -49,6 +60,10 @@ mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversat
     properties.text(mqtt::PropertyId::ContentType, "application/json");
     return make_message(topic_of(root, conversation, "json"), properties.bytes(), json, mqtt::Qos::ExactlyOnce);
   }
+  if (is_change(*entry)) {
+    properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
+    properties.text(mqtt::PropertyId::ContentType, "application/json");
+  }
   properties.raw(entry->properties);
   properties.user("seq", Decimal(entry->seq.value)).user("ts", Decimal(entry->ts.milliseconds));
   properties.user("from", entry->from).user("id", entry->id);
@@ -56,7 +71,9 @@ mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversat
     properties.user("kind", format::name_of(entry->kind));
     if (entry->ref.value != 0) properties.user("ref", Decimal(entry->ref.value));
   }
-  return make_message(topic_of(root, conversation, "msg"), properties.bytes(), entry->payload, mqtt::Qos::ExactlyOnce);
+  std::string room;
+  return make_message(topic_of(root, conversation, "msg"), properties.bytes(), payload_of(*entry, room),
+                      mqtt::Qos::ExactlyOnce);
 }
 
 mqtt::MessagePtr compact_entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,
@@ -64,11 +81,15 @@ mqtt::MessagePtr compact_entry_message(std::string_view root, std::string_view c
   mqtt::PropertyWriter properties;
   properties.text(mqtt::PropertyId::CorrelationData, compact_meta(*entry, parts));
   properties.raw(entry->properties);
-  return make_message(topic_of(root, conversation, "msg"), properties.bytes(), entry->payload, mqtt::Qos::ExactlyOnce);
+  std::string room;
+  return make_message(topic_of(root, conversation, "msg"), properties.bytes(), payload_of(*entry, room),
+                      mqtt::Qos::ExactlyOnce);
 }
 
 mqtt::MessagePtr bare_entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry) {
-  return make_message(topic_of(root, conversation, "msg"), entry->properties, entry->payload, mqtt::Qos::ExactlyOnce);
+  std::string room;
+  return make_message(topic_of(root, conversation, "msg"), entry->properties, payload_of(*entry, room),
+                      mqtt::Qos::ExactlyOnce);
 }
 
 mqtt::MessagePtr gap_notice(std::string_view topic, Seq first, Seq last) {
@@ -103,6 +124,7 @@ void write_outcome(mqtt::PropertyWriter& to, const Outcome& outcome) {
     write_refusal(to, outcome.refusal);
     return;
   }
+  if (outcome.seq.value == 0) return;  // Nothing was appended.
   to.user("seq", Decimal(outcome.seq.value)).user("ts", Decimal(outcome.ts.milliseconds)).user("id", outcome.id);
   if (outcome.duplicate) to.user("dup", "1");
 }
@@ -115,10 +137,14 @@ mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& o
   std::string payload;
   if (outcome.refusal == chat::Refusal::None) {
     write_outcome(properties, outcome);
-    payload.append("{\"ok\":true,\"seq\":").append(Decimal(outcome.seq.value)).append(",\"ts\":");
-    payload.append(Decimal(outcome.ts.milliseconds)).append(",\"id\":");
-    json::append_string(payload, outcome.id);
+    payload.append("{\"ok\":true");
+    if (outcome.seq.value != 0) {
+      payload.append(",\"seq\":").append(Decimal(outcome.seq.value)).append(",\"ts\":");
+      payload.append(Decimal(outcome.ts.milliseconds)).append(",\"id\":");
+      json::append_string(payload, outcome.id);
+    }
     if (outcome.duplicate) payload.append(",\"dup\":true");
+    payload.append(outcome.detail);
   } else {
     const auto& rule = chat::rule_of(outcome.refusal);
     write_refusal(properties, outcome.refusal);

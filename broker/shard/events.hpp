@@ -53,9 +53,11 @@ struct Outcome {
   Timestamp ts;
   std::string id;
   bool duplicate = false;
+  std::string detail;  ///< Further members of the answer to a command, as `,"name":value…`.
 };
 
-/// To the conversation's home shard.
+/// To the conversation's home shard. Of another kind than Message: `payload` is a command, the JSON object that came to
+/// {root}/{conversation}/ctl, and it is found there what entries come of it.
 struct ProposeEvent {
   std::string conversation;
   format::EntryKind kind = format::EntryKind::Message;
@@ -117,6 +119,34 @@ void copy_standing(auto& to, const auto& from) {
 struct CommittedEvent {
   std::string conversation;
   std::vector<format::EntryPtr> entries;
+};
+
+/// To the home shard: may this user read the conversation, which is private?
+struct AccessEvent {
+  std::string conversation;
+  ConversationNumber number;  ///< As the asker knows it.
+  std::string user;
+  ShardId shard = 0;
+  std::uint64_t token = 0;
+};
+struct AccessedEvent {
+  std::uint64_t token = 0;
+  chat::Refusal refusal = chat::Refusal::None;
+  Seq visible_from{1};  ///< What came before it is not for this user.
+};
+
+/// To the home shard of the user's name: the user is a member of a conversation now, or isn't any more. Comes again
+/// until it is answered.
+struct MembershipEvent {
+  std::string user;
+  UserConversation conversation;
+  ShardId shard = 0;
+};
+/// It is committed in the user's slot.
+struct MembershipTakenEvent {
+  std::string user;
+  ConversationNumber conversation;
+  Seq changed;
 };
 
 /// To the home shard, which knows where a page can be had: answered with ReadHereEvent or PageEvent.
@@ -246,10 +276,11 @@ struct SystemTopicsEvent {
 };
 
 struct PeerEvent {
-  std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, ReadEvent,
-               ReadHereEvent, PageEvent, PublishEvent, StoredEvent, InterestEvent, InterestTakenEvent,
-               SharedMemberEvent, SharedDeliveryEvent, SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent,
-               NodeFiltersEvent, NodeFiltersTakenEvent, NodeGroupEvent, SystemTopicsEvent>
+  std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, AccessEvent,
+               AccessedEvent, MembershipEvent, MembershipTakenEvent, ReadEvent, ReadHereEvent, PageEvent, PublishEvent,
+               StoredEvent, InterestEvent, InterestTakenEvent, SharedMemberEvent, SharedDeliveryEvent,
+               SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent, NodeFiltersEvent, NodeFiltersTakenEvent,
+               NodeGroupEvent, SystemTopicsEvent>
       what;
 };
 

@@ -48,11 +48,58 @@ void Feeds::with_feed(std::string_view conversation, std::function<void(Feed&)> 
 
 void Feeds::after_feed(std::string_view conversation, std::function<void()> then) {
   const auto found = feeds_.find(conversation);
-  if (found == feeds_.end() || (found->second->state == Feed::State::Ready && found->second->waiting.empty())) {
+  if (found == feeds_.end()) {
     then();
     return;
   }
+  if (found->second->state == Feed::State::Ready && found->second->waiting.empty()) {
+    if (found->second->questions == 0) {
+      then();
+    } else {
+      found->second->waiting_answers.push_back(std::move(then));
+    }
+    return;
+  }
   found->second->waiting.push_back([then = std::move(then)](Feed&) { then(); });
+}
+
+void Feeds::with_access(std::string_view conversation, const std::string& user, AccessKnown ready) {
+  with_feed(conversation, [this, user, known = std::move(ready)](Feed& feed) {
+    const FollowedEvent& standing = feed.standing;
+    if (standing.refusal != chat::Refusal::None) return known(feed, {standing.refusal});
+    if (standing.number.value == 0) return known(feed, {chat::Refusal::NotAuthorized});
+    const bool decided =
+        standing.visibility == format::Visibility::Public || standing.type == format::ConversationType::Direct;
+    if (!decided) return ask(feed, user, known);
+    const bool allowed = chat::may(chat::Right::Read, {.user = user,
+                                                       .conversation = feed.name,
+                                                       .type = standing.type,
+                                                       .visibility = standing.visibility,
+                                                       .role = std::nullopt});
+    known(feed, {allowed ? chat::Refusal::None : chat::Refusal::NotAuthorized});
+  });
+}
+
+void Feeds::ask(Feed& feed, const std::string& user, AccessKnown ready) {
+  const std::uint64_t token = next_question_++;
+  ++feed.questions;
+  questions_[token] = {feed.name, std::move(ready)};
+  shard_.send(home_of_name(feed.name, shard_.options()),
+              PeerEvent{AccessEvent{feed.name, feed.standing.number, user, shard_.id(), token}});
+}
+
+void Feeds::accessed(const AccessedEvent& event) {
+  const auto asked = questions_.find(event.token);
+  if (asked == questions_.end()) return;
+  const Question question = std::move(asked->second);
+  questions_.erase(asked);
+  Feed& feed = *feeds_.at(question.conversation);  // An open question keeps it.
+  const Hold hold(*this, feed);
+  --feed.questions;
+  question.ready(feed, {event.refusal, event.visible_from});
+  while (feed.questions == 0 && !feed.waiting_answers.empty()) {
+    for (auto& then : std::exchange(feed.waiting_answers, {})) then();
+  }
 }
 
 void Feeds::followed(FollowedEvent& event) {
@@ -106,6 +153,7 @@ void Feeds::run_waiting(Feed& feed) {
 
 void Feeds::forget_if_unused(Feed& feed) {
   if (feed.in_use || !feed.followers.empty() || feed.state != Feed::State::Ready || !feed.waiting.empty()) return;
+  if (feed.questions != 0) return;
   shard_.send(home_of_name(feed.name, shard_.options()), PeerEvent{UnfollowEvent{feed.name, shard_.id()}});
   feeds_.erase(feeds_.find(feed.name));
 }
@@ -119,6 +167,9 @@ Follower& Feeds::add_follower(Feed& feed, Client& client, session::CursorId curs
   follower->cursor = cursor;
   follower->form = form;
   follower->held = true;
+  const std::string_view topic = client.session->cursor(cursor).topic;
+  const auto parts = chat::read_topic(shard_.options().root, topic);
+  follower->aliased = parts && parts->conversation != feed.name;
   follower->place = static_cast<std::uint32_t>(feed.followers.size());
   feed.followers.push_back(follower.get());
   if (cursor >= client.following.size()) client.following.resize(cursor + 1);
@@ -163,7 +214,7 @@ void Feeds::remove_follower(Client& client, session::CursorId cursor) {
   pump(client);
 }
 
-void Feeds::resume(Feed& feed, Client& client, const std::string& topic) {
+void Feeds::resume(Feed& feed, const Access& access, Client& client, const std::string& topic) {
   session::Session& session = *client.session;
   const auto found = session.find_cursor(topic);
   if (!found) {
@@ -171,20 +222,18 @@ void Feeds::resume(Feed& feed, Client& client, const std::string& topic) {
     return;
   }
   const FollowedEvent& standing = feed.standing;
-  if (standing.refusal != chat::Refusal::None) {
-    log::error("a session's conversation can't be read, closing the client's connection",
-               {{"client_id", session.client_id()}, {"conversation", feed.name}});
-    shard_.close_client(client, mqtt::ReasonCode::UnspecifiedError);
-    return;
-  }
-  const bool allowed = standing.number.value != 0 &&
-                       chat::may(chat::Right::Read, {session.user(), feed.name, standing.type, standing.visibility});
-  if (!allowed) {
+  if (access.refusal == chat::Refusal::NotAuthorized) {
     log::info("a session's user may not read the conversation any more, ending the subscription",
               {{"client_id", session.client_id()}, {"conversation", feed.name}});
     session.remove_cursor(*found);
     session.remove_subscription(topic);
     pump(client);
+    return;
+  }
+  if (access.refusal != chat::Refusal::None) {
+    log::error("a session's conversation can't be read, closing the client's connection",
+               {{"client_id", session.client_id()}, {"conversation", feed.name}});
+    shard_.close_client(client, mqtt::ReasonCode::UnspecifiedError);
     return;
   }
   const chat::Form form = chat::read_topic(shard_.options().root, topic)->form;
@@ -193,12 +242,18 @@ void Feeds::resume(Feed& feed, Client& client, const std::string& topic) {
   const bool other_epoch = position.epoch != standing.epoch;
   if (other_epoch) {
     // A position of another incarnation means nothing: the client is told, and gets what there is.
-    cursor = session.add_cursor(topic, standing.epoch, Seq{standing.oldest.value - 1}, position.qos,
-                                position.subscription_id);
+    const Seq begin{std::max(standing.oldest, access.visible_from).value - 1};
+    cursor = session.add_cursor(topic, standing.epoch, begin, position.qos, position.subscription_id);
     session.deliver(epoch_notice(topic, standing.epoch), position.qos, false, {}, shard_.now());
   }
+  // Who was removed and added again while it was away doesn't get what was said in between.
+  const bool came_back = !other_epoch && position.acknowledged.next() < access.visible_from;
+  if (came_back) {
+    cursor = session.add_cursor(topic, standing.epoch, Seq{access.visible_from.value - 1}, position.qos,
+                                position.subscription_id);
+  }
   Follower& follower = add_follower(feed, client, cursor, form);
-  follower.persisted = other_epoch ? Follower::kUnwritten : session.cursor(cursor).acknowledged;
+  follower.persisted = other_epoch || came_back ? Follower::kUnwritten : session.cursor(cursor).acknowledged;
   follower.resumed = true;
   release(client, follower);
 }
@@ -216,17 +271,69 @@ void Feeds::committed(const std::string& conversation, std::span<const format::E
   const auto found = feeds_.find(conversation);
   if (found == feeds_.end() || found->second->state != Feed::State::Ready) return;
   Feed& feed = *found->second;
+  const Hold hold(*this, feed);
   for (const auto& entry : entries) {
     if ((*entry)->seq <= feed.standing.head) continue;
     feed.standing.head = (*entry)->seq;
     feed.recent_bytes += cost(*entry);
     feed.recent.push_back({.entry = entry});
+    if ((*entry)->kind != format::EntryKind::Message) take_change(feed, **entry);
   }
+  pump_followers(feed);
+  trim(feed);
+}
+
+void Feeds::pump_followers(Feed& feed) {
   for (Follower* follower : feed.followers) {
     // Whoever waits for room, for the disk or for its SUBACK comes to these entries by itself.
     if (!follower->behind && !follower->held && !pump(*follower)) set_behind(*follower);
   }
-  trim(feed);
+}
+
+/// Who may not read on gets this entry as the last one, if it had come as far as this.
+void Feeds::take_change(Feed& feed, const format::EntryRecord& entry) {
+  const bool was_open = feed.standing.visibility == format::Visibility::Public;
+  if (entry.kind == format::EntryKind::Settings) {
+    const auto settings = format::decode_settings(entry.payload);
+    if (!settings || settings->visibility == feed.standing.visibility) return;
+    feed.standing.visibility = settings->visibility;
+    if (!was_open) return;
+    pump_followers(feed);
+    std::vector<std::string> users;
+    for (const Follower* follower : feed.followers) users.push_back(follower->client->session->user());
+    std::ranges::sort(users);
+    users.erase(std::unique(users.begin(), users.end()), users.end());
+    for (const std::string& user : users) {
+      ask(feed, user, [this, user](Feed& asked, const Access& access) {
+        if (access.refusal == chat::Refusal::NotAuthorized) end_of(asked, user);
+      });
+    }
+  } else if (entry.kind == format::EntryKind::Member && !was_open) {
+    const auto change = format::decode_member_change(entry.payload);
+    if (!change || !change->ends()) return;
+    pump_followers(feed);
+    end_of(feed, change->user);
+  }
+}
+
+void Feeds::end_of(Feed& feed, std::string_view user) {
+  std::vector<std::pair<Client*, session::CursorId>> ended;
+  for (const Follower* follower : feed.followers) {
+    if (follower->client->session->user() == user) ended.emplace_back(follower->client, follower->cursor);
+  }
+  const Hold hold(*this, feed);
+  for (const auto& [client, cursor] : ended) end_subscription(*client, cursor);
+}
+
+void Feeds::end_subscription(Client& client, session::CursorId cursor) {
+  session::Session& session = *client.session;
+  const std::string topic(session.cursor(cursor).topic);
+  log::info("a user may not read the conversation any more, ending the subscription",
+            {{"client_id", session.client_id()}, {"topic", topic}});
+  session.remove_cursor(cursor);
+  const bool subscribed = session.remove_subscription(topic);
+  remove_follower(client, cursor);
+  if (subscribed && client.persisted) shard_.session_records().write(client, {}, nullptr);
 }
 
 void Feeds::trim(Feed& feed) {
@@ -329,18 +436,22 @@ bool Feeds::send(Follower& follower, Seq seq) {
   const format::EntryRecord& record = ***entry;
   mqtt::MessagePtr made;
   const mqtt::MessagePtr* message = &made;
+  std::string_view name = feed.name;
+  if (follower.aliased) {
+    name = chat::read_topic(shard_.options().root, client.session->cursor(follower.cursor).topic)->conversation;
+  }
   const bool own = client.meta == Meta::Compact && follower.form == chat::Form::Message && record.id_from_client &&
                    record.from == client.session->user();
   if (own) {
     const bool named = client.named_senders.knows(record.from);
-    made = compact_entry_message(shard_.options().root, feed.name, **entry, {.sender_named = !named, .has_id = true});
+    made = compact_entry_message(shard_.options().root, name, **entry, {.sender_named = !named, .has_id = true});
   } else {
     const auto variant = variant_for(follower, record);
-    if (kept == nullptr) {
-      made = make_message(feed, **entry, variant);
+    if (kept == nullptr || follower.aliased) {
+      made = make_message(name, **entry, variant);
     } else {
       message = &kept->messages[variant];
-      if (!*message) kept->messages[variant] = make_message(feed, **entry, variant);
+      if (!*message) kept->messages[variant] = make_message(name, **entry, variant);
     }
   }
   const bool sent =
@@ -364,18 +475,18 @@ Feed::Recent::Variant Feeds::variant_for(const Follower& follower, const format:
   return follower.client->named_senders.knows(entry.from) ? Feed::Recent::Compact : Feed::Recent::CompactNamed;
 }
 
-mqtt::MessagePtr Feeds::make_message(const Feed& feed, const format::Entry& entry,
+mqtt::MessagePtr Feeds::make_message(std::string_view name, const format::Entry& entry,
                                      Feed::Recent::Variant variant) const {
   const std::string& root = shard_.options().root;
   switch (variant) {
-    case Feed::Recent::Compact: return compact_entry_message(root, feed.name, entry, {.sender_named = false});
-    case Feed::Recent::CompactNamed: return compact_entry_message(root, feed.name, entry, {.sender_named = true});
-    case Feed::Recent::Bare: return bare_entry_message(root, feed.name, entry);
-    case Feed::Recent::Json: return entry_message(root, feed.name, entry, chat::Form::Json);
+    case Feed::Recent::Compact: return compact_entry_message(root, name, entry, {.sender_named = false});
+    case Feed::Recent::CompactNamed: return compact_entry_message(root, name, entry, {.sender_named = true});
+    case Feed::Recent::Bare: return bare_entry_message(root, name, entry);
+    case Feed::Recent::Json: return entry_message(root, name, entry, chat::Form::Json);
     case Feed::Recent::Full:
     case Feed::Recent::kVariants: break;
   }
-  return entry_message(root, feed.name, entry, chat::Form::Message);
+  return entry_message(root, name, entry, chat::Form::Message);
 }
 
 // -- Catching up --

@@ -33,6 +33,7 @@ struct Follower {
   chat::Form form = chat::Form::Message;
   bool behind = false;   ///< In Client::behind: has entries to send and could not send them yet.
   bool held = false;     ///< Waits for its SUBACK.
+  bool aliased = false;  ///< Its topic names the conversation in the user's own way: dm:{other}.
   bool resumed = false;  ///< Goes on where the session left off, and no SUBSCRIBE has come for it since.
 
   static constexpr Seq kUnwritten{~std::uint64_t{0}};
@@ -58,6 +59,8 @@ struct Feed {
   FollowedEvent standing;  ///< As the home shard last said it; head moves with the entries.
   std::vector<Follower*> followers;
   std::vector<std::function<void(Feed&)>> waiting;  ///< For Ready.
+  std::uint32_t questions = 0;                      ///< To the home shard about access, not answered yet.
+  std::vector<std::function<void()>> waiting_answers;
 
   /// The latest entries, without a hole up to the head.
   struct Recent {
@@ -98,6 +101,14 @@ class Feeds {
   /// Calls `ready` with the feed once it is known how the conversation stands (perhaps at once). `ready` may find
   /// feed.standing.refusal set. A feed that nobody follows afterwards is dropped.
   void with_feed(std::string_view conversation, std::function<void(Feed&)> ready);
+  /// The same once it is known, too, whether `user` may read it. Of a private conversation the home shard says so.
+  struct Access {
+    chat::Refusal refusal = chat::Refusal::None;
+    Seq visible_from{1};  ///< What came before it is not for this user.
+  };
+  using AccessKnown = std::function<void(Feed&, const Access&)>;
+  void with_access(std::string_view conversation, const std::string& user, AccessKnown ready);
+  void accessed(const AccessedEvent& event);
   /// Calls `then` when everything is done that waits for the conversation's feed at this moment (perhaps at once).
   void after_feed(std::string_view conversation, std::function<void()> then);
 
@@ -111,7 +122,7 @@ class Feeds {
 
   /// Lets a cursor of a resumed session go on, or begin anew when the conversation has another epoch by now. Ends the
   /// subscription when its user may not read any more.
-  void resume(Feed& feed, Client& client, const std::string& topic);
+  void resume(Feed& feed, const Access& access, Client& client, const std::string& topic);
 
   /// Sends what can be sent to this client now: what is to be resent, then the cursors that are behind, in turn.
   void pump(Client& client);
@@ -125,12 +136,17 @@ class Feeds {
  private:
   void stand_anew(Feed& feed, FollowedEvent& event);
   void begin_anew(Feed& feed, FollowedEvent& event);
+  void ask(Feed& feed, const std::string& user, AccessKnown ready);
+  void pump_followers(Feed& feed);
+  void take_change(Feed& feed, const format::EntryRecord& entry);
+  void end_of(Feed& feed, std::string_view user);
+  void end_subscription(Client& client, session::CursorId cursor);
   bool pump(Follower& follower);
   void pump_in_turn(Client& client);
   bool resend(Client& client);
   bool send(Follower& follower, Seq seq);
   Feed::Recent::Variant variant_for(const Follower& follower, const format::EntryRecord& entry) const;
-  mqtt::MessagePtr make_message(const Feed& feed, const format::Entry& entry, Feed::Recent::Variant variant) const;
+  mqtt::MessagePtr make_message(std::string_view name, const format::Entry& entry, Feed::Recent::Variant variant) const;
   const format::EntryPtr* find_in_page(Follower& follower, Seq seq);
   void read(Follower& follower, Seq first, Seq last);
   CatchUp* find_read(std::uint64_t token);
@@ -146,6 +162,12 @@ class Feeds {
   Shard& shard_;
   std::unordered_map<std::string, std::unique_ptr<Feed>, routing::StringHash, std::equal_to<>> feeds_;
   std::uint64_t next_token_ = 1;
+  struct Question {
+    std::string conversation;
+    AccessKnown ready;
+  };
+  std::unordered_map<std::uint64_t, Question> questions_;
+  std::uint64_t next_question_ = 1;
 };
 
 }  // namespace parley::shard

@@ -72,49 +72,119 @@ void Hosting::propose(ProposeEvent proposal) {
 }
 
 void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origin origin) {
+  const auto refuse = [&](chat::Refusal refusal) { shard_.send_outcome(origin, {.refusal = refusal}); };
+  std::optional<chat::Command> command;
+  if (draft.kind != format::EntryKind::Message) {
+    auto read = Groups::read(draft.payload);
+    if (!read) return refuse(refusal_of(read.error()));
+    command = *std::move(read);
+  }
+  if (shard_.replicas().waiting_bytes() > shard_.options().pending_bytes_max) return refuse(chat::Refusal::Busy);
   if (hosted.state == Hosted::State::Absent) {
-    if (!shard_.options().auto_create) {
-      shard_.send_outcome(origin, {.refusal = chat::Refusal::NotAuthorized});
-      return;
-    }
-    if (!create(hosted, draft.from)) {
-      shard_.send_outcome(origin, {.refusal = chat::Refusal::NotLeader});
-      return;
-    }
+    if (command && command->op == chat::Op::Create) return found(hosted, draft, *command, std::move(origin));
+    const bool uses = !command || command->op == chat::Op::Join;
+    const auto refusal = uses ? create_by_use(hosted, draft.from) : chat::Refusal::NotAuthorized;
+    if (refusal != chat::Refusal::None) return refuse(refusal);
   }
+  if (command) return this->command(hosted, draft, *command, std::move(origin));
+  if (!chat::may(chat::Right::Post, shard_.groups().request(hosted, draft.from, hosted.conversation->tip()))) {
+    return refuse(chat::Refusal::NotAuthorized);
+  }
+  if (is_repeat(hosted, draft, origin)) return;
+  append(hosted, draft, std::move(origin));
+}
+
+void Hosting::command(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin) {
+  if (command.op == chat::Op::Info) {
+    std::string detail = shard_.groups().info(hosted, command, draft.from);
+    const auto refusal = detail.empty() ? chat::Refusal::NotAuthorized : chat::Refusal::None;
+    shard_.send_outcome(origin, {.refusal = refusal, .detail = std::move(detail)});
+    return;
+  }
+  const bool may_read =
+      chat::may(chat::Right::Read, shard_.groups().request(hosted, draft.from, hosted.conversation->tip()));
+  if (may_read && is_repeat(hosted, draft, origin)) return;
+  auto changes = shard_.groups().decide(hosted, command, draft.from);
+  if (!changes) {
+    shard_.send_outcome(origin, {.refusal = refusal_of(changes.error())});
+    return;
+  }
+  append(hosted, draft, *std::move(changes), std::move(origin));
+}
+
+/// By command `create`.
+void Hosting::found(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin) {
+  const auto creation = chat::decide_creation(command, draft.from, hosted.name);
+  if (!creation) {
+    shard_.send_outcome(origin, {.refusal = refusal_of(creation.error())});
+    return;
+  }
+  auto changes = Groups::founding(*creation, draft.from);
+  if (!create(hosted, draft.from, *creation, changes.empty() ? origin : Origin{})) {
+    shard_.send_outcome(origin, {.refusal = chat::Refusal::NotLeader});
+    return;
+  }
+  if (!changes.empty()) append(hosted, draft, std::move(changes), std::move(origin));
+}
+
+chat::Refusal Hosting::create_by_use(Hosted& hosted, std::string_view user) {
+  chat::Creation creation;
+  if (const auto users = format::direct_users(hosted.name)) {
+    if (users->first != user && users->second != user) return chat::Refusal::NotAuthorized;
+    creation = {.type = format::ConversationType::Direct,
+                .settings = {.visibility = format::Visibility::Private, .history = format::HistoryRule::All}};
+  } else if (!shard_.options().auto_create) {
+    return chat::Refusal::NotAuthorized;
+  }
+  return create(hosted, user, creation, {}) ? chat::Refusal::None : chat::Refusal::NotLeader;
+}
+
+bool Hosting::is_repeat(Hosted& hosted, const chat::EntryDraft& draft, Origin& origin) {
+  if (!draft.id_from_client) return false;
   chat::Conversation& conversation = *hosted.conversation;
-  const auto& state = conversation.state();
-  if (!chat::may(chat::Right::Post, {draft.from, hosted.name, state.type, state.visibility})) {
-    shard_.send_outcome(origin, {.refusal = chat::Refusal::NotAuthorized});
+  auto use = conversation.recent_use(draft.from, draft.id);
+  if (!use) {
+    const auto stored = shard_.store().find_id(shard_.id(), conversation.state().number, draft.from, draft.id);
+    if (stored) use = chat::FirstUse{stored->seq, stored->ts};
+  }
+  if (!use || !conversation.still_remembered(*use, shard_.wall())) return false;
+  if (use->seq > conversation.head()) {
+    hosted.repeats.push_back({use->seq, use->ts, std::string(draft.id), std::move(origin)});
+  } else {
+    shard_.send_outcome(origin, {.seq = use->seq, .ts = use->ts, .id = std::string(draft.id), .duplicate = true});
+  }
+  return true;
+}
+
+/// The entries of a command. The last one answers for all: they are committed in their order.
+void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, std::vector<Groups::Change> changes,
+                     Origin origin) {
+  if (changes.empty()) {
+    shard_.send_outcome(origin, {.detail = ",\"changed\":false"});
     return;
   }
-  if (shard_.replicas().waiting_bytes() > shard_.options().pending_bytes_max) {
-    shard_.send_outcome(origin, {.refusal = chat::Refusal::Busy});
-    return;
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    const bool last = i + 1 == changes.size();
+    const std::string id = last ? std::string(draft.id) : shard_.publishing().make_id();
+    const chat::EntryDraft entry{.kind = changes[i].kind,
+                                 .ref = {},
+                                 .from = draft.from,
+                                 .id = id,
+                                 .id_from_client = last && draft.id_from_client,
+                                 .properties = {},
+                                 .payload = changes[i].payload};
+    append(hosted, entry, last ? std::move(origin) : Origin{});
   }
-  if (draft.id_from_client) {
-    auto use = conversation.recent_use(draft.from, draft.id);
-    if (!use) {
-      if (const auto stored = shard_.store().find_id(shard_.id(), state.number, draft.from, draft.id)) {
-        use = chat::FirstUse{stored->seq, stored->ts};
-      }
-    }
-    if (use && conversation.still_remembered(*use, shard_.wall())) {
-      if (use->seq > conversation.head()) {
-        hosted.repeats.push_back({use->seq, use->ts, std::string(draft.id), std::move(origin)});
-      } else {
-        shard_.send_outcome(origin, {.seq = use->seq, .ts = use->ts, .id = std::string(draft.id), .duplicate = true});
-      }
-      return;
-    }
-  }
+}
+
+void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, Origin origin) {
   const auto position = shard_.replicas().propose(hosted.slot);
   if (!position) {
     shard_.send_outcome(origin, {.refusal = refusal_of(position.error())});
     return;
   }
-  const auto place = conversation.propose(draft, shard_.wall());
-  auto entry = format::Entry::make(*position, {.conversation = state.number,
+  const auto place = hosted.conversation->propose(draft, shard_.wall());
+  auto entry = format::Entry::make(*position, {.conversation = hosted.conversation->state().number,
                                                .seq = place.seq,
                                                .ts = place.ts,
                                                .kind = draft.kind,
@@ -124,27 +194,75 @@ void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origi
                                                .id = draft.id,
                                                .properties = draft.properties,
                                                .payload = draft.payload});
+  if (draft.kind == format::EntryKind::Settings) {
+    hosted.group->apply(**entry, std::nullopt);
+  } else if (draft.kind == format::EntryKind::Member) {
+    const auto change = format::decode_member_change(draft.payload);
+    hosted.group->apply(**entry,
+                        change ? shard_.groups().find(hosted, change->user, Seq{place.seq.value - 1}) : std::nullopt);
+  }
   auto bytes = std::shared_ptr<const std::string>(entry, &entry->bytes());
   shard_.replicas().add(*position, std::move(bytes), EntryWaiting{&hosted, std::move(entry), std::move(origin)});
 }
 
-bool Hosting::create(Hosted& hosted, std::string_view creator) {
+bool Hosting::create(Hosted& hosted, std::string_view creator, const chat::Creation& creation, Origin origin) {
   const auto position = shard_.replicas().propose(hosted.slot);
   if (!position) return false;
   chat::Conversation::State state{.number = conversation_number(hosted.slot, position->index),
                                   .name = hosted.name,
                                   .epoch = {shard_.random().next() | 1},
-                                  .last_ts = shard_.wall()};
+                                  .last_ts = shard_.wall(),
+                                  .type = creation.type,
+                                  .visibility = creation.settings.visibility};
   auto record = format::encode_record(*position, format::ConversationRecord{.name = state.name,
                                                                             .epoch = state.epoch,
                                                                             .created = state.last_ts,
                                                                             .type = state.type,
                                                                             .visibility = state.visibility,
                                                                             .creator = creator});
-  shard_.replicas().add(*position, std::make_shared<const std::string>(std::move(record)), CreationWaiting{&hosted});
+  shard_.replicas().add(*position, std::make_shared<const std::string>(std::move(record)),
+                        CreationWaiting{&hosted, std::move(origin)});
   hosted.conversation = std::make_unique<chat::Conversation>(std::move(state));
+  hosted.group.emplace(chat::Group::Standing{.settings = {.visibility = creation.settings.visibility}});
   hosted.state = Hosted::State::Creating;
   return true;
+}
+
+/// Whoever subscribes to a direct conversation is one of its two users.
+void Hosting::create_for_followers(Hosted& hosted) {
+  const auto users = format::direct_users(hosted.name);
+  if (users || shard_.options().auto_create) create_by_use(hosted, users ? users->first : std::string_view());
+}
+
+void Hosting::access(AccessEvent asked) {
+  Hosted* hosted = find_or_load(asked.conversation);
+  if (hosted == nullptr) {
+    const Slot slot = slot_of_name(asked.conversation, shard_.options());
+    access_elsewhere(slot, std::move(asked));
+  } else if (hosted->state == Hosted::State::Ready || hosted->state == Hosted::State::Absent) {
+    answer_access(*hosted, asked, chat::Refusal::NotAuthorized);
+  } else {
+    hosted->accesses_waiting.push_back(std::move(asked));
+  }
+}
+
+void Hosting::access_elsewhere(Slot slot, AccessEvent asked) {
+  if ((asked.shard & kOtherNode) != 0) {
+    shard_.send(asked.shard, PeerEvent{AccessedEvent{.token = asked.token, .refusal = chat::Refusal::NotLeader}});
+  } else {
+    shard_.remote_homes().access(slot, std::move(asked));
+  }
+}
+
+/// `refusal`: where it isn't Ready.
+void Hosting::answer_access(const Hosted& hosted, const AccessEvent& asked, chat::Refusal refusal) {
+  AccessedEvent answer{.token = asked.token, .refusal = refusal};
+  if (hosted.state == Hosted::State::Ready) answer = shard_.groups().access(hosted, asked);
+  shard_.send(asked.shard, PeerEvent{std::move(answer)});
+}
+
+void Hosting::answer_accesses(Hosted& hosted, chat::Refusal refusal) {
+  for (const AccessEvent& asked : std::exchange(hosted.accesses_waiting, {})) answer_access(hosted, asked, refusal);
 }
 
 void Hosting::follow(const std::string& conversation, ShardId follower) {
@@ -155,7 +273,7 @@ void Hosting::follow(const std::string& conversation, ShardId follower) {
   }
   Hosted& hosted = *found;
   if (std::ranges::find(hosted.followers, follower) == hosted.followers.end()) hosted.followers.push_back(follower);
-  if (hosted.state == Hosted::State::Absent && shard_.options().auto_create) create(hosted, "");
+  if (hosted.state == Hosted::State::Absent) create_for_followers(hosted);
   if (hosted.state == Hosted::State::Ready || hosted.state == Hosted::State::Absent) {
     answer_follower(hosted, follower, chat::Refusal::None);
   } else {
@@ -176,6 +294,7 @@ void Hosting::answer_follower(const Hosted& hosted, ShardId follower, chat::Refu
   FollowedEvent event{.conversation = hosted.name, .refusal = refusal};
   if (hosted.state == Hosted::State::Ready) {
     copy_standing(event, hosted.conversation->state());
+    event.visibility = hosted.group->standing(event.head).settings.visibility;
   }
   shard_.send(follower, PeerEvent{std::move(event)});
 }
@@ -190,26 +309,48 @@ void Hosting::loaded(LogStoreEvents::LoadedConversation loaded) {
   Hosted& hosted = *found->second;
   if (!loaded.conversation) {
     hosted.state = Hosted::State::Absent;
-    if (!hosted.followers_waiting.empty() && shard_.options().auto_create) create(hosted, "");
+    if (!hosted.followers_waiting.empty()) create_for_followers(hosted);
     if (hosted.state == Hosted::State::Absent) {
       for (const ShardId follower : std::exchange(hosted.followers_waiting, {})) {
         answer_follower(hosted, follower, chat::Refusal::None);
       }
+      answer_accesses(hosted, chat::Refusal::NotAuthorized);
     }
   } else {
     chat::Conversation::State state{.name = hosted.name, .last_ts = loaded.conversation->last_ts};
     copy_standing(state, *loaded.conversation);
     hosted.conversation = std::make_unique<chat::Conversation>(std::move(state));
     last_ = std::max(last_, loaded.log_end);
-    for (const auto& entry : loaded.unmaterialised) {
-      const format::EntryRecord& record = **entry;
-      hosted.conversation->remember(record.from, record.id, {record.seq, record.ts});
-      unmaterialised_.push_back({last_, hosted.name, std::string(record.from), std::string(record.id)});
-    }
+    restore(hosted, loaded);
     become_ready(hosted);
   }
   for (ProposeEvent& waiting : std::exchange(hosted.proposals_waiting, {})) {
     propose_ready(hosted, draft_of(waiting), std::move(waiting.origin));
+  }
+}
+
+void Hosting::restore(Hosted& hosted, LogStoreEvents::LoadedConversation& loaded) {
+  StoredConversation& stored = *loaded.conversation;
+  hosted.group.emplace(chat::Group::Standing{.settings = {.visibility = stored.visibility,
+                                                          .announce = stored.announce,
+                                                          .history = stored.history,
+                                                          .title = std::move(stored.title)},
+                                             .members = stored.members,
+                                             .owners = stored.owners});
+  for (const auto& entry : loaded.unmaterialised) {
+    const format::EntryRecord& record = **entry;
+    if (record.id_from_client) hosted.conversation->remember(record.from, record.id, {record.seq, record.ts});
+    unmaterialised_.push_back({last_, hosted.name, std::string(record.from), std::string(record.id), record.seq});
+    if (record.kind == format::EntryKind::Settings) hosted.group->apply(record, std::nullopt);
+    if (record.kind != format::EntryKind::Member) continue;
+    // The store may have gone on since: how the member stood before is what was loaded.
+    std::optional<format::MemberRow> before;
+    if (const auto change = format::decode_member_change(record.payload)) {
+      const auto known = std::ranges::find(loaded.members, change->user, &StoredMember::user);
+      if (known != loaded.members.end()) before = known->member;
+      if (const auto recent = hosted.group->find(change->user, record.seq)) before = *recent;
+    }
+    hosted.group->apply(record, before);
   }
 }
 
@@ -230,6 +371,7 @@ void Hosting::refuse_waiting(Hosted& hosted, chat::Refusal refusal) {
   for (ProposeEvent& waiting : std::exchange(hosted.proposals_waiting, {})) {
     shard_.send_outcome(waiting.origin, {.refusal = refusal});
   }
+  answer_accesses(hosted, refusal);
 }
 
 void Hosting::become_ready(Hosted& hosted) {
@@ -237,6 +379,7 @@ void Hosting::become_ready(Hosted& hosted) {
   for (const ShardId follower : std::exchange(hosted.followers_waiting, {})) {
     answer_follower(hosted, follower, chat::Refusal::None);
   }
+  answer_accesses(hosted, chat::Refusal::NotAuthorized);
 }
 
 void Hosting::committed(const std::vector<WaitingRecord>& records) {
@@ -245,13 +388,17 @@ void Hosting::committed(const std::vector<WaitingRecord>& records) {
   for (const WaitingRecord& one : records) {
     if (const auto* creation = std::get_if<CreationWaiting>(&one.waiting)) {
       become_ready(*creation->hosted);
+      shard_.groups().created(*creation->hosted);
+      shard_.send_outcome(creation->origin, {});
     } else if (const auto* entry = std::get_if<EntryWaiting>(&one.waiting)) {
       Hosted& hosted = *entry->hosted;
       const format::EntryRecord& record = **entry->entry;
       hosted.conversation->committed(record.seq, record.ts);
-      if (record.id_from_client) {
-        unmaterialised_.push_back({one.lsn, hosted.name, std::string(record.from), std::string(record.id)});
+      const bool is_message = record.kind == format::EntryKind::Message;
+      if (record.id_from_client || !is_message) {
+        unmaterialised_.push_back({one.lsn, hosted.name, std::string(record.from), std::string(record.id), record.seq});
       }
+      if (!is_message) shard_.groups().committed(hosted, record);
       if (fresh.empty() || fresh.back().first != &hosted) fresh.push_back({&hosted, {}});
       fresh.back().second.push_back(entry->entry);
       shard_.send_outcome(entry->origin, {.seq = record.seq, .ts = record.ts, .id = std::string(record.id)});
@@ -297,6 +444,7 @@ void Hosting::refused(const std::vector<WaitingRecord>& records, chat::Refusal r
   for (const RolledBack& one : touched) {
     Hosted& hosted = *one.hosted;
     hosted.conversation->rolled_back(one.tip);
+    hosted.group->rolled_back(one.tip);
     // A repeat of an entry that isn't stored shares its fate.
     std::erase_if(hosted.repeats, [&](Hosted::Repeat& repeat) {
       if (repeat.seq <= one.tip) return false;
@@ -306,6 +454,8 @@ void Hosting::refused(const std::vector<WaitingRecord>& records, chat::Refusal r
     if (!one.creation) continue;
     hosted.state = Hosted::State::Absent;
     hosted.conversation.reset();
+    hosted.group.reset();
+    answer_accesses(hosted, refusal);
     for (const ShardId follower : std::exchange(hosted.followers_waiting, {})) {
       std::erase(hosted.followers, follower);
       unanswered.emplace_back(hosted.name, follower);
@@ -316,8 +466,12 @@ void Hosting::refused(const std::vector<WaitingRecord>& records, chat::Refusal r
   }
   for (const WaitingRecord& one : records) {
     const auto* entry = std::get_if<EntryWaiting>(&one.waiting);
+    const auto* creation = std::get_if<CreationWaiting>(&one.waiting);
+    if (creation != nullptr) shard_.send_outcome(creation->origin, {.refusal = refusal});
     if (entry == nullptr) continue;
-    if (refusal == chat::Refusal::NotLeader && !entry->origin.other_node) {
+    // What came of a command is no command: its client is told to give it again.
+    const bool is_message = (*entry->entry)->kind == format::EntryKind::Message;
+    if (is_message && refusal == chat::Refusal::NotLeader && !entry->origin.other_node) {
       propose_again(*entry);
     } else {
       shard_.send_outcome(entry->origin, {.refusal = refusal});
@@ -373,6 +527,7 @@ void Hosting::leadership_changed(Slot slot) {
         shard_.remote_homes().follow_again(slot, dropped->name, follower);
       }
     }
+    for (AccessEvent& asked : dropped->accesses_waiting) access_elsewhere(slot, std::move(asked));
     for (ProposeEvent& proposal : dropped->proposals_waiting) propose_elsewhere(slot, std::move(proposal));
     for (const Hosted::Repeat& repeat : dropped->repeats) {
       shard_.send_outcome(repeat.origin, {.refusal = chat::Refusal::NotLeader});
@@ -397,6 +552,7 @@ void Hosting::materialised(Lsn upto) {
     const auto found = hosted_.find(id.conversation);
     if (found != hosted_.end() && found->second->conversation) {
       found->second->conversation->forget(id.from, id.id);
+      found->second->group->materialised(id.seq);
     }
     unmaterialised_.pop_front();
   }
@@ -405,9 +561,10 @@ void Hosting::materialised(Lsn upto) {
 void Hosting::sweep() {
   std::erase_if(hosted_, [&](auto& one) {
     Hosted& hosted = *one.second;
-    const bool settled =
-        hosted.state == Hosted::State::Absent || (hosted.state == Hosted::State::Ready && hosted.conversation->idle());
-    if (!settled || !hosted.followers.empty() || !hosted.repeats.empty()) return false;
+    const bool settled = hosted.state == Hosted::State::Absent ||
+                         (hosted.state == Hosted::State::Ready && hosted.conversation->idle() && hosted.group->idle());
+    if (!settled || !hosted.accesses_waiting.empty() || !hosted.followers.empty() || !hosted.repeats.empty())
+      return false;
     if (std::exchange(hosted.used, false)) return false;
     forget(hosted);
     return true;

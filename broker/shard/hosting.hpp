@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -10,8 +11,10 @@
 #include <vector>
 
 #include "broker/chat/conversation.hpp"
+#include "broker/chat/group.hpp"
 #include "broker/routing/subscription_tree.hpp"
 #include "broker/shard/events.hpp"
+#include "broker/shard/groups.hpp"
 #include "broker/shard/replica_slots.hpp"
 
 namespace parley::shard {
@@ -28,9 +31,11 @@ struct Hosted {
   std::size_t place = 0;  ///< Among its slot's.
   enum class State : std::uint8_t { Loading, Absent, Creating, Ready } state = State::Loading;
   std::unique_ptr<chat::Conversation> conversation;  ///< From Creating on.
+  std::optional<chat::Group> group;                  ///< The same.
   std::vector<ShardId> followers;
   std::vector<ShardId> followers_waiting;       ///< To be answered when Ready or Absent.
   std::vector<ProposeEvent> proposals_waiting;  ///< For Loading.
+  std::vector<AccessEvent> accesses_waiting;    ///< The same.
   /// Second uses of an id whose first use is under way.
   struct Repeat {
     Seq seq;
@@ -53,6 +58,8 @@ class Hosting {
   void propose(ProposeEvent proposal);
   void follow(const std::string& conversation, ShardId follower);
   void unfollow(const std::string& conversation, ShardId follower);
+  /// Answered with AccessedEvent.
+  void access(AccessEvent asked);
 
   // -- LogStoreEvents --
   void loaded(LogStoreEvents::LoadedConversation loaded);
@@ -76,8 +83,21 @@ class Hosting {
   void load(const std::string& conversation);
   void forget(Hosted& hosted);
   void propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origin origin);
+  void command(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin);
+  void found(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin);
+  /// Creates it for somebody's first use, where that is how it comes about.
+  chat::Refusal create_by_use(Hosted& hosted, std::string_view user);
+  /// True when the draft's id was used before: the outcome is told or will be.
+  bool is_repeat(Hosted& hosted, const chat::EntryDraft& draft, Origin& origin);
+  void append(Hosted& hosted, const chat::EntryDraft& draft, Origin origin);
+  void append(Hosted& hosted, const chat::EntryDraft& draft, std::vector<Groups::Change> changes, Origin origin);
   /// False when it can't be proposed now.
-  bool create(Hosted& hosted, std::string_view creator);
+  bool create(Hosted& hosted, std::string_view creator, const chat::Creation& creation, Origin origin);
+  void create_for_followers(Hosted& hosted);
+  void answer_access(const Hosted& hosted, const AccessEvent& asked, chat::Refusal refusal);
+  void access_elsewhere(Slot slot, AccessEvent asked);
+  void restore(Hosted& hosted, LogStoreEvents::LoadedConversation& loaded);
+  void answer_accesses(Hosted& hosted, chat::Refusal refusal);
   void answer_follower(const Hosted& hosted, ShardId follower, chat::Refusal refusal);
   void become_ready(Hosted& hosted);
   void refuse_waiting(Hosted& hosted, chat::Refusal refusal);
@@ -99,6 +119,7 @@ class Hosting {
     std::string conversation;
     std::string from;
     std::string id;
+    Seq seq;
   };
 
   Shard& shard_;

@@ -133,6 +133,7 @@ void describe(auto& io, Is<Proposed> auto& event) {
   io(event.ts);
   io(event.id);
   io(event.duplicate);
+  io(event.detail);
 }
 void describe(auto& io, Is<Follow> auto& event) {
   io(event.follow);
@@ -248,6 +249,19 @@ void describe(auto& io, Is<MessageTaken> auto& event) {
   io(event.refused);
 }
 
+void describe(auto& io, Is<Access> auto& event) {
+  io(event.token);
+  io(event.conversation);
+  io(event.user);
+}
+void describe(auto& io, Is<Accessed> auto& event) {
+  io(event.slot);
+  io(event.token);
+  describe_status(io, event);
+  describe_refusal(io, event);
+  io(event.visible_from);
+}
+
 template <class Body>
 bool read(Reader& reader, Event& event) {
   describe(reader, event.emplace<Body>());
@@ -282,6 +296,8 @@ constexpr std::array kChannels{
     NodeChannel::Messages,   // Group
     NodeChannel::Messages,   // Message
     NodeChannel::Messages,   // MessageTaken
+    NodeChannel::Entries,    // Access
+    NodeChannel::Entries,    // Accessed
 };
 static_assert(kChannels.size() == kReaders.size());
 

@@ -52,6 +52,7 @@ struct Proposed {
   Timestamp ts;
   std::string_view id;
   bool duplicate = false;
+  std::string_view detail;  ///< See Outcome::detail.
 };
 
 // -- Entries --
@@ -83,6 +84,20 @@ struct Committed {
   std::uint64_t follow = 0;
   std::string_view conversation;
   std::vector<std::string_view> records;
+};
+
+/// To the slot's leader: may this user read the conversation, which is private?
+struct Access {
+  std::uint64_t token = 0;
+  std::string_view conversation;
+  std::string_view user;
+};
+struct Accessed {
+  Slot slot;
+  std::uint64_t token = 0;
+  Status status = Status::Done;
+  chat::Refusal refusal = chat::Refusal::None;
+  Seq visible_from;
 };
 
 // -- Pages --
@@ -209,8 +224,9 @@ struct MessageTaken {
   bool refused = false;
 };
 
-using Event = std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield,
-                           Yielded, Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken>;
+using Event =
+    std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield, Yielded,
+                 Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access, Accessed>;
 
 /// Bytes of an entry's record that go into one Committed or Page, at most, unless a single one is larger.
 inline constexpr std::size_t kRecordsBytesMax = 256 * 1024;

@@ -13,6 +13,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "mqtt/types.hpp"
+#include "storage/format/changes.hpp"
 #include "storage/format/record.hpp"
 #include "storage/format/rows.hpp"
 
@@ -33,6 +34,32 @@ struct StoredConversation {
   Timestamp last_ts;
   format::ConversationType type = format::ConversationType::Group;
   format::Visibility visibility = format::Visibility::Public;
+  /// What is materialised of members and settings.
+  std::uint64_t members = 0;
+  std::uint64_t owners = 0;
+  bool announce = false;
+  format::HistoryRule history = format::HistoryRule::Joined;
+  std::string title;
+};
+
+struct StoredMember {
+  std::string user;
+  format::MemberRow member;
+};
+
+/// A conversation among a user's own, as the user's slot knows it.
+struct UserConversation {
+  ConversationNumber number;
+  std::string name;
+  Epoch epoch;
+  bool present = false;  ///< False: was a member once.
+  Seq changed;           ///< The member entry that says so; for one that is present the one that made it a member.
+};
+
+/// A change of membership that a user's slot may not know yet.
+struct UnfedMember {
+  std::string user;
+  UserConversation conversation;
 };
 
 /// Where an idempotence id was used first.
@@ -174,6 +201,23 @@ class LogStore {
   /// the calling shard's thread. The unmaterialised rest is in the shard's own memory.
   virtual std::optional<StoredId> find_id(ShardId shard, ConversationNumber conversation, std::string_view from,
                                           std::string_view id) = 0;
+
+  /// A member, of what is materialised; a point read like find_id.
+  virtual std::optional<format::MemberRow> find_member(ShardId /*shard*/, ConversationNumber /*conversation*/,
+                                                       std::string_view /*user*/) {
+    return std::nullopt;
+  }
+  /// Members behind `after` in the order of their names, of what is materialised; on the calling shard's thread.
+  virtual std::vector<StoredMember> list_members(ShardId /*shard*/, ConversationNumber /*conversation*/,
+                                                 std::string_view /*after*/, std::size_t /*count_max*/) {
+    return {};
+  }
+  /// What the slot has to tell users' slots still, of what is materialised; on the calling shard's thread.
+  virtual std::vector<UnfedMember> unfed_members(ShardId /*shard*/, Slot /*slot*/, std::size_t /*count_max*/) {
+    return {};
+  }
+  /// Answered by Inbox::user_loaded.
+  virtual void load_user(ShardId /*shard*/, std::string /*user*/) {}
 };
 
 /// What a shard receives from LogStore. Called on the shard's thread, between turns' other work.
@@ -183,12 +227,14 @@ class LogStoreEvents {
 
   /// The batch with `ticket` is durable and begins at `first`, or nothing of it is stored (DiskFull, Failed).
   virtual void appended(std::uint64_t ticket, Result<Lsn> first) = 0;
-  /// `unmaterialised`: entries with client ids that find_id doesn't know yet; records up to `materialised` are known to
-  /// it. Empty conversation: there is none of that name.
+  /// `unmaterialised`: entries with client ids that find_id doesn't know yet, and those of kind Member and Settings;
+  /// records up to `materialised` are known to it. Empty conversation: there is none of that name.
   struct LoadedConversation {
     std::string name;
     std::optional<StoredConversation> conversation;
     std::vector<format::EntryPtr> unmaterialised;
+    /// The members whom `unmaterialised` changes, as they are in what is materialised.
+    std::vector<StoredMember> members;
     Lsn log_end;  ///< The last record that was in the log when this was read.
   };
   virtual void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) = 0;
@@ -196,6 +242,8 @@ class LogStoreEvents {
   virtual void entries_read(std::uint64_t token, Result<ReadPage> page) = 0;
   virtual void log_read(std::uint64_t token, Result<LogPage> page) = 0;
   virtual void plain_written(std::uint64_t ticket, Result<void> outcome) = 0;
+  /// All conversations of the user, the unmaterialised ones included, in any order.
+  virtual void user_loaded(const std::string& /*user*/, Result<std::vector<UserConversation>> /*loaded*/) {}
   /// find_id now knows everything up to here.
   virtual void materialised(Lsn upto) = 0;
 };

@@ -8,6 +8,7 @@
 #include "broker/shard/entry_message.hpp"
 #include "broker/shard/shard.hpp"
 #include "json/entry_json.hpp"
+#include "json/fields.hpp"
 #include "mqtt/topic.hpp"
 #include "mqtt/utf8.hpp"
 
@@ -18,6 +19,7 @@ using mqtt::PropertyId;
 using mqtt::ReasonCode;
 
 constexpr std::size_t kIdSizeMax = 128;
+constexpr std::size_t kCommandSizeMax = 4096;
 
 bool is_id(std::string_view id) {
   if (id.empty() || id.size() > kIdSizeMax) return false;
@@ -58,6 +60,11 @@ void Publishing::publish(Client& client, session::PublishAction& action) {
     const auto correlation = publish.properties.text(PropertyId::CorrelationData);
     origin.receipt = std::make_shared<const ReceiptAddress>(
         ReceiptAddress{std::string(*topic), std::string(correlation.value_or("")), correlation.has_value()});
+  } else if (const auto parts = chat::read_topic(shard_.options().root, publish.topic);
+             parts && parts->form == chat::Form::Control) {
+    const auto correlation = publish.properties.text(PropertyId::CorrelationData);
+    origin.receipt = std::make_shared<const ReceiptAddress>(ReceiptAddress{
+        reply_topic(client.session->client_id()), std::string(correlation.value_or("")), correlation.has_value()});
   }
   propose(publish.topic, publish.properties, publish.payload, client.session->user(), std::move(origin));
 }
@@ -87,7 +94,7 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
   }
   if (!shard_.access().may_publish(client, publish.topic)) {
     if (publish.qos != mqtt::Qos::AtMostOnce)
-      refuse(client, action.ticket, {.refusal = chat::Refusal::NotAuthorized, .id = {}});
+      refuse(client, Origin{.ticket = action.ticket}, {.refusal = chat::Refusal::NotAuthorized, .id = {}});
     return;
   }
   mqtt::Message::Parts parts{.topic = publish.topic,
@@ -123,7 +130,7 @@ void Publishing::stored(std::uint64_t publication, bool stored) {
   Client* client = shard_.clients().find(waiting.client, waiting.identity);
   if (client == nullptr) return;
   if (!stored) {
-    refuse(*client, waiting.ticket, {.refusal = chat::Refusal::DiskFull});
+    refuse(*client, Origin{.ticket = waiting.ticket}, {.refusal = chat::Refusal::DiskFull});
     return;
   }
   acknowledge(*client, waiting.ticket, waiting.reason, {});
@@ -166,13 +173,33 @@ chat::Refusal Publishing::read_draft(const mqtt::Properties& properties, std::st
   return chat::Refusal::None;
 }
 
+/// The id of a command; what else there is to it is seen where the conversation is.
+chat::Refusal Publishing::read_command_id(std::string_view payload, Draft& draft) {
+  if (payload.size() > kCommandSizeMax) return chat::Refusal::TooLarge;
+  draft.payload = payload;
+  auto fields = json::read_fields(payload);
+  if (!fields) return chat::Refusal::InvalidPayload;
+  for (json::Field& field : *fields) {
+    auto* id = std::get_if<std::string>(&field.value);
+    if (field.name != "id" || id == nullptr) continue;
+    draft.json.id = std::move(*id);
+    draft.id = *draft.json.id;
+    if (!is_id(draft.id) || !mqtt::is_mqtt_utf8(draft.id)) return chat::Refusal::InvalidId;
+  }
+  return chat::Refusal::None;
+}
+
 void Publishing::propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
                          const std::string& user, Origin origin) {
   const auto parts = chat::read_topic(shard_.options().root, topic);
+  const auto conversation = parts ? chat::conversation_meant(parts->conversation, user) : std::nullopt;
+  const bool is_command = parts && parts->form == chat::Form::Control;
   Draft draft;
   auto refusal = chat::Refusal::None;
-  if (!parts) {
+  if (!conversation) {
     refusal = chat::Refusal::InvalidTopic;
+  } else if (is_command) {
+    refusal = read_command_id(payload, draft);
   } else if (parts->form != chat::Form::Message && parts->form != chat::Form::Json) {
     refusal = chat::Refusal::Unsupported;
   } else {
@@ -184,22 +211,27 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
   }
   properties_.clear();
   if (parts->form == chat::Form::Json) properties_.integer(PropertyId::PayloadFormatIndicator, 1);
-  if (!properties.empty()) write_stored_properties(properties_, properties, parts->form == chat::Form::Json);
+  if (!properties.empty() && !is_command) {
+    write_stored_properties(properties_, properties, parts->form == chat::Form::Json);
+  }
   const bool from_client = !draft.id.empty();
   const std::string made = from_client ? std::string() : make_id();
   // In a cluster it may have to be sent to another leader again, which knows it by its id.
   const bool id_counts = from_client || (!shard_.nodes().alone() && origin.ticket.qos != mqtt::Qos::AtMostOnce);
-  const chat::EntryDraft entry{.from = user,
+  const chat::EntryDraft entry{.kind = is_command ? format::EntryKind::Member : format::EntryKind::Message,
+                               .ref = {},
+                               .from = user,
                                .id = from_client ? draft.id : std::string_view(made),
                                .id_from_client = id_counts,
                                .properties = properties_.bytes(),
                                .payload = draft.payload};
-  const ShardId home = home_of_name(parts->conversation, shard_.options());
+  const ShardId home = home_of_name(*conversation, shard_.options());
   if (home == shard_.id()) {
-    shard_.hosting().propose(parts->conversation, entry, std::move(origin));
+    shard_.hosting().propose(*conversation, entry, std::move(origin));
     return;
   }
-  shard_.send(home, PeerEvent{ProposeEvent{.conversation = std::string(parts->conversation),
+  shard_.send(home, PeerEvent{ProposeEvent{.conversation = *conversation,
+                                           .kind = entry.kind,
                                            .from = user,
                                            .id = std::string(entry.id),
                                            .id_from_client = id_counts,
@@ -235,7 +267,7 @@ void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   }
   if (origin.ticket.qos == mqtt::Qos::AtMostOnce) return;
   if (outcome.refusal != chat::Refusal::None) {
-    refuse(*client, origin.ticket, outcome);
+    refuse(*client, origin, outcome);
     return;
   }
   mqtt::PropertyWriter properties;
@@ -246,7 +278,8 @@ void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   shard_.wrote(*client);
 }
 
-void Publishing::refuse(Client& client, session::PublishTicket ticket, const Outcome& outcome) {
+void Publishing::refuse(Client& client, const Origin& origin, const Outcome& outcome) {
+  const session::PublishTicket ticket = origin.ticket;
   const auto& rule = chat::rule_of(outcome.refusal);
   if (!client.session->connected()) {
     client.session->complete_publish(ticket, static_cast<ReasonCode>(rule.reason), {});
@@ -267,7 +300,9 @@ void Publishing::refuse(Client& client, session::PublishTicket ticket, const Out
     return;
   }
   client.session->complete_publish(ticket, ReasonCode::Success, {});
-  send_reply(client, receipt_message({reply_topic(client.session->client_id()), "", false}, outcome));
+  const std::string reply = reply_topic(client.session->client_id());
+  if (!origin.receipt || origin.receipt->topic != reply)
+    send_reply(client, receipt_message({reply, "", false}, outcome));
   shard_.wrote(client);
 }
 

@@ -36,10 +36,11 @@ class Publishing {
  private:
   struct Draft;
   chat::Refusal read_draft(const mqtt::Properties& properties, std::string_view payload, chat::Form form, Draft& draft);
+  static chat::Refusal read_command_id(std::string_view payload, Draft& draft);
   void propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
                const std::string& user, Origin origin);
   void plain(Client& client, session::PublishAction& action);
-  void refuse(Client& client, session::PublishTicket ticket, const Outcome& outcome);
+  void refuse(Client& client, const Origin& origin, const Outcome& outcome);
 
   /// PUBACK, or PUBREC once a lasting session's packet id is stored.
   void acknowledge(Client& client, session::PublishTicket ticket, mqtt::ReasonCode reason, std::string_view properties);

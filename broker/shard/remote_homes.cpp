@@ -76,6 +76,7 @@ bool RemoteHomes::holds(Slot slot) const {
 void RemoteHomes::forget_if_unused(Slot slot) {
   const auto found = lines_.find(slot);
   if (found == lines_.end() || !found->second.items.empty() || !found->second.conversations.empty()) return;
+  if (!found->second.questions.empty() || !found->second.asked.empty()) return;
   lines_.erase(found);
 }
 
@@ -111,7 +112,8 @@ void RemoteHomes::run_timer(Slot slot) {
   const auto unanswered = [](const auto& one) {
     return !one.second.waiting.empty() || !one.second.reads.empty() || one.second.follow == 0;
   };
-  if (line->sent < line->items.size() || stuck || std::ranges::any_of(line->conversations, unanswered)) {
+  if (line->sent < line->items.size() || stuck || !line->questions.empty() ||
+      std::ranges::any_of(line->conversations, unanswered)) {
     set_timer(slot, *line);
   }
   forget_if_unused(slot);
@@ -176,6 +178,7 @@ void RemoteHomes::refuse(const Item& item, boost::system::error_code why) {
 void RemoteHomes::refuse_all(Slot slot, Line& line, boost::system::error_code why) {
   std::deque<Item> items = std::exchange(line.items, {});
   line.sent = 0;
+  answer_here(line);
   for (auto& [name, conversation] : line.conversations) {
     if (!conversation.waiting.empty()) load(name, conversation);
   }
@@ -203,6 +206,8 @@ void RemoteHomes::hand_over(Slot slot) {
       for (const ShardId follower : *list) shard_.hosting().follow(name, follower);
     }
   }
+  for (auto& [token, question] : line.asked) line.questions.push_back(std::move(question));
+  for (AccessEvent& question : line.questions) shard_.hosting().access(std::move(question));
   for (auto& [token, read] : std::exchange(reads_, {})) {
     if (read.slot == slot) {
       shard_.send(read.event.shard, PeerEvent{ReadHereEvent{.token = read.event.token}});
@@ -251,6 +256,7 @@ void RemoteHomes::stop_stream(Slot slot, Line& line) {
     conversation.follow = 0;
     conversation.standing_known = false;
   }
+  for (auto& [token, question] : std::exchange(line.asked, {})) line.questions.push_back(std::move(question));
   // What is at most once and was sent is no longer this node's.
   std::vector<Item> given_up;
   std::erase_if(line.items, [&](Item& item) {
@@ -334,6 +340,7 @@ void RemoteHomes::proposed(NodeId from, const remote::Proposed& event) {
   // A refusal of an earlier stream isn't the last word, since the proposal was sent again.
   if (proposal == nullptr || (!current && event.status != remote::Status::Done)) return;
   Outcome outcome{.refusal = event.refusal, .seq = event.seq, .ts = event.ts, .id = std::string(event.id)};
+  outcome.detail = event.detail;
   outcome.duplicate = event.duplicate && item->tries < 2;
   const Origin origin = proposal->origin;
   settle(*line, *item);
@@ -446,6 +453,7 @@ void RemoteHomes::ask_all(Slot slot, Line& line) {
     ask(slot, line, name, conversation);
     send_reads(line, name, conversation);
   }
+  send_questions(slot, line);
 }
 
 RemoteHomes::Conversation* RemoteHomes::find_followed(NodeId from, std::string_view name, std::uint64_t follow) {
@@ -641,6 +649,55 @@ void RemoteHomes::page(NodeId from, const remote::Page& event) {
     return;
   }
   shard_.send(read.shard, PeerEvent{PageEvent{.token = read.token, .page = {*std::move(entries), event.corrupt}}});
+}
+
+// -- Access --
+
+void RemoteHomes::access(Slot slot, AccessEvent event) {
+  Line& to = line(slot);
+  to.questions.push_back(std::move(event));
+  send_questions(slot, to);
+  if (!to.questions.empty()) set_timer(slot, to);
+}
+
+void RemoteHomes::send_questions(Slot slot, Line& line) {
+  if (line.target == NodeId{} || line.questions.empty()) return;
+  std::erase_if(line.questions, [&](AccessEvent& question) {
+    const std::uint64_t token = next_token_;
+    const remote::Access asked{token, question.conversation, question.user};
+    if (!shard_.nodes().try_send(line.target, NodeChannel::Entries, remote::encode_for(slot, asked))) return false;
+    ++next_token_;
+    line.asked.emplace(token, std::move(question));
+    return true;
+  });
+}
+
+void RemoteHomes::accessed(NodeId from, const remote::Accessed& event) {
+  Line* line = find(event.slot);
+  if (line == nullptr || line->target != from) return;
+  const auto found = line->asked.find(event.token);
+  if (found == line->asked.end()) return;
+  AccessEvent question = std::move(found->second);
+  line->asked.erase(found);
+  if (event.status == remote::Status::NotLeader) {
+    line->questions.push_back(std::move(question));
+    set_timer(event.slot, *line);
+    return;
+  }
+  forget_if_unused(event.slot);
+  shard_.send(question.shard, PeerEvent{AccessedEvent{question.token, event.refusal, event.visible_from}});
+}
+
+/// Nobody leads: who is a member as far as this node knows may read what it has.
+void RemoteHomes::answer_here(Line& line) {
+  for (const AccessEvent& question : std::exchange(line.questions, {})) {
+    AccessedEvent answer{.token = question.token, .refusal = chat::Refusal::NoMajority};
+    if (const auto member = shard_.store().find_member(shard_.id(), question.number, question.user)) {
+      answer.refusal = chat::Refusal::None;
+      answer.visible_from = member->joined;
+    }
+    shard_.send(question.shard, PeerEvent{std::move(answer)});
+  }
 }
 
 // -- Nodes --

@@ -45,6 +45,8 @@ class RemoteHomes {
   /// The follower has had its answer, and is to hear how the conversation stands when somebody leads.
   void follow_again(Slot slot, const std::string& conversation, ShardId follower);
   void unfollow(Slot slot, const std::string& conversation, ShardId follower);
+  /// May a user read? Answered with AccessedEvent: by the leader, or where nobody leads by this node's replica.
+  void access(Slot slot, AccessEvent event);
   /// A page for a feed of this node.
   void read(ReadEvent event);
 
@@ -61,6 +63,7 @@ class RemoteHomes {
   void written(NodeId from, const remote::Written& event);
   void followed(NodeId from, const remote::Followed& event);
   void committed(NodeId from, const remote::Committed& event);
+  void accessed(NodeId from, const remote::Accessed& event);
   void page(NodeId from, const remote::Page& event);
 
  private:
@@ -98,6 +101,8 @@ class RemoteHomes {
     Instant refused_since = Instant::max();  ///< The leader has said since then that it isn't, and nothing else.
     bool timer = false;
     std::map<std::string, Conversation> conversations;
+    std::vector<AccessEvent> questions;          ///< Not sent yet.
+    std::map<std::uint64_t, AccessEvent> asked;  ///< By token, at the target.
   };
   struct PendingRead {
     NodeId node;
@@ -132,6 +137,8 @@ class RemoteHomes {
   void serve_here(const std::string& name, Conversation& conversation,
                   const LogStoreEvents::LoadedConversation* loaded);
   void send_reads(Line& line, const std::string& name, Conversation& conversation);
+  void send_questions(Slot slot, Line& line);
+  void answer_here(Line& line);
   bool ask_for_page(const Line& line, ReadEvent& read);
 
   Shard& shard_;

@@ -13,6 +13,12 @@ namespace {
 constexpr std::uint64_t kNoPlace = (1U << 24) - 1;
 constexpr unsigned kPlaceBits = 24;
 
+/// Records that belong to no session.
+bool concerns_members(const format::RecordBody& body) {
+  return std::holds_alternative<format::UserConversationRecord>(body) ||
+         std::holds_alternative<format::FedRecord>(body);
+}
+
 }  // namespace
 
 void Serving::node_connected(NodeId id) {
@@ -94,6 +100,7 @@ void Serving::outcome(const NodeOrigin& origin, const Outcome& outcome) {
   event.ts = outcome.ts;
   event.id = outcome.id;
   event.duplicate = outcome.duplicate;
+  event.detail = outcome.detail;
   if (outcome.refusal == chat::Refusal::NotLeader) {
     event.status = remote::Status::NotLeader;
     nodes_[origin.node].refused[event.slot] = event.stream;
@@ -115,6 +122,9 @@ void Serving::write(NodeId from, const remote::Write& event) {
   std::string client_id;
   for (const std::string_view bytes : event.records) {
     const auto record = format::decode_record(bytes);
+    if (record && concerns_members(record->body) && event.records.size() == 1) {
+      return append(from, answered, 0, {std::string(bytes)});
+    }
     if (record) client_id = client_of(record->body);
     if (client_id.empty()) {
       log::error("a record of another node can't be read, refusing it", {{"node", from}, {"slot", event.slot}});
@@ -197,7 +207,37 @@ void Serving::forget(ShardId follower) {
   followers_.erase(found);
 }
 
+void Serving::access(NodeId from, const remote::Access& event) {
+  const Slot slot = slot_of_name(event.conversation, shard_.options());
+  const std::uint64_t token = next_question_++;
+  questions_[token] = {.node = from, .slot = slot, .token = event.token};
+  if (!shard_.may_host(slot)) {
+    answer(AccessedEvent{.token = token, .refusal = chat::Refusal::NotLeader});
+    return;
+  }
+  shard_.hosting().access({.conversation = std::string(event.conversation),
+                           .number = {},
+                           .user = std::string(event.user),
+                           .shard = kOtherNode,
+                           .token = token});
+}
+
+void Serving::answer(const AccessedEvent& event) {
+  const auto found = questions_.find(event.token);
+  if (found == questions_.end()) return;
+  const Question question = found->second;
+  questions_.erase(found);
+  remote::Accessed accessed;
+  accessed.slot = question.slot;
+  accessed.token = question.token;
+  accessed.refusal = event.refusal;
+  accessed.visible_from = event.visible_from;
+  if (event.refusal == chat::Refusal::NotLeader) accessed.status = remote::Status::NotLeader;
+  shard_.nodes().send(question.node, NodeChannel::Entries, remote::encode_for(question.slot, accessed));
+}
+
 void Serving::send(ShardId follower, const PeerEvent& event) {
+  if (const auto* accessed = std::get_if<AccessedEvent>(&event.what)) return answer(*accessed);
   const auto found = followers_.find(follower);
   if (found == followers_.end()) return;
   if (const auto* followed = std::get_if<FollowedEvent>(&event.what)) {

@@ -32,10 +32,11 @@ class Serving {
   void write(NodeId from, const remote::Write& event);
   void follow(NodeId from, const remote::Follow& event);
   void unfollow(NodeId from, const remote::Unfollow& event);
+  void access(NodeId from, const remote::Access& event);
   void read(NodeId from, const remote::Read& event);
 
   // -- To other nodes --
-  /// FollowedEvent and CommittedEvent for a follower with kOtherNode.
+  /// FollowedEvent, CommittedEvent and AccessedEvent for a follower with kOtherNode.
   void send(ShardId follower, const PeerEvent& event);
   void outcome(const NodeOrigin& origin, const Outcome& outcome);
   /// The follower's conversation isn't led here any more: it is forgotten.
@@ -56,6 +57,11 @@ class Serving {
     std::uint64_t token = 0;
     std::uint64_t connection = 0;
   };
+  struct Question {
+    NodeId node;
+    Slot slot;
+    std::uint64_t token = 0;
+  };
   struct Node {
     std::uint64_t connection = 0;  ///< Counts them.
     std::size_t reads = 0;
@@ -69,6 +75,7 @@ class Serving {
   void answer(NodeId to, const remote::Written& event);
   void send(Follower& follower, const FollowedEvent& event);
   void send(Follower& follower, const CommittedEvent& event);
+  void answer(const AccessedEvent& event);
   void forget(ShardId follower);
 
   Shard& shard_;
@@ -78,6 +85,8 @@ class Serving {
   std::map<std::uint64_t, PendingRead> reads_;
   ShardId next_id_ = kOtherNode;
   std::uint64_t next_read_ = 1;
+  std::map<std::uint64_t, Question> questions_;
+  std::uint64_t next_question_ = 1;
 };
 
 }  // namespace parley::shard

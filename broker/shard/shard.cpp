@@ -28,6 +28,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       remote_homes_(*this),
       serving_(*this),
       feeds_(*this),
+      groups_(*this),
       hosting_(*this),
       node_topics_(*this),
       access_(*this),
@@ -118,6 +119,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::NodeTopics: node_topics_.run_timer(); return;
     case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
+      groups_.sweep();
       hosting_.sweep();
       plain_topics_.sweep();
       node_topics_.sweep();
@@ -495,6 +497,10 @@ struct PeerEventVisitor {
   void operator()(UnfollowEvent& event) const { shard.hosting().unfollow(event.conversation, event.shard); }
   void operator()(FollowedEvent& event) const { shard.feeds().followed(event); }
   void operator()(CommittedEvent& event) const { shard.feeds().committed(event.conversation, event.entries); }
+  void operator()(AccessEvent& event) const { shard.hosting().access(std::move(event)); }
+  void operator()(AccessedEvent& event) const { shard.feeds().accessed(event); }
+  void operator()(MembershipEvent& event) const { shard.groups().take(event); }
+  void operator()(MembershipTakenEvent& event) const { shard.groups().taken(event); }
   void operator()(ReadEvent& event) const { shard.remote_homes().read(std::move(event)); }
   void operator()(ReadHereEvent& event) const { shard.feeds().read_here(event.token); }
   void operator()(PageEvent& event) const {
@@ -547,6 +553,7 @@ void Shard::leadership_changed(Slot slot, const Leadership& leadership) {
   hosting_.leadership_changed(slot);
   remote_homes_.leadership_changed(slot, leadership);
   session_claims_.leadership_changed(slot);
+  groups_.sweep(slot);
 }
 
 bool Shard::may_host(Slot slot) const {

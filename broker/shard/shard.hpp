@@ -11,6 +11,7 @@
 #include "broker/shard/connecting.hpp"
 #include "broker/shard/events.hpp"
 #include "broker/shard/feeds.hpp"
+#include "broker/shard/groups.hpp"
 #include "broker/shard/hosting.hpp"
 #include "broker/shard/node_links.hpp"
 #include "broker/shard/node_topics.hpp"
@@ -123,6 +124,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   NodeLinks& nodes() { return nodes_; }
   Clients& clients() { return clients_; }
   Feeds& feeds() { return feeds_; }
+  Groups& groups() { return groups_; }
   Hosting& hosting() { return hosting_; }
   PlainTopics& plain_topics() { return plain_topics_; }
   NodeTopics& node_topics() { return node_topics_; }
@@ -205,6 +207,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Serving serving_;
   Clients clients_;
   Feeds feeds_;
+  Groups groups_;
   Hosting hosting_;
   NodeTopics node_topics_;
   TopicAccess access_;

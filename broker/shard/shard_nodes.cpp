@@ -53,6 +53,8 @@ struct NodeEventVisitor {
   void operator()(const remote::Followed& event) const { shard.remote_homes().followed(from, event); }
   void operator()(const remote::Committed& event) const { shard.remote_homes().committed(from, event); }
   void operator()(const remote::Read& event) const { shard.serving().read(from, event); }
+  void operator()(const remote::Access& event) const { shard.serving().access(from, event); }
+  void operator()(const remote::Accessed& event) const { shard.remote_homes().accessed(from, event); }
   void operator()(const remote::Page& event) const { shard.remote_homes().page(from, event); }
   void operator()(const remote::Write& event) const { shard.serving().write(from, event); }
   void operator()(const remote::Written& event) const { shard.remote_homes().written(from, event); }

@@ -4,7 +4,6 @@
 #include <optional>
 #include <utility>
 
-#include "broker/chat/access.hpp"
 #include "broker/shard/entry_message.hpp"
 #include "broker/shard/shard.hpp"
 #include "mqtt/topic.hpp"
@@ -157,35 +156,38 @@ void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::
     item.start_epoch = Epoch{*number};
   }
   item.form = filter->parts.form;
-  const std::string conversation(filter->parts.conversation);
+  Client* subscriber = client_of(*request);
+  const auto conversation = chat::conversation_meant(filter->parts.conversation, subscriber->session->user());
+  if (!conversation) return refuse(Refusal::InvalidTopic);
+  if (const auto users = format::direct_users(*conversation)) {
+    // Asking for it creates it.
+    const std::string& user = subscriber->session->user();
+    if (users->first != user && users->second != user) return refuse(Refusal::NotAuthorized);
+  }
   item.filter = std::string(filter->topic);
   ++request->open;
   ++request->conversations_open;
-  shard_.feeds().with_feed(conversation, [this, request, index](Feed& feed) {
-    --request->conversations_open;
-    if (Client* client = client_of(*request)) {
-      Item& known = request->items[index];
-      conversation_known(*request, *client, known, feed);
-      request->reasons[index] =
-          known.refusal == Refusal::None ? static_cast<ReasonCode>(known.options.qos) : suback_reason(known.refusal);
-    }
-    settle(request);
-  });
+  shard_.feeds().with_access(
+      *conversation, subscriber->session->user(), [this, request, index](Feed& feed, const Feeds::Access& access) {
+        --request->conversations_open;
+        if (Client* client = client_of(*request)) {
+          Item& known = request->items[index];
+          conversation_known(*request, *client, known, feed, access);
+          request->reasons[index] = known.refusal == Refusal::None ? static_cast<ReasonCode>(known.options.qos)
+                                                                   : suback_reason(known.refusal);
+        }
+        settle(request);
+      });
 }
 
-void Subscribing::conversation_known(Request& request, Client& client, Item& item, Feed& feed) {
+void Subscribing::conversation_known(Request& request, Client& client, Item& item, Feed& feed,
+                                     const Feeds::Access& access) {
   const FollowedEvent& standing = feed.standing;
-  item.refusal = standing.refusal;
+  item.refusal = access.refusal;
   if (item.refusal != Refusal::None) return;
-  const bool allowed = standing.number.value != 0 && chat::may(chat::Right::Read, {client.session->user(), feed.name,
-                                                                                   standing.type, standing.visibility});
-  if (!allowed) {
-    item.refusal = Refusal::NotAuthorized;
-    return;
-  }
   item.epoch = standing.epoch;
   item.head = standing.head;
-  item.oldest = standing.oldest;
+  item.oldest = std::max(standing.oldest, access.visible_from);
   item.refusal = begin_cursor(client, item, feed, request);
 }
 
@@ -208,6 +210,8 @@ Refusal Subscribing::begin_cursor(Client& client, Item& item, Feed& feed, Reques
   item.position = item.head;
   if (start.kind == Kind::Since) item.position = {start.value};
   if (start.kind == Kind::SinceLast) item.position = {0};
+  // What retention has removed is told as a gap; what came before the user's joining is nothing to it.
+  if (item.oldest > feed.standing.oldest) item.position = std::max(item.position, Seq{item.oldest.value - 1});
   if (start.kind == Kind::Last) {
     const std::uint64_t there = item.head.value + 1 - item.oldest.value;
     item.position = {item.head.value - std::min(start.value, there)};
@@ -271,10 +275,12 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
       continue;
     }
     const auto filter = chat::read_filter(shard_.options().root, item.filter);
-    if (!filter) continue;
+    const auto conversation =
+        filter ? chat::conversation_meant(filter->parts.conversation, client.session->user()) : std::nullopt;
+    if (!conversation) continue;
     ++request->open;
     // A SUBSCRIBE for it that is still on its way comes first.
-    shard_.feeds().after_feed(filter->parts.conversation, [this, request, i, topic = std::string(filter->topic)] {
+    shard_.feeds().after_feed(*conversation, [this, request, i, topic = std::string(filter->topic)] {
       if (Client* owner = client_of(*request)) {
         if (owner->session->remove_subscription(topic)) request->reasons[i] = ReasonCode::Success;
         if (const auto cursor = owner->session->find_cursor(topic)) {

@@ -9,12 +9,12 @@
 #include "broker/chat/topic.hpp"
 #include "broker/session/actions.hpp"
 #include "broker/shard/events.hpp"
+#include "broker/shard/feeds.hpp"
 
 namespace parley::shard {
 
 class Shard;
 struct Client;
-struct Feed;
 
 /// SUBSCRIBE and UNSUBSCRIBE: which filters are taken, where cursors begin, and when the answer may leave: not before
 /// the conversations' heads are known, the session's record is durable and the other shards know of new filters.
@@ -49,7 +49,7 @@ class Subscribing {
   RequestPtr make_request(const Client& client, mqtt::PacketId packet_id, std::size_t items);
   void subscribe_plain(const RequestPtr& request, Client& client, std::size_t index);
   void subscribe_conversation(const RequestPtr& request, const mqtt::Properties& properties, std::size_t index);
-  void conversation_known(Request& request, Client& client, Item& item, Feed& feed);
+  void conversation_known(Request& request, Client& client, Item& item, Feed& feed, const Feeds::Access& access);
   chat::Refusal begin_cursor(Client& client, Item& item, Feed& feed, Request& request);
   void remember(Client& client, Item& item, const Request& request);
   void move_cursor(Client& client, const Item& item, const Request& request);

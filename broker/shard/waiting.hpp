@@ -29,6 +29,7 @@ struct EntryWaiting {
 /// A conversation that exists when its record is committed.
 struct CreationWaiting {
   Hosted* hosted = nullptr;
+  Origin origin;  ///< Who waits for just that.
 };
 /// Anything rarer; null: nobody waits.
 using CallbackWaiting = std::function<void(Result<void>)>;

@@ -51,6 +51,8 @@ std::size_t size_of(const SessionRecord& body) {
 std::size_t size_of(const SessionEndRecord& body) { return body.client_id.size(); }
 std::size_t size_of(const CursorRecord& body) { return 18 + body.client_id.size() + body.topic.size(); }
 std::size_t size_of(const ReplicasRecord& body) { return 1 + body.voters.size() + body.learners.size(); }
+std::size_t size_of(const UserConversationRecord& body) { return 27 + body.user.size() + body.name.size(); }
+std::size_t size_of(const FedRecord& body) { return 16 + body.user.size(); }
 
 RecordKind kind_of(const NoOpRecord&) { return RecordKind::NoOp; }
 RecordKind kind_of(const ConversationRecord&) { return RecordKind::Conversation; }
@@ -61,6 +63,8 @@ RecordKind kind_of(const SessionRecord& body) {
 RecordKind kind_of(const SessionEndRecord&) { return RecordKind::SessionEnd; }
 RecordKind kind_of(const CursorRecord&) { return RecordKind::Cursor; }
 RecordKind kind_of(const ReplicasRecord&) { return RecordKind::Replicas; }
+RecordKind kind_of(const UserConversationRecord&) { return RecordKind::UserConversation; }
+RecordKind kind_of(const FedRecord&) { return RecordKind::Fed; }
 
 void check_short(std::string_view text) {
   PARLEY_CHECK(text.size() <= kShortTextMax, "a name, id or topic of a record is longer than 65535 bytes");
@@ -124,6 +128,21 @@ void write(FieldWriter& out, const ReplicasRecord& body) {
   out.integer(static_cast<std::uint8_t>(body.voters.size() / kNodeSize));
   out.text(body.voters);
   out.text(body.learners);
+}
+void write(FieldWriter& out, const UserConversationRecord& body) {
+  check_short(body.user);
+  out.integer(static_cast<std::uint8_t>(body.present ? 1 : 0));
+  out.integer(body.conversation.value);
+  out.integer(body.epoch.value);
+  out.integer(body.changed.value);
+  out.size16(body.user);
+  out.text(body.user);
+  out.text(body.name);
+}
+void write(FieldWriter& out, const FedRecord& body) {
+  out.integer(body.conversation.value);
+  out.integer(body.changed.value);
+  out.text(body.user);
 }
 
 ConversationRecord read_conversation(FieldReader& in, bool& sound) {
@@ -190,6 +209,25 @@ ReplicasRecord read_replicas(FieldReader& in, bool& sound) {
   sound = body.learners.size() % kNodeSize == 0;
   return body;
 }
+UserConversationRecord read_user_conversation(FieldReader& in, bool& sound) {
+  UserConversationRecord body;
+  const auto present = in.integer<std::uint8_t>();
+  sound = present <= 1;
+  body.present = present != 0;
+  body.conversation = {in.integer<std::uint64_t>()};
+  body.epoch = {in.integer<std::uint64_t>()};
+  body.changed = {in.integer<std::uint64_t>()};
+  body.user = in.text(in.integer<std::uint16_t>());
+  body.name = in.rest();
+  return body;
+}
+FedRecord read_fed(FieldReader& in) {
+  FedRecord body;
+  body.conversation = {in.integer<std::uint64_t>()};
+  body.changed = {in.integer<std::uint64_t>()};
+  body.user = in.rest();
+  return body;
+}
 
 template <class Body>
 std::string encode(const RecordPosition& position, const Body& body) {
@@ -251,6 +289,8 @@ Result<Record> decode_trusted_record(std::string_view bytes) {
     case RecordKind::SessionEnd: record.body = SessionEndRecord{in.rest()}; break;
     case RecordKind::Cursor: record.body = read_cursor(in); break;
     case RecordKind::Replicas: record.body = read_replicas(in, sound); break;
+    case RecordKind::UserConversation: record.body = read_user_conversation(in, sound); break;
+    case RecordKind::Fed: record.body = read_fed(in); break;
     default: return StorageError::CorruptRecord;
   }
   if (!sound || !in.complete()) return StorageError::CorruptRecord;

@@ -18,14 +18,16 @@
 namespace parley::format {
 
 enum class RecordKind : std::uint8_t {
-  NoOp = 1,          ///< A leader's first record in its term. Raft §8.
-  Conversation = 2,  ///< Creates a conversation; its number is (slot, index of this record).
-  Entry = 3,         ///< One element of a conversation.
-  Session = 4,       ///< A persistent session as it now is, without its cursors.
-  SessionEnd = 5,    ///< The session and its cursors are gone.
-  Cursor = 6,        ///< How far a persistent session has acknowledged one conversation topic.
-  Replicas = 7,      ///< Who keeps the slot from here on. Raft §6.
-  OwnedSession = 8,  ///< A Session that names its node.
+  NoOp = 1,              ///< A leader's first record in its term. Raft §8.
+  Conversation = 2,      ///< Creates a conversation; its number is (slot, index of this record).
+  Entry = 3,             ///< One element of a conversation.
+  Session = 4,           ///< A persistent session as it now is, without its cursors.
+  SessionEnd = 5,        ///< The session and its cursors are gone.
+  Cursor = 6,            ///< How far a persistent session has acknowledged one conversation topic.
+  Replicas = 7,          ///< Who keeps the slot from here on. Raft §6.
+  OwnedSession = 8,      ///< A Session that names its node.
+  UserConversation = 9,  ///< In a user's slot: it is, or was, a member of a conversation.
+  Fed = 10,              ///< In a conversation's slot: the user's slot knows of a member entry.
 };
 
 /// Where a record stands in its slot's log.
@@ -98,8 +100,23 @@ struct ReplicasRecord {
 std::string nodes_text(std::span<const NodeId> nodes);
 std::vector<NodeId> nodes_of(std::string_view text);
 
+struct UserConversationRecord {
+  std::string_view user;
+  bool present = false;
+  ConversationNumber conversation;
+  Epoch epoch;
+  Seq changed;  ///< Of the member entry that says so; a record with a lower one changes nothing.
+  std::string_view name;
+};
+
+struct FedRecord {
+  ConversationNumber conversation;
+  Seq changed;  ///< As in the UserConversationRecord that is committed.
+  std::string_view user;
+};
+
 using RecordBody = std::variant<NoOpRecord, ConversationRecord, EntryRecord, SessionRecord, SessionEndRecord,
-                                CursorRecord, ReplicasRecord>;
+                                CursorRecord, ReplicasRecord, UserConversationRecord, FedRecord>;
 
 struct Record {
   RecordPosition position;

@@ -198,10 +198,26 @@ class Receiving(Protocol):
         self.assertEqual(bob.message().topic, "plain/topic/msg")
 
 
+class Groups(Protocol):
+    def test_a_private_group_is_for_its_members(self):
+        alice, bob = self.client("alice"), self.client("bob")
+        group = f"{self.conversation}-group"
+        commands = f"chat/{group}/ctl"
+        self.assertEqual(alice.publish(commands, '{"op":"create"}').reason, 0)
+        self.assertEqual(bob.subscribe(f"chat/{group}/msg").value("error"), "not-authorized")
+        self.assertEqual(alice.publish(commands, '{"op":"add","user":"bob"}').value("seq"), "2")
+        self.assertEqual(bob.subscribe(f"chat/{group}/msg").value("oldest"), "2")
+        alice.publish(f"chat/{group}/msg", "among us")
+        self.assertEqual(bob.message().payload, b"among us")
+        self.assertEqual(alice.publish(commands, '{"op":"remove","user":"bob"}').reason, 0)
+        self.assertEqual(bob.message().value("kind"), "member")
+        self.assertEqual(bob.publish(f"chat/{group}/msg", "still here").value("error"), "not-authorized")
+
+
 class Refusing(Protocol):
     def test_what_is_not_there_yet_is_refused(self):
         alice = self.client("alice")
-        for form in ("typing", "read", "ctl", "history"):
+        for form in ("typing", "read", "history"):
             answer = alice.publish(f"chat/{self.conversation}/{form}", "x")
             self.assertEqual((answer.reason, answer.value("error")), (UNSPECIFIED_83, "unsupported"), form)
         for name in ("chat/+/msg", "chat/#", f"$share/g/{self.topic}", f"chat/{self.conversation}/typing"):

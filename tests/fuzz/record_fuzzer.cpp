@@ -4,9 +4,27 @@
 #include <string_view>
 
 #include "base/check.hpp"
+#include "storage/format/changes.hpp"
 #include "storage/format/record.hpp"
 #include "storage/format/rows.hpp"
 #include "storage/format/sealed.hpp"
+
+namespace {
+
+template <class Row>
+void check_row(const parley::Result<Row>& row, std::string_view sealed) {
+  if (!row) return;
+  std::string again;
+  parley::format::encode_row(again, *row);
+  PARLEY_CHECK(again == sealed, "a row changes when encoded again");
+}
+
+template <class Change>
+void check_change(const parley::Result<Change>& change, std::string_view bytes) {
+  PARLEY_CHECK(!change || parley::format::encode_change(*change) == bytes, "a change changes when encoded again");
+}
+
+}  // namespace
 
 /// Any bytes, as they stand and with a checksum that fits, through the decoders of records and rows: what is accepted
 /// is encoded to the same bytes again, and what has a wrong checksum is never accepted.
@@ -29,11 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                  "an entry is something else than an entry record");
     PARLEY_CHECK(!entry || (*entry)->bytes() == sealed, "an entry has other bytes than its record");
   }
-  if (const auto row = format::decode_conversation_row(sealed)) {
-    std::string again;
-    format::encode_row(again, *row);
-    PARLEY_CHECK(again == sealed, "a conversation's row changes when encoded again");
-  }
+  check_row(format::decode_conversation_row(sealed), sealed);
   if (const auto row = format::decode_slot_row(sealed)) {
     std::string again;
     format::encode_row(again, *row);
@@ -42,10 +56,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto rewritten = format::decode_slot_row(again);
     PARLEY_CHECK(rewritten && *rewritten == *row, "a slot's row isn't what was encoded");
   }
-  if (const auto row = format::decode_hard_state_row(sealed)) {
-    std::string again;
-    format::encode_row(again, *row);
-    PARLEY_CHECK(again == sealed, "a hard state's row changes when encoded again");
-  }
+  check_row(format::decode_hard_state_row(sealed), sealed);
+  check_row(format::decode_member_row(sealed), sealed);
+  check_row(format::decode_group_row(sealed), sealed);
+  check_row(format::decode_user_conversation_row(sealed), sealed);
+  check_row(format::decode_unfed_row(sealed), sealed);
+  check_change(format::decode_member_change(bytes), bytes);
+  check_change(format::decode_settings(bytes), bytes);
   return 0;
 }

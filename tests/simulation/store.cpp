@@ -118,9 +118,11 @@ LogStoreEvents::LoadedConversation Store::load(const std::string& name) const {
   if (found == conversations_.end()) return loaded;
   loaded.conversation = found->second.stored;
   if (faults.hides_head && loaded.conversation->head.value > 1) --loaded.conversation->head.value;
+  load_members(found->second, loaded);
   for (std::size_t i = 0; i < found->second.entries.size(); ++i) {
     const auto& entry = found->second.entries[i];
-    if (found->second.positions[i] > materialised_ && (*entry)->id_from_client) loaded.unmaterialised.push_back(entry);
+    const bool wanted = (*entry)->id_from_client || (*entry)->kind != format::EntryKind::Message;
+    if (found->second.positions[i] > materialised_ && wanted) loaded.unmaterialised.push_back(entry);
   }
   return loaded;
 }
@@ -203,6 +205,8 @@ void Store::forget_commits() {
   conversations_.clear();
   names_.clear();
   sessions_.clear();
+  users_.clear();
+  fed_.clear();
   for (auto& [slot, log] : slots_) {
     std::uint64_t known = 0;
     while (known < log.commit.value && log.records[known].lsn <= materialised_) ++known;
@@ -314,6 +318,11 @@ void Store::apply_body(const format::Record& record, const std::string& bytes, L
     if (place == stored.cursors.end()) place = stored.cursors.insert(place, {std::string(cursor->topic), {}, {}});
     place->epoch = cursor->epoch;
     place->acknowledged = cursor->acknowledged;
+  } else if (const auto* user = std::get_if<format::UserConversationRecord>(&record.body)) {
+    apply_user(*user);
+  } else if (const auto* fed = std::get_if<format::FedRecord>(&record.body)) {
+    Seq& known = fed_.try_emplace({fed->conversation, std::string(fed->user)}).first->second;
+    known = std::max(known, fed->changed);
   }
 }
 

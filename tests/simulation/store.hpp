@@ -34,6 +34,12 @@ class Store final : public shard::LogStore {
   void read_entries(shard::ShardId shard, ReadRequest request) override;
   std::optional<shard::StoredId> find_id(shard::ShardId shard, ConversationNumber conversation, std::string_view from,
                                          std::string_view id) override;
+  std::optional<format::MemberRow> find_member(shard::ShardId shard, ConversationNumber conversation,
+                                               std::string_view user) override;
+  std::vector<shard::StoredMember> list_members(shard::ShardId shard, ConversationNumber conversation,
+                                                std::string_view after, std::size_t count_max) override;
+  std::vector<shard::UnfedMember> unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) override;
+  void load_user(shard::ShardId shard, std::string user) override;
 
   // -- For the world --
   /// Syncs what is due, and hands `shard` the answers that are.
@@ -81,6 +87,11 @@ class Store final : public shard::LogStore {
   [[nodiscard]] std::vector<shard::StoredSlot> slots() const;
   [[nodiscard]] std::size_t records() const { return lsn_; }
   [[nodiscard]] std::size_t reads() const { return reads_; }
+  /// The members by name, as the entries up to `upto` make them.
+  using Members = std::map<std::string, format::MemberRow>;
+  [[nodiscard]] Members members(const std::string& conversation, Lsn upto = {~std::uint64_t{0}}) const;
+  /// What the user's slot knows of the conversations it is in.
+  [[nodiscard]] std::vector<shard::UserConversation> user_conversations(const std::string& user) const;
   /// What should never have been appended.
   [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
 
@@ -125,12 +136,16 @@ class Store final : public shard::LogStore {
   void place(const std::shared_ptr<const std::string>& record);
   void apply(Slot slot, SlotLog& log);
   void apply_body(const format::Record& record, const std::string& bytes, Lsn lsn);
+  void apply_user(const format::UserConversationRecord& record);
   void apply_entry(const format::EntryRecord& entry, const std::string& bytes, Lsn lsn);
   void forget_commits();
   void answer(shard::ShardId shard, bool ordered, std::function<void(shard::LogStoreEvents&)> deliver);
   void violation(std::string what) { violations_.push_back(std::move(what)); }
   StoredEntries* find(ConversationNumber number);
   shard::LogStoreEvents::LoadedConversation load(const std::string& name) const;
+  static Members members_of(const StoredEntries& conversation, Lsn upto);
+  /// What is materialised of members and settings.
+  void load_members(const StoredEntries& conversation, shard::LogStoreEvents::LoadedConversation& loaded) const;
   shard::ReadPage read(const ReadRequest& request);
 
   Dice& dice_;
@@ -153,6 +168,9 @@ class Store final : public shard::LogStore {
   std::map<std::string, StoredEntries> conversations_;
   std::map<ConversationNumber, std::string> names_;
   std::map<std::string, shard::StoredSession> sessions_;
+  /// By user, then by conversation, the last word on each; and up to which seq the conversation's slot knows of that.
+  std::map<std::string, std::map<ConversationNumber, shard::UserConversation>> users_;
+  std::map<std::pair<ConversationNumber, std::string>, Seq> fed_;
   std::map<Slot, SlotLog> slots_;
   bool shared_ = false;
   std::size_t reads_ = 0;

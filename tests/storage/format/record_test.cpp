@@ -85,6 +85,13 @@ const Golden kGolden[] = {
     {"replicas",
      ReplicasRecord{.voters = {"\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2", 16}, .learners = {"\0\0\0\0\0\0\0\3", 8}},
      "01 07 0007 0000000000000003 0000000000001234 02 0000000000000001 0000000000000002 0000000000000003"},
+    {"user's conversation",
+     UserConversationRecord{
+         .user = "ann", .present = true, .conversation = {0x1000}, .epoch = {0xE0}, .changed = {5}, .name = "tea"},
+     "01 09 0007 0000000000000003 0000000000001234"
+     "01 0000000000001000 00000000000000e0 0000000000000005 0003 616e6e 746561"},
+    {"fed", FedRecord{.conversation = {0x1000}, .changed = {5}, .user = "ann"},
+     "01 0a 0007 0000000000000003 0000000000001234 0000000000001000 0000000000000005 616e6e"},
 };
 
 std::string sealed(std::string bytes) {

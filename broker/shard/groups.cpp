@@ -1,0 +1,246 @@
+#include "broker/shard/groups.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "broker/shard/hosting.hpp"
+#include "broker/shard/shard.hpp"
+#include "json/entry_json.hpp"
+#include "json/fields.hpp"
+
+namespace parley::shard {
+namespace {
+
+/// What is told again of a slot at a time.
+constexpr std::size_t kToldAgainMax = 256;
+
+void append_number(std::string& to, std::string_view name, std::uint64_t number) {
+  std::array<char, 20> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  to.append(",\"").append(name).append("\":").append(digits.data(), end);
+}
+
+void append_member(std::string& to, std::string_view user, const format::MemberRow& member) {
+  to.append("{\"user\":");
+  json::append_string(to, user);
+  to.append(",\"role\":\"").append(format::name_of(member.role)).append("\"");
+  append_number(to, "joined", member.joined.value);
+  to.push_back('}');
+}
+
+}  // namespace
+
+// -- Who may what --
+
+std::optional<format::MemberRow> Groups::find(const Hosted& hosted, std::string_view user, Seq upto) const {
+  if (const auto recent = hosted.group->find(user, upto)) return *recent;
+  return shard_.store().find_member(shard_.id(), hosted.conversation->state().number, user);
+}
+
+chat::AccessRequest Groups::request(const Hosted& hosted, std::string_view user, Seq upto) const {
+  const auto& state = hosted.conversation->state();
+  const auto& settings = hosted.group->standing(upto).settings;
+  chat::AccessRequest request{.user = user,
+                              .conversation = hosted.name,
+                              .type = state.type,
+                              .visibility = settings.visibility,
+                              .announce = settings.announce,
+                              .role = std::nullopt};
+  const bool by_role = request.visibility == format::Visibility::Private || request.announce;
+  if (!by_role || request.type == format::ConversationType::Direct) return request;
+  if (const auto member = find(hosted, user, upto)) request.role = member->role;
+  return request;
+}
+
+AccessedEvent Groups::access(const Hosted& hosted, const AccessEvent& asked) const {
+  AccessedEvent answer{.token = asked.token};
+  const Seq head = hosted.conversation->head();
+  const auto request = this->request(hosted, asked.user, head);
+  if (!chat::may(chat::Right::Read, request)) {
+    answer.refusal = chat::Refusal::NotAuthorized;
+    return answer;
+  }
+  const auto& settings = hosted.group->standing(head).settings;
+  if (!request.role || settings.history == format::HistoryRule::All) return answer;
+  if (settings.visibility == format::Visibility::Public) return answer;
+  if (const auto member = find(hosted, asked.user, head)) answer.visible_from = member->joined;
+  return answer;
+}
+
+// -- Commands --
+
+Result<chat::Command> Groups::read(std::string_view payload) {
+  const auto fields = json::read_fields(payload);
+  if (!fields) return chat::Refusal::InvalidPayload;
+  std::vector<chat::Argument> arguments;
+  arguments.reserve(fields->size());
+  for (const json::Field& field : *fields) {
+    chat::Argument argument{.name = field.name, .value = false};
+    std::visit([&argument](const auto& value) { argument.value = value; }, field.value);
+    arguments.push_back(argument);
+  }
+  return chat::read_command(arguments);
+}
+
+std::vector<Groups::Change> Groups::founding(const chat::Creation& creation, std::string_view actor) {
+  std::vector<Change> changes;
+  if (creation.type == format::ConversationType::Direct) return changes;
+  // The owner comes first, so that it sees everything.
+  const format::MemberChange owner{format::MemberAction::Join, format::Role::Owner, actor};
+  changes.push_back({format::EntryKind::Member, format::encode_change(owner)});
+  if (creation.settings != format::Settings{.visibility = creation.settings.visibility}) {
+    changes.push_back({format::EntryKind::Settings, format::encode_change(creation.settings)});
+  }
+  return changes;
+}
+
+Result<std::vector<Groups::Change>> Groups::decide(const Hosted& hosted, const chat::Command& command,
+                                                   std::string_view actor) const {
+  const Seq tip = hosted.conversation->tip();
+  const auto& standing = hosted.group->standing();
+  chat::Situation situation{.actor = actor,
+                            .conversation = hosted.name,
+                            .type = hosted.conversation->state().type,
+                            .settings = standing.settings,
+                            .members = standing.members,
+                            .owners = standing.owners,
+                            .role = std::nullopt,
+                            .target = std::nullopt};
+  if (const auto member = find(hosted, actor, tip)) situation.role = member->role;
+  if (!command.user.empty()) {
+    if (const auto member = find(hosted, command.user, tip)) situation.target = member->role;
+  }
+  PARLEY_TRY(const chat::Decision decision, chat::decide(command, situation));
+  std::vector<Change> changes;
+  if (decision.settings) changes.push_back({format::EntryKind::Settings, format::encode_change(*decision.settings)});
+  if (decision.member) changes.push_back({format::EntryKind::Member, format::encode_change(*decision.member)});
+  return changes;
+}
+
+std::string Groups::info(const Hosted& hosted, const chat::Command& command, std::string_view actor) const {
+  const Seq head = hosted.conversation->head();
+  if (!chat::may(chat::Right::Read, request(hosted, actor, head))) return {};
+  const auto& state = hosted.conversation->state();
+  const auto& standing = hosted.group->standing(head);
+  std::string detail(",\"conversation\":");
+  json::append_string(detail, hosted.name);
+  detail.append(",\"type\":\"").append(format::name_of(state.type)).append("\",\"settings\":");
+  json::append_settings(detail, standing.settings);
+  append_number(detail, "head", state.head.value);
+  append_number(detail, "oldest", state.oldest.value);
+  append_number(detail, "epoch", state.epoch.value);
+  const auto direct = state.type == format::ConversationType::Direct ? format::direct_users(hosted.name) : std::nullopt;
+  append_number(detail, "member_count", direct ? 2 : standing.members);
+  if (direct) {
+    detail.append(",\"members\":[");
+    append_member(detail, direct->first, {});
+    detail.push_back(',');
+    append_member(detail, direct->second, {});
+    return detail.append("]");
+  }
+  if (const auto me = find(hosted, actor, head)) {
+    detail.append(",\"role\":\"").append(format::name_of(me->role)).append("\"");
+  }
+  append_members(hosted, command, detail);
+  return detail;
+}
+
+/// One member, or a page of them: the store's and behind it what has changed since.
+void Groups::append_members(const Hosted& hosted, const chat::Command& command, std::string& to) const {
+  const Seq head = hosted.conversation->head();
+  to.append(",\"members\":[");
+  if (!command.user.empty()) {
+    if (const auto member = find(hosted, command.user, head)) append_member(to, command.user, *member);
+    to.append("]");
+    return;
+  }
+  const auto changed = hosted.group->changed(head);
+  // Those that have gone since leave room for as many others.
+  const std::size_t wanted = command.limit + changed.size();
+  const auto stored =
+      shard_.store().list_members(shard_.id(), hosted.conversation->state().number, command.after, wanted);
+  std::vector<StoredMember> list;
+  for (const StoredMember& one : stored) {
+    const auto last = std::ranges::find(changed, one.user, [](const auto& pair) { return pair.first; });
+    if (last == changed.end()) list.push_back(one);
+  }
+  const bool all = stored.size() < wanted;
+  for (const auto& [user, member] : changed) {
+    if (member && user > command.after && (all || user <= stored.back().user)) list.push_back({user, *member});
+  }
+  std::ranges::sort(list, {}, &StoredMember::user);
+  const std::size_t count = std::min<std::size_t>(list.size(), command.limit);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i != 0) to.push_back(',');
+    append_member(to, list[i].user, list[i].member);
+  }
+  to.append("]");
+  if (list.size() <= count) return;
+  to.append(",\"next\":");
+  json::append_string(to, list[count - 1].user);
+}
+
+// -- The users' slots --
+
+void Groups::tell(const Hosted& hosted, std::string_view user, bool present, Seq changed) {
+  const auto& state = hosted.conversation->state();
+  shard_.send(home_of_name(user, shard_.options()),
+              PeerEvent{MembershipEvent{.user = std::string(user),
+                                        .conversation = {state.number, hosted.name, state.epoch, present, changed},
+                                        .shard = shard_.id()}});
+}
+
+void Groups::committed(const Hosted& hosted, const format::EntryRecord& entry) {
+  if (entry.kind != format::EntryKind::Member) return;
+  const auto change = format::decode_member_change(entry.payload);
+  if (!change || change->action == format::MemberAction::Role) return;
+  tell(hosted, change->user, !change->ends(), entry.seq);
+}
+
+void Groups::created(const Hosted& hosted) {
+  if (hosted.conversation->state().type != format::ConversationType::Direct) return;
+  const auto users = format::direct_users(hosted.name);
+  if (!users) return;
+  tell(hosted, users->first, true, Seq{0});
+  tell(hosted, users->second, true, Seq{0});
+}
+
+void Groups::take(MembershipEvent& event) {
+  const UserConversation& of = event.conversation;
+  shard_.append(
+      slot_of_name(event.user, shard_.options()),
+      format::UserConversationRecord{.user = event.user,
+                                     .present = of.present,
+                                     .conversation = of.number,
+                                     .epoch = of.epoch,
+                                     .changed = of.changed,
+                                     .name = of.name},
+      0,
+      [this, user = event.user, number = of.number, changed = of.changed, shard = event.shard](Result<void> outcome) {
+        if (!outcome) return;  // It comes again.
+        shard_.send(shard, PeerEvent{MembershipTakenEvent{user, number, changed}});
+      });
+}
+
+void Groups::taken(const MembershipTakenEvent& event) {
+  shard_.append(slot_of(event.conversation),
+                format::FedRecord{.conversation = event.conversation, .changed = event.changed, .user = event.user}, 0,
+                nullptr);
+}
+
+void Groups::sweep() {
+  for (std::uint32_t slot = shard_.id(); slot < shard_.options().slots; slot += shard_.options().shards) {
+    sweep(Slot{slot});
+  }
+}
+
+void Groups::sweep(Slot slot) {
+  if (!shard_.may_host(slot)) return;
+  for (UnfedMember& one : shard_.store().unfed_members(shard_.id(), slot, kToldAgainMax)) {
+    const ShardId home = home_of_name(one.user, shard_.options());
+    shard_.send(home, PeerEvent{MembershipEvent{std::move(one.user), std::move(one.conversation), shard_.id()}});
+  }
+}
+
+}  // namespace parley::shard
