@@ -271,7 +271,7 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   std::uint64_t generation = client != nullptr ? client->generation : 0;
   if (claimed) {
     generation = *claimed;
-  } else if (!shard_.nodes().alone()) {
+  } else if (!shard_.nodes().standalone()) {
     if (login.assigned) {
       generation = 1;  // Nobody else has that one.
     } else if (!shard_.session_claims().is_own(client, slot_of_name(login.client_id, shard_.options()))) {
@@ -313,49 +313,55 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
 
 Connecting::Outcome Connecting::claim(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
                                       Login login) {
-  const std::string client_id = login.client_id;
-  const std::string user = login.user;
-  const Client* client = shard_.clients().find(client_id);
   add(connection, {.generation = connection.generation,
                    .stage = Stage::Claiming,
                    .version = connect.version,
                    .login = std::move(login),
                    .exchange = {},
                    .held = std::string(packet)});
-  shard_.session_claims().claim(client_id, user, client != nullptr ? client->generation : 0,
-                                [this, connection, client_id](const Result<SessionClaims::Granted>& granted) {
-                                  claimed(connection, client_id, granted);
-                                });
+  ask_for_session(connection);
   return Outcome::Held;
 }
 
-void Connecting::claimed(ConnectionId connection, const std::string& client_id,
-                         const Result<SessionClaims::Granted>& granted) {
+void Connecting::ask_for_session(ConnectionId connection) {
+  Opening& opening = *find(connection);
+  const Client* client = shard_.clients().find(opening.login.client_id);
+  const std::uint64_t held = client != nullptr ? client->generation : 0;
+  opening.claim = shard_.session_claims().claim(
+      opening.login.client_id, opening.login.user, held,
+      [this, connection, held](const Result<SessionClaims::Granted>& granted) { claimed(connection, held, granted); });
+}
+
+void Connecting::claimed(ConnectionId connection, std::uint64_t held, const Result<SessionClaims::Granted>& granted) {
   Opening* opening = find(connection);
+  if (opening == nullptr) return;
+  opening->claim = 0;
+  const std::string client_id = opening->login.client_id;
   if (!granted) {
-    if (opening == nullptr) return;
-    const auto version = opening->version;
-    openings_.erase(connection.place);
     const bool foreign = granted.error() == make_error_code(chat::Refusal::NotAuthorized);
-    refuse(connection, version, foreign ? ReasonCode::ClientIdentifierNotValid : ReasonCode::ServerUnavailable,
-           foreign ? "The client id belongs to another user." : "Too few of the cluster's nodes hear each other.",
-           client_id);
+    refuse_opening(connection, foreign ? ReasonCode::ClientIdentifierNotValid : ReasonCode::ServerUnavailable,
+                   foreign ? "The client id belongs to another user."
+                           : "Too few of the cluster's nodes hear each other, or the session can't be read.");
     return;
   }
   Client* client = shard_.clients().find(client_id);
-  // What is here is the latest, unless another node has had the session in between.
-  if (client != nullptr && granted->generation > client->generation + 1) {
-    shard_.session_claims().lost(client_id, client->generation);
-    client = nullptr;
-  }
-  if (client == nullptr && granted->stored) client = shard_.adopt(*granted->stored);
-  if (client != nullptr) client->generation = granted->generation;
-  if (opening == nullptr) {
-    // The connection has gone meanwhile, but the session is this node's.
-    if (client != nullptr && !client->session->connected())
-      shard_.session_records().write(*client, shard_.wall(), nullptr);
+  const bool kept = held != 0 && granted->generation == held;
+  if (kept && (client == nullptr || client->generation != held)) {
+    // It was given away in between.
+    ask_for_session(connection);
     return;
   }
+  if (!kept && client != nullptr) shard_.session_claims().lost(client_id, client->generation);
+  if (granted->stored) {
+    client = shard_.adopt(*granted->stored);
+    if (client == nullptr) {
+      refuse_opening(connection, ReasonCode::ServerUnavailable, "The stored session can't be read.");
+      return;
+    }
+    client->generation = granted->generation;
+  }
+  // Dropping what was here may have ended other connections, never this one.
+  opening = find(connection);
   opening->stage = Stage::Claimed;
   opening->session_generation = granted->generation;
   const std::string held = std::move(opening->held);
@@ -367,6 +373,12 @@ void Connecting::abandon(Client& client) {
   const ConnectionId opening = std::exchange(client.opening, {});
   openings_.erase(opening.place);
   shard_.links().close(opening);
+}
+
+void Connecting::give_up(Client& client) {
+  if (client.opening.generation == 0) return;
+  refuse_opening(std::exchange(client.opening, {}), ReasonCode::ServerUnavailable,
+                 "Another node has the session by now.");
 }
 
 Client* Connecting::earlier_session(const mqtt::Connect& connect, std::string_view client_id) {
@@ -471,6 +483,7 @@ void Connecting::lost(ConnectionId connection) {
   const Opening* opening = find(connection);
   if (opening == nullptr) return;
   Client* client = shard_.clients().find(opening->client, opening->identity);
+  if (opening->claim != 0) shard_.session_claims().withdraw(opening->claim);
   openings_.erase(connection.place);
   if (client == nullptr) return;
   client->opening = {};

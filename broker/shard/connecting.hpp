@@ -52,6 +52,8 @@ class Connecting {
   void lost(ConnectionId connection);
   /// Ends the client's connection that waits for its session, if there is one.
   void abandon(Client& client);
+  /// The same, since the client has no session here any more: it hears that it should try again.
+  void give_up(Client& client);
   /// Closes all that wait.
   void shut_down();
 
@@ -83,6 +85,7 @@ class Connecting {
     bool session_present = false;
     Login login;
     std::uint64_t session_generation = 0;  ///< From Claimed on.
+    std::uint64_t claim = 0;               ///< While Claiming.
     std::shared_ptr<LoginExchange> exchange;
     std::string held;  ///< CONNECT and the packets behind it.
   };
@@ -97,7 +100,9 @@ class Connecting {
                std::optional<std::uint64_t> claimed);
   /// Asks for the session, in a cluster; see SessionClaims.
   Outcome claim(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet, Login login);
-  void claimed(ConnectionId connection, const std::string& client_id, const Result<SessionClaims::Granted>& granted);
+  void ask_for_session(ConnectionId connection);
+  /// `held`: as it was claimed.
+  void claimed(ConnectionId connection, std::uint64_t held, const Result<SessionClaims::Granted>& granted);
   void attach(ConnectionId connection, const mqtt::Connect& connect, Client& client, const Opening& opening);
   /// The session's record is durable, or could not be written.
   void settled(ConnectionId connection, Result<void> outcome);

@@ -8,6 +8,7 @@ namespace parley::shard {
 class LoneNode final : public PeerNodes {
  public:
   [[nodiscard]] NodeId self() const override { return {1}; }
+  [[nodiscard]] bool standalone() const override { return true; }
   bool send(NodeId /*node*/, NodeChannel /*channel*/, std::string /*message*/) override { return false; }
   void leading(Slot /*slot*/, std::optional<Term> /*term*/) override {}
 };

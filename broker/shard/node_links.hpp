@@ -20,6 +20,7 @@ class NodeLinks {
   explicit NodeLinks(PeerNodes& nodes) : nodes_(nodes) {}
 
   [[nodiscard]] NodeId self() const { return nodes_.self(); }
+  [[nodiscard]] bool standalone() const { return nodes_.standalone(); }
   /// No other node was ever connected.
   [[nodiscard]] bool alone() const { return links_.empty(); }
   [[nodiscard]] bool connected(NodeId node) const;

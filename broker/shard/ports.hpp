@@ -350,6 +350,8 @@ class PeerNodes {
  public:
   virtual ~PeerNodes() = default;
   [[nodiscard]] virtual NodeId self() const = 0;
+  /// There are no other nodes and never will be.
+  [[nodiscard]] virtual bool standalone() const { return false; }
   /// False: nothing was taken, since the channel is full (node_writable comes) or the node is not connected.
   virtual bool send(NodeId node, NodeChannel channel, std::string message) = 0;
   /// This node leads the slot in `term`, or (none) doesn't any more; told in its heartbeats.

@@ -123,7 +123,7 @@ void Serving::write(NodeId from, const remote::Write& event) {
   for (const std::string_view bytes : event.records) {
     const auto record = format::decode_record(bytes);
     if (record && concerns_members(record->body) && event.records.size() == 1) {
-      return append(from, answered, 0, {std::string(bytes)});
+      return append(from, answered, {std::string(bytes)});
     }
     if (record) client_id = client_of(record->body);
     if (client_id.empty()) {
@@ -135,38 +135,35 @@ void Serving::write(NodeId from, const remote::Write& event) {
     records.emplace_back(bytes);
   }
   if (records.empty()) return answer(from, answered);
-  shard_.session_claims().check(
-      from, event.slot, client_id, event.generation,
-      [this, from, answered, generation = event.generation, written = std::move(records)](remote::Status status) {
-        if (status == remote::Status::Done) {
-          append(from, answered, generation, written);
-          return;
-        }
-        remote::Written refused = answered;
-        refused.status = status;
-        if (status == remote::Status::NotLeader) nodes_[from].refused[refused.slot] = refused.stream;
-        answer(from, refused);
-      });
+  shard_.session_claims().check(from, event.slot, client_id, event.generation,
+                                [this, from, answered, written = std::move(records)](remote::Status status) {
+                                  if (status == remote::Status::Done) {
+                                    append(from, answered, written);
+                                  } else {
+                                    refuse(from, answered, status);
+                                  }
+                                });
+}
+
+void Serving::refuse(NodeId from, remote::Written written, remote::Status status) {
+  written.status = status;
+  if (status == remote::Status::NotLeader) nodes_[from].refused[written.slot] = written.stream;
+  answer(from, written);
 }
 
 /// The last one's fate is that of all: they are proposed one behind the other.
-void Serving::append(NodeId from, const remote::Written& written, std::uint64_t generation,
-                     const std::vector<std::string>& records) {
+void Serving::append(NodeId from, const remote::Written& written, const std::vector<std::string>& records) {
   for (std::size_t i = 0; i < records.size(); ++i) {
     const auto record = format::decode_trusted_record(records[i]);
-    if (i + 1 < records.size()) {
-      shard_.append(written.slot, record->body, generation, nullptr);
-      continue;
+    std::function<void(Result<void>)> done;
+    if (i + 1 == records.size()) {
+      done = [this, from, answered = written](const Result<void>& outcome) {
+        if (outcome) return answer(from, answered);
+        const bool elsewhere = refusal_of(outcome.error()) == chat::Refusal::NotLeader;
+        refuse(from, answered, elsewhere ? remote::Status::NotLeader : remote::Status::Failed);
+      };
     }
-    shard_.append(written.slot, record->body, generation,
-                  [this, from, answered = written](Result<void> outcome) mutable {
-                    if (!outcome) {
-                      const bool elsewhere = refusal_of(outcome.error()) == chat::Refusal::NotLeader;
-                      answered.status = elsewhere ? remote::Status::NotLeader : remote::Status::Failed;
-                      if (elsewhere) nodes_[from].refused[answered.slot] = answered.stream;
-                    }
-                    answer(from, answered);
-                  });
+    if (!shard_.append_here(written.slot, record->body, done)) return refuse(from, written, remote::Status::NotLeader);
   }
 }
 

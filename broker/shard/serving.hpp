@@ -68,8 +68,8 @@ class Serving {
     std::map<Slot, std::uint64_t> refused;  ///< The stream of which a proposal was refused as NotLeader.
   };
 
-  void append(NodeId from, const remote::Written& written, std::uint64_t generation,
-              const std::vector<std::string>& records);
+  void append(NodeId from, const remote::Written& written, const std::vector<std::string>& records);
+  void refuse(NodeId from, remote::Written written, remote::Status status);
   bool refuses(NodeId from, Slot slot, std::uint64_t stream);
   void answer(NodeId to, const remote::Proposed& event);
   void answer(NodeId to, const remote::Written& event);

@@ -57,7 +57,8 @@ bool SessionClaims::is_own(const Client* client, Slot slot) const {
 
 // -- Claiming --
 
-void SessionClaims::claim(const std::string& client_id, const std::string& user, std::uint64_t held, Answer answer) {
+std::uint64_t SessionClaims::claim(const std::string& client_id, const std::string& user, std::uint64_t held,
+                                   Answer answer) {
   const std::uint64_t token = next_token_++;
   asked_[token] = {.slot = slot_of_name(client_id, shard_.options()),
                    .client_id = client_id,
@@ -68,6 +69,7 @@ void SessionClaims::claim(const std::string& client_id, const std::string& user,
                    .answer = std::move(answer)};
   ask(token);
   set_timer();
+  return token;
 }
 
 void SessionClaims::ask(std::uint64_t token) {
@@ -169,11 +171,33 @@ void SessionClaims::session_loaded(const std::string& client_id, const Result<st
   }
 }
 
+SessionClaims::Owner& SessionClaims::owner_of(Slot slot, const std::string& client_id) {
+  Owners& owners = owners_[slot];
+  if (owners.by_client.size() >= owners.sweep_at && !owners.by_client.contains(client_id)) {
+    std::erase_if(owners.by_client, [](const auto& one) { return one.second.recorded; });
+    owners.sweep_at = std::max(kOwnersKept, 2 * owners.by_client.size());
+  }
+  return owners.by_client[client_id];
+}
+
 void SessionClaims::decide(const std::string& client_id, Pending& pending, const std::optional<StoredSession>& stored) {
-  Owner& owner = owners_[pending.slot][client_id];
-  if (stored && stored->generation > owner.generation) owner = {stored->owner, stored->generation};
-  answer_checks(client_id, pending, owner);
+  Owner& known = owner_of(pending.slot, client_id);
+  if (!known.verified) {
+    // A node that says it has a later one than is stored may have it for as long as its connection, and has to yield
+    // it.
+    const bool disk_counts = stored && (stored->generation >= known.generation || !pending.checks.empty());
+    if (disk_counts) known = {.node = stored->owner, .generation = stored->generation, .recorded = true};
+    known.verified = true;
+  }
+  std::vector<std::pair<std::function<void(remote::Status)>, remote::Status>> answers;
+  for (Check& check : std::exchange(pending.checks, {})) {
+    answers.emplace_back(std::move(check.then), judge(known, check.from, check.generation));
+    if (answers.back().second == remote::Status::Done) lost_to(check.from, client_id, check.generation);
+  }
+  for (const auto& [then, status] : answers) then(status);
   if (pending.requests.empty()) return;
+  // Nothing above has asked for another session: `pending` is still there. But what is known may have changed.
+  const Owner owner = owner_of(pending.slot, client_id);
   const Request request = pending.requests.front();
   remote::Claimed event;
   if (stored && stored->user != request.user) {
@@ -181,37 +205,57 @@ void SessionClaims::decide(const std::string& client_id, Pending& pending, const
   } else if (request.held != 0 && owner.node == request.from && owner.generation == request.held) {
     event.generation = owner.generation;
   } else {
-    if (owner.node == NodeId{} && shard_.clients().find(client_id) != nullptr) owner.node = shard_.nodes().self();
-    if (owner.node != request.from && !pending.asked_to_yield && ask_to_yield(client_id, pending, owner)) return;
-    owner = {request.from, owner.generation + 1};
+    NodeId holder = owner.node;
+    if (holder == NodeId{} && shard_.clients().find(client_id) != nullptr) holder = shard_.nodes().self();
+    const bool elsewhere = holder != request.from && !pending.asked_to_yield;
+    if (elsewhere && ask_to_yield(client_id, pending, holder, owner.generation)) return;
     if (stored && !has_expired(*stored, shard_.wall())) event = describe(*stored);
-    event.generation = owner.generation;
+    event.generation = std::max(owner.generation, request.held) + 1;
+    owner_of(pending.slot, client_id) = {.node = request.from, .generation = event.generation, .verified = true};
   }
   pending.requests.pop_front();
   answer(pending, request, event);
 }
 
+/// Of a session that nobody has, whoever writes first has it.
+remote::Status SessionClaims::judge(Owner& owner, NodeId from, std::uint64_t generation) {
+  if (owner.node == NodeId{} && owner.generation == 0) {
+    if (generation != 0) owner = {.node = from, .generation = generation, .verified = true};
+  } else if (owner.generation != generation || owner.node != from) {
+    return remote::Status::Refused;
+  }
+  owner.recorded = true;
+  return remote::Status::Done;
+}
+
 /// True when it has to be waited for.
-bool SessionClaims::ask_to_yield(const std::string& client_id, Pending& pending, const Owner& owner) {
-  const bool here = owner.node == shard_.nodes().self();
-  if (owner.node == NodeId{} || (!here && !shard_.nodes().connected(owner.node))) return false;
+bool SessionClaims::ask_to_yield(const std::string& client_id, Pending& pending, NodeId owner,
+                                 std::uint64_t generation) {
+  const bool here = owner == shard_.nodes().self();
+  if (owner == NodeId{} || (!here && !shard_.nodes().connected(owner))) return false;
   pending.asked_to_yield = true;
-  pending.yielding = owner.node;
+  pending.yielding = owner;
   pending.since = shard_.now();
   set_timer();
   if (here) {
-    yield_here(client_id, owner.generation, [this, client_id, slot = pending.slot, node = owner.node] {
-      yielded(node, {.slot = slot, .client_id = client_id, .generation = 0});
+    yield_here(client_id, generation, [this, client_id, slot = pending.slot, owner] {
+      yielded(owner, {.slot = slot, .client_id = client_id, .generation = 0});
     });
   } else {
-    shard_.nodes().send(owner.node, NodeChannel::Sessions,
-                        remote::encode_for(pending.slot, remote::Yield{pending.slot, client_id, owner.generation}));
+    shard_.nodes().send(owner, NodeChannel::Sessions,
+                        remote::encode_for(pending.slot, remote::Yield{pending.slot, client_id, generation}));
   }
   return true;
 }
 
 void SessionClaims::yielded(NodeId from, const remote::Yielded& event) {
   const std::string client_id(event.client_id);
+  if (const auto owners = owners_.find(event.slot); owners != owners_.end()) {
+    const auto owner = owners->second.by_client.find(client_id);
+    const bool is_its = owner != owners->second.by_client.end() && owner->second.node == from &&
+                        owner->second.generation == event.generation;
+    if (is_its) owners->second.by_client.erase(owner);
+  }
   const auto found = pending_.find(client_id);
   if (found == pending_.end() || found->second.yielding != from) return;
   found->second.yielding = {};
@@ -232,10 +276,11 @@ void SessionClaims::answer(const Pending& pending, const Request& request, remot
 void SessionClaims::hold(NodeId from, const remote::Hold& event) {
   const std::string client_id(event.client_id);
   if (event.slot != slot_of_name(client_id, shard_.options()) || !shard_.may_host(event.slot)) return;
-  Owner& owner = owners_[event.slot][client_id];
-  if (event.generation > owner.generation) {
-    owner = {from, event.generation};
-  } else if (event.generation < owner.generation || owner.node != from) {
+  Owner& owner = owner_of(event.slot, client_id);
+  if (!owner.verified) {
+    if (event.generation > owner.generation) owner = {.node = from, .generation = event.generation};
+  } else if (event.generation != owner.generation || owner.node != from) {
+    if (from == shard_.nodes().self()) return lose_later(client_id, event.generation, nullptr);
     shard_.nodes().send(from, NodeChannel::Sessions,
                         remote::encode_for(event.slot, remote::Yield{event.slot, client_id, event.generation}));
   }
@@ -243,38 +288,19 @@ void SessionClaims::hold(NodeId from, const remote::Hold& event) {
 
 void SessionClaims::check(NodeId from, Slot slot, const std::string& client_id, std::uint64_t generation,
                           std::function<void(remote::Status)> then) {
-  if (generation == 0) {
-    then(remote::Status::Done);
-    return;
-  }
   const auto pending = pending_.find(client_id);
   const bool behind = pending != pending_.end() && !pending->second.checks.empty();
-  const auto& owners = owners_[slot];
-  if (const auto known = owners.find(client_id); known != owners.end() && !behind) {
-    const bool stale = generation < known->second.generation;
-    if (!stale) lost_to(from, client_id, generation);
-    then(stale ? remote::Status::Refused : remote::Status::Done);
+  Owner& owner = owner_of(slot, client_id);
+  if (owner.verified && !behind) {
+    const auto status = judge(owner, from, generation);
+    if (status == remote::Status::Done) lost_to(from, client_id, generation);
+    then(status);
     return;
   }
   Pending& waiting = pending_[client_id];
   waiting.slot = slot;
   waiting.checks.push_back({from, generation, std::move(then)});
   load(client_id, waiting);
-}
-
-void SessionClaims::answer_checks(const std::string& client_id, Pending& pending, const Owner& owner) {
-  Owner latest = owner;
-  std::vector<std::pair<std::function<void(remote::Status)>, remote::Status>> answers;
-  for (Check& check : std::exchange(pending.checks, {})) {
-    const bool stale = check.generation < latest.generation;
-    if (!stale) {
-      latest = {check.from, check.generation};
-      lost_to(check.from, client_id, check.generation);
-    }
-    answers.emplace_back(std::move(check.then), stale ? remote::Status::Refused : remote::Status::Done);
-  }
-  owners_[pending.slot][client_id] = latest;
-  for (const auto& [then, status] : answers) then(status);
 }
 
 // -- Yielding --
@@ -307,7 +333,10 @@ void SessionClaims::yield_here(const std::string& client_id, std::uint64_t gener
                                  [this, place = client->place, identity = client->session->identity(),
                                   then = std::move(done)](const Result<void>& /*outcome*/) {
                                    Client* yielded = shard_.clients().find(place, identity);
-                                   if (yielded != nullptr) shard_.forget_session(*yielded);
+                                   // It may be back already, by the word of another leader.
+                                   const bool gone = yielded != nullptr && !yielded->session->connected() &&
+                                                     yielded->opening.generation == 0;
+                                   if (gone) shard_.forget_session(*yielded);
                                    then();
                                  });
 }
@@ -323,13 +352,31 @@ void SessionClaims::lost(const std::string& client_id, std::uint64_t generation)
   Client* client = shard_.clients().find(client_id);
   if (client == nullptr || client->generation > generation) return;
   log::info("another node has the session, dropping it here", {{"client_id", client_id}, {"generation", generation}});
-  shard_.connecting().abandon(*client);
+  shard_.connecting().give_up(*client);
   // It has nothing to write any more.
   client->persisted = false;
   client->session->set_expiry_interval(0);
   shard_.close_client(*client, mqtt::ReasonCode::SessionTakenOver);
   client = shard_.clients().find(client_id);
   if (client != nullptr) shard_.forget_session(*client);
+}
+
+void SessionClaims::lose_later(std::string client_id, std::uint64_t generation,
+                               std::function<void(Result<void>)> done) {
+  lost_.push_back({std::move(client_id), generation, std::move(done)});
+  set_timer();
+}
+
+void SessionClaims::release(const std::string& client_id, std::uint64_t generation) {
+  if (generation == 0 || shard_.nodes().standalone()) return;
+  const Slot slot = slot_of_name(client_id, shard_.options());
+  const remote::Yielded event{slot, client_id, generation};
+  const auto leadership = shard_.replicas().leadership(slot);
+  if (leadership.state == Leadership::State::Here) {
+    yielded(shard_.nodes().self(), event);
+  } else if (leadership.state == Leadership::State::Elsewhere) {
+    shard_.nodes().send(leadership.node, NodeChannel::Sessions, remote::encode_for(slot, event));
+  }
 }
 
 // -- Changes --
@@ -401,6 +448,10 @@ void SessionClaims::set_timer() {
 
 void SessionClaims::run_timer() {
   timer_ = false;
+  for (const Lost& one : std::exchange(lost_, {})) {
+    lost(one.client_id, one.generation);
+    if (one.done) one.done(chat::Refusal::NotAuthorized);
+  }
   for (auto& [client_id, pending] : pending_) {
     if (pending.yielding == NodeId{} || pending.since + kYieldWait > shard_.now()) continue;
     log::warn("a node doesn't give up a session, taking it", {{"node", pending.yielding}, {"client_id", client_id}});
@@ -422,23 +473,27 @@ void SessionClaims::run_timer() {
     return true;
   });
   for (const Asked& asked : late) asked.answer(chat::Refusal::NoMajority);
-  if (!asked_.empty() || !pending_.empty()) set_timer();
+  if (!asked_.empty() || !pending_.empty() || !lost_.empty()) set_timer();
 }
 
+/// Of stored sessions the new leader knows from its disk.
 void SessionClaims::flush() {
-  if (changed_.empty() || shard_.nodes().alone()) return;
+  if (changed_.empty() || shard_.nodes().standalone()) return;
   const std::set<Slot> slots = std::exchange(changed_, {});
-  shard_.clients().for_each([&](Client& client) {
+  for (const Slot slot : slots) {
+    const auto leadership = shard_.replicas().leadership(slot);
+    if (leadership.state == Leadership::State::Nobody) changed_.insert(slot);
+  }
+  shard_.clients().for_each([&](const Client& client) {
     const std::string& client_id = client.session->client_id();
     const Slot slot = slot_of_name(client_id, shard_.options());
-    if (client.generation == 0 || !slots.contains(slot)) return;
+    if (client.generation == 0 || client.persisted || !slots.contains(slot)) return;
     const remote::Hold event{slot, client_id, client.generation};
     const auto leadership = shard_.replicas().leadership(slot);
     if (leadership.state == Leadership::State::Elsewhere) {
       shard_.nodes().send(leadership.node, NodeChannel::Sessions, remote::encode_for(slot, event));
     } else if (leadership.state == Leadership::State::Here) {
-      Owner& owner = owners_[slot][client_id];
-      if (client.generation > owner.generation) owner = {shard_.nodes().self(), client.generation};
+      hold(shard_.nodes().self(), event);
     }
   });
 }

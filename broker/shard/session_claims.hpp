@@ -24,19 +24,26 @@ std::string_view client_of(const format::RecordBody& body);
 
 /// Which node has which session, in a cluster. Before a connection gets its session its node claims that at the leader
 /// of the client id's slot. The leader asks the node that has it, if that is there, to yield: to close the client's
-/// connection and write down what there is of it. Then it hands over what is stored, in a new generation. Records of an
-/// older one are refused, and whoever wrote them drops the session. Belongs to its shard's thread.
+/// connection and write down what there is of it. Then it hands over what is stored, in a new generation. Records of
+/// another node or generation are refused, also this node's own, and whoever wrote them drops the session. Belongs to
+/// its shard's thread.
 ///
-/// A broker without other nodes claims nothing. What the leader knows besides what is stored is in memory and ends with
-/// its leadership; then the nodes tell the next leader what they hold.
+/// A standalone broker claims nothing. What the leader knows besides what is stored is in memory and ends with its
+/// leadership: of a stored session the next leader believes the disk alone, so what an earlier one has granted and was
+/// never written is void; of those that end with their connection the nodes tell it what they hold.
+///
+/// Memory: about 100 bytes a connected session of the slots led here, and for kOwnersKept more of each slot.
 class SessionClaims {
  public:
   /// How long the leader waits for a node that is to yield.
   static constexpr Duration kYieldWait = std::chrono::seconds(2);
 
+  /// Of stored sessions, which could be read again, so many are remembered a slot.
+  static constexpr std::size_t kOwnersKept = 16'384;
+
   struct Granted {
-    std::uint64_t generation = 0;
-    std::optional<StoredSession> stored;  ///< What there is of it, unless this node has it already.
+    std::uint64_t generation = 0;         ///< As held: this node has the latest of it.
+    std::optional<StoredSession> stored;  ///< Else what there is of it.
   };
   /// Refusals: NotAuthorized for another user's session, NoMajority; or an error of storage.
   using Answer = std::function<void(Result<Granted>)>;
@@ -45,14 +52,17 @@ class SessionClaims {
 
   /// This node may go on with the session without asking: it leads the slot and has the session.
   [[nodiscard]] bool is_own(const Client* client, Slot slot) const;
-  /// `held`: the generation that this node has; 0: it has none. Answered later, never from within.
-  void claim(const std::string& client_id, const std::string& user, std::uint64_t held, Answer answer);
+  /// `held`: the generation that this node has; 0: it has none. Answered later, never from within, unless withdrawn.
+  /// Asks again while nobody leads the slot, for ShardOptions::leader_wait and kYieldWait together.
+  std::uint64_t claim(const std::string& client_id, const std::string& user, std::uint64_t held, Answer answer);
+  /// Nobody wants the answer any more.
+  void withdraw(std::uint64_t claim) { asked_.erase(claim); }
 
   // -- The leader's --
   void claim(NodeId from, const remote::Claim& event);
   void yielded(NodeId from, const remote::Yielded& event);
   void hold(NodeId from, const remote::Hold& event);
-  /// Whether `from` may write of the session in this generation, perhaps told at once.
+  /// Whether `from` may write of the session in this generation, perhaps told at once, in the order of the questions.
   void check(NodeId from, Slot slot, const std::string& client_id, std::uint64_t generation,
              std::function<void(remote::Status)> then);
   void session_loaded(const std::string& client_id, const Result<std::optional<StoredSession>>& loaded);
@@ -62,6 +72,10 @@ class SessionClaims {
   void yield(NodeId from, const remote::Yield& event);
   /// A write was refused: somebody else has the session.
   void lost(const std::string& client_id, std::uint64_t generation);
+  /// The same, soon: for callers that still need the client. Then `done`, if any, is told NotAuthorized.
+  void lose_later(std::string client_id, std::uint64_t generation, std::function<void(Result<void>)> done);
+  /// This node has no session of that client any more, and has written nothing of it.
+  void release(const std::string& client_id, std::uint64_t generation);
 
   void leadership_changed(Slot slot);
   void node_connected(NodeId node);
@@ -83,6 +97,8 @@ class SessionClaims {
   struct Owner {
     NodeId node;
     std::uint64_t generation = 0;
+    bool verified = false;  ///< Granted here, or as the disk has it; else only what a node has said.
+    bool recorded = false;  ///< The disk has it, or will.
   };
   /// A claim as its slot's leader sees it.
   struct Request {
@@ -106,15 +122,24 @@ class SessionClaims {
     NodeId yielding;              ///< Who was asked and hasn't answered; 0: nobody.
     Instant since;
   };
-  using Owners = std::unordered_map<std::string, Owner>;
+  struct Owners {
+    std::unordered_map<std::string, Owner> by_client;
+    std::size_t sweep_at = kOwnersKept;
+  };
+  struct Lost {
+    std::string client_id;
+    std::uint64_t generation = 0;
+    std::function<void(Result<void>)> done;
+  };
 
   void ask(std::uint64_t token);
   void add(Slot slot, const std::string& client_id, Request request);
   void load(const std::string& client_id, Pending& pending);
   void decide(const std::string& client_id, Pending& pending, const std::optional<StoredSession>& stored);
-  bool ask_to_yield(const std::string& client_id, Pending& pending, const Owner& owner);
+  bool ask_to_yield(const std::string& client_id, Pending& pending, NodeId owner, std::uint64_t generation);
   void answer(const Pending& pending, const Request& request, remote::Claimed event);
-  void answer_checks(const std::string& client_id, Pending& pending, const Owner& owner);
+  Owner& owner_of(Slot slot, const std::string& client_id);
+  remote::Status judge(Owner& owner, NodeId from, std::uint64_t generation);
   void lost_to(NodeId node, const std::string& client_id, std::uint64_t generation);
   void drop(Slot slot, remote::Status status);
   void yield_here(const std::string& client_id, std::uint64_t generation, std::function<void()> done);
@@ -126,7 +151,8 @@ class SessionClaims {
   std::map<std::uint64_t, Asked> asked_;
   std::map<Slot, Owners> owners_;
   std::map<std::string, Pending> pending_;  ///< By client id.
-  std::set<Slot> changed_;                  ///< Slots whose new leader isn't told yet.
+  std::vector<Lost> lost_;
+  std::set<Slot> changed_;  ///< Slots whose new leader isn't told yet.
 };
 
 }  // namespace parley::shard

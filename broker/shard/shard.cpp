@@ -368,7 +368,11 @@ void Shard::end_session(Client& client) {
   }
   plain_topics_.return_shared(client, {});
   journal_.drop(client);
-  if (client.persisted) session_records_.write_end(client.session->client_id(), client.generation);
+  if (client.persisted) {
+    session_records_.write_end(client.session->client_id(), client.generation);
+  } else {
+    session_claims_.release(client.session->client_id(), client.generation);
+  }
   clients_.remove(client);
   counters_.set(Metric::Sessions, clients_.size());
 }
@@ -562,15 +566,54 @@ bool Shard::may_host(Slot slot) const {
 
 void Shard::append(Slot slot, const format::RecordBody& body, std::uint64_t generation,
                    std::function<void(Result<void>)> done) {
-  if (may_host(slot)) {
-    if (const auto position = replicas_.propose(slot)) {
-      replicas_.add(*position, std::make_shared<const std::string>(format::encode_record(*position, body)),
-                    std::move(done));
-      return;
-    }
+  const std::string_view client_id = client_of(body);
+  const bool unclaimed = nodes_.standalone() || client_id.empty();
+  if (unclaimed && may_host(slot) && append_here(slot, body, done)) return;
+  std::string record = format::encode_record({.slot = slot, .term = {}, .index = {}}, body);
+  if (unclaimed || !may_host(slot)) {
+    remote_homes_.append(slot, std::move(record), generation, std::move(done));
+    return;
   }
-  remote_homes_.append(slot, format::encode_record({.slot = slot, .term = {}, .index = {}}, body), generation,
-                       std::move(done));
+  session_claims_.check(
+      nodes_.self(), slot, std::string(client_id), generation,
+      [this, slot, generation, bytes = std::move(record), then = std::move(done)](remote::Status status) mutable {
+        append_checked(slot, std::move(bytes), generation, status, std::move(then));
+      });
+}
+
+/// Of a session that this node has, while it leads the session's slot.
+void Shard::append_checked(Slot slot, std::string record, std::uint64_t generation, remote::Status status,
+                           std::function<void(Result<void>)> done) {
+  const auto decoded = format::decode_trusted_record(record);
+  switch (status) {
+    case remote::Status::Done: break;
+    case remote::Status::NotLeader: remote_homes_.append(slot, std::move(record), generation, std::move(done)); return;
+    case remote::Status::Refused:
+      session_claims_.lose_later(std::string(client_of(decoded->body)), generation, std::move(done));
+      return;
+    case remote::Status::Failed:
+      if (done) done(StorageError::Failed);
+      return;
+  }
+  // Another leader gets what this one could not commit.
+  std::function<void(Result<void>)> again = [this, slot, generation, record, done](Result<void> outcome) {
+    if (!outcome && refusal_of(outcome.error()) == chat::Refusal::NotLeader) {
+      remote_homes_.append(slot, record, generation, done);
+    } else if (done) {
+      done(outcome);
+    }
+  };
+  if (!append_here(slot, decoded->body, again)) {
+    remote_homes_.append(slot, std::move(record), generation, std::move(done));
+  }
+}
+
+bool Shard::append_here(Slot slot, const format::RecordBody& body, std::function<void(Result<void>)>& done) {
+  const auto position = replicas_.propose(slot);
+  if (!position) return false;
+  replicas_.add(*position, std::make_shared<const std::string>(format::encode_record(*position, body)),
+                std::move(done));
+  return true;
 }
 
 // -- Store --

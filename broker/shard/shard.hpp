@@ -142,9 +142,11 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   /// This node leads the slot, and nothing that came earlier waits for that.
   [[nodiscard]] bool may_host(Slot slot) const;
   /// A record of a slot whose home is this shard, of a session's in `generation`; `done` (if any) is called once it is
-  /// committed or refused.
+  /// committed or refused; as NotAuthorized when another node has the session.
   void append(Slot slot, const format::RecordBody& body, std::uint64_t generation,
               std::function<void(Result<void>)> done);
+  /// The same of a slot led here, whoever writes; false (and `done` as it was): it isn't.
+  bool append_here(Slot slot, const format::RecordBody& body, std::function<void(Result<void>)>& done);
   /// The client's output has grown: it is flushed with the turn, or now when there is much of it.
   void wrote(Client& client);
   /// Ends the connection with a DISCONNECT; the session goes on or ends as it should.
@@ -168,6 +170,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void schedule(Client& client);
 
  private:
+  void append_checked(Slot slot, std::string record, std::uint64_t generation, remote::Status status,
+                      std::function<void(Result<void>)> done);
   void act(Client& client, session::Actions& actions, ConnectionId connection);
   void run_timer(const Timers::Timer& timer);
   void violation(const Client& client, mqtt::ReasonCode reason);
