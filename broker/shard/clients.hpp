@@ -41,6 +41,7 @@ struct Client {
   Instant login_notice = Instant::max();  ///< When to tell the client of that.
   std::shared_ptr<LoginExchange> exchange;  ///< Of a re-authentication under way.
   Instant timer_due = Instant::max();       ///< Of the timer that counts; see Shard::schedule.
+  bool restored = false;                    ///< At the start, from a replica that may be behind; see Shard::refresh.
   bool persisted = false;                   ///< The log has a record of the session, or one is under way.
   bool record_stale = false;                ///< The last record could not be written.
   bool output_touched = false;              ///< In the turn's list of outputs to flush.

@@ -336,7 +336,6 @@ void Connecting::claimed(ConnectionId connection, std::uint64_t held, const Resu
   Opening* opening = find(connection);
   if (opening == nullptr) return;
   opening->claim = 0;
-  const std::string client_id = opening->login.client_id;
   if (!granted) {
     const bool foreign = granted.error() == make_error_code(chat::Refusal::NotAuthorized);
     refuse_opening(connection, foreign ? ReasonCode::ClientIdentifierNotValid : ReasonCode::ServerUnavailable,
@@ -344,28 +343,42 @@ void Connecting::claimed(ConnectionId connection, std::uint64_t held, const Resu
                            : "Too few of the cluster's nodes hear each other, or the session can't be read.");
     return;
   }
-  Client* client = shard_.clients().find(client_id);
+  Client* client = shard_.clients().find(opening->login.client_id);
   const bool kept = held != 0 && granted->generation == held;
   if (kept && (client == nullptr || client->generation != held)) {
     // It was given away in between.
     ask_for_session(connection);
     return;
   }
-  if (!kept && client != nullptr) shard_.session_claims().lost(client_id, client->generation);
-  if (granted->stored) {
-    client = shard_.adopt(*granted->stored);
-    if (client == nullptr) {
-      refuse_opening(connection, ReasonCode::ServerUnavailable, "The stored session can't be read.");
-      return;
-    }
-    client->generation = granted->generation;
+  if (kept ? !take_latest(*client, *granted) : !take_over(std::string(opening->login.client_id), *granted)) {
+    refuse_opening(connection, ReasonCode::ServerUnavailable, "The stored session can't be read.");
+    return;
   }
   // Dropping what was here may have ended other connections, never this one.
   opening = find(connection);
   opening->stage = Stage::Claimed;
   opening->session_generation = granted->generation;
-  const std::string held = std::move(opening->held);
-  shard_.received(connection, held);
+  const std::string packets = std::move(opening->held);
+  shard_.received(connection, packets);
+}
+
+/// A session that this node has. False when it can't be read.
+bool Connecting::take_latest(Client& client, const SessionClaims::Granted& granted) {
+  if (!client.restored) return true;
+  if (granted.stored) return shard_.refresh(client, *granted.stored);
+  shard_.forget_session(client);
+  return true;
+}
+
+/// A session that this node doesn't have, or what it has isn't the latest. False when it can't be read.
+bool Connecting::take_over(const std::string& client_id, const SessionClaims::Granted& granted) {
+  if (const Client* before = shard_.clients().find(client_id)) {
+    shard_.session_claims().lost(client_id, before->generation);
+  }
+  if (!granted.stored) return true;
+  Client* client = shard_.adopt(*granted.stored);
+  if (client != nullptr) client->generation = granted.generation;
+  return client != nullptr;
 }
 
 void Connecting::abandon(Client& client) {

@@ -103,6 +103,8 @@ class Connecting {
   void ask_for_session(ConnectionId connection);
   /// `held`: as it was claimed.
   void claimed(ConnectionId connection, std::uint64_t held, const Result<SessionClaims::Granted>& granted);
+  bool take_latest(Client& client, const SessionClaims::Granted& granted);
+  bool take_over(const std::string& client_id, const SessionClaims::Granted& granted);
   void attach(ConnectionId connection, const mqtt::Connect& connect, Client& client, const Opening& opening);
   /// The session's record is durable, or could not be written.
   void settled(ConnectionId connection, Result<void> outcome);

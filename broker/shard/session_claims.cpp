@@ -203,6 +203,7 @@ void SessionClaims::decide(const std::string& client_id, Pending& pending, const
   if (stored && stored->user != request.user) {
     event.status = remote::Status::Refused;
   } else if (request.held != 0 && owner.node == request.from && owner.generation == request.held) {
+    if (stored && !has_expired(*stored, shard_.wall())) event = describe(*stored);
     event.generation = owner.generation;
   } else {
     NodeId holder = owner.node;
@@ -324,6 +325,10 @@ void SessionClaims::yield_here(const std::string& client_id, std::uint64_t gener
   shard_.close_client(*client, mqtt::ReasonCode::SessionTakenOver);
   // One that ends with its connection is gone now.
   client = shard_.clients().find(client_id);
+  if (client != nullptr && client->restored) {
+    shard_.forget_session(*client);  // What it knows may be old.
+    client = nullptr;
+  }
   if (client == nullptr) {
     done();
     return;

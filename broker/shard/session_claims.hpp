@@ -42,8 +42,8 @@ class SessionClaims {
   static constexpr std::size_t kOwnersKept = 16'384;
 
   struct Granted {
-    std::uint64_t generation = 0;         ///< As held: this node has the latest of it.
-    std::optional<StoredSession> stored;  ///< Else what there is of it.
+    std::uint64_t generation = 0;         ///< As held: the node still has it, and goes on with what it has.
+    std::optional<StoredSession> stored;  ///< What there is of it.
   };
   /// Refusals: NotAuthorized for another user's session, NoMajority; or an error of storage.
   using Answer = std::function<void(Result<Granted>)>;

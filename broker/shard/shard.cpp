@@ -143,7 +143,12 @@ void Shard::run_client_timer(Client& client) {
   const bool absent = !client.session->connected() && client.opening.generation == 0;
   if (absent && client.expires_at <= now_) {
     counters_.add(Metric::SessionsExpired);
-    end_session(client);
+    // Of one that was only restored the latest isn't known: whoever is asked for it next finds that it is over.
+    if (client.restored) {
+      forget_session(client);
+    } else {
+      end_session(client);
+    }
     return;
   }
   schedule(client);
@@ -392,6 +397,40 @@ Client* Shard::adopt(const StoredSession& stored) {
   return client;
 }
 
+bool Shard::refresh(Client& client, const StoredSession& stored) {
+  session::Session& session = *client.session;
+  const auto latest = session::Session::decode_state(stored.client_id, stored.user, session.identity(),
+                                                     stored.expiry_interval, stored.state, options_.limits);
+  if (!latest) return false;
+  client.restored = false;
+  session.set_expiry_interval(stored.expiry_interval);
+  for (const auto& before : std::vector(session.subscriptions())) {
+    const auto& now = (*latest)->subscriptions();
+    if (std::ranges::find(now, before.filter, &session::Subscription::filter) != now.end()) continue;
+    if (!chat::is_chat_filter(options_.root, before.filter)) plain_topics_.unsubscribe(client, before.filter);
+    session.remove_subscription(before.filter);
+  }
+  for (const session::CursorId cursor : session.cursors()) session.remove_cursor(cursor);
+  for (const auto& subscription : (*latest)->subscriptions()) {
+    session.add_subscription(subscription);
+    take_up(client, subscription, stored);
+  }
+  return true;
+}
+
+/// A stored session's subscription: as a cursor, or among the ordinary topics.
+void Shard::take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored) {
+  if (!chat::is_chat_filter(options_.root, subscription.filter)) {
+    (void)access_.begin_reading(client, subscription.filter);
+    plain_topics_.subscribe(client, subscription, nullptr);
+    return;
+  }
+  const auto cursor = std::ranges::find(stored.cursors, subscription.filter, &StoredSession::Cursor::topic);
+  if (cursor == stored.cursors.end()) return;
+  client.session->add_cursor(cursor->topic, cursor->epoch, cursor->acknowledged, subscription.options.qos,
+                             subscription.subscription_id);
+}
+
 void Shard::restore(const StoredSession& stored, Timestamp now) {
   // Another node has it; this one keeps its records.
   if (now_ == Instant{} && stored.owner != NodeId{} && stored.owner != nodes_.self()) return;
@@ -414,18 +453,9 @@ void Shard::restore(const StoredSession& stored, Timestamp now) {
   // At a start only the journal knows to the last which publishes it hasn't released.
   client.session->restore_flows({}, inbound, first_packet_id());
   client.persisted = true;
+  client.restored = now_ == Instant{} && !nodes_.standalone();
   client.generation = stored.generation;
-  for (const auto& subscription : client.session->subscriptions()) {
-    if (!chat::is_chat_filter(options_.root, subscription.filter)) {
-      (void)access_.begin_reading(client, subscription.filter);
-      plain_topics_.subscribe(client, subscription, nullptr);
-      continue;
-    }
-    const auto cursor = std::ranges::find(stored.cursors, subscription.filter, &StoredSession::Cursor::topic);
-    if (cursor == stored.cursors.end()) continue;
-    client.session->add_cursor(cursor->topic, cursor->epoch, cursor->acknowledged, subscription.options.qos,
-                               subscription.subscription_id);
-  }
+  for (const auto& subscription : client.session->subscriptions()) take_up(client, subscription, stored);
   if (stored.expiry_interval == 0xFFFF'FFFFU) return;
   // A session that was connected when the broker died counts as disconnected now.
   const std::uint64_t left_at =
@@ -566,7 +596,7 @@ bool Shard::may_host(Slot slot) const {
 
 void Shard::append(Slot slot, const format::RecordBody& body, std::uint64_t generation,
                    std::function<void(Result<void>)> done) {
-  const std::string_view client_id = client_of(body);
+  const std::string_view client_id = shard::client_of(body);
   const bool unclaimed = nodes_.standalone() || client_id.empty();
   if (unclaimed && may_host(slot) && append_here(slot, body, done)) return;
   std::string record = format::encode_record({.slot = slot, .term = {}, .index = {}}, body);
@@ -589,7 +619,7 @@ void Shard::append_checked(Slot slot, std::string record, std::uint64_t generati
     case remote::Status::Done: break;
     case remote::Status::NotLeader: remote_homes_.append(slot, std::move(record), generation, std::move(done)); return;
     case remote::Status::Refused:
-      session_claims_.lose_later(std::string(client_of(decoded->body)), generation, std::move(done));
+      session_claims_.lose_later(std::string(shard::client_of(decoded->body)), generation, std::move(done));
       return;
     case remote::Status::Failed:
       if (done) done(StorageError::Failed);

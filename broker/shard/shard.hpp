@@ -159,6 +159,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void forget_session(Client& client);
   /// A session that this node has just got.
   Client* adopt(const StoredSession& stored);
+  /// Of a session restored at the start, once the slot's leader has said how it stands: this node's replica may have
+  /// been behind. What waits on ordinary topics stays. False when it can't be read.
+  bool refresh(Client& client, const StoredSession& stored);
   std::uint64_t new_identity() { return (static_cast<std::uint64_t>(id_) << 48) | next_identity_++; }
   void bind(ConnectionId connection, Client& client);
   void unbind(ConnectionId connection);
@@ -170,6 +173,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void schedule(Client& client);
 
  private:
+  void take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored);
   void append_checked(Slot slot, std::string record, std::uint64_t generation, remote::Status status,
                       std::function<void(Result<void>)> done);
   void act(Client& client, session::Actions& actions, ConnectionId connection);

@@ -135,6 +135,74 @@ class Actor {
   std::size_t received_ = 0;
 };
 
+/// Has a persistent session that reads a conversation, on whichever node.
+class Sleeper {
+ public:
+  Sleeper(Cluster& cluster, Told& told) : cluster_(cluster), told_(told) {}
+
+  void act(bool leaves) {
+    look();
+    auto& dice = cluster_.dice();
+    if (client_ == nullptr || !client_->connected()) return connect();
+    // Also when the node says nothing.
+    if (dice.one_in(leaves ? 150 : 2000)) client_->drop();
+  }
+  [[nodiscard]] std::string stands() const {
+    return std::string(client_ != nullptr && client_->connected() ? "connected" : "away") + ", last answered " +
+           last_answer_ + ", it has read up to " + std::to_string(seen_);
+  }
+  /// How far it has read; everything before came, too.
+  [[nodiscard]] std::uint64_t seen() const { return seen_; }
+
+ private:
+  void connect() {
+    auto& dice = cluster_.dice();
+    const std::size_t node = dice.below(cluster_.size());
+    if (!cluster_.up(node) || !dice.one_in(10)) return;
+    client_ = &cluster_.world(node).client("sleeper");
+    client_->drop();
+    answers_from_ = client_->answers.size();
+    received_ = client_->received.size();
+    here_ = 0;
+    ConnectOptions options;
+    options.clean_start = false;
+    options.expiry = 0xFFFF'FFFF;
+    client_->connect(options);
+  }
+  void look() {
+    if (client_ == nullptr) return;
+    client_->read();
+    for (; answers_from_ < client_->answers.size(); ++answers_from_) take(client_->answers[answers_from_]);
+    for (; received_ < client_->received.size(); ++received_) take(client_->received[received_].seq());
+  }
+  void take(const Answer& answer) {
+    last_answer_ = std::to_string(static_cast<int>(answer.type)) + " " + std::to_string(int(answer.reason()));
+    if (answer.type == PacketType::Suback && mqtt::is_failure(answer.reason())) client_->drop();
+    if (answer.type == PacketType::Suback && !mqtt::is_failure(answer.reason())) subscribed_ = true;
+    if (answer.type != PacketType::Connack || answer.reason() != ReasonCode::Success) return;
+    if (subscribed_ && !answer.session_present) told_.complaints.emplace_back("the session is lost");
+    if (!subscribed_) client_->subscribe("chat/" + conversation(0) + "/msg", {.users = {{"since", "0"}}});
+  }
+  void take(std::uint64_t seq) {
+    if (seq > seen_ + 1 || (here_ != 0 && seq != here_ + 1)) {
+      told_.complaints.push_back("the session got " + std::to_string(seq) + " after " + std::to_string(here_) +
+                                 " and " + std::to_string(seen_));
+    }
+    here_ = seq;
+    seen_ = std::max(seen_, seq);
+  }
+
+  Cluster& cluster_;
+  Told& told_;
+  Client* client_ = nullptr;
+  bool subscribed_ = false;
+  std::string last_answer_;
+  std::uint64_t seen_ = 0;
+  std::uint64_t here_ = 0;  ///< On this connection.
+  std::size_t answers_from_ = 0;
+  std::size_t received_ = 0;
+};
+
 ClusterOptions options(std::uint64_t seed) {
   Dice dice(seed ^ 0xC1);
   const auto maybe = [&dice] { return dice.one_in(2); };
@@ -162,7 +230,7 @@ ClusterOptions options(std::uint64_t seed) {
 }
 
 struct Play {
-  explicit Play(std::uint64_t seed, ClusterOptions with) : cluster(seed, std::move(with)) {
+  explicit Play(std::uint64_t seed, ClusterOptions with) : cluster(seed, std::move(with)), sleeper(cluster, told) {
     for (int i = 0; i < kActors; ++i) actors.emplace_back(cluster, told, "actor" + std::to_string(i));
   }
 
@@ -171,10 +239,13 @@ struct Play {
     cluster.heal();
     for (int i = 0; i < 60 && complaints().empty(); ++i) {
       cluster.run_for(1s, [this] { act(false); });
-      if (content() && cluster.unsettled().empty()) break;
+      if (content() && read_everything() && cluster.unsettled().empty()) break;
     }
     for (const Actor& actor : actors) {
       if (!actor.content()) told.stuck.push_back(actor.wants() + " wasn't acknowledged a minute after all trouble");
+    }
+    if (!read_everything()) {
+      told.stuck.push_back("a minute after all trouble the session hasn't read everything: " + sleeper.stands());
     }
     const std::string unsettled = cluster.unsettled();
     if (!unsettled.empty()) told.stuck.push_back("a minute after all trouble " + unsettled);
@@ -195,9 +266,15 @@ struct Play {
  private:
   void act(bool says_more) {
     for (Actor& actor : actors) actor.act(says_more);
+    sleeper.act(says_more);
   }
   [[nodiscard]] bool content() const {
     return std::ranges::all_of(actors, [](const Actor& actor) { return actor.content(); });
+  }
+  [[nodiscard]] bool read_everything() const {
+    const auto last = told.ids.upper_bound({conversation(0), ~0ULL});
+    return last == told.ids.begin() || std::prev(last)->first.first != conversation(0) ||
+           std::prev(last)->first.second <= sleeper.seen();
   }
   /// What any client was told is in the history of every node, at its place.
   void compare_histories() {
@@ -220,6 +297,7 @@ struct Play {
   Cluster cluster;
   Told told;
   std::vector<Actor> actors;
+  Sleeper sleeper;
 };
 
 TEST(ClusterPromises, HoldWhateverHappens) {

@@ -78,6 +78,12 @@ void Store::load_conversation(ShardId shard, std::string name) {
 
 void Store::load_session(ShardId shard, std::string client_id) {
   ++reads_;
+  if (reads_fail_) {
+    answer(shard, false, [client_id](LogStoreEvents& events) {
+      events.session_loaded(client_id, Result<std::optional<shard::StoredSession>>(StorageError::Failed));
+    });
+    return;
+  }
   std::optional<shard::StoredSession> found;
   if (const auto stored = sessions_.find(client_id); stored != sessions_.end() && !stored->second.state.empty()) {
     found = stored->second;

@@ -149,6 +149,81 @@ TEST(SessionClaims, RefuseWhileNobodyLeads) {
   EXPECT_EQ(phone.connack()->reason(), ReasonCode::ServerUnavailable);
 }
 
+TEST(SessionClaims, AskBeforeTheNodeHasMetAnyOther) {
+  Nodes nodes(3);
+  const auto phone = device(nodes, 1, 2);
+  connect(nodes, phone.here, lasting());
+  nodes.disconnect(0, 2);
+  nodes.disconnect(1, 2);
+  nodes.at(2).crash();
+  nodes.at(2).start();
+  phone.there.connect(lasting());
+  nodes.advance(5s);
+  ASSERT_NE(phone.there.connack(), nullptr);
+  EXPECT_EQ(phone.there.connack()->reason(), ReasonCode::ServerUnavailable);
+  EXPECT_TRUE(phone.here.connected());
+  nodes.connect(0, 2);
+  nodes.connect(1, 2);
+  connect(nodes, phone.there, lasting());
+  EXPECT_TRUE(phone.there.connack()->session_present);
+}
+
+TEST(SessionClaims, BeginNothingAnewWhileTheSessionCantBeRead) {
+  Nodes nodes(3);
+  const auto phone = device(nodes, 1, 2);
+  connect(nodes, phone.here, lasting());
+  nodes.at(0).store().fail_reads(true);
+  phone.there.connect(lasting());
+  nodes.advance(5s);
+  ASSERT_NE(phone.there.connack(), nullptr);
+  EXPECT_EQ(phone.there.connack()->reason(), ReasonCode::ServerUnavailable);
+  nodes.at(0).store().fail_reads(false);
+  connect(nodes, phone.there, lasting());
+  EXPECT_TRUE(phone.there.connack()->session_present);
+}
+
+TEST(SessionClaims, WaitWhileTheLeaderCantBeReached) {
+  Nodes nodes(3);
+  const auto phone = device(nodes, 1, 2);
+  connect(nodes, phone.here, lasting());
+  nodes.disconnect(0, 2);
+  phone.there.connect(lasting());
+  nodes.advance(1s);
+  EXPECT_EQ(phone.there.connack(), nullptr);
+  nodes.connect(0, 2);
+  nodes.advance(1s);
+  ASSERT_NE(phone.there.connack(), nullptr);
+  EXPECT_TRUE(phone.there.connack()->session_present);
+}
+
+TEST(SessionClaims, TakeNothingForAConnectionThatIsGone) {
+  Nodes nodes(3);
+  const auto phone = device(nodes, 1, 2);
+  connect(nodes, phone.here, lasting());
+  nodes.disconnect(0, 2);
+  phone.there.connect(lasting());
+  nodes.advance(500ms);
+  phone.there.drop();
+  nodes.advance(200ms);
+  nodes.connect(0, 2);
+  nodes.advance(1s);
+  EXPECT_TRUE(phone.here.connected()) << "the client went on here";
+}
+
+TEST(SessionClaims, ForgetSessionsThatEndWithTheirConnection) {
+  Nodes nodes(3);
+  const auto phone = device(nodes, 1, 2);
+  connect(nodes, phone.here, {});
+  phone.here.disconnect();
+  nodes.advance(1s);
+  // Nobody has to be asked to yield, so this needs no time.
+  nodes.disconnect(1, 2);
+  phone.there.connect({});
+  nodes.settle();
+  ASSERT_NE(phone.there.connack(), nullptr);
+  EXPECT_EQ(phone.there.connack()->reason(), ReasonCode::Success);
+}
+
 TEST(SessionClaims, SurviveAConnectionThatBreaksAtAnyStep) {
   for (int broken_at = 0; broken_at < 10; ++broken_at) {
     Nodes nodes(3);
