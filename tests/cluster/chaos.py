@@ -25,7 +25,7 @@ from lab.hosts import PORT, Hosts
 from lab.network import Network
 from lab.traffic import Nodes, Publisher, Reader, quantile
 
-CONVERSATIONS = ["lobby", "kitchen", "attic", "cellar", "dm:alice:bob"]
+CONVERSATIONS = ["lobby", "kitchen", "attic", "cellar", "garden"]
 ROUND_DEADLINE = 90
 
 
@@ -35,7 +35,7 @@ class Load:
         self.publishers, self.readers = [], []
         for conversation in CONVERSATIONS:
             for number in range(2):
-                user = f"{conversation}.{number}".replace(":", "_")
+                user = f"{conversation}.{number}"
                 nodes = Nodes(hosts.addresses(), chance)
                 self.publishers.append(Publisher(nodes, user, f"chat/{conversation}/msg", window=16))
             for way in options.ways.split(","):
