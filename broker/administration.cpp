@@ -104,6 +104,7 @@ admin::NodeStatus Administration::status() {
   status.cluster = view.name;
   status.cluster_id = cluster::hex_text(view.id);
   status.redis = view.redis;
+  status.clients = view.clients;
   return status;
 }
 
@@ -129,6 +130,7 @@ std::vector<admin::NodeRow> Administration::nodes() {
                     .state = std::string(state_of(node)),
                     .since_seconds = seconds(node.since),
                     .draining = node.draining,
+                    .leaving = node.leaving,
                     .has_lease = node.has_lease,
                     .slots = static_cast<std::uint64_t>(std::ranges::count_if(slots, has)),
                     .leading = static_cast<std::uint64_t>(std::ranges::count_if(slots, leads)),

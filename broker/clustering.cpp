@@ -46,6 +46,8 @@ cluster::ClusterNodeOptions node_options(const config::Config& config, const sha
           std::max<std::size_t>(shard_options.message_size_max, shard_options.limits.packet_size_max) + kBeyondAMessage,
       .lease_time = config.cluster.lease_time,
       .node_timeout = config.cluster.node_timeout,
+      .client_address = config.cluster.client_address,
+      .hand_over_timeout = config.cluster.drain_timeout / 2,
       .placement = {.replicas = config.cluster.replicas, .replace_after = config.cluster.replace_after}};
   return options;
 }
@@ -94,18 +96,36 @@ class ShardSlots final : public cluster::SlotCare {
   shard::Shard& shard_;
 };
 
-/// Asks the shard to look after its slots.
+/// Has the shard take clients, or send them away.
+void follow(const cluster::ClientPolicy& policy, shard::Dismissal& dismissal) {
+  if (!policy.refuses) {
+    dismissal.end();
+    return;
+  }
+  dismissal.refuse_new(policy.references);
+  if (policy.dismisses) dismissal.begin();
+}
+
+/// Asks the shard to look after its slots, and tells it what to do with clients.
 class PlacementLetter final : public net::Letter {
  public:
-  PlacementLetter(cluster::ClusterNode& node, std::size_t moves_max) : node_(node), moves_max_(moves_max) {}
+  PlacementLetter(cluster::ClusterNode& node, net::Server& server, std::size_t moves_max)
+      : node_(node), server_(server), moves_max_(moves_max) {}
   void deliver(shard::Shard& shard) override {
     const auto placement = node_.placement();
     ShardSlots slots(shard);
-    node_.report(shard.id(), cluster::run_placement(*placement, moves_max_, slots));
+    auto pass = cluster::run_placement(*placement, moves_max_, slots);
+    const auto policy = node_.client_policy();
+    follow(*policy, shard.dismissal());
+    server_.set_ready(!policy->refuses);
+    pass.dismissing = policy->dismisses;
+    pass.clients = shard.connected();
+    node_.report(shard.id(), std::move(pass));
   }
 
  private:
   cluster::ClusterNode& node_;
+  net::Server& server_;
   std::size_t moves_max_;
 };
 
@@ -126,6 +146,7 @@ std::optional<cluster::NodeFile> enter_cluster(const config::Config& config, boo
 Clustering::Clustering(const config::Config& config, cluster::NodeFile file, const shard::ShardOptions& options)
     : listen_url_(config.cluster.listen),
       moves_max_(config.cluster.moves),
+      drain_timeout_(config.cluster.drain_timeout),
       node_(node_options(config, options), std::move(file), options, *this) {}
 
 void Clustering::start() {
@@ -136,12 +157,28 @@ void Clustering::start() {
   log::info("listening for other nodes", {{"port", node_.port()}});
 }
 
+void Clustering::leave(const std::function<bool(Duration)>& stopped) {
+  if (drain_timeout_ == Duration::zero()) return;
+  constexpr Duration kLook = std::chrono::milliseconds(20);
+  const auto until = std::chrono::steady_clock::now() + drain_timeout_;
+  node_.leave();
+  while (!node_.left()) {
+    if (std::chrono::steady_clock::now() >= until) {
+      log::warn("what this node leads and its clients aren't all handed over, stopping even so",
+                {{"cluster.drain_timeout", std::chrono::duration_cast<std::chrono::seconds>(drain_timeout_).count()}});
+      return;
+    }
+    if (stopped(kLook)) return;
+  }
+}
+
 void Clustering::post(shard::ShardId shard, std::unique_ptr<cluster::ShardLetter> letter) {
   if (net::Server* server = server_.load()) server->send(shard, std::make_unique<ClusterLetter>(std::move(letter)));
 }
 
 void Clustering::ask_for_placement(shard::ShardId shard) {
-  if (net::Server* server = server_.load()) server->send(shard, std::make_unique<PlacementLetter>(node_, moves_max_));
+  if (net::Server* server = server_.load())
+    server->send(shard, std::make_unique<PlacementLetter>(node_, *server, moves_max_));
 }
 
 }  // namespace parley

@@ -32,6 +32,9 @@ class Clustering final : private cluster::ShardMail {
   void connect(net::Server& server) { server_ = &server; }
   /// Throws ConfigError when it can't listen.
   void start();
+  /// Hands over what this node leads and sends its clients away, for cluster.drain_timeout at most, or until `stopped`
+  /// says so, which waits for as long as it is told.
+  void leave(const std::function<bool(Duration)>& stopped);
   /// After the shards have stopped.
   void stop() { node_.stop(); }
 
@@ -41,6 +44,7 @@ class Clustering final : private cluster::ShardMail {
 
   const std::string listen_url_;
   const std::size_t moves_max_;
+  const Duration drain_timeout_;
   std::atomic<net::Server*> server_ = nullptr;
   cluster::ClusterNode node_;
 };

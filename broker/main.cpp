@@ -100,6 +100,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.subscriptions_max = mqtt.max_subscriptions;
   options.login_timeout = mqtt.connect_timeout;
   options.system_interval = mqtt.sys_interval;
+  options.dismissals_per_second = static_cast<double>(config.cluster.drain_rate);
   options.retained_max = mqtt.max_retained_messages;
   options.retained_bytes_max = mqtt.max_retained_bytes;
   return options;
@@ -204,11 +205,11 @@ void wait_for_the_end(net::Server& server, Logins& logins, const sigset_t& signa
   }
 }
 
-/// A signal to stop has come.
-bool is_told_to_stop(const sigset_t& signals) {
-  const timespec at_once{};
+/// A signal to stop has come, or comes within `longest`, which is less than a second.
+bool is_told_to_stop(const sigset_t& signals, Duration longest = {}) {
+  const timespec wait{.tv_sec = 0, .tv_nsec = std::chrono::nanoseconds(longest).count()};
   for (;;) {
-    const int signal = ::sigtimedwait(&signals, nullptr, &at_once);
+    const int signal = ::sigtimedwait(&signals, nullptr, &wait);
     if (signal == SIGTERM || signal == SIGINT) return true;
     if (signal != SIGHUP) return false;
   }
@@ -250,6 +251,7 @@ void run(const config::Config& config, const sigset_t& signals) {
   notify_supervisor("READY=1");
   wait_for_the_end(server, logins, signals);
   notify_supervisor("STOPPING=1");
+  if (clustering) clustering->leave([&signals](Duration longest) { return is_told_to_stop(signals, longest); });
   administration.stop();
   server.stop();
   if (clustering) clustering->stop();

@@ -93,6 +93,9 @@ struct Config {
     Duration node_timeout{};
     Duration replace_after{};
     std::uint64_t moves = 0;
+    std::string client_address;
+    Duration drain_timeout{};
+    std::uint64_t drain_rate = 0;
   } cluster;
   struct Admin {
     std::string socket;

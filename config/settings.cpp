@@ -172,6 +172,14 @@ const std::array kSettings{
             "How long a dead node's replicas wait for it before others are made in their place."},
     Setting{"cluster.moves", Kind::Integer, PARLEY_PLACE(cluster.moves), "8", "1", "256",
             "Slots of one leading thread that change their replicas at the same time."},
+    Setting{"cluster.client_address", Kind::OptionalText, PARLEY_PLACE(cluster.client_address), "", "", "",
+            "`HOST:PORT` under which clients reach this node; other nodes name it (Server Reference) to clients that "
+            "they send away. Empty: they name nothing."},
+    Setting{"cluster.drain_timeout", Kind::Duration, PARLEY_PLACE(cluster.drain_timeout), "30s", "0s", "1h",
+            "How long a node that is told to stop takes at most to hand over what it leads and to send its clients "
+            "away; half of it for the first. 0: it just stops."},
+    Setting{"cluster.drain_rate", Kind::Integer, PARLEY_PLACE(cluster.drain_rate), "1000", "1", "1000000",
+            "Clients a second that a node sends to others when it drains or stops."},
 
     Setting{
         "admin.socket", Kind::OptionalText, PARLEY_PLACE(admin.socket), "", "", "",

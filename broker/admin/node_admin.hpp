@@ -18,6 +18,7 @@ struct NodeStatus {
   std::string cluster;     ///< Name; of a clustered node, as the rest.
   std::string cluster_id;  ///< 16 hexadecimal digits.
   bool redis = false;
+  std::uint64_t clients = 0;  ///< Connected to this node.
 };
 
 /// A node of the cluster as this one sees it.
@@ -28,6 +29,7 @@ struct NodeRow {
   std::string state;  ///< `self`, `up`, `down`; down ones that have never been there are `unknown`.
   std::uint64_t since_seconds = 0;
   bool draining = false;
+  bool leaving = false;       ///< Drains or stops: it leads and takes clients no more.
   bool has_lease = false;     ///< In Redis.
   std::uint64_t slots = 0;    ///< That have a replica there …
   std::uint64_t leading = 0;  ///< … and that it leads, as far as this node knows.

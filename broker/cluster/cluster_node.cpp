@@ -68,10 +68,12 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
         formation_({.cluster_id = file.cluster_id, .slots = file.slots}),
         asked_(shard_options.shards, false),
         reports_(shard_options.shards),
+        passes_(shard_options.shards),
         members_(std::move(file), steady_now()),
         links_(local_node(options_, members_.file(), incarnation_),
                link_options(options_, [this](const RemoteNode& peer) { return refusal(peer); }), *this) {
     remember_members();
+    if (members_.leaving()) leaving_since_ = steady_now();
   }
   ~Core() override { stop(); }
 
@@ -105,6 +107,24 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   std::shared_ptr<const Placement> placement() const {
     const std::lock_guard lock(mutex_);
     return placement_;
+  }
+  std::shared_ptr<const ClientPolicy> client_policy() const {
+    const std::lock_guard lock(mutex_);
+    return client_policy_;
+  }
+  void leave() {
+    asio::post(loop_, [this] {
+      members_.stop();
+      stopping_ = true;
+      leaving_changed();
+    });
+  }
+  bool left() {
+    return ask<bool>([this] {
+      return leaving_since_ && (!has_refuge() || std::ranges::all_of(passes_, [](const PlacementPass& pass) {
+               return pass.dismissing && pass.clients == 0;
+             }));
+    });
   }
   void report(shard::ShardId shard, PlacementPass pass) {
     asio::post(loop_, [this, shard, pass = std::move(pass)]() mutable { take_report(shard, std::move(pass)); });
@@ -226,6 +246,10 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     } else if (const auto* node = std::get_if<NodeNotice>(&*notice)) {
       members_.told(from, node->address, node->draining);
       members_changed();
+    } else if (const auto* clients = std::get_if<ClientsNotice>(&*notice)) {
+      members_.told(from, *clients);
+      members_changed();
+      place_soon_ = true;
     } else if (const auto* order = std::get_if<DrainNotice>(&*notice)) {
       drain(order->draining);
     } else {
@@ -247,10 +271,42 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   void drain(bool draining) {
     members_.set_draining(draining);
     state_->set_draining(draining);
-    for (const NodeId peer : connected_) tell_self(peer);
+    leaving_changed();
     log::info(draining ? "this node gives its slots away" : "this node takes slots again");
     members_changed();
+  }
+  void leaving_changed() {
+    if (!members_.leaving()) {
+      leaving_since_.reset();
+    } else if (!leaving_since_) {
+      leaving_since_ = steady_now();
+    }
+    for (PlacementPass& pass : passes_) pass = {};
+    for (const NodeId peer : connected_) tell_self(peer);
     place_soon_ = true;
+  }
+  /// There is another node that takes clients.
+  bool has_refuge() const {
+    return std::ranges::any_of(members_.peers(),
+                               [](const auto& peer) { return peer.second.reachable && !peer.second.leaving; });
+  }
+  bool handed_over(Instant now) const {
+    if (now - *leaving_since_ >= options_.hand_over_timeout) return true;
+    return std::ranges::all_of(passes_,
+                               [](const PlacementPass& pass) { return pass.leaving && pass.to_hand_over == 0; });
+  }
+  void make_client_policy(Instant now) {
+    auto policy = std::make_shared<ClientPolicy>();
+    policy->refuses = leaving_since_ && has_refuge();
+    const bool before = client_policy()->dismisses;
+    policy->dismisses = policy->refuses && (before || handed_over(now));
+    if (policy->dismisses && !before) log::info("slots are handed over, sending clients to other nodes");
+    for (const auto& [id, member] : members_.peers()) {
+      const bool serves = member.reachable && !member.leaving && !member.client_address.empty();
+      if (policy->refuses && serves) policy->references.push_back(member.client_address);
+    }
+    const std::lock_guard lock(mutex_);
+    client_policy_ = std::move(policy);
   }
   bool remove_member(NodeId node) {
     const auto found = members_.peers().find(node);
@@ -310,7 +366,10 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     }
   }
   void notify(NodeId to, const PeerNotice& notice) { (void)links_.send(to, kNotices, encode_notice(notice)); }
-  void tell_self(NodeId to) { notify(to, NodeNotice{.address = own_address(), .draining = members_.file().draining}); }
+  void tell_self(NodeId to) {
+    notify(to, NodeNotice{.address = own_address(), .draining = members_.file().draining});
+    notify(to, ClientsNotice{.leaving = members_.leaving(), .address = options_.client_address});
+  }
   PeerAddress own_address() const {
     PeerAddress address = options_.advertise;
     if (address.port == 0) address.port = links_.port();
@@ -370,6 +429,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
         members_.leases(leases_, now);  // Of a node that was removed and is back nothing else may tell.
         members_changed();
         make_placement(now);
+        make_client_policy(now);
         for (shard::ShardId shard = 0; shard < shard_options_.shards; ++shard) {
           if (!asked_[shard]) mail_.ask_for_placement(shard);
           asked_[shard] = true;
@@ -386,9 +446,11 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   }
   void take_report(shard::ShardId shard, PlacementPass pass) {
     asked_[shard] = false;
-    if (pass.steps != 0 || pass.waiting != 0) place_soon_ = true;
+    if (pass.steps != 0 || pass.waiting != 0 || stopping_ || (leaving_since_ && !pass.dismissing)) place_soon_ = true;
     for (const SlotReport& slot : pass.slots) claim(slot);
     reports_[shard] = std::move(pass.slots);
+    pass.slots.clear();
+    passes_[shard] = std::move(pass);
   }
   void claim(const SlotReport& slot) {
     const auto known = claimed_.find(slot.slot);
@@ -457,6 +519,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
                           .reachable = true,
                           .since = now - started_,
                           .draining = file.draining,
+                          .leaving = members_.leaving(),
                           .has_lease = redis_});
     const auto counters = links_.counters();
     for (const auto& [id, member] : members_.peers()) {
@@ -468,12 +531,14 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
                             .reachable = member.reachable,
                             .since = now - member.since,
                             .draining = member.draining,
+                            .leaving = member.leaving,
                             .has_lease = member.has_lease,
                             .link = link == counters.end() ? LinkCounters{} : link->second});
     }
     for (const auto& report : reports_) view.slots.insert(view.slots.end(), report.begin(), report.end());
     std::ranges::sort(view.slots, {}, &SlotReport::slot);
     for (const auto& [slot, claim] : claims_) view.claims.push_back(claim);
+    for (const PlacementPass& pass : passes_) view.clients += pass.clients;
     return view;
   }
 
@@ -505,16 +570,20 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   std::map<Slot, SlotClaim> claims_;
   std::vector<bool> asked_;
   std::vector<std::vector<SlotReport>> reports_;  ///< By shard.
+  std::vector<PlacementPass> passes_;             ///< The last ones, without their slots; none since leaving began.
+  std::optional<Instant> leaving_since_;
+  bool stopping_ = false;
   bool place_soon_ = true;
   bool redis_ = false;
   LineLimiter lines_;
   Members members_;
   std::optional<ClusterState> state_;
 
-  /// Guards the two below, which other threads read; nothing is taken while it is held.
+  /// Guards the three below, which other threads read; nothing is taken while it is held.
   mutable std::mutex mutex_;
   std::shared_ptr<const Members> known_;
   std::shared_ptr<const Placement> placement_;
+  std::shared_ptr<const ClientPolicy> client_policy_ = std::make_shared<const ClientPolicy>();
 
   PeerLinks links_;
   std::thread thread_;
@@ -531,8 +600,11 @@ Result<void> ClusterNode::start() { return core_->start(); }
 void ClusterNode::stop() { core_->stop(); }
 ClusterView ClusterNode::view() { return core_->view(); }
 bool ClusterNode::set_draining(const std::string& name, bool draining) { return core_->set_draining(name, draining); }
+void ClusterNode::leave() { core_->leave(); }
+bool ClusterNode::left() { return core_->left(); }
 bool ClusterNode::remove(const std::string& name) { return core_->remove(name); }
 void ClusterNode::report(shard::ShardId shard, PlacementPass pass) { core_->report(shard, std::move(pass)); }
 std::shared_ptr<const Placement> ClusterNode::placement() const { return core_->placement(); }
+std::shared_ptr<const ClientPolicy> ClusterNode::client_policy() const { return core_->client_policy(); }
 
 }  // namespace parley::cluster

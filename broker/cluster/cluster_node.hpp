@@ -28,6 +28,8 @@ struct ClusterNodeOptions {
   std::size_t message_max = 0;  ///< Largest message that shards send each other.
   Duration lease_time{};
   Duration node_timeout{};
+  std::string client_address;    ///< Of this node, for Server Reference; empty: none.
+  Duration hand_over_timeout{};  ///< After which clients go even so.
   PlacementOptions placement;
   Duration placement_interval = std::chrono::seconds(1);
   Duration placement_interval_busy = std::chrono::milliseconds(100);  ///< While slots are on their way.
@@ -46,12 +48,21 @@ struct ClusterView {
     bool reachable = false;
     Duration since{};
     bool draining = false;
+    bool leaving = false;
     bool has_lease = false;
     LinkCounters link;
   };
   std::vector<Node> nodes;
   std::vector<SlotReport> slots;  ///< As this node's shards have reported them.
   std::vector<SlotClaim> claims;  ///< Who leads them, as Redis has it.
+  std::size_t clients = 0;        ///< Connected here.
+};
+
+/// What a node does with clients.
+struct ClientPolicy {
+  bool refuses = false;                 ///< It takes no new ones …
+  bool dismisses = false;               ///< … and sends away those it has.
+  std::vector<std::string> references;  ///< Where they shall go; may be empty.
 };
 
 /// Links, heartbeats and Redis: threads of its own, between which and the shards only letters and PeerNodes go. The
@@ -76,12 +87,18 @@ class ClusterNode {
   /// Tells a node, this one or another that is there, to give its slots away or to take some again. False when it
   /// isn't.
   bool set_draining(const std::string& name, bool draining);
+  /// This process will end: what it leads is handed over, clients are sent away. Over when left().
+  void leave();
+  /// Nothing is led here that another node could lead, and no client is there; or there is no other node.
+  [[nodiscard]] bool left();
   /// Takes a node out of the cluster, here and on all nodes that are there. False when it is none or this one.
   bool remove(const std::string& name);
   /// Of a shard, from its own thread: how its slots stand.
   void report(shard::ShardId shard, PlacementPass pass);
   /// To be given to run_placement; always the latest.
   [[nodiscard]] std::shared_ptr<const Placement> placement() const;
+  /// The same for clients.
+  [[nodiscard]] std::shared_ptr<const ClientPolicy> client_policy() const;
 
  private:
   class Core;

@@ -51,6 +51,13 @@ void Members::told(NodeId peer, const PeerAddress& address, bool draining) {
   keep(peer, member);
 }
 
+void Members::told(NodeId peer, const ClientsNotice& notice) {
+  const auto found = peers_.find(peer);
+  if (found == peers_.end()) return;
+  found->second.leaving = notice.leaving;
+  found->second.client_address = notice.address;
+}
+
 void Members::reachable(NodeId peer, bool is, Instant now) {
   const auto found = peers_.find(peer);
   if (found == peers_.end() || found->second.reachable == is) return;
@@ -82,11 +89,15 @@ void Members::removed(std::uint64_t birth) {
 }
 
 std::vector<NodeView> Members::views(Instant now) const {
-  std::vector<NodeView> views{{.node = self_, .reachable = true, .since = Duration::max(), .draining = file_.draining}};
+  std::vector<NodeView> views{
+      {.node = self_, .reachable = true, .since = Duration::max(), .draining = file_.draining, .leaving = leaving()}};
   for (const auto& [id, member] : peers_) {
     if (member.known.birth == 0) continue;
-    views.push_back(
-        {.node = id, .reachable = member.reachable, .since = now - member.since, .draining = member.draining});
+    views.push_back({.node = id,
+                     .reachable = member.reachable,
+                     .since = now - member.since,
+                     .draining = member.draining,
+                     .leaving = member.leaving});
   }
   return views;
 }
@@ -119,8 +130,13 @@ std::optional<HandshakeRefusal> Members::refusal(const RemoteNode& peer) const {
 
 Members::Member& Members::find_or_add(NodeId node, const KnownNode& known, Instant now) {
   return peers_
-      .try_emplace(node,
-                   Member{.known = known, .reachable = false, .since = now, .draining = false, .has_lease = false})
+      .try_emplace(node, Member{.known = known,
+                                .reachable = false,
+                                .since = now,
+                                .draining = false,
+                                .has_lease = false,
+                                .leaving = false,
+                                .client_address = {}})
       .first->second;
 }
 

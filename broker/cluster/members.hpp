@@ -9,6 +9,7 @@
 #include "broker/cluster/handshake.hpp"
 #include "broker/cluster/node_file.hpp"
 #include "broker/cluster/peer_links.hpp"
+#include "broker/cluster/peer_notice.hpp"
 #include "broker/cluster/placement.hpp"
 #include "broker/cluster/state_values.hpp"
 
@@ -27,8 +28,10 @@ class Members {
   void connected(const RemoteNode& peer, Instant now);
   /// What a peer says of itself.
   void told(NodeId peer, const PeerAddress& address, bool draining);
+  void told(NodeId peer, const ClientsNotice& notice);
   void reachable(NodeId peer, bool is, Instant now);
   void set_draining(bool draining);  ///< This node.
+  void stop() { stopping_ = true; }  ///< This node hands over what it leads, and will be back.
   /// Takes a node out, and its data directory for good. False when it is no member. This node can't be.
   bool remove(NodeId peer);
   /// The same as another node has done it.
@@ -41,6 +44,8 @@ class Members {
     Instant since;
     bool draining = false;
     bool has_lease = false;
+    bool leaving = false;        ///< See ClientsNotice.
+    std::string client_address;  ///< The same.
   };
   [[nodiscard]] const std::map<NodeId, Member>& peers() const { return peers_; }
   /// For placement; this node among them.
@@ -49,6 +54,8 @@ class Members {
   /// Why this peer isn't to be let in, if so.
   [[nodiscard]] std::optional<HandshakeRefusal> refusal(const RemoteNode& peer) const;
   [[nodiscard]] NodeId self() const { return self_; }
+  /// This node drains or stops.
+  [[nodiscard]] bool leaving() const { return file_.draining || stopping_; }
   [[nodiscard]] const NodeFile& file() const { return file_; }
   /// The file is another one than at the last call.
   bool take_file_changed() { return std::exchange(file_changed_, false); }
@@ -62,6 +69,7 @@ class Members {
   NodeFile file_;
   NodeId self_;
   std::map<NodeId, Member> peers_;
+  bool stopping_ = false;
   bool file_changed_ = false;
   bool addresses_changed_ = true;
 };

@@ -1,5 +1,6 @@
 #include "broker/cluster/peer_notice.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/bytes.hpp"
@@ -9,7 +10,7 @@
 namespace parley::cluster {
 namespace {
 
-enum class Kind : std::uint8_t { Heartbeat = 0, Node = 1, Removal = 2, Drain = 3 };
+enum class Kind : std::uint8_t { Heartbeat = 0, Node = 1, Removal = 2, Drain = 3, Clients = 4 };
 
 struct Encoder {
   std::string& bytes;
@@ -30,6 +31,11 @@ struct Encoder {
   void operator()(const DrainNotice& notice) {
     append_big_endian(bytes, static_cast<std::uint8_t>(Kind::Drain));
     append_big_endian(bytes, static_cast<std::uint8_t>(notice.draining ? 1 : 0));
+  }
+  void operator()(const ClientsNotice& notice) {
+    append_big_endian(bytes, static_cast<std::uint8_t>(Kind::Clients));
+    append_big_endian(bytes, static_cast<std::uint8_t>(notice.leaving ? 1 : 0));
+    bytes.append(notice.address);
   }
 };
 
@@ -61,6 +67,14 @@ std::optional<PeerNotice> read_notice(std::string_view bytes) {
   if (kind == Kind::Drain) {
     if (bytes.size() != 1) return std::nullopt;
     return DrainNotice{bytes.front() != 0};
+  }
+  if (kind == Kind::Clients) {
+    constexpr std::size_t kAddressMax = 255;
+    if (bytes.empty() || bytes.size() > 1 + kAddressMax) return std::nullopt;
+    const auto address = bytes.substr(1);
+    const auto printable = [](char c) { return c > ' ' && c < '\x7f'; };
+    if (!std::ranges::all_of(address, printable)) return std::nullopt;
+    return ClientsNotice{.leaving = bytes.front() != 0, .address = std::string(address)};
   }
   if (kind != Kind::Heartbeat) return std::nullopt;
   auto message = replication::decode(bytes);

@@ -26,7 +26,12 @@ struct RemovalNotice {
 struct DrainNotice {
   bool draining = false;
 };
-using PeerNotice = std::variant<replication::Heartbeat, NodeNotice, RemovalNotice, DrainNotice>;
+/// What a node says of its clients: whether it hands over what it leads and takes none, and where others find it.
+struct ClientsNotice {
+  bool leaving = false;
+  std::string address;  ///< For Server Reference; empty: not known.
+};
+using PeerNotice = std::variant<replication::Heartbeat, NodeNotice, RemovalNotice, DrainNotice, ClientsNotice>;
 
 std::string encode_notice(const PeerNotice& notice);
 /// Nothing when it isn't whole.

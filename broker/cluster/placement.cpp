@@ -38,6 +38,11 @@ bool Placement::reachable(NodeId node) const {
   return view != nullptr && view->reachable;
 }
 
+bool Placement::leaving() const {
+  const NodeView* self = find(self_);
+  return self != nullptr && self->leaving;
+}
+
 bool Placement::eligible(const NodeView& node) const {
   return !node.draining && (node.reachable || node.since < options_.replace_after);
 }
@@ -57,6 +62,10 @@ std::vector<NodeId> Placement::desired(Slot slot) const {
 
 std::optional<Placement::Step> Placement::next(const Led& slot) const {
   const std::vector<NodeId> wanted = desired(slot.slot);
+  if (leaving()) {
+    // Whoever has it now, before it moves: its clients shall wait for no copy.
+    if (const auto leader = better_leader(slot, wanted)) return Transfer{*leader};
+  }
   for (const NodeId learner : slot.replicas.learners) {
     if (!has(wanted, learner)) return ReplicaChange{ReplicaChange::Kind::Remove, learner};
   }
@@ -105,10 +114,11 @@ std::optional<NodeId> Placement::superfluous(const Led& slot, const std::vector<
 
 std::optional<NodeId> Placement::better_leader(const Led& slot, const std::vector<NodeId>& wanted) const {
   for (const NodeId node : wanted) {
-    if (node == self_) return std::nullopt;
+    if (node == self_ && !leaving()) return std::nullopt;
     const NodeView* view = find(node);
-    if (!slot.replicas.has_voter(node) || view == nullptr || !view->reachable) continue;
-    if (view->since >= options_.settle_time || !has(wanted, self_)) return node;
+    if (node == self_ || !slot.replicas.has_voter(node) || view == nullptr) continue;
+    if (!view->reachable || view->leaving) continue;
+    if (view->since >= options_.settle_time || leaving() || !has(wanted, self_)) return node;
   }
   return std::nullopt;
 }

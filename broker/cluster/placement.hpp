@@ -29,6 +29,7 @@ struct NodeView {
   bool reachable = false;
   Duration since{};  ///< For how long it has been so.
   bool draining = false;
+  bool leaving = false;  ///< Keeps its replicas, but leads nothing that another one can lead.
 };
 
 /// Members that can be given replicas, and how good a place each is. Made once for all slots. A node that isn't among
@@ -56,6 +57,8 @@ class Placement {
   /// while the last one isn't committed. A voter leaves only when those that shall take its place vote already, unless
   /// it drains or was removed and nobody is left to take its place; never the last one.
   [[nodiscard]] std::optional<Step> next(const Led& slot) const;
+  /// This node is.
+  [[nodiscard]] bool leaving() const;
 
  private:
   [[nodiscard]] const NodeView* find(NodeId node) const;

@@ -13,7 +13,7 @@ bool adds_learner(const replication::ReplicaChange& change) {
 }  // namespace
 
 PlacementPass run_placement(const Placement& placement, std::size_t moves_max, SlotCare& care) {
-  PlacementPass pass{.slots = care.slots(), .steps = 0, .waiting = 0};
+  PlacementPass pass{.slots = care.slots(), .leaving = placement.leaving()};
   auto moving = static_cast<std::size_t>(std::ranges::count_if(
       pass.slots, [](const SlotReport& slot) { return slot.leading && !slot.replicas.learners.empty(); }));
   std::size_t transfers = 0;
@@ -21,12 +21,14 @@ PlacementPass run_placement(const Placement& placement, std::size_t moves_max, S
     if (!slot.leading) continue;
     if (!slot.settled) {
       ++pass.waiting;
+      if (pass.leaving) ++pass.to_hand_over;
       continue;
     }
     const auto step = placement.next({.slot = slot.slot, .replicas = slot.replicas});
     if (!step) continue;
     ++pass.waiting;
     if (const auto* transfer = std::get_if<Placement::Transfer>(&*step)) {
+      ++pass.to_hand_over;
       if (transfers == moves_max || !care.transfer_leadership(slot.slot, transfer->to)) continue;
       ++transfers;
       ++pass.steps;

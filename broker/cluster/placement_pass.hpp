@@ -36,6 +36,10 @@ struct PlacementPass {
   std::vector<SlotReport> slots;  ///< As they stood before it.
   std::size_t steps = 0;          ///< That were taken.
   std::size_t waiting = 0;        ///< Slots with something under way, or that must wait for others to be done.
+  bool leaving = false;           ///< Done for a node that leaves.
+  std::size_t to_hand_over = 0;   ///< Slots that others shall lead.
+  bool dismissing = false;        ///< The shard sends its clients away …
+  std::size_t clients = 0;        ///< … of which so many are there.
 };
 
 /// Takes the next step for every slot that is led here, but so that no more than `moves_max` of them have a new replica

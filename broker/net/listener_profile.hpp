@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -22,7 +23,8 @@ struct ListenerProfile {
 
   const std::uint16_t number;  ///< In the order of the configuration.
   const config::Listener settings;
-  std::unique_ptr<TlsContexts> tls;  ///< Null without TLS.
+  std::unique_ptr<TlsContexts> tls;             ///< Null without TLS.
+  const std::atomic<bool>* is_ready = nullptr;  ///< The node takes clients. Null: it does.
 
  private:
   std::vector<config::Network> proxies_;

@@ -33,6 +33,7 @@ Server::~Server() {
 
 Result<std::uint16_t> Server::listen(const config::Listener& listener) {
   auto profile = std::make_unique<ListenerProfile>(static_cast<std::uint16_t>(listeners_.size()), listener);
+  profile->is_ready = &ready_;
   if (listener.scheme == config::Scheme::Unix) {
     PARLEY_TRY(listen_unix(*profile));
     listeners_.push_back(std::move(profile));

@@ -29,6 +29,9 @@ class Server {
   /// Reads certificates again; which can't be read is logged, and the old ones stay. The thread of `main`.
   void reload();
 
+  /// What load balancers are told; any thread.
+  void set_ready(bool ready) { ready_.store(ready, std::memory_order_relaxed); }
+
   void start();
   /// Any thread, between start() and stop().
   void send(shard::ShardId target, std::unique_ptr<Letter> letter) {
@@ -41,6 +44,7 @@ class Server {
   Result<std::uint16_t> listen_unix(const ListenerProfile& profile);
 
   std::atomic<std::size_t> connections_ = 0;
+  std::atomic<bool> ready_ = true;
   std::vector<std::unique_ptr<ListenerProfile>> listeners_;
   HandshakePool handshakes_;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -104,10 +104,13 @@ Transport::Input Transport::upgrade(std::span<char> bytes) {
   const std::size_t end = end_of_request(head_);
   const bool too_long = std::min(end, head_.size()) > kUpgradeRequestMax;
   if (end == std::string::npos && !too_long) return {};
-  const UpgradeRules rules{.path = listener_.settings.path, .origins = listener_.settings.origins};
+  const UpgradeRules rules{.path = listener_.settings.path,
+                           .origins = listener_.settings.origins,
+                           .is_ready = listener_.is_ready == nullptr || *listener_.is_ready};
   auto answer = too_long ? refuse_long_request() : answer_upgrade(std::string_view(head_).substr(0, end), rules);
   answers_ += answer.response;
   head_ = {};
+  if (!answer.accepted && answer.why.empty()) return {.bytes = {}, .status = InputStatus::Ended, .why = {}};
   if (!answer.accepted) return refused(answer.why);
   web_socket_ = std::make_unique<WebSocket>();
   stage_ = Stage::Open;

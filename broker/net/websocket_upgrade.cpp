@@ -81,6 +81,7 @@ UpgradeAnswer answer_upgrade(std::string_view bytes, const UpgradeRules& rules) 
     return refuse("400 Bad Request", "the request is no GET of HTTP/1.1 with one Host");
   }
   const auto target = view(request.target());
+  if (target == "/readyz") return refuse(rules.is_ready ? "200 OK" : "503 Service Unavailable", {});
   if (!rules.path.empty() && target.substr(0, target.find('?')) != rules.path) {
     return refuse("404 Not Found", "the path is another one");
   }

@@ -14,12 +14,13 @@ constexpr std::size_t kUpgradeRequestMax = 8 * 1024;
 struct UpgradeRules {
   std::string_view path;                 ///< What requests must name; empty: any.
   std::span<const std::string> origins;  ///< Web pages that may connect; `*`: all.
+  bool is_ready = true;                  ///< What a load balancer is told that asks for /readyz.
 };
 
 struct UpgradeAnswer {
   bool accepted = false;
   std::string response;  ///< For the client, in either case.
-  std::string_view why;  ///< Of a refusal, for the log.
+  std::string_view why;  ///< Of a refusal, for the log; empty when a load balancer has got its answer.
 };
 
 /// Where the request's header ends, with its empty line; npos: more bytes are needed.

@@ -67,6 +67,8 @@ class Clients {
   void remove(Client& client);
 
   [[nodiscard]] std::size_t size() const { return by_id_.size(); }
+  /// Some of which are free.
+  [[nodiscard]] std::uint32_t places() const { return static_cast<std::uint32_t>(clients_.size()); }
 
   /// `visit` may remove the client it is given.
   template <class Visit>

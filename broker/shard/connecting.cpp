@@ -118,6 +118,10 @@ Connecting::Outcome Connecting::admit(ConnectionId connection, const mqtt::Conne
     return refuse(connection, connect.version, ReasonCode::ServerUnavailable, "The server is going away.",
                   connect.client_id);
   }
+  if (shard_.dismissal().refuses()) {
+    return refuse(connection, connect.version, ReasonCode::UseAnotherServer, "This node takes no clients for now.",
+                  connect.client_id, shard_.dismissal().next_reference());
+  }
   Login login{.client_id = std::string(connect.client_id), .assigned = connect.client_id.empty()};
   if (login.assigned) login.client_id = make_client_id();
   if (const ShardId home = home_of_name(login.client_id, shard_.options()); home != shard_.id()) {
@@ -508,7 +512,7 @@ void Connecting::shut_down() {
 }
 
 Connecting::Outcome Connecting::refuse(ConnectionId connection, ProtocolVersion version, ReasonCode reason,
-                                       std::string_view why, std::string_view client_id) {
+                                       std::string_view why, std::string_view client_id, std::string_view properties) {
   shard_.counters().refused(static_cast<std::uint8_t>(reason));
   log::info("refusing a connection", {{"client_id", client_id},
                                       {"address", shard_.links().address(connection)},
@@ -517,10 +521,11 @@ Connecting::Outcome Connecting::refuse(ConnectionId connection, ProtocolVersion 
   // 3.x has an answer for a protocol level and a client id, and none for a packet that isn't one. 3.1.1 §4.8.
   const bool silent = version != ProtocolVersion::V5 && reason == ReasonCode::MalformedPacket;
   if (!silent && mqtt::may_carry(mqtt::PacketType::Connack, reason)) {
-    mqtt::PropertyWriter properties;
-    properties.text(PropertyId::ReasonString, why);
+    mqtt::PropertyWriter reason_string;
+    reason_string.text(PropertyId::ReasonString, why);
+    const std::string all = std::string(reason_string.bytes()).append(properties);
     mqtt::encode(shard_.links().output(connection),
-                 mqtt::Connack{.reason = reason, .properties = mqtt::Properties::trusted(properties.bytes())}, version);
+                 mqtt::Connack{.reason = reason, .properties = mqtt::Properties::trusted(all)}, version);
   }
   shard_.links().close(connection);
   return Outcome::Refused;

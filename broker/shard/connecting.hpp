@@ -112,7 +112,7 @@ class Connecting {
   Opening& add(ConnectionId connection, Opening opening);
   void refuse_opening(ConnectionId connection, mqtt::ReasonCode reason, std::string_view why);
   Outcome refuse(ConnectionId connection, mqtt::ProtocolVersion version, mqtt::ReasonCode reason, std::string_view why,
-                 std::string_view client_id);
+                 std::string_view client_id, std::string_view properties = {});
   /// Null when there is no session to go on with: none of that client id, or it ends here.
   Client* earlier_session(const mqtt::Connect& connect, std::string_view client_id);
   std::string make_client_id();

@@ -40,6 +40,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       session_records_(*this),
       session_claims_(*this),
       connecting_(*this),
+      dismissal_(*this),
       reauthentication_(*this) {}
 
 Shard::~Shard() = default;
@@ -116,6 +117,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
       return;
     case TimerKind::SessionClaims: session_claims_.run_timer(); return;
     case TimerKind::SystemTopics: system_topics_.run_timer(); return;
+    case TimerKind::Dismissal: dismissal_.run_timer(); return;
     case TimerKind::NodeTopics: node_topics_.run_timer(); return;
     case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
@@ -169,7 +171,7 @@ void Shard::schedule(Client& client) {
 
 void Shard::bind(ConnectionId connection, Client& client) {
   if (connection.place >= bound_.size()) bound_.resize(connection.place + 1);
-  bound_[connection.place] = {connection.generation, client.place, true};
+  if (!std::exchange(bound_[connection.place], {connection.generation, client.place, true}).has_client) ++connected_;
   client.connection = connection;
   client.output = &links_.output(connection);
   counters_.add(Metric::ClientsConnected);
@@ -177,7 +179,8 @@ void Shard::bind(ConnectionId connection, Client& client) {
 }
 
 void Shard::unbind(ConnectionId connection) {
-  if (connection.place < bound_.size()) bound_[connection.place] = {};
+  if (connection.place >= bound_.size()) return;
+  if (std::exchange(bound_[connection.place], {}).has_client) --connected_;
 }
 
 Client* Shard::client_of(ConnectionId connection) {
@@ -330,7 +333,14 @@ void Shard::close_client(Client& client, mqtt::ReasonCode reason) {
   links_.close(closing);
 }
 
-void Shard::detach(Client& client) {
+void Shard::dismiss(Client& client, std::string_view properties) {
+  client.session->write_disconnect(mqtt::ReasonCode::UseAnotherServer, properties);
+  const ConnectionId closing = client.connection;
+  detach(client, false);
+  links_.close(closing);
+}
+
+void Shard::detach(Client& client, bool publishes_will) {
   if (!client.session->connected()) return;
   session_records_.flush_cursors(client);
   feeds_.remove_followers(client);
@@ -341,6 +351,7 @@ void Shard::detach(Client& client) {
   client.output = nullptr;
   journal_.flush_cursor(client);
   auto will = client.session->detach(now_);
+  if (!publishes_will) will.reset();
   plain_topics_.connected(client, false);
   const bool lasts = client.session->expiry_interval() != 0;
   if (will && will->delay > Duration::zero() && lasts) {

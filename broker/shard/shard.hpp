@@ -9,6 +9,7 @@
 
 #include "broker/shard/clients.hpp"
 #include "broker/shard/connecting.hpp"
+#include "broker/shard/dismissal.hpp"
 #include "broker/shard/events.hpp"
 #include "broker/shard/feeds.hpp"
 #include "broker/shard/groups.hpp"
@@ -100,6 +101,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   /// Tells every client that the server goes away, publishes no will, and writes what sessions have to keep. The caller
   /// goes on with turns until `settled()`.
   void shut_down();
+  /// Clients with a connection.
+  [[nodiscard]] std::size_t connected() const { return connected_; }
   [[nodiscard]] bool settled() const { return replicas_.idle() && remote_homes_.empty() && journal_.empty(); }
 
   // -- For the parts of this room --
@@ -134,6 +137,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   SessionRecords& session_records() { return session_records_; }
   SessionClaims& session_claims() { return session_claims_; }
   Connecting& connecting() { return connecting_; }
+  Dismissal& dismissal() { return dismissal_; }
   Timers& timers() { return timers_; }
 
   /// To another shard, or to this one at once.
@@ -151,8 +155,10 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void wrote(Client& client);
   /// Ends the connection with a DISCONNECT; the session goes on or ends as it should.
   void close_client(Client& client, mqtt::ReasonCode reason);
+  /// The same, to have it go to another node; publishes no will. `properties` of DISCONNECT, encoded.
+  void dismiss(Client& client, std::string_view properties);
   /// The client's connection is gone: will, expiry, persistence. May end the session, and `client` with it.
-  void detach(Client& client);
+  void detach(Client& client, bool publishes_will = true);
   /// Ends a session for good: subscriptions, record, place.
   void end_session(Client& client);
   /// The session isn't this node's any more, and has no connection here; its records stay.
@@ -208,6 +214,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Timestamp wall_;
   std::uint64_t next_identity_ = 1;
   bool stopping_ = false;
+  std::size_t connected_ = 0;
 
   ReplicaSlots replicas_;
   NodeLinks nodes_;
@@ -227,6 +234,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   SessionRecords session_records_;
   SessionClaims session_claims_;
   Connecting connecting_;
+  Dismissal dismissal_;
   Reauthentication reauthentication_;
   Timers timers_;
   std::vector<Bound> bound_;

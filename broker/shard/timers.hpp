@@ -17,7 +17,8 @@ enum class TimerKind : std::uint8_t {
   LeaderWait,
   NodeTopics,
   SessionClaims,
-  SystemTopics
+  SystemTopics,
+  Dismissal,
 };
 
 /// What a shard has to do later. Timers aren't cancelled: whoever gets one looks whether it still means something.

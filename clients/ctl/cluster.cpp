@@ -59,16 +59,17 @@ constexpr std::array kStatusColumns{Column{"NODE", "node"}, Column{"VERSION", "v
 constexpr std::array kClusterColumns{Column{"CLUSTER", "name"},
                                      Column{"ID", "id"},
                                      Column{"REDIS", "redis"},
+                                     Column{"CLIENTS", "clients"},
                                      Column{"NODES", "nodes"},
                                      Column{"UP", "nodes_up"},
                                      Column{"SLOTS", "slots"},
                                      Column{"LED HERE", "slots_led_here"},
                                      Column{"WITHOUT LEADER", "slots_without_leader"}};
-constexpr std::array kNodeColumns{Column{"NAME", "name"},           Column{"ADDRESS", "address"},
-                                  Column{"STATE", "state"},         Column{"FOR", "since_seconds", true},
-                                  Column{"DRAINING", "draining"},   Column{"LEASE", "lease"},
-                                  Column{"SLOTS", "slots"},         Column{"LEADING", "leading"},
-                                  Column{"RTT US", "round_trip_us"}};
+constexpr std::array kNodeColumns{Column{"NAME", "name"},         Column{"ADDRESS", "address"},
+                                  Column{"STATE", "state"},       Column{"FOR", "since_seconds", true},
+                                  Column{"DRAINING", "draining"}, Column{"LEAVING", "leaving"},
+                                  Column{"LEASE", "lease"},       Column{"SLOTS", "slots"},
+                                  Column{"LEADING", "leading"},   Column{"RTT US", "round_trip_us"}};
 constexpr std::array kSlotColumns{Column{"SLOT", "slot"},         Column{"LEADER", "leader"},
                                   Column{"TERM", "term"},         Column{"REPLICAS", "replicas"},
                                   Column{"LEARNERS", "learners"}, Column{"LAST", "last"},

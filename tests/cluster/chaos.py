@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from harness import flow
 from harness.client import Client
 from harness.watch import Sightings
-from lab.hosts import PORT, Hosts
+from lab.hosts import PORT, Hosts, SentinelHosts
 from lab.network import Network
 from lab.traffic import Nodes, Publisher, Reader, quantile
 
@@ -138,6 +138,24 @@ class Faults:
         self.hosts.redis.start()
         return name
 
+    def fault_drain(self):
+        node, other = self.some(2)
+        other.ask(f"/v1/nodes/{node.name}/drain", "POST")
+        self.last_between(1, 6)
+        other.ask(f"/v1/nodes/{node.name}/undrain", "POST")
+        return node.name
+
+    def fault_restart(self):
+        node = self.some()[0]
+        if (status := node.program.stop()) != 0:
+            raise AssertionError(f"{node.name} ended with status {status}: {node.program.raw[-20:]}")
+        node.start()
+        return node.name
+
+    def fault_sentinel(self):
+        """The replica is cut off for a while, and then all that is left."""
+        return self.hosts.redis.fail_over(self.network, self.chance.uniform(1, 4))
+
     def fault_kill_all(self):
         for node in self.hosts.nodes:
             node.kill()
@@ -150,7 +168,8 @@ class Faults:
 
 async def rounds(hosts, load, options, chance, pauses):
     faults = Faults(hosts, chance)
-    names = options.only.split(",") if options.only else sorted(faults.table)
+    usual = sorted(name for name in faults.table if options.sentinel or name != "sentinel")
+    names = options.only.split(",") if options.only else usual
     for number in range(1, options.rounds + 1):
         await load.be_served(f"round {number}")
         await asyncio.sleep(chance.random() * 0.2)  # Then the moment is any.
@@ -202,10 +221,11 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--ways", default="since,session,filter", help="how readers subscribe, by comma")
     parser.add_argument("--only", default="", help="names of faults, by comma")
+    parser.add_argument("--sentinel", action="store_true", help="two Redis under a Sentinel, and fault `sentinel`")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    with Network(["one", "two", "three", "redis", "clients"]) as network:
-        with Hosts(network) as hosts:
+    with Network(["one", "two", "three", "redis", "clients", "spare", "sentinel"]) as network:
+        with (SentinelHosts if options.sentinel else Hosts)(network) as hosts:
             hosts.start()
             hosts.wait_spread()
             flow.run(scenario(hosts, options), deadline=120 + options.rounds * ROUND_DEADLINE)

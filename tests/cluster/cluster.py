@@ -103,12 +103,14 @@ class Node:
             "cluster.lease_time": "600ms",
             "log.format": "json",
         } | cluster.settings
+        self.listeners = []  # URLs of further ones.
         self.program = None
 
     def start(self, ready=True):
         arguments = [f"--set={key}={value}" for key, value in self.settings.items()]
         self.program = self.program_for(BINARIES / "parleyd", "--listen", f"tcp://127.0.0.1:{self.port}", "--data-dir",
-                                        self.directory, *arguments)
+                                        self.directory, *arguments,
+                                        *(f"--listen={url}" for url in self.listeners))
         if ready:
             self.program.wait_for("ready")
 

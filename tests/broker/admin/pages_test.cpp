@@ -11,7 +11,7 @@ TEST(AdminPages, ShowHowTheNodeStands) {
   test::FakeNode node;
   EXPECT_EQ(answer({"GET", "/v1/status"}, node).body,
             R"({"node":"a","version":"1.0","pid":7,"uptime_seconds":60,"threads":2,"cluster":{"name":"parley",)"
-            R"("id":"00000000000000ab","redis":true,"nodes":2,"nodes_up":1,"slots":2,"slots_led_here":1,)"
+            R"("id":"00000000000000ab","redis":true,"clients":0,"nodes":2,"nodes_up":1,"slots":2,"slots_led_here":1,)"
             R"("slots_without_leader":1}})");
   node.clustered = false;
   EXPECT_EQ(answer({"GET", "/v1/status"}, node).body,
@@ -20,10 +20,11 @@ TEST(AdminPages, ShowHowTheNodeStands) {
 
 TEST(AdminPages, ShowNodesAndSlots) {
   test::FakeNode node;
-  EXPECT_EQ(answer({"GET", "/v1/nodes"}, node).body,
-            R"([{"name":"a","id":"1","address":"h:1","state":"self","since_seconds":0,"draining":false,"lease":false,)"
-            R"("slots":0,"leading":0,"round_trip_us":0},{"name":"b \"x\"","id":"2","address":"h:2","state":"down",)"
-            R"("since_seconds":3,"draining":true,"lease":false,"slots":0,"leading":0,"round_trip_us":0}])");
+  EXPECT_EQ(
+      answer({"GET", "/v1/nodes"}, node).body,
+      R"([{"name":"a","id":"1","address":"h:1","state":"self","since_seconds":0,"draining":false,"leaving":false,"lease":false,)"
+      R"("slots":0,"leading":0,"round_trip_us":0},{"name":"b \"x\"","id":"2","address":"h:2","state":"down",)"
+      R"("since_seconds":3,"draining":true,"leaving":false,"lease":false,"slots":0,"leading":0,"round_trip_us":0}])");
   EXPECT_EQ(answer({"GET", "/v1/slots"}, node).body,
             R"([{"slot":0,"leader":"a","term":2,"replicas":["a","b"],"learners":[],"last":9,"commit":8},)"
             R"({"slot":1,"leader":"","term":0,"replicas":[],"learners":[],"last":0,"commit":0}])");

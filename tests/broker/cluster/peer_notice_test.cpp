@@ -17,6 +17,11 @@ TEST(PeerNotice, ReadsBackWhatItWrites) {
   EXPECT_EQ(std::get<NodeNotice>(*node).address.port, 7400);
   EXPECT_TRUE(std::get<NodeNotice>(*node).draining);
 
+  const auto clients = read_notice(encode_notice(ClientsNotice{.leaving = true, .address = "chat.example:1883"}));
+  ASSERT_TRUE(clients && std::holds_alternative<ClientsNotice>(*clients));
+  EXPECT_TRUE(std::get<ClientsNotice>(*clients).leaving);
+  EXPECT_EQ(std::get<ClientsNotice>(*clients).address, "chat.example:1883");
+
   const auto removal = read_notice(encode_notice(RemovalNotice{.birth = 0x0102030405060708}));
   ASSERT_TRUE(removal && std::holds_alternative<RemovalNotice>(*removal));
   EXPECT_EQ(std::get<RemovalNotice>(*removal).birth, 0x0102030405060708U);
@@ -32,6 +37,8 @@ TEST(PeerNotice, IsIgnoredUnlessWholeAndClean) {
   EXPECT_FALSE(read_notice(std::string("\x01\0\0\0", 4)));                                      // No host.
   EXPECT_FALSE(read_notice(encode_notice(NodeNotice{.address = {"a\nstanding founder", 1}})));  // A second line.
   EXPECT_FALSE(read_notice(encode_notice(NodeNotice{.address = {std::string(256, 'h'), 1}})));
+  EXPECT_FALSE(read_notice(encode_notice(ClientsNotice{.address = "two lines\n"})));
+  EXPECT_FALSE(read_notice(encode_notice(ClientsNotice{.address = std::string(256, 'h')})));
   EXPECT_FALSE(read_notice("\x07whatever"));
 }
 

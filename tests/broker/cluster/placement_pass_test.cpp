@@ -74,6 +74,21 @@ TEST(PlacementPass, WaitsForWhatIsUnderWayAndWhatIsRefused) {
   EXPECT_TRUE(slots.list[0].replicas.learners.empty());
 }
 
+TEST(PlacementPass, CountsWhatALeavingNodeHasToHandOver) {
+  const auto view = [](std::uint64_t id) {
+    return NodeView{.node = {id}, .reachable = true, .since = 1h, .leaving = id == 1};
+  };
+  const Placement placement({}, {1}, {view(1), view(2), view(3)});
+  Slots slots({1}, 20);
+  for (SlotReport& slot : slots.list) slot.replicas.voters = {{1}, {2}, {3}};
+  EXPECT_EQ(run_placement(placement, 8, slots).to_hand_over, 20U);
+  EXPECT_EQ(run_placement(placement, 8, slots).to_hand_over, 12U);
+  EXPECT_EQ(run_placement(placement, 8, slots).to_hand_over, 4U);
+  const auto last = run_placement(placement, 8, slots);
+  EXPECT_TRUE(last.leaving);
+  EXPECT_EQ(last.to_hand_over, 0U);
+}
+
 TEST(PlacementPass, LeavesSlotsOfOthersAlone) {
   Slots slots({1}, 2);
   for (SlotReport& slot : slots.list) slot.leading = false;

@@ -18,6 +18,7 @@ constexpr Duration kLong = 1h;
 
 NodeView live(std::uint64_t id) { return {.node = {id}, .reachable = true, .since = kLong}; }
 NodeView dead(std::uint64_t id, Duration since = kLong) { return {.node = {id}, .reachable = false, .since = since}; }
+NodeView leaving(std::uint64_t id) { return {.node = {id}, .reachable = true, .since = kLong, .leaving = true}; }
 NodeView draining(std::uint64_t id) { return {.node = {id}, .reachable = true, .since = kLong, .draining = true}; }
 
 std::string text(const std::optional<Placement::Step>& step) {
@@ -74,6 +75,16 @@ TEST(Placement, TakesOneStepAtATime) {
        {{.node = {1}, .reachable = true, .since = 1s}, live(2), live(3)},
        {nodes({1, 2, 3}), {}},
        "-"},
+      {"or leaving", 2, {leaving(1), live(2), live(3)}, {nodes({1, 2, 3}), {}}, "-"},
+      {"who leaves hands over", 1, {leaving(1), live(2), live(3)}, {nodes({1, 2, 3}), {}}, "transfer 2"},
+      {"also to who is just back",
+       1,
+       {leaving(1), {.node = {2}, .reachable = true, .since = 1s}, live(3)},
+       {nodes({1, 2, 3}), {}},
+       "transfer 2"},
+      {"before its replicas move", 1, {leaving(1), live(2), live(3), live(4)}, {nodes({1, 2, 3}), {}}, "transfer 2"},
+      {"to nobody who leaves, too", 1, {leaving(1), leaving(2), live(3)}, {nodes({1, 2, 3}), {}}, "transfer 3"},
+      {"and keeps it when all leave", 1, {leaving(1), leaving(2), leaving(3)}, {nodes({1, 2, 3}), {}}, "-"},
       {"or away", 2, {dead(1, 1s), live(2), live(3)}, {nodes({1, 2, 3}), {}}, "-"},
       {"a dead node keeps its place", 1, {live(1), live(2), dead(3, 1min), live(4)}, {nodes({1, 2, 3}), {}}, "-"},
       {"for a while", 1, {live(1), live(2), dead(3), live(4)}, {nodes({1, 2, 3}), {}}, "add 4"},

@@ -32,6 +32,15 @@ TEST(WebSocketUpgrade, IsGranted) {
   EXPECT_TRUE(answer_upgrade("GET /any HTTP/1.1\r\n" + kSound + "\r\n", {.path = {}, .origins = {}}).accepted);
 }
 
+TEST(WebSocketUpgrade, TellsALoadBalancerWhetherTheNodeTakesClients) {
+  const std::string request = "GET /readyz HTTP/1.1\r\n" + kHost + "\r\n";
+  const auto ready = answer_upgrade(request, {.path = "/mqtt", .origins = {}});
+  EXPECT_EQ(status(ready), 200);
+  EXPECT_FALSE(ready.accepted);
+  EXPECT_TRUE(ready.why.empty()) << "nothing to log";
+  EXPECT_EQ(status(answer_upgrade(request, {.path = "/mqtt", .origins = {}, .is_ready = false})), 503);
+}
+
 TEST(WebSocketUpgrade, LooksAtTheOrigin) {
   const auto from = [](const std::string& origin) { return answer(kSound + "Origin: " + origin + "\r\n"); };
   EXPECT_TRUE(from("https://chat.example").accepted);

@@ -1,6 +1,10 @@
 """A cluster whose nodes and Redis are each on a host of their own. Needs root."""
 
+import pathlib
+import shutil
 import subprocess
+import tempfile
+import time
 
 from cluster import Cluster, Node, Redis, wait_until
 from harness.server import Program
@@ -14,6 +18,7 @@ REDIS_PORT = 6379
 class HostRedis(Redis):
     def __init__(self, network, name):
         self.network, self.name, self.address = network, name, network.address(name)
+        self.url = f"redis://{self.address}:{REDIS_PORT}"
         super().__init__()
 
     def start(self):
@@ -29,8 +34,81 @@ class HostRedis(Redis):
         except AssertionError:
             return False
 
+    def role(self):
+        """The words of ROLE; none while it changes, when connections are closed."""
+        try:
+            return set(self.command("role").split())
+        except AssertionError:
+            return set()
+
     def command(self, *words):
         return run(*self.network.inside(self.name), "redis-cli", "-h", self.address, "-p", REDIS_PORT, *words)
+
+
+class SentinelRedis:
+    """Two Redis, each on a host of its own, and a Sentinel on a third that says which is the master."""
+
+    NAME = "parley"
+    PORT = 26379
+
+    def __init__(self, network, names, watcher):
+        self.port = self.PORT
+        self.network, self.watcher = network, watcher
+        self.servers = [HostRedis(network, name) for name in names]
+        self.servers[1].command("replicaof", self.servers[0].address, REDIS_PORT)
+        self.address = network.address(watcher)
+        self.url = f"sentinel://{self.address}:{self.PORT}/{self.NAME}"
+        self.directory = tempfile.mkdtemp(prefix="parley-sentinel-")
+        path = pathlib.Path(self.directory, "sentinel.conf")
+        lines = [f"port {self.PORT}", f"bind {self.address}", "protected-mode no",
+                 f"sentinel monitor {self.NAME} {self.servers[0].address} {REDIS_PORT} 1",
+                 f"sentinel down-after-milliseconds {self.NAME} 1000", f"sentinel failover-timeout {self.NAME} 4000"]
+        path.write_text("\n".join(lines) + "\n", encoding="ascii")
+        self.sentinel = subprocess.Popen([*network.inside(watcher), "redis-sentinel", str(path)],
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: self.ask("replicas", self.NAME), "the Sentinel knows the replica")
+
+    def ask(self, *words):
+        try:
+            return run(*self.network.inside(self.watcher), "redis-cli", "-h", self.address, "-p", self.PORT, "sentinel",
+                       *words).split()
+        except AssertionError:
+            return []
+
+    def master(self):
+        address = self.ask("get-master-addr-by-name", self.NAME)
+        return next((server for server in self.servers if address and server.address == address[0]), None)
+
+    def command(self, *words):
+        return self.master().command(*words)
+
+    def kill(self):
+        """The master; with nobody to say so for a second, until the other one is."""
+        self.killed = self.master()
+        self.killed.kill()
+
+    def start(self):
+        self.killed.start()
+
+    def fail_over(self, network, seconds):
+        """The replica hears nothing of its master for so long, then the master dies and the replica takes its place."""
+        old = wait_until(self.master, "there is a master")
+        heir = next(server for server in self.servers if server is not old)
+        wait_until(lambda: {"slave", "connected"} <= heir.role(), f"{heir.name} follows {old.name}")
+        network.cut_both(old.name, heir.name)
+        time.sleep(seconds)  # The fault itself takes so long.
+        old.kill()
+        wait_until(lambda: self.master() is heir and "master" in heir.role(), f"{heir.name} is the master")
+        network.heal()
+        old.start()  # The Sentinel makes it a replica.
+        return f"{old.name} to {heir.name}"
+
+    def close(self):
+        self.sentinel.kill()
+        self.sentinel.wait()
+        for server in self.servers:
+            server.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class HostNode(Node):
@@ -40,7 +118,7 @@ class HostNode(Node):
         super().__init__(cluster, name)
         self.network, self.address, self.port = cluster.network, cluster.network.address(name), PORT
         self.settings |= {
-            "cluster.redis": f"redis://{cluster.redis.address}:{REDIS_PORT}",
+            "cluster.redis": cluster.redis.url,
             "cluster.listen": f"tcp://{self.address}:{PEER_PORT}",
         }
 
@@ -64,3 +142,8 @@ class Hosts(Cluster):
 
     def addresses(self):
         return [(node.address, PORT) for node in self.nodes]
+
+
+class SentinelHosts(Hosts):
+    def make_redis(self):
+        return SentinelRedis(self.network, ["redis", "spare"], "sentinel")

@@ -24,6 +24,10 @@ class Nodes:
         good = [one for one in self.addresses if one != but and self.avoided.get(one, 0) <= now]
         return self.chance.choice(good or self.addresses)
 
+    def refused(self, address, error):
+        """No connection came about."""
+        self.avoid(address)
+
     def avoid(self, address, seconds=2.0):
         self.avoided[address] = time.monotonic() + seconds
 
@@ -60,8 +64,8 @@ class Publisher(flow.Publisher):
                 self.connection, connack = await asyncio.wait_for(
                     flow.connect(self.address[1], self.user, self.on_packet, host=self.address[0], username=self.user),
                     CONNECT_DEADLINE)
-            except (OSError, asyncio.TimeoutError, AssertionError):
-                self.nodes.avoid(self.address)
+            except (OSError, asyncio.TimeoutError, AssertionError) as error:
+                self.nodes.refused(self.address, error)
                 await asyncio.sleep(0.02)
                 continue
             self.window = min(self.window, connack.properties.get("receive_maximum", 65535))
@@ -118,7 +122,7 @@ class Reader(Follower):
             except (OSError, asyncio.TimeoutError, AssertionError) as error:
                 if isinstance(error, AssertionError) and "refused" not in str(error):
                     raise
-                self.nodes.avoid(self.address)
+                self.nodes.refused(self.address, error)
                 if self.connection is not None:
                     self.connection.abort()
                 await asyncio.sleep(0.05)

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Nodes that leave in order: what they lead and their clients go to others first. Nothing acknowledged is lost, and nobody
+but who asks the leaving node is turned away."""
+
+import asyncio
+import http.client
+import json
+import random
+import subprocess
+import time
+import unittest
+
+from cluster import BINARIES, Cluster, wait_until
+from harness import flow
+from harness.client import Client
+from harness.packets import DISCONNECT, PUBLISH
+from harness.server import free_port
+from harness.watch import Sightings
+from lab.traffic import Nodes, Publisher, Reader
+
+USE_ANOTHER_SERVER = 0x9C
+CONVERSATIONS = ["lobby", "kitchen", "attic"]
+
+
+class Doors(Nodes):
+    """Remembers who was turned away where nobody should be. A connection that only takes long isn't."""
+
+    leaving = None  # The address of the node that may refuse; of all clients.
+    turned_away = []
+
+    def refused(self, address, error):
+        if address != Doors.leaving and not isinstance(error, asyncio.TimeoutError):
+            Doors.turned_away.append((address, repr(error)))
+        super().refused(address, error)
+
+
+class TimedReader(Reader):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.times = []
+
+    def on_packet(self, packet):
+        if packet.type == PUBLISH:
+            self.times.append(time.monotonic())
+        super().on_packet(packet)
+
+    longest_pause = Publisher.longest_pause
+
+
+def replay(node, conversation):
+    with Client(node.port, f"replay-{node.name}") as client:
+        suback = client.subscribe(f"chat/{conversation}/json", user=(("since", 0),))
+        return [json.loads(client.message().payload) for _ in range(int(suback.value("head")))]
+
+
+class RollingRestart(unittest.TestCase):
+    def test_all_nodes_are_restarted_under_load(self):
+        Doors.leaving, Doors.turned_away = None, []
+        with Cluster() as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            flow.run(self.scenario(cluster), deadline=200)
+
+    async def scenario(self, cluster):
+        sightings, chance = Sightings(), random.Random(1)
+        addresses = [("127.0.0.1", node.port) for node in cluster.nodes]
+        publishers = [Publisher(Doors(addresses, chance), f"{name}.{i}", f"chat/{name}/msg", window=8)
+                      for name in CONVERSATIONS for i in range(2)]
+        readers = [TimedReader(Doors(addresses, chance), name, f"reader.{name}", "since", sightings)
+                   for name in CONVERSATIONS]
+        pauses = {}
+
+        async def served():
+            counts = {one: len(one.acknowledged) for one in publishers}
+            await flow.wait_until(lambda: all(len(one.acknowledged) > counts[one] + 10 for one in publishers),
+                                  "every publisher is served", 30)
+
+        async def restarts():
+            for node, address in zip(cluster.nodes, addresses, strict=True):
+                await served()
+                began = time.monotonic()
+                Doors.leaving = address
+                status = await asyncio.to_thread(node.program.stop)
+                self.assertEqual(status, 0)
+                gone = time.monotonic() - began
+                self.assertEqual(node.program.count(lambda line: line.get("level") == "error"), 0, node.program.raw[-20:])
+                await asyncio.to_thread(node.start)
+                Doors.leaving = None
+                await asyncio.to_thread(cluster.wait_linked)
+                await asyncio.to_thread(cluster.wait_spread)
+                await served()
+                pauses[node.name] = (gone, max(one.longest_pause(began) for one in publishers),
+                                     max(one.longest_pause(began) for one in readers))
+
+        async with flow.Crowd([*publishers, *readers]) as crowd:
+            await crowd.beside(restarts())
+            await crowd.finish(publishers, 30)
+            for reader in readers:
+                acknowledged = {(one.user, key): place for one in publishers for key, place in one.acknowledged.items()
+                                if one.topic == f"chat/{reader.conversation}/msg"}
+                for node in cluster.nodes:
+                    history = await asyncio.to_thread(replay, node, reader.conversation)
+                    sightings.judge(reader.conversation, history, acknowledged)
+                await reader.reach(len(history))
+        self.assertEqual(Doors.turned_away, [])
+        total = sum(len(one.acknowledged) for one in publishers)
+        print(f"rolling restart of {len(cluster.nodes)} nodes: {total} acknowledged, none lost, nobody turned away elsewhere")
+        for name, (gone, sending, reading) in pauses.items():
+            print(f"  {name}: ended after {gone:.2f} s; longest pause of a publisher {sending:.2f} s, of a reader {reading:.2f} s")
+
+
+class Draining(unittest.TestCase):
+    def ready(self, node):
+        connection = http.client.HTTPConnection("127.0.0.1", node.web_port, timeout=10)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def order(self, node, word, name):
+        subprocess.run([BINARIES / "parleyctl", "nodes", word, name, "--socket", node.directory / "admin.sock"], check=True,
+                       timeout=60)
+
+    def test_a_node_is_drained_and_taken_back(self):
+        with Cluster() as cluster:
+            for node in cluster.nodes:
+                node.web_port = free_port()
+                node.listeners = [f"ws://127.0.0.1:{node.web_port}"]
+                node.settings["cluster.client_address"] = f"{node.name}.example:1883"
+            cluster.start()
+            cluster.wait_spread()
+            a, b, _ = cluster.nodes
+            self.assertEqual(self.ready(a), 200)
+            clients = [Client(a.port, f"guest{i}") for i in range(4)]
+            old = Client(a.port, "old", 4)
+            self.order(b, "drain", "a")
+            references = set()
+            for client in clients:
+                packet = client.expect_end()
+                client.socket.close()
+                self.assertEqual((packet.type, packet.reason), (DISCONNECT, USE_ANOTHER_SERVER))
+                references.add(packet.properties.get("server_reference"))
+            self.assertLessEqual(references, {"b.example:1883", "c.example:1883"})
+            self.assertIsNone(old.expect_end())  # 3.1.1 has no DISCONNECT for that.
+            old.socket.close()
+            self.assertEqual(self.ready(a), 503)
+            wait_until(lambda: a.status()["clients"] == 0 and b.nodes()["a"]["leaving"], "all see it")
+            wait_until(lambda: b.nodes()["a"]["slots"] == 0 and b.nodes()["a"]["leading"] == 0, "a has no slots")
+            with Client(a.port, "late") as late:
+                connack = late.connack
+            self.assertEqual(connack.reason, USE_ANOTHER_SERVER)
+            self.assertIn(connack.properties.get("server_reference"), {"b.example:1883", "c.example:1883"})
+            self.order(a, "undrain", "a")
+            wait_until(lambda: self.ready(a) == 200, "a takes clients again")
+            cluster.wait_spread()
+            with Client(a.port, "late"):
+                pass
+
+
+if __name__ == "__main__":
+    unittest.main()
