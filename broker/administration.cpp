@@ -30,7 +30,11 @@ std::string_view state_of(const cluster::ClusterView::Node& node) {
 /// Who leads which slot and who has it: what this node's replicas say, else what Redis says.
 std::vector<admin::SlotRow> slot_rows(const cluster::ClusterView& view) {
   std::map<NodeId, std::string> names;
-  for (const auto& node : view.nodes) names[node.id] = node.name;
+  NodeId self;
+  for (const auto& node : view.nodes) {
+    names[node.id] = node.name;
+    if (node.self) self = node.id;
+  }
   const auto name_of = [&names](NodeId node) {
     const auto found = names.find(node);
     if (found != names.end()) return found->second;
@@ -55,10 +59,14 @@ std::vector<admin::SlotRow> slot_rows(const cluster::ClusterView& view) {
   for (const auto& claim : view.claims) {
     admin::SlotRow& row = rows[claim.slot];
     row.slot = claim.slot.value;
-    if (!row.replicas.empty() || claim.term.value < row.term) continue;
+    if (claim.term.value < row.term) continue;
+    // A replica that was taken away hears nothing more of the slot, and knows only what was before.
+    const bool has_left = std::ranges::find(claim.replicas, self) == claim.replicas.end();
+    if (!row.replicas.empty() && !has_left) continue;
     row.term = claim.term.value;
     row.replicas = names_of(claim.replicas);
-    if (row.leader.empty()) row.leader = name_of(claim.leader);
+    if (has_left) row.learners.clear();
+    if (has_left || row.leader.empty()) row.leader = name_of(claim.leader);
   }
   std::vector<admin::SlotRow> list;
   for (auto& [slot, row] : rows) list.push_back(std::move(row));
