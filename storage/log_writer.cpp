@@ -1,6 +1,7 @@
 #include "storage/log_writer.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/check.hpp"
 #include "base/log.hpp"
@@ -28,13 +29,23 @@ Result<Lsn> end_of(Environment& store) {
   return read_store_end(transaction);
 }
 
-/// The record's own time, or `before`.
-Timestamp time_of(std::string_view bytes, Timestamp before) {
+/// The record's own time, if it has one.
+std::optional<Timestamp> time_of(std::string_view bytes) {
   const auto record = format::decode_trusted_record(bytes);
-  if (!record) return before;
+  if (!record) return std::nullopt;
   if (const auto* entry = std::get_if<format::EntryRecord>(&record->body)) return entry->ts;
   if (const auto* created = std::get_if<format::ConversationRecord>(&record->body)) return created->created;
-  return before;
+  return std::nullopt;
+}
+
+/// Of the first record that has one, among so many; else later than any.
+Timestamp first_time(Cursor& cursor, std::size_t records_max) {
+  Cursor::Row row;
+  bool found = cursor.seek(format::number_key(kLogHeader.next()), row);
+  for (std::size_t looked = 0; found && looked < records_max; ++looked, found = cursor.next(row)) {
+    if (const auto time = time_of(row.value)) return *time;
+  }
+  return {~std::uint64_t{0} - 1};
 }
 
 }  // namespace
@@ -112,11 +123,11 @@ Result<std::size_t> LogWriter::cut(const CutRule& rule) {
   PARLEY_TRY(std::uint64_t size, transaction.size(kLogTable));
   const Lsn last = std::min(rule.watermark, Lsn{end_.value == 0 ? 0 : end_.value - 1});
   std::size_t gone = 0;
-  Timestamp time;
+  Timestamp time = first_time(cursor, rule.records_max);
   Cursor::Row row;
   while (gone < rule.records_max && cursor.seek(format::number_key(kLogHeader.next()), row)) {
     const Lsn position{format::number_from_key(row.key)};
-    time = time_of(row.value, time);
+    time = time_of(row.value).value_or(time);
     const bool too_large = rule.size_max != 0 && size > rule.size_max;
     if (position > last || (time >= rule.older_than && !too_large)) break;
     size -= std::min<std::uint64_t>(size, row.value.size());

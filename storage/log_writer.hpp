@@ -44,7 +44,7 @@ class LogWriter {
     std::size_t records_max = 5'000;  ///< In one call.
   };
   /// Takes records away from the front and returns how many; never the last one, which tells where the log ends. A
-  /// record without a time of its own is as old as the one before it.
+  /// record without a time of its own is as old as the one before it, at the front as the next one that has a time.
   Result<std::size_t> cut(const CutRule& rule);
 
  private:

@@ -77,6 +77,20 @@ TEST(LogWriter, CutsByAgeUpToTheFirstThatIsYoungEnough) {
   EXPECT_EQ(gone.value(), 2U + 5U);
 }
 
+/// A slot's log begins so; a node that joins later needs it.
+TEST(LogWriter, KeepsRecordsWithoutATimeAtTheFront) {
+  World world;
+  world.append({world.records().no_op(), world.records().no_op()});
+  world.materialise();
+  EXPECT_EQ(must(world.writer().cut({.watermark = world.watermark(), .older_than = test::Records::time_of({6})})), 0U);
+  const auto number = world.create("tea");
+  world.say(number, 1, 20);
+  world.materialise();
+  EXPECT_EQ(must(world.writer().cut({.watermark = world.watermark(), .older_than = {1}})), 0U);
+  EXPECT_EQ(must(world.writer().cut({.watermark = world.watermark(), .older_than = test::Records::time_of({6})})),
+            2U + 1U + 5U);
+}
+
 TEST(LogWriter, CutsBySizeOldestFirst) {
   World world;
   const auto number = world.create("tea");
