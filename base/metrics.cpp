@@ -57,6 +57,7 @@ constexpr std::array<MetricRule, kMetrics> kRules{{
     {Metric::LimitTopicLevels, kLimit, "limit=\"mqtt.max_topic_levels\"", false, ""},
     {Metric::LimitOutput, kLimit, "limit=\"mqtt.max_output\"", false, ""},
     {Metric::LimitWriteTime, kLimit, "limit=\"mqtt.write_timeout\"", false, ""},
+    {Metric::LimitPacketTime, kLimit, "limit=\"mqtt.packet_timeout\"", false, ""},
     {Metric::LimitQueue, kLimit, "limit=\"mqtt.max_queued_messages\"", false, ""},
     {Metric::LimitRetained, kLimit, "limit=\"mqtt.max_retained_messages\"", false, ""},
 }};
@@ -102,6 +103,12 @@ void append_row(std::string& page, std::string_view family, std::string_view lab
 }  // namespace
 
 std::span<const MetricRule> metric_rules() { return kRules; }
+
+std::string_view value_of_label(const MetricRule& rule) {
+  const auto begin = rule.label.find('"');
+  if (begin == rule.label.npos) return {};
+  return rule.label.substr(begin + 1, rule.label.size() - begin - 2);
+}
 
 Totals& Totals::operator+=(const Counters& counters) {
   const auto sum = [](auto& to, const auto& from) {

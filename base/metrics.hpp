@@ -62,6 +62,7 @@ enum class Metric : std::uint8_t {
   LimitTopicLevels,
   LimitOutput,
   LimitWriteTime,
+  LimitPacketTime,
   LimitQueue,
   LimitRetained,
   End,
@@ -76,6 +77,8 @@ struct MetricRule {
   std::string_view meaning;  ///< Of the first of its family: the family's.
 };
 std::span<const MetricRule> metric_rules();
+/// What stands in quotes in its label; empty without one.
+std::string_view value_of_label(const MetricRule& rule);
 
 /// What one thread counts. That thread alone writes, any may read; a count costs a load and a store.
 class alignas(64) Counters {

@@ -69,6 +69,19 @@ std::uint32_t seconds_or_unlimited(Duration duration) {
   return seconds == 0 ? 0xFFFF'FFFF : static_cast<std::uint32_t>(seconds);
 }
 
+/// Each thread's part of a rate.
+std::uint64_t a_thread(std::uint64_t rate, std::uint32_t threads) { return (rate + threads - 1) / threads; }
+
+shard::RateLimits rate_limits(const config::Config& config) {
+  const auto& mqtt = config.mqtt;
+  return {.messages = {.a_second = mqtt.max_message_rate},
+          .bytes = {.a_second = mqtt.max_byte_rate},
+          .user_messages = {.a_second = mqtt.max_user_message_rate},
+          .user_bytes = {.a_second = mqtt.max_user_byte_rate},
+          .control = {.a_second = mqtt.max_control_rate, .burst = std::chrono::seconds(5)},
+          .patience = mqtt.max_throttle};
+}
+
 shard::ShardOptions shard_options(const config::Config& config) {
   const auto& mqtt = config.mqtt;
   shard::ShardOptions options;
@@ -99,6 +112,11 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.pending_bytes_max = config.storage.max_pending;
   options.subscriptions_max = mqtt.max_subscriptions;
   options.login_timeout = mqtt.connect_timeout;
+  options.filter_levels_max = mqtt.max_topic_levels;
+  options.packet_size_before_connect_max = mqtt.max_connect_packet_size;
+  options.user_connections_max = static_cast<std::uint32_t>(mqtt.max_connections_per_user);
+  options.connects_a_second = a_thread(mqtt.max_connect_rate, options.shards);
+  options.rates = rate_limits(config);
   options.system_interval = mqtt.sys_interval;
   options.dismissals_per_second = static_cast<double>(config.cluster.drain_rate);
   options.retained_max = mqtt.max_retained_messages;
@@ -221,6 +239,12 @@ void run(const config::Config& config, const sigset_t& signals) {
   net::WorkerOptions worker_options;
   worker_options.connect_timeout = config.mqtt.connect_timeout;
   worker_options.connections_max = config.mqtt.max_connections;
+  worker_options.address_connections_max = static_cast<std::uint32_t>(config.mqtt.max_connections_per_address);
+  worker_options.accepts = {.a_second = a_thread(config.mqtt.max_accept_rate, options.shards)};
+  worker_options.counts_users = config.mqtt.max_connections_per_user != 0 || config.mqtt.max_user_message_rate != 0 ||
+                                config.mqtt.max_user_byte_rate != 0;
+  worker_options.packet_timeout = config.mqtt.packet_timeout;
+  worker_options.write_timeout = config.mqtt.write_timeout;
   Metrics metrics(options.shards);
   options.metrics = &metrics;
   StoreAnswers answers;

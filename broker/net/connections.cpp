@@ -98,14 +98,45 @@ void Connections::write(shard::ConnectionId id, Connection& connection) {
   const std::size_t before = connection.output.size();
   const auto status = connection.transport ? connection.transport->write(connection.socket, connection.output)
                                            : write_plain(connection.socket, connection.output);
-  if (counters_ != nullptr) counters_->add(Metric::BytesSent, before - connection.output.size());
+  const std::size_t taken = before - connection.output.size();
+  if (counters_ != nullptr) counters_->add(Metric::BytesSent, taken);
+  if (taken != 0) connection.taken_at = now_;
   if (status == IoResult::Status::Done) return;
   if (status == IoResult::Status::Ended) {
     mark_lost(id, connection);
     return;
   }
   connection.blocked = true;
+  if (taken == 0) connection.taken_at = now_;
+  blocked_.push_back(id);
   watch(id, connection, true);
+}
+
+void Connections::pause(shard::ConnectionId id) {
+  Connection* connection = find(id);
+  if (connection == nullptr || std::exchange(connection->paused, true)) return;
+  watch(id, *connection, connection->blocked);
+}
+
+void Connections::resume(shard::ConnectionId id) {
+  Connection* connection = find(id);
+  if (connection == nullptr) return;
+  if (std::exchange(connection->paused, false)) watch(id, *connection, connection->blocked);
+  if (!std::exchange(connection->again, true)) again_.push_back(id);
+}
+
+std::shared_ptr<shard::UserAccount> Connections::account(std::string_view user) {
+  return users_ != nullptr ? users_->join(user) : nullptr;
+}
+
+void Connections::take_again(std::vector<shard::ConnectionId>& again) {
+  again.clear();
+  again.swap(again_);
+}
+
+void Connections::take_blocked(std::vector<shard::ConnectionId>& blocked) {
+  blocked.clear();
+  blocked.swap(blocked_);
 }
 
 void Connections::unwatch(Connection& connection) { ::epoll_ctl(epoll_, EPOLL_CTL_DEL, connection.socket, nullptr); }
@@ -122,7 +153,7 @@ void Connections::await_writable(shard::ConnectionId id, Connection& connection)
 }
 
 void Connections::watch(shard::ConnectionId id, Connection& connection, bool writable) {
-  epoll_event event{.events = EPOLLIN, .data = {.u64 = id_of(id)}};
+  epoll_event event{.events = connection.paused ? 0U : EPOLLIN, .data = {.u64 = id_of(id)}};
   if (writable) event.events |= EPOLLOUT;
   if (::epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.socket, &event) != 0) mark_lost(id, connection);
 }
@@ -138,6 +169,7 @@ void Connections::close(shard::ConnectionId id) {
   if (connection == nullptr || connection->state != ConnectionState::Open) return;
   connection->state = ConnectionState::Closing;
   connection->unconsumed.reset();
+  if (std::exchange(connection->paused, false)) watch(id, *connection, connection->blocked);
   closing_.push_back(id);
   if (connection->transport && !connection->away) connection->transport->begin_close();
   if (!connection->blocked) write(id, *connection);
@@ -166,8 +198,12 @@ void Connections::hand_over(shard::ConnectionId id, shard::ShardId target, std::
   Connection* connection = find(id);
   if (connection == nullptr || connection->state != ConnectionState::Open) return;
   ::epoll_ctl(epoll_, EPOLL_CTL_DEL, connection->socket, nullptr);
-  Arrival arrival{Descriptor(std::exchange(connection->socket, -1)), std::string(unread), connection->listener,
-                  std::move(connection->transport)};
+  Arrival arrival{Descriptor(std::exchange(connection->socket, -1)),
+                  std::string(unread),
+                  connection->listener,
+                  std::move(connection->transport),
+                  std::move(connection->place),
+                  connection->counted};
   drop(id);
   exits_.leave(target, std::move(arrival));
 }

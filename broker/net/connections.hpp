@@ -10,6 +10,7 @@
 #include "base/metrics.hpp"
 #include "base/output.hpp"
 #include "base/time.hpp"
+#include "broker/net/crowd.hpp"
 #include "broker/net/mailbox.hpp"
 #include "broker/net/socket.hpp"
 #include "broker/net/transport.hpp"
@@ -25,7 +26,7 @@ enum class ConnectionState : std::uint8_t {
   Lingering,  ///< We have said our last; what still comes is thrown away until the other side closes, too.
 };
 
-/// A client's connection. 48 bytes; an idle one over plain TCP owns nothing else.
+/// A client's connection. About 100 bytes; an idle one over plain TCP owns nothing else.
 struct Connection {
   int socket = -1;
   std::uint32_t generation = 0;
@@ -34,10 +35,17 @@ struct Connection {
   std::unique_ptr<Transport> transport;     ///< Null: MQTT's bytes are the socket's.
   const ListenerProfile* listener = nullptr;
   ConnectionState state = ConnectionState::Free;
-  bool blocked = false;  ///< The socket takes no more; epoll tells when it does.
-  bool lost = false;     ///< A write has failed; the shard hears of it before the next wait.
-  bool greeted = false;  ///< The shard has consumed a packet.
-  bool away = false;     ///< The handshake pool has its TlsStream; it may not go before that is back.
+  bool blocked = false;   ///< The socket takes no more; epoll tells when it does.
+  bool lost = false;      ///< A write has failed; the shard hears of it before the next wait.
+  bool greeted = false;   ///< The shard has consumed a packet.
+  bool paused = false;    ///< The shard wants no more for now.
+  bool again = false;     ///< In the list of those whose kept bytes are handed to the shard again.
+  bool stalls = false;    ///< In the worker's list of those that are looked at from time to time; see Worker.
+  bool counted = false;   ///< `place` has been asked for.
+  Instant partial_since;  ///< When the packet in `unconsumed` was begun.
+  Instant taken_at;       ///< When the socket last took something, or was first blocked.
+  CountedPlace place;     ///< Among the connections of its address.
+  bool away = false;      ///< The handshake pool has its TlsStream; it may not go before that is back.
 };
 
 /// The client connections of one worker, and its shard's ClientLinks. Belongs to the worker's thread.
@@ -58,6 +66,9 @@ class Connections final : public shard::ClientLinks {
   void flush(shard::ConnectionId connection) override;
   void close(shard::ConnectionId connection) override;
   void hand_over(shard::ConnectionId connection, shard::ShardId target, std::string_view unread) override;
+  void pause(shard::ConnectionId connection) override;
+  void resume(shard::ConnectionId connection) override;
+  std::shared_ptr<shard::UserAccount> account(std::string_view user) override;
   [[nodiscard]] std::string address(shard::ConnectionId connection) const override;
   [[nodiscard]] shard::ConnectionDescription description(shard::ConnectionId connection) const override;
 
@@ -82,6 +93,16 @@ class Connections final : public shard::ClientLinks {
   [[nodiscard]] bool has_lost() const { return !lost_.empty(); }
   /// Connections that the shard has closed since the last call; those that are still there after a while are dropped.
   void take_closing(std::vector<shard::ConnectionId>& closing);
+
+  /// Those whose kept bytes the shard wants to see again.
+  void take_again(std::vector<shard::ConnectionId>& again);
+  [[nodiscard]] bool has_again() const { return !again_.empty(); }
+  /// Those whose socket takes no more, since the last call.
+  void take_blocked(std::vector<shard::ConnectionId>& blocked);
+  /// Before the first connection: where users are counted.
+  void count_users(Crowd<shard::UserAccount>& users) { users_ = &users; }
+  /// The worker's turn begins.
+  void set_now(Instant now) { now_ = now; }
 
   [[nodiscard]] std::size_t size() const { return size_; }
   template <class Visit>
@@ -112,6 +133,10 @@ class Connections final : public shard::ClientLinks {
   std::vector<std::uint32_t> free_;
   std::vector<shard::ConnectionId> lost_;
   std::vector<shard::ConnectionId> closing_;
+  std::vector<shard::ConnectionId> again_;
+  std::vector<shard::ConnectionId> blocked_;
+  Crowd<shard::UserAccount>* users_ = nullptr;
+  Instant now_;
   std::size_t size_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/net/crowd.hpp"
 #include "broker/net/handshake_pool.hpp"
 #include "broker/net/socket.hpp"
 #include "broker/net/transport.hpp"
@@ -31,6 +32,8 @@ struct Arrival {
   std::string unread;
   const ListenerProfile* listener = nullptr;  ///< Where it came in.
   std::unique_ptr<Transport> transport;
+  CountedPlace place;  ///< Among the connections of its address.
+  bool counted = false;
 };
 
 /// What came since the last look; each list in the order it was sent.

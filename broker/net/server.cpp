@@ -17,7 +17,7 @@ Server::Server(const WorkerOptions& options, const shard::ShardOptions& shard_op
   std::vector<Worker*> all;
   for (shard::ShardId id = 0; id < shard_options.shards; ++id) {
     workers_.push_back(std::make_unique<Worker>(
-        id, Worker::Context{options, shard_options, store, nodes, authenticator, connections_, handshakes_}));
+        id, Worker::Context{options, shard_options, store, nodes, authenticator, crowds_, handshakes_}));
     all.push_back(workers_.back().get());
   }
   for (auto& worker : workers_) worker->meet(all);

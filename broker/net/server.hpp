@@ -43,7 +43,7 @@ class Server {
  private:
   Result<std::uint16_t> listen_unix(const ListenerProfile& profile);
 
-  std::atomic<std::size_t> connections_ = 0;
+  Crowds crowds_;
   std::atomic<bool> ready_ = true;
   std::vector<std::unique_ptr<ListenerProfile>> listeners_;
   HandshakePool handshakes_;

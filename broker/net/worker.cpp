@@ -28,7 +28,13 @@ constexpr int kSecureAcceptsMax = 16;  ///< The same where each is followed by a
 constexpr std::size_t kHandshakesMax = 8;  ///< That a worker has in the pool at a time.
 constexpr std::size_t kHandshakesWaitingMax = 256;
 constexpr Duration kAcceptPause = std::chrono::seconds(1);
-constexpr Duration kRefusedLine = std::chrono::seconds(10);
+constexpr Duration kStallLook = std::chrono::milliseconds(500);
+/// So many packets are handled in a turn, whoever sends them, so that one who waits waits for no more than these …
+constexpr std::size_t kTurnPackets = 2'048;
+constexpr std::size_t kPacketsMin = 8;  ///< … but each connection gets so many.
+/// What is read beyond these packets is copied to wait for its turn.
+constexpr std::size_t kReadSizeMin = 4 * 1024;
+constexpr std::size_t kBytesAPacket = 128;
 
 Instant steady_now() { return std::chrono::steady_clock::now(); }
 
@@ -58,7 +64,7 @@ std::string_view awaited(const Connection& connection) {
 
 Worker::Worker(shard::ShardId id, const Context& context)
     : options_(context.options),
-      node_connections_(context.connections),
+      crowds_(context.crowds),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       connections_(epoll_.number(), *this, &context.shard_options.metrics->of(id)),
       shard_(id, context.shard_options, context.store, connections_, *this, context.nodes, random_,
@@ -69,6 +75,7 @@ Worker::Worker(shard::ShardId id, const Context& context)
       buffer_(new char[kReadSize]) {
   PARLEY_CHECK(epoll_.is_open(), "the kernel gives no epoll descriptor");
   watch(epoll_.number(), EPOLL_CTL_ADD, mailbox_.descriptor(), kMailboxId);
+  if (options_.counts_users) connections_.count_users(crowds_.users);
 }
 
 Worker::~Worker() = default;
@@ -89,7 +96,13 @@ void Worker::turn() {
   std::array<epoll_event, kEventsMax> events;
   const int count = ::epoll_wait(epoll_.number(), events.data(), kEventsMax, wait_timeout());
   now_ = steady_now();
-  shard_.begin_turn(now_, wall_now());
+  connections_.set_now(now_);
+  connections_.take_again(changed_);
+  const std::size_t ready = static_cast<std::size_t>(std::max(count, 0)) + changed_.size();
+  const std::size_t packets = std::max(kPacketsMin, kTurnPackets / std::max<std::size_t>(ready, 1));
+  read_size_ = std::clamp(packets * kBytesAPacket, kReadSizeMin, kReadSize);
+  shard_.begin_turn(now_, wall_now(), packets);
+  read_again();
   bool has_mail = false;
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
@@ -105,17 +118,22 @@ void Worker::turn() {
   shard_.end_turn();
   connections_.take_closing(changed_);
   for (const auto id : changed_) close_deadlines_.push_back({id, now_ + options_.close_timeout});
+  connections_.take_blocked(changed_);
+  for (const auto id : changed_) {
+    if (Connection* connection = connections_.find(id)) watch_stall(id, *connection);
+  }
   send_peer_events();
   counters_.set(Metric::Sockets, connections_.size());
 }
 
 /// Milliseconds until something is due; -1: nothing is.
 int Worker::wait_timeout() const {
-  if (connections_.has_lost()) return 0;
+  if (connections_.has_lost() || connections_.has_again()) return 0;
   Instant due = Instant::max();
   if (const auto timer = shard_.next_timer()) due = *timer;
   if (!connect_deadlines_.empty()) due = std::min(due, connect_deadlines_.front().due);
   if (!close_deadlines_.empty()) due = std::min(due, close_deadlines_.front().due);
+  if (!stalls_.empty()) due = std::min(due, stalls_.front().due);
   if (accept_again_ != Instant{}) due = std::min(due, accept_again_);
   if (stopping_) due = std::min(due, stop_due_);
   if (due == Instant::max()) return -1;
@@ -137,17 +155,41 @@ void Worker::handle(std::uint64_t id, std::uint32_t events) {
     }
   }
   if ((events & EPOLLOUT) != 0 && connections_.write_on(connection)) shard_.drained(connection);
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read(connection);
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read(connection, (events & (EPOLLHUP | EPOLLERR)) != 0);
 }
 
-void Worker::read(shard::ConnectionId id) {
+/// Those that had more than their share of the last turn, or whom the shard lets go on.
+void Worker::read_again() {
+  for (const auto id : std::exchange(changed_, {})) {
+    Connection* connection = connections_.find(id);
+    if (connection == nullptr || !connection->again) continue;
+    connection->again = false;
+    if (connection->state != ConnectionState::Open || connection->lost) continue;
+    if (connection->unconsumed) process(id, *connection, {});
+    connection = connections_.find(id);
+    // What TLS has decrypted makes no event.
+    const bool goes_on = connection != nullptr && connection->state == ConnectionState::Open && !connection->again;
+    if (goes_on && !connection->paused) read(id, false);
+  }
+}
+
+void Worker::read(shard::ConnectionId id, bool is_broken) {
   Connection* connection = connections_.find(id);
   if (connection == nullptr || connection->lost) return;
+  const bool waits = (connection->paused || connection->again) && connection->state == ConnectionState::Open;
+  if (waits) {
+    // Whose turn comes again is heard out first.
+    if (is_broken && connection->paused) {
+      shard_.lost(id);
+      drop(id);
+    }
+    return;
+  }
   if (connection->transport && connection->state == ConnectionState::Open) {
     read_through(id, *connection);
     return;
   }
-  const IoResult got = receive_some(connection->socket, {buffer_.get(), kReadSize});
+  const IoResult got = receive_some(connection->socket, {buffer_.get(), read_size_});
   if (got.status == IoResult::Status::Blocked) return;
   if (got.status == IoResult::Status::Ended) {
     if (connection->state == ConnectionState::Open) shard_.lost(id);
@@ -163,6 +205,12 @@ void Worker::read_through(shard::ConnectionId id, Connection& connection) {
   const auto input = connection.transport->read(connection.socket, {buffer_.get(), kReadSize});
   if (!input.bytes.empty()) receive(id, connection, input.bytes);
   Connection* after = connections_.find(id);
+  // Who has said goodbye is heard out, since there is no later turn.
+  while (input.status == Transport::Input::Status::Ended && after != nullptr && after->again && after->unconsumed) {
+    after->again = false;
+    process(id, *after, {});
+    after = connections_.find(id);
+  }
   if (after == nullptr || after->state != ConnectionState::Open || !after->transport) return;
   if (after->transport->has_answers() && !after->blocked) connections_.flush(id);
   switch (input.status) {
@@ -243,22 +291,44 @@ void Worker::go_on(const HandshakeResult& result) {
 
 void Worker::receive(shard::ConnectionId id, Connection& connection, std::string_view bytes) {
   counters_.add(Metric::BytesReceived, bytes.size());
+  if (!connection.counted && !finds_place(id, connection)) return;
+  process(id, connection, bytes);
+}
+
+/// Hands the shard what is kept of the connection, and `bytes` behind it; keeps what isn't consumed.
+void Worker::process(shard::ConnectionId id, Connection& connection, std::string_view bytes) {
   if (connection.unconsumed) {
     connection.unconsumed->append(bytes);
     bytes = *connection.unconsumed;
   }
   // The bytes stay where they are even if the shard closes the connection: it may still be reading them.
-  const auto held = std::move(connection.unconsumed);
+  auto held = std::move(connection.unconsumed);
   const std::size_t consumed = shard_.received(id, bytes);
   Connection* after = connections_.find(id);
   if (after == nullptr || after->state != ConnectionState::Open) return;
   if (consumed != 0) after->greeted = true;
   if (consumed == bytes.size()) return;
-  if (held && consumed == 0) {
-    after->unconsumed = std::make_unique<std::string>(std::move(*held));
+  if (consumed != 0 || !held) after->partial_since = now_;
+  if (held) {
+    held->erase(0, consumed);
+    after->unconsumed = std::move(held);
   } else {
     after->unconsumed = std::make_unique<std::string>(bytes.substr(consumed));
   }
+  watch_stall(id, *after);
+}
+
+/// Where a load balancer speaks for its clients, their addresses are known only now.
+bool Worker::finds_place(shard::ConnectionId id, Connection& connection) {
+  connection.counted = true;
+  if (options_.address_connections_max == 0) return true;
+  std::string host = connections_.address(id);
+  if (host.starts_with("unix:")) return true;
+  host.resize(std::min(host.size(), host.rfind(':')));
+  connection.place = CountedPlace(crowds_.addresses.join(host));
+  if (connection.place.count() <= options_.address_connections_max) return true;
+  cut(id, Metric::LimitConnectionsPerAddress, "its address has too many connections");
+  return false;
 }
 
 void Worker::receive_mail() {
@@ -268,7 +338,10 @@ void Worker::receive_mail() {
   for (Arrival& arrival : mail_.arrivals) {
     if (stopping_) continue;
     const auto id = connections_.add(std::move(arrival.socket), arrival.listener, std::move(arrival.transport));
-    receive(id, *connections_.find(id), arrival.unread);
+    Connection& arrived = *connections_.find(id);
+    arrived.place = std::move(arrival.place);
+    arrived.counted = arrival.counted;
+    process(id, arrived, arrival.unread);
     connections_.flush(id);
   }
   for (const HandshakeResult& result : mail_.handshakes) go_on(result);
@@ -299,7 +372,7 @@ void Worker::check_deadlines() {
     connect_deadlines_.pop_front();
     const Connection* connection = connections_.find(id);
     if (connection == nullptr || connection->greeted || connection->state != ConnectionState::Open) continue;
-    counters_.add(Metric::LimitConnectTime);
+    shard_.limit_reached(Metric::LimitConnectTime, connections_.address(id));
     log::info("no CONNECT came in time, closing the connection",
               {{"address", connections_.address(id)}, {"waited_for", awaited(*connection)}});
     drop(id);
@@ -308,10 +381,45 @@ void Worker::check_deadlines() {
     drop(close_deadlines_.front().connection);
     close_deadlines_.pop_front();
   }
+  check_stalls();
   if (accept_again_ != Instant{} && accept_again_ <= now_) {
     accept_again_ = {};
     watch_listeners();
   }
+}
+
+void Worker::watch_stall(shard::ConnectionId id, Connection& connection) {
+  if (std::exchange(connection.stalls, true)) return;
+  stalls_.push_back({id, now_ + kStallLook});
+}
+
+/// Looks at those that have begun a packet, or that don't take what waits for them.
+void Worker::check_stalls() {
+  while (!stalls_.empty() && stalls_.front().due <= now_) {
+    const auto id = stalls_.front().connection;
+    stalls_.pop_front();
+    Connection* connection = connections_.find(id);
+    if (connection == nullptr || connection->state != ConnectionState::Open || connection->lost) continue;
+    const bool waits = connection->paused || connection->again || !connection->greeted;
+    const bool has_part = connection->unconsumed != nullptr && !waits;
+    if (connection->blocked && now_ - connection->taken_at >= options_.write_timeout) {
+      cut(id, Metric::LimitWriteTime, "it takes nothing of what waits for it");
+    } else if (has_part && now_ - connection->partial_since >= options_.packet_timeout) {
+      cut(id, Metric::LimitPacketTime, "the packet that it has begun doesn't end");
+    } else if (connection->blocked || connection->unconsumed) {
+      stalls_.push_back({id, now_ + kStallLook});
+    } else {
+      connection->stalls = false;
+    }
+  }
+}
+
+/// At once, and without a word: it wouldn't be read.
+void Worker::cut(shard::ConnectionId id, Metric limit, std::string_view why) {
+  shard_.limit_reached(limit, connections_.address(id));
+  log::info("cutting a connection off", {{"address", connections_.address(id)}, {"why", why}});
+  shard_.lost(id);
+  drop(id);
 }
 
 void Worker::send_peer_events() {
@@ -328,7 +436,7 @@ void Worker::drop(shard::ConnectionId id) {
     return;
   }
   connections_.drop(id);
-  node_connections_.fetch_sub(1, std::memory_order_relaxed);
+  crowds_.connections.fetch_sub(1, std::memory_order_relaxed);
 }
 
 // -- Accepting
@@ -339,8 +447,10 @@ void Worker::accept(std::size_t listener) {
   const Listening& from = listeners_[listener];
   const int most = from.profile->tls ? kSecureAcceptsMax : kAcceptsMax;
   for (int i = 0; i < most; ++i) {
+    if (!may_accept()) return;
     Descriptor socket(::accept4(from.socket.number(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket.is_open()) {
+      if (options_.accepts.is_limited()) accepts_bucket_.take(options_.accepts, now_, 1);
       admit(std::move(socket), *from.profile);
       continue;
     }
@@ -352,14 +462,9 @@ void Worker::accept(std::size_t listener) {
 }
 
 void Worker::admit(Descriptor socket, const ListenerProfile& profile) {
-  if (node_connections_.fetch_add(1, std::memory_order_relaxed) >= options_.connections_max) {
-    node_connections_.fetch_sub(1, std::memory_order_relaxed);
-    counters_.add(Metric::LimitConnections);
-    ++refused_;
-    if (now_ - refused_told_ < kRefusedLine) return;
-    refused_told_ = now_;
-    log::warn("too many connections, closing new ones",
-              {{"mqtt.max_connections", options_.connections_max}, {"refused", std::exchange(refused_, 0)}});
+  if (crowds_.connections.fetch_add(1, std::memory_order_relaxed) >= options_.connections_max) {
+    crowds_.connections.fetch_sub(1, std::memory_order_relaxed);
+    shard_.limit_reached(Metric::LimitConnections, peer_address(socket.number()));
     return;
   }
   counters_.add(Metric::SocketsAccepted);
@@ -370,6 +475,20 @@ void Worker::admit(Descriptor socket, const ListenerProfile& profile) {
   auto transport = Transport::make(profile, socket.number());
   const auto id = connections_.add(std::move(socket), &profile, std::move(transport));
   connect_deadlines_.push_back({id, now_ + options_.connect_timeout});
+  if (!profile.has_proxies() && profile.settings.scheme != config::Scheme::Unix) {
+    (void)finds_place(id, *connections_.find(id));
+  }
+}
+
+/// Those that wait stay in the kernel's queue.
+bool Worker::may_accept() {
+  if (!options_.accepts.is_limited()) return true;
+  const Duration wait = accepts_bucket_.wait(options_.accepts, now_);
+  if (wait <= Duration::zero()) return true;
+  shard_.limit_reached(Metric::LimitAcceptRate, "");
+  accept_again_ = now_ + std::max<Duration>(wait, std::chrono::milliseconds(10));
+  watch_listeners();
+  return false;
 }
 
 void Worker::pause_accepting(int error) {

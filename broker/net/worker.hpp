@@ -10,6 +10,7 @@
 
 #include "base/time.hpp"
 #include "broker/net/connections.hpp"
+#include "broker/net/crowd.hpp"
 #include "broker/net/handshake_pool.hpp"
 #include "broker/net/mailbox.hpp"
 #include "broker/net/socket.hpp"
@@ -21,9 +22,21 @@ namespace parley::net {
 /// What every worker is told at its start; lives longer than the workers.
 struct WorkerOptions {
   Duration connect_timeout = std::chrono::seconds(10);
-  std::size_t connections_max = 1'000'000;           ///< Of all workers together.
-  Duration close_timeout = std::chrono::seconds(2);  ///< For the last output and the other side's closing.
+  std::size_t connections_max = 1'000'000;            ///< Of all workers together.
+  std::uint32_t address_connections_max = 0;          ///< From one address; 0: no limit.
+  shard::Rate accepts;                                ///< Connections that a worker accepts.
+  bool counts_users = false;                          ///< Something of a user is limited.
+  Duration packet_timeout = std::chrono::minutes(1);  ///< For the rest of a packet that was begun.
+  Duration write_timeout = std::chrono::minutes(2);   ///< How long a client may take nothing of what waits for it.
+  Duration close_timeout = std::chrono::seconds(2);   ///< For the last output and the other side's closing.
   Duration stop_timeout = std::chrono::seconds(5);
+};
+
+/// What the workers of a node share.
+struct Crowds {
+  std::atomic<std::size_t> connections = 0;
+  Crowd<CountedPlace::Count> addresses;
+  Crowd<shard::UserAccount> users;
 };
 
 /// One thread: its listeners, its connections, its shard. Everything here belongs to that thread, but for `mailbox`,
@@ -36,7 +49,7 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
     shard::LogStore& store;
     shard::PeerNodes& nodes;
     shard::Authenticator& authenticator;
-    std::atomic<std::size_t>& connections;  ///< Of all workers.
+    Crowds& crowds;  ///< Of all workers.
     HandshakePool& handshakes;
   };
   Worker(shard::ShardId id, const Context& context);
@@ -72,7 +85,11 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   void turn();
   int wait_timeout() const;
   void handle(std::uint64_t id, std::uint32_t events);
-  void read(shard::ConnectionId id);
+  /// `is_broken`: epoll says that the connection is.
+  void read(shard::ConnectionId id, bool is_broken);
+  void read_again();
+  void process(shard::ConnectionId id, Connection& connection, std::string_view bytes);
+  [[nodiscard]] bool finds_place(shard::ConnectionId id, Connection& connection);
   void read_through(shard::ConnectionId id, Connection& connection);
   void refuse(shard::ConnectionId id, std::string_view why);
   void end(shard::ConnectionId id);
@@ -80,6 +97,9 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   void receive_mail();
   void hear_of_lost();
   void check_deadlines();
+  void check_stalls();
+  void watch_stall(shard::ConnectionId id, Connection& connection);
+  void cut(shard::ConnectionId id, Metric limit, std::string_view why);
   void send_peer_events();
   void begin_stop();
   [[nodiscard]] bool has_stopped() const;
@@ -93,6 +113,7 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   void accept(std::size_t listener);
   void admit(Descriptor socket, const ListenerProfile& profile);
   void pause_accepting(int error);
+  bool may_accept();
   void watch_listeners();
 
   void leave(shard::ShardId target, Arrival arrival) override;
@@ -100,7 +121,7 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   void drop(shard::ConnectionId id);
 
   const WorkerOptions& options_;
-  std::atomic<std::size_t>& node_connections_;
+  Crowds& crowds_;
   Descriptor epoll_;
   Mailbox mailbox_;
   Connections connections_;
@@ -117,12 +138,13 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   std::vector<shard::ConnectionId> changed_;  ///< Reused.
   std::deque<Deadline> connect_deadlines_;
   std::deque<Deadline> close_deadlines_;
+  std::deque<Deadline> stalls_;  ///< Connections with half a packet, or whose socket takes no more.
+  shard::RateBucket accepts_bucket_;
+  std::size_t read_size_ = 0;  ///< In this turn.
   std::deque<shard::ConnectionId> handshakes_waiting_;
   std::size_t handshakes_under_way_ = 0;
   bool handshakes_full_ = false;  ///< Too many wait; TLS listeners accept none.
   Instant accept_again_;          ///< Zero: accepting.
-  std::uint64_t refused_ = 0;     ///< Connections above the limit since the last line about it.
-  Instant refused_told_;
   bool stopping_ = false;
   Instant stop_due_;
   std::unique_ptr<char[]> buffer_;

@@ -42,6 +42,9 @@ bool answers(mqtt::PacketType type, InFlight::State state) {
   }
 }
 
+/// So few are looked through one by one.
+constexpr std::size_t kSubscriptionsUnindexed = 64;
+
 /// Says that it is UTF-8, and isn't.
 bool has_other_format(const mqtt::Publish& publish) {
   return publish.properties.integer(PropertyId::PayloadFormatIndicator) == 1U && !mqtt::is_mqtt_utf8(publish.payload);
@@ -171,6 +174,10 @@ void Session::write_auth(ReasonCode reason, std::string_view data) {
 void Session::write(const mqtt::Packet& packet) {
   if (counters_ != nullptr) counters_->add(Metric::PacketsSent);
   mqtt::encode(*connection_->output, packet, connection_->version);
+}
+
+void Session::heard(Instant now) {
+  if (connection_) connection_->last_received = now;
 }
 
 std::optional<Instant> Session::keep_alive_deadline() const {
@@ -494,23 +501,54 @@ void Session::write_unsuback(mqtt::PacketId packet_id, const std::vector<ReasonC
 // -- Subscriptions
 // -----------------------------------------------------------------------------------------------------
 
+const Subscription* Session::find_subscription(std::string_view filter) const {
+  if (subscription_places_) {
+    const auto found = subscription_places_->find(std::string(filter));
+    return found == subscription_places_->end() ? nullptr : &subscriptions_[found->second];
+  }
+  const auto found = std::ranges::find(subscriptions_, filter, &Subscription::filter);
+  return found == subscriptions_.end() ? nullptr : &*found;
+}
+
 bool Session::add_subscription(Subscription subscription) {
-  const auto known = std::ranges::find(subscriptions_, subscription.filter, &Subscription::filter);
-  if (known != subscriptions_.end()) {
-    *known = std::move(subscription);
+  if (const Subscription* known = find_subscription(subscription.filter)) {
+    subscriptions_[static_cast<std::size_t>(known - subscriptions_.data())] = std::move(subscription);
     return false;
   }
-  if (subscriptions_.empty()) subscriptions_.reserve(1);
-  count_subscription(subscription, true);
-  subscriptions_.push_back(std::move(subscription));
+  keep_subscription(std::move(subscription));
   return true;
 }
 
+/// A new one.
+void Session::keep_subscription(Subscription subscription) {
+  if (subscriptions_.empty()) subscriptions_.reserve(1);
+  count_subscription(subscription, true);
+  subscriptions_.push_back(std::move(subscription));
+  if (subscription_places_) {
+    subscription_places_->emplace(subscriptions_.back().filter, subscriptions_.size() - 1);
+  } else if (subscriptions_.size() == kSubscriptionsUnindexed) {
+    subscription_places_ = std::make_unique<std::unordered_map<std::string, std::size_t>>();
+    for (std::size_t i = 0; i < subscriptions_.size(); ++i) subscription_places_->emplace(subscriptions_[i].filter, i);
+  }
+}
+
 bool Session::remove_subscription(std::string_view filter) {
-  const auto known = std::ranges::find(subscriptions_, filter, &Subscription::filter);
-  if (known == subscriptions_.end()) return false;
+  const Subscription* known = find_subscription(filter);
+  if (known == nullptr) return false;
   count_subscription(*known, false);
-  subscriptions_.erase(known);
+  const auto place = static_cast<std::size_t>(known - subscriptions_.data());
+  if (subscription_places_) {
+    // The last one takes its place.
+    subscription_places_->erase(subscriptions_[place].filter);
+    if (place + 1 != subscriptions_.size()) {
+      subscriptions_[place] = std::move(subscriptions_.back());
+      (*subscription_places_)[subscriptions_[place].filter] = place;
+    }
+    subscriptions_.pop_back();
+    if (subscriptions_.empty()) subscription_places_.reset();
+    return true;
+  }
+  subscriptions_.erase(subscriptions_.begin() + static_cast<std::ptrdiff_t>(place));
   return true;
 }
 

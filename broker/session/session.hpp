@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/metrics.hpp"
@@ -106,6 +107,9 @@ class Session {
   /// reason after DISCONNECT has been written.
   void receive(const mqtt::Frame& frame, Instant now, Actions& actions);
 
+  /// The client could not be heard for a while: its keep alive counts from now.
+  void heard(Instant now);
+
   /// When nothing has come for 1.5 times keep alive (MQTT 5 §3.1.2.10); nothing when it is 0.
   [[nodiscard]] std::optional<Instant> keep_alive_deadline() const;
 
@@ -128,6 +132,8 @@ class Session {
   /// Remembers it; true when the filter is new. The caller keeps trees and cursors.
   bool add_subscription(Subscription subscription);
   bool remove_subscription(std::string_view filter);
+  /// Null when there is none. O(1); the pointer is good until one is added or removed.
+  [[nodiscard]] const Subscription* find_subscription(std::string_view filter) const;
   [[nodiscard]] const std::vector<Subscription>& subscriptions() const { return subscriptions_; }
 
   // -- Outbound, ordinary topics
@@ -252,6 +258,7 @@ class Session {
   mqtt::ReasonCode resolve_alias(mqtt::Publish& publish);
   void write(const mqtt::Packet& packet);
   void count_subscription(const Subscription& subscription, bool added);
+  void keep_subscription(Subscription subscription);
   void write_ack(mqtt::PacketType type, mqtt::PacketId id, mqtt::ReasonCode reason, std::string_view properties);
   void flush_acks();
   /// False when the packet would be larger than the client takes; nothing is written then.
@@ -281,6 +288,8 @@ class Session {
   std::unique_ptr<OutboundFlow> outbound_;
   InboundIds inbound_;
   std::vector<Subscription> subscriptions_;
+  /// Places in it by filter, once there are many; else null.
+  std::unique_ptr<std::unordered_map<std::string, std::size_t>> subscription_places_;
   std::vector<CursorSlot> cursors_;
   Journal* journal_ = nullptr;
 };

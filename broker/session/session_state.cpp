@@ -69,8 +69,7 @@ Result<std::unique_ptr<Session>> Session::decode_state(std::string client_id, st
   PARLEY_TRY(auto count, reader.integer<std::uint32_t>());
   for (; count > 0; --count) {
     PARLEY_TRY(auto subscription, read_subscription(reader));
-    session->count_subscription(subscription, true);
-    session->subscriptions_.push_back(std::move(subscription));
+    session->keep_subscription(std::move(subscription));
   }
   PARLEY_TRY(auto ids, reader.integer<std::uint16_t>());
   for (; ids > 0; --ids) {

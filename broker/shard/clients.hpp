@@ -11,6 +11,7 @@
 #include "broker/shard/feeds.hpp"
 #include "broker/shard/plain_journal.hpp"
 #include "broker/shard/ports.hpp"
+#include "broker/shard/throttling.hpp"
 
 namespace parley::shard {
 
@@ -29,10 +30,13 @@ struct Client {
   ConnectionId connection;
   ConnectionId opening;  ///< Has sent CONNECT and waits for the session's record; see Connecting.
   std::vector<std::unique_ptr<Follower>> following;  ///< While connected: by CursorId, null where there is no feed yet.
-  std::vector<Follower*> behind;      ///< Those with entries to send, whose turn comes first at the front.
-  std::unique_ptr<CatchUp> catch_up;  ///< Its one page out of the log.
-  NamedSenders named_senders;         ///< On this connection, for Meta::Compact.
-  Meta meta = Meta::Full;             ///< Of this connection.
+  std::vector<Follower*> behind;         ///< Those with entries to send, whose turn comes first at the front.
+  std::unique_ptr<CatchUp> catch_up;     ///< Its one page out of the log.
+  NamedSenders named_senders;            ///< On this connection, for Meta::Compact.
+  Meta meta = Meta::Full;                ///< Of this connection.
+  Throttle throttle;                     ///< Of this connection.
+  std::shared_ptr<UserAccount> account;  ///< While connected, and where something of a user is limited.
+  bool awaits_drain = false;             ///< Not read from until its output is empty.
   std::unique_ptr<PendingWill> will;
   std::unique_ptr<ClientQueue> queue;     ///< What is stored of its ordinary messages; null: nothing yet.
   std::uint64_t generation = 0;           ///< In which this node has the session; 0: it was never claimed.
@@ -50,6 +54,8 @@ struct Client {
 
   /// Its session outlives the connection.
   [[nodiscard]] bool is_lasting() const { return session->expiry_interval() != 0; }
+  /// Nothing is read from its connection for now.
+  [[nodiscard]] bool is_paused() const { return awaits_drain || throttle.resume_at != Instant::max(); }
   [[nodiscard]] bool awaits_feeds() const { return feeds_awaited != 0; }
 };
 

@@ -73,6 +73,8 @@ Refused objection(const mqtt::Connect& connect, const session::Limits& limits) {
 
 }  // namespace
 
+Connecting::Connecting(Shard& shard) : shard_(shard), connects_{.a_second = shard.options().connects_a_second} {}
+
 Connecting::Outcome Connecting::first_packet(ConnectionId connection, const mqtt::Frame& frame,
                                              std::string_view unread) {
   if (frame.type != mqtt::PacketType::Connect) {  // §3.1.0-1
@@ -127,6 +129,14 @@ Connecting::Outcome Connecting::admit(ConnectionId connection, const mqtt::Conne
   if (const ShardId home = home_of_name(login.client_id, shard_.options()); home != shard_.id()) {
     shard_.links().hand_over(connection, home, unread);
     return Outcome::HandedOver;
+  }
+  if (connects_.is_limited()) {
+    if (connects_bucket_.wait(connects_, shard_.now()) > Duration::zero()) {
+      shard_.limit_reached(Metric::LimitConnectRate, connection, login.client_id, {});
+      return refuse(connection, connect.version, ReasonCode::ConnectionRateExceeded,
+                    "More clients connect than this server takes at a time.", login.client_id);
+    }
+    connects_bucket_.take(connects_, shard_.now(), 1);
   }
   login.method = connect.properties.text(PropertyId::AuthenticationMethod).value_or(std::string_view());
   return authenticate(connection, connect, packet, std::move(login));
@@ -197,7 +207,7 @@ void Connecting::authenticated(ConnectionId connection, LoginAnswer answer) {
   opening->login.expires = answer.expires;
   opening->login.data = std::move(answer.data);
   const std::string held = std::move(opening->held);
-  shard_.received(connection, held);
+  shard_.receive_held(connection, held);
 }
 
 /// Before CONNACK a client with an Authentication Method sends AUTH or DISCONNECT ([MQTT-3.1.2-30]), one at a time.
@@ -272,6 +282,11 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
     return refuse(connection, connect.version, ReasonCode::NotAuthorized, "The will's topic may not be written.",
                   login.client_id);
   }
+  if (!user_has_place(client, login)) {
+    shard_.limit_reached(Metric::LimitConnectionsPerUser, connection, login.client_id, login.user);
+    return refuse(connection, connect.version, ReasonCode::QuotaExceeded, "The user has too many connections.",
+                  login.client_id);
+  }
   std::uint64_t generation = client != nullptr ? client->generation : 0;
   if (claimed) {
     generation = *claimed;
@@ -313,6 +328,17 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   shard_.session_records().write(*client, {},
                                  [this, connection](Result<void> outcome) { settled(connection, outcome); });
   return Outcome::Held;
+}
+
+/// The connection that this one takes over is the user's, too. Two that come at the same moment may both get the last
+/// place.
+bool Connecting::user_has_place(const Client* earlier, const Login& login) {
+  const std::uint32_t most = shard_.options().user_connections_max;
+  if (most == 0) return true;
+  const auto account = shard_.links().account(login.user);
+  if (!account) return true;
+  const std::uint32_t taken_over = earlier != nullptr && earlier->session->connected() ? 1 : 0;
+  return account->connections.load(std::memory_order_relaxed) - taken_over < most;
 }
 
 Connecting::Outcome Connecting::claim(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
@@ -363,7 +389,7 @@ void Connecting::claimed(ConnectionId connection, std::uint64_t held, const Resu
   opening->stage = Stage::Claimed;
   opening->session_generation = granted->generation;
   const std::string packets = std::move(opening->held);
-  shard_.received(connection, packets);
+  shard_.receive_held(connection, packets);
 }
 
 /// A session that this node has. False when it can't be read.
@@ -415,6 +441,8 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   session.attach(connect, shard_.links().output(connection), shard_.now());
   client.meta = *wanted_meta(connect);
   client.named_senders.clear();
+  client.account = shard_.links().account(session.user());
+  if (client.account) client.account->connections.fetch_add(1, std::memory_order_relaxed);
   shard_.bind(connection, client);
   shard_.plain_topics().connected(client, true);
   shard_.reauthentication().begin(client, opening.login.expires, !opening.login.method.empty());
@@ -439,7 +467,7 @@ void Connecting::settled(ConnectionId connection, Result<void> outcome) {
   if (outcome) {
     opening->stage = Stage::Durable;
     const std::string held = std::move(opening->held);
-    shard_.received(connection, held);
+    shard_.receive_held(connection, held);
     return;
   }
   Client* client = shard_.clients().find(opening->client, opening->identity);
@@ -521,9 +549,10 @@ Connecting::Outcome Connecting::refuse(ConnectionId connection, ProtocolVersion 
   // 3.x has an answer for a protocol level and a client id, and none for a packet that isn't one. 3.1.1 §4.8.
   const bool silent = version != ProtocolVersion::V5 && reason == ReasonCode::MalformedPacket;
   if (!silent && mqtt::may_carry(mqtt::PacketType::Connack, reason)) {
-    mqtt::PropertyWriter reason_string;
-    reason_string.text(PropertyId::ReasonString, why);
-    const std::string all = std::string(reason_string.bytes()).append(properties);
+    mqtt::PropertyWriter own;
+    own.text(PropertyId::ReasonString, why);
+    if (reason == ReasonCode::ConnectionRateExceeded) own.user("retry-after", "1");
+    const std::string all = std::string(own.bytes()).append(properties);
     mqtt::encode(shard_.links().output(connection),
                  mqtt::Connack{.reason = reason, .properties = mqtt::Properties::trusted(all)}, version);
   }

@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "broker/shard/ports.hpp"
+#include "broker/shard/rate.hpp"
 #include "broker/shard/session_claims.hpp"
 #include "mqtt/decode.hpp"
 
@@ -28,7 +29,7 @@ class Connecting {
   static constexpr std::size_t kClientIdSizeMax = 256;
   static constexpr std::size_t kHeldBytesMax = 1024 * 1024;
 
-  explicit Connecting(Shard& shard) : shard_(shard) {}
+  explicit Connecting(Shard& shard);
 
   enum class Outcome : std::uint8_t {
     Connected,
@@ -120,7 +121,11 @@ class Connecting {
   void follow_cursors(Client& client);
   void follow_cursor(Client& client, std::uint32_t cursor);
 
+  [[nodiscard]] bool user_has_place(const Client* earlier, const Login& login);
+
   Shard& shard_;
+  const Rate connects_;
+  RateBucket connects_bucket_;
   std::unordered_map<std::uint32_t, Opening> openings_;  ///< By the connection's place.
 };
 

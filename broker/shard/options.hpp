@@ -11,6 +11,7 @@
 #include "base/time.hpp"
 #include "broker/replication/options.hpp"
 #include "broker/session/limits.hpp"
+#include "broker/shard/throttling.hpp"
 
 namespace parley::shard {
 
@@ -29,7 +30,10 @@ struct ShardOptions {
   std::size_t pending_bytes_max = 64 * 1024 * 1024;  ///< Waiting for the disk; more is refused as busy.
   std::size_t output_flush = 64 * 1024;              ///< An output this large is written before the turn ends.
   std::size_t subscriptions_max = 10'000;            ///< Per client.
-  std::size_t filter_levels_max = 128;
+  std::size_t filter_levels_max = 128;               ///< Of filters, and of topics that are published to.
+  RateLimits rates;
+  std::uint64_t connects_a_second = 0;                ///< CONNECT packets that this shard takes; 0: no limit.
+  std::uint32_t user_connections_max = 0;             ///< On this node; 0: no limit.
   Duration login_timeout = std::chrono::seconds(10);  ///< From CONNECT to its answer, the client's own steps included.
   std::size_t retained_max = 1'000'000;
   std::size_t retained_bytes_max = 1024ULL * 1024 * 1024;

@@ -12,6 +12,7 @@
 #include "base/output.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "broker/shard/user_account.hpp"
 #include "mqtt/types.hpp"
 #include "storage/format/changes.hpp"
 #include "storage/format/record.hpp"
@@ -275,6 +276,12 @@ class ClientLinks {
   virtual void flush(ConnectionId connection) = 0;
   /// Ends it once the output is written, or after a few seconds. No more events come for it.
   virtual void close(ConnectionId connection) = 0;
+  /// Reads no more of it. What it was handed and the shard hasn't consumed is kept.
+  virtual void pause(ConnectionId /*connection*/) {}
+  /// Hands what is kept to Shard::received again, in the next turn, and reads on.
+  virtual void resume(ConnectionId /*connection*/) {}
+  /// What the user's connections to this node share; null where nothing of a user is limited.
+  virtual std::shared_ptr<UserAccount> account(std::string_view /*user*/) { return nullptr; }
   /// Moves it to another shard's thread, which begins with `unread`, the bytes that were received so far.
   virtual void hand_over(ConnectionId connection, ShardId target, std::string_view unread) = 0;
   /// The peer's address for log lines, such as 127.0.0.1:50312.

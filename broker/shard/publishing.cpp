@@ -1,5 +1,6 @@
 #include "broker/shard/publishing.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -33,6 +34,8 @@ bool is_id(std::string_view id) {
 bool is_reserved(std::string_view topic) {
   return topic.starts_with('$') || (topic.starts_with("client/") && topic.ends_with("/reply"));
 }
+
+std::size_t levels_of(std::string_view topic) { return 1 + static_cast<std::size_t>(std::ranges::count(topic, '/')); }
 
 std::optional<Instant> expiry(const mqtt::Properties& properties, Instant now) {
   const auto interval = properties.integer(PropertyId::MessageExpiryInterval);
@@ -90,6 +93,11 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
   const mqtt::Publish& publish = action.publish;
   if (is_reserved(publish.topic)) {
     client.session->complete_publish(action.ticket, ReasonCode::NotAuthorized, {});
+    return;
+  }
+  if (levels_of(publish.topic) > shard_.options().filter_levels_max) {
+    shard_.limit_reached(Metric::LimitTopicLevels, client);
+    client.session->complete_publish(action.ticket, ReasonCode::TopicNameInvalid, {});
     return;
   }
   if (!shard_.access().may_publish(client, publish.topic)) {

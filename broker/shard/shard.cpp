@@ -11,6 +11,12 @@ namespace {
 
 constexpr Duration kHousekeeping = std::chrono::seconds(30);
 
+/// What a packet counts for in its connection's part of a turn: a filter costs as much as a small packet.
+std::size_t share_of(const mqtt::Frame& frame) {
+  const bool has_filters = frame.type == mqtt::PacketType::Subscribe || frame.type == mqtt::PacketType::Unsubscribe;
+  return 1 + frame.size / (has_filters ? 64 : 4096);
+}
+
 }  // namespace
 
 Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLinks& links, PeerShards& peers,
@@ -18,6 +24,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
     : id_(id),
       options_(options),
       counters_(options.metrics != nullptr ? options.metrics->of(id) : own_counters_),
+      limit_log_(counters_),
       store_(store),
       links_(links),
       peers_(peers),
@@ -39,6 +46,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       subscribing_(*this),
       session_records_(*this),
       session_claims_(*this),
+      throttling_(*this),
       connecting_(*this),
       dismissal_(*this),
       reauthentication_(*this) {}
@@ -54,7 +62,8 @@ Totals Shard::totals() const {
 
 // -- The turn --
 
-void Shard::begin_turn(Instant now, Timestamp wall) {
+void Shard::begin_turn(Instant now, Timestamp wall, std::size_t packets_max) {
+  packets_max_ = packets_max;
   const bool first = now_ == Instant{};
   now_ = now;
   wall_ = wall;
@@ -136,7 +145,9 @@ void Shard::run_client_timer(Client& client) {
     publishing_.publish_will(*will->plan.message, client, will->plan.expiry_interval);
   }
   if (client.session->connected() && !reauthentication_.look(client)) return;
-  if (const auto deadline = client.session->keep_alive_deadline(); deadline && *deadline <= now_) {
+  throttling_.look(client);
+  const auto deadline = client.session->keep_alive_deadline();
+  if (deadline && *deadline <= now_ && !client.is_paused()) {
     log::debug("client is silent, closing its connection",
                {{"client_id", client.session->client_id()}, {"address", links_.address(client.connection)}});
     close_client(client, mqtt::ReasonCode::KeepAliveTimeout);
@@ -157,9 +168,11 @@ void Shard::run_client_timer(Client& client) {
 }
 
 void Shard::schedule(Client& client) {
-  Instant due =
-      client.session->connected() ? client.session->keep_alive_deadline().value_or(Instant::max()) : client.expires_at;
-  if (client.session->connected()) due = std::min({due, client.login_ends, client.login_notice});
+  Instant due = client.expires_at;
+  if (client.session->connected()) {
+    due = std::min({client.login_ends, client.login_notice, client.throttle.resume_at});
+    if (!client.is_paused()) due = std::min(due, client.session->keep_alive_deadline().value_or(Instant::max()));
+  }
   if (client.will) due = std::min(due, client.will->due);
   // An earlier timer asks again when it comes.
   if (due >= client.timer_due) return;
@@ -193,6 +206,7 @@ Client* Shard::client_of(ConnectionId connection) {
 std::size_t Shard::received(ConnectionId connection, std::string_view bytes) {
   if (connecting_.is_waiting(connection)) return connecting_.hold(connection, bytes);
   std::size_t consumed = 0;
+  std::size_t packets = 0;
   Client* client = client_of(connection);
   mqtt::DecodeLimits limits{
       .packet_size_max = client != nullptr ? options_.limits.packet_size_max : options_.packet_size_before_connect_max,
@@ -206,6 +220,17 @@ std::size_t Shard::received(ConnectionId connection, std::string_view bytes) {
     }
     if (!*frame) break;
     const mqtt::Frame& packet = **frame;
+    if (client != nullptr && !receives_held_) {
+      if (packets >= packets_max_) {
+        links_.resume(connection);
+        break;
+      }
+      packets += share_of(packet);
+      if (!has_room(*client)) break;
+      const auto verdict = throttling_.admit(*client, packet);
+      if (verdict == Throttling::Verdict::Cut) return bytes.size();
+      if (verdict == Throttling::Verdict::Wait) break;
+    }
     consumed += packet.size;
     counters_.add(Metric::PacketsReceived);
     if (client != nullptr) {
@@ -222,6 +247,38 @@ std::size_t Shard::received(ConnectionId connection, std::string_view bytes) {
   }
   if (client != nullptr) wrote(*client);
   return consumed;
+}
+
+void Shard::receive_held(ConnectionId connection, std::string_view bytes) {
+  const bool before = std::exchange(receives_held_, true);
+  received(connection, bytes);
+  receives_held_ = before;
+}
+
+/// Deliveries stop at half of that; what grows beyond it are answers to a client that doesn't read them.
+bool Shard::has_room(Client& client) {
+  const std::size_t most = 2 * options_.limits.output_max;
+  if (client.output->size() < most) return true;
+  links_.flush(client.connection);
+  if (client.output->size() < most) return true;
+  client.awaits_drain = true;
+  limit_reached(Metric::LimitOutput, client);
+  links_.pause(client.connection);
+  return false;
+}
+
+void Shard::limit_reached(Metric limit, const Client& client) {
+  limit_reached(limit, client.connection, client.session->client_id(), client.session->user());
+}
+
+void Shard::limit_reached(Metric limit, ConnectionId connection, std::string_view client_id, std::string_view user) {
+  if (const auto times = limit_log_.count(limit, now_)) {
+    LimitLog::tell(limit, times, client_id, user, links_.address(connection));
+  }
+}
+
+void Shard::limit_reached(Metric limit, std::string_view address) {
+  if (const auto times = limit_log_.count(limit, now_)) LimitLog::tell(limit, times, {}, {}, address);
 }
 
 /// False when the connection is no longer the client's.
@@ -292,6 +349,11 @@ void Shard::drained(ConnectionId connection) {
   if (client == nullptr) return;
   client->session->drained(now_);
   feeds_.pump(*client);
+  if (std::exchange(client->awaits_drain, false)) {
+    client->session->heard(now_);
+    links_.resume(connection);
+    schedule(*client);
+  }
   wrote(*client);
 }
 
@@ -349,6 +411,10 @@ void Shard::detach(Client& client, bool publishes_will) {
   counters_.subtract(Metric::ClientsConnected);
   client.connection = {};
   client.output = nullptr;
+  client.throttle = {};
+  client.awaits_drain = false;
+  if (client.account) client.account->connections.fetch_sub(1, std::memory_order_relaxed);
+  client.account.reset();
   journal_.flush_cursor(client);
   auto will = client.session->detach(now_);
   if (!publishes_will) will.reset();

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "broker/shard/feeds.hpp"
 #include "broker/shard/groups.hpp"
 #include "broker/shard/hosting.hpp"
+#include "broker/shard/limit_log.hpp"
 #include "broker/shard/node_links.hpp"
 #include "broker/shard/node_topics.hpp"
 #include "broker/shard/options.hpp"
@@ -29,6 +31,7 @@
 #include "broker/shard/session_records.hpp"
 #include "broker/shard/subscribing.hpp"
 #include "broker/shard/system_topics.hpp"
+#include "broker/shard/throttling.hpp"
 #include "broker/shard/timers.hpp"
 #include "broker/shard/topic_access.hpp"
 
@@ -60,7 +63,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
                      const std::vector<mqtt::PacketId>& inbound);
 
   // -- The turn --
-  void begin_turn(Instant now, Timestamp wall);
+  /// `packets_max`: of one connection in this turn; the others wait for the next one.
+  void begin_turn(Instant now, Timestamp wall, std::size_t packets_max = std::numeric_limits<std::size_t>::max());
   void end_turn();
   /// When the shard wants a turn even if nothing comes.
   [[nodiscard]] std::optional<Instant> next_timer() const;
@@ -69,6 +73,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   /// `bytes` are all that has come and isn't consumed; returns how many are consumed now. After ClientLinks::close or
   /// hand_over the return value doesn't matter.
   std::size_t received(ConnectionId connection, std::string_view bytes);
+  /// What was kept of a connection while it waited for its session; all of it is consumed.
+  void receive_held(ConnectionId connection, std::string_view bytes);
   /// The output is empty again after it could not be written at once.
   void drained(ConnectionId connection);
   /// The connection was lost, or closed by the client.
@@ -113,6 +119,10 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   [[nodiscard]] bool is_stopping() const { return stopping_; }
   /// This shard's. Only its thread counts.
   Counters& counters() { return counters_; }
+  /// Counts that a limit was reached, and tells it in the log when that is due.
+  void limit_reached(Metric limit, const Client& client);
+  void limit_reached(Metric limit, ConnectionId connection, std::string_view client_id, std::string_view user);
+  void limit_reached(Metric limit, std::string_view address);
   /// All shards' of the node.
   [[nodiscard]] Totals totals() const;
   LogStore& store() { return store_; }
@@ -192,6 +202,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void leadership_changed(Slot slot, const Leadership& leadership) override;
   mqtt::PacketId first_packet_id();
   bool handle(Client& client, ConnectionId connection, const mqtt::Frame& frame);
+  bool has_room(Client& client);
   void malformed(ConnectionId connection, Client* client, mqtt::ReasonCode reason);
 
   /// What the shard knows of a connection's place: which client it belongs to.
@@ -205,6 +216,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   const ShardOptions& options_;
   Counters own_counters_;  ///< Where the node has no Metrics.
   Counters& counters_;
+  LimitLog limit_log_;
   LogStore& store_;
   ClientLinks& links_;
   PeerShards& peers_;
@@ -212,6 +224,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Authenticator& authenticator_;
   Instant now_;
   Timestamp wall_;
+  std::size_t packets_max_ = 0;
+  bool receives_held_ = false;
   std::uint64_t next_identity_ = 1;
   bool stopping_ = false;
   std::size_t connected_ = 0;
@@ -233,6 +247,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Subscribing subscribing_;
   SessionRecords session_records_;
   SessionClaims session_claims_;
+  Throttling throttling_;
   Connecting connecting_;
   Dismissal dismissal_;
   Reauthentication reauthentication_;

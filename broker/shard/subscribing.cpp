@@ -104,17 +104,21 @@ void Subscribing::subscribe(Client& client, const session::SubscribeAction& acti
   settle(request);
 }
 
-ReasonCode Subscribing::objection(const Client& client, const Request& request, std::string_view filter) const {
+ReasonCode Subscribing::objection(const Client& client, const Request& request, std::string_view filter) {
   const auto& limits = shard_.options().limits;
   if (!limits.shared_subscriptions && mqtt::shared_filter(filter)) return ReasonCode::SharedSubscriptionsNotSupported;
   if (!limits.wildcard_subscriptions && mqtt::has_wildcard(filter)) {
     return ReasonCode::WildcardSubscriptionsNotSupported;
   }
-  if (levels_of(filter) > shard_.options().filter_levels_max) return ReasonCode::QuotaExceeded;
+  if (levels_of(filter) > shard_.options().filter_levels_max) {
+    shard_.limit_reached(Metric::LimitTopicLevels, client);
+    return ReasonCode::QuotaExceeded;
+  }
   const auto& subscriptions = client.session->subscriptions();
   // Those of this packet that aren't known yet may all turn out new.
   if (subscriptions.size() + request.conversations_open >= shard_.options().subscriptions_max &&
-      std::ranges::find(subscriptions, filter, &session::Subscription::filter) == subscriptions.end()) {
+      client.session->find_subscription(filter) == nullptr) {
+    shard_.limit_reached(Metric::LimitSubscriptions, client);
     return ReasonCode::QuotaExceeded;
   }
   return ReasonCode::Success;
@@ -236,9 +240,7 @@ Refusal Subscribing::begin_cursor(Client& client, Item& item, Feed& feed, Reques
 
 /// Notes the subscription in the session, and what was there before.
 void Subscribing::remember(Client& client, Item& item, const Request& request) {
-  const auto& subscriptions = client.session->subscriptions();
-  const auto known = std::ranges::find(subscriptions, item.filter, &session::Subscription::filter);
-  if (known != subscriptions.end()) item.previous = *known;
+  if (const auto* known = client.session->find_subscription(item.filter)) item.previous = *known;
   client.session->add_subscription({item.filter, item.options, request.subscription_id});
 }
 

@@ -53,7 +53,7 @@ class Subscribing {
   chat::Refusal begin_cursor(Client& client, Item& item, Feed& feed, Request& request);
   void remember(Client& client, Item& item, const Request& request);
   void move_cursor(Client& client, const Item& item, const Request& request);
-  [[nodiscard]] mqtt::ReasonCode objection(const Client& client, const Request& request, std::string_view filter) const;
+  [[nodiscard]] mqtt::ReasonCode objection(const Client& client, const Request& request, std::string_view filter);
   /// One of the things that the answer waits for has come about.
   void settle(const RequestPtr& request);
   void stored(const RequestPtr& request, Result<void> outcome);

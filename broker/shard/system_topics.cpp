@@ -51,8 +51,7 @@ constexpr std::array kLoads{
 
 /// What mosquitto has no name for, by the name of the setting: parley/limits/max_subscriptions.
 std::string limit_topic(const MetricRule& rule) {
-  auto setting = rule.label.substr(rule.label.find('"') + 1);
-  setting.remove_suffix(1);
+  auto setting = value_of_label(rule);
   if (const auto dot = setting.find('.'); dot != setting.npos) setting.remove_prefix(dot + 1);
   return std::string("parley/limits/").append(setting);
 }

@@ -49,7 +49,7 @@ void Links::receive(shard::Shard& shard, std::uint32_t place, bool whole) {
   const ConnectionId id{place, connection.generation};
   const WirePtr wire = connection.wire;
   std::string& waiting = wire->to_broker;
-  if (!waiting.empty() || connection.fresh_bytes) {
+  if (!connection.paused && (!waiting.empty() || connection.fresh_bytes)) {
     connection.fresh_bytes = false;
     const std::size_t count = whole ? waiting.size() : 1 + dice_.below(waiting.size());
     connection.unconsumed.append(waiting.substr(0, count));
@@ -59,10 +59,18 @@ void Links::receive(shard::Shard& shard, std::uint32_t place, bool whole) {
     const std::size_t consumed = shard.received(id, {bytes.data(), bytes.size()});
     if (connection.wire == wire && connection.generation == id.generation) connection.unconsumed.erase(0, consumed);
   }
-  if (wire->client_gone && waiting.empty() && connection.wire == wire && !connection.closing) {
+  const bool heard_out = connection.paused || (waiting.empty() && !connection.fresh_bytes);
+  if (wire->client_gone && heard_out && connection.wire == wire && !connection.closing) {
     shard.lost(id);
     drop(connection);
   }
+}
+
+void Links::pause(ConnectionId id) { at(id).paused = true; }
+
+void Links::resume(ConnectionId id) {
+  at(id).paused = false;
+  at(id).fresh_bytes = true;
 }
 
 bool Links::has_work() const {
@@ -70,6 +78,7 @@ bool Links::has_work() const {
     if (!one->wire) return false;
     const Wire& wire = *one->wire;
     const bool writable = (one->blocked || one->closing) && (wire.to_client.size() < wire.room || wire.client_gone);
+    if (one->paused) return writable || wire.client_gone;
     return writable || one->fresh_bytes || (!one->closing && (!wire.to_broker.empty() || wire.client_gone));
   });
 }

@@ -46,6 +46,8 @@ class Links final : public shard::ClientLinks {
   void flush(shard::ConnectionId connection) override;
   void close(shard::ConnectionId connection) override;
   void hand_over(shard::ConnectionId connection, shard::ShardId target, std::string_view unread) override;
+  void pause(shard::ConnectionId connection) override;
+  void resume(shard::ConnectionId connection) override;
   [[nodiscard]] std::string address(shard::ConnectionId connection) const override;
 
  private:
@@ -56,6 +58,7 @@ class Links final : public shard::ClientLinks {
     std::string unconsumed;
     bool fresh_bytes = false;  ///< `unconsumed` came with a hand-over and wasn't looked at.
     bool blocked = false;
+    bool paused = false;
     bool closing = false;
   };
 

@@ -78,7 +78,7 @@ void World::accept(WirePtr wire, std::optional<shard::ShardId> shard) {
 void World::turn(shard::ShardId id) {
   Home& home = *shards_[id];
   shard::Shard& shard = *home.shard;
-  shard.begin_turn(clock_.now, clock_.wall);
+  shard.begin_turn(clock_.now, clock_.wall, packets_a_turn_);
   for (auto& inbox : home.inbox) {
     std::size_t count = options_.orderly ? inbox.size() : dice_.below(inbox.size() + 1);
     for (; count > 0; --count) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <deque>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +42,8 @@ class World {
   bool round();
   /// Time passes; then everything settles. Timers fire in their order.
   void advance(Duration by);
+  /// How many packets of one connection a shard handles in a turn.
+  void packets_a_turn(std::size_t count) { packets_a_turn_ = count; }
   /// kill -9: the store keeps what it had synced, connections break.
   void crash();
   /// In order, as after SIGTERM.
@@ -80,6 +83,7 @@ class World {
   bool has_work(const Home& home) const;
 
   WorldOptions options_;
+  std::size_t packets_a_turn_ = std::numeric_limits<std::size_t>::max();
   Dice dice_;
   Clock clock_;
   Store store_;
