@@ -2,11 +2,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <ctime>
+#include <functional>
 
 namespace parley::log {
 namespace {
@@ -138,12 +141,60 @@ std::string line(Level level, Format format, Timestamp now, std::string_view eve
   return text;
 }
 
-void write(Level level, std::string_view event, Fields fields) {
-  if (!enabled(level)) return;
+namespace {
+
+void put(Level level, std::string_view event, Fields fields) {
   std::string text = line(level, format_now.load(std::memory_order_relaxed), wall_clock(), event, fields);
   text.push_back('\n');
   // One write a line: lines of several threads and processes don't mix.
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+/// How many lines of one event are written: whoever can bring them about must not fill the disk, nor hold up the
+/// threads that write when nobody reads fast enough.
+class Flow {
+ public:
+  struct Taken {
+    bool may_pass = false;
+    std::uint64_t left_out = 0;  ///< Before this one.
+  };
+  Taken take() {
+    using namespace std::chrono;
+    const std::int64_t now = duration_cast<nanoseconds>(steady_clock::now().time_since_epoch()).count();
+    std::int64_t free_at = free_at_.load(std::memory_order_relaxed);
+    do {
+      if (free_at - now > kBurst * kInterval) {
+        left_out_.fetch_add(1, std::memory_order_relaxed);
+        return {};
+      }
+    } while (!free_at_.compare_exchange_weak(free_at, std::max(free_at, now) + kInterval, std::memory_order_relaxed));
+    return {.may_pass = true, .left_out = left_out_.exchange(0, std::memory_order_relaxed)};
+  }
+
+ private:
+  static constexpr std::int64_t kInterval = 20'000'000;  ///< Nanoseconds between two lines, after …
+  static constexpr std::int64_t kBurst = 500;            ///< … so many at once.
+
+  std::atomic<std::int64_t> free_at_ = 0;
+  std::atomic<std::uint64_t> left_out_ = 0;
+};
+
+/// Events that share a place share their lines.
+Flow& flow_of(std::string_view event) {
+  static std::array<Flow, 1024> flows;
+  return flows[std::hash<std::string_view>{}(event) % flows.size()];
+}
+
+}  // namespace
+
+void write(Level level, std::string_view event, Fields fields) {
+  if (!enabled(level)) return;
+  if (level == Level::Info || level == Level::Warn) {
+    const auto flow = flow_of(event).take();
+    if (!flow.may_pass) return;
+    if (flow.left_out != 0) put(level, "lines were left out", {{"of_event", event}, {"count", flow.left_out}});
+  }
+  put(level, event, fields);
 }
 
 }  // namespace parley::log

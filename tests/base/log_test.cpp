@@ -112,5 +112,20 @@ TEST(LogLevel, TurnsLinesBelowItOff) {
   configure(Level::Info, Format::Text);
 }
 
+TEST(Log, WritesOfOneEventOnlySoManyLines) {
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 5'000; ++i) warn("a storm of lines", {{"number", i}});
+  for (int i = 0; i < 5'000; ++i) error("a storm of errors", {{"number", i}});
+  const std::string text = testing::internal::GetCapturedStderr();
+  const auto count = [&](std::string_view event) {
+    std::size_t found = 0;
+    for (auto at = text.find(event); at != text.npos; at = text.find(event, at + 1)) ++found;
+    return found;
+  };
+  EXPECT_GE(count("a storm of lines"), 500U);
+  EXPECT_LT(count("a storm of lines"), 1'000U);
+  EXPECT_EQ(count("a storm of errors"), 5'000U) << "they need somebody";
+}
+
 }  // namespace
 }  // namespace parley::log

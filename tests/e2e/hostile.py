@@ -330,18 +330,27 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def watched(server, seconds):
-    """Lets the time pass; the most memory that the broker had, and its processor time a second."""
-    begin, most, cpu = time.monotonic(), 0, cpu_seconds(server.broker.pid)
+def waited_seconds(pid):
+    """How long threads of the process could have run and had no processor: on a busy machine that is what latency is made of."""
+    waits = [path.read_text(encoding="ascii").split()[1] for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    return sum(map(int, waits)) / 1e9
+
+
+def watched(server, good, seconds):
+    """Lets the time pass: the broker's most memory, its processor time a second, and what it and the honest ones waited for one."""
+    pids = server.broker.pid, good.process.pid
+    begin, most, cpu, waited = time.monotonic(), 0, cpu_seconds(pids[0]), [waited_seconds(pid) for pid in pids]
     while (passed := time.monotonic() - begin) < seconds:
         most = max(most, server.broker.memory())
         time.sleep(min(0.2, seconds - passed))
-    return most, (cpu_seconds(server.broker.pid) - cpu) / seconds
+    waits = [(waited_seconds(pid) - before) / seconds for pid, before in zip(pids, waited)]
+    return most, (cpu_seconds(pids[0]) - cpu) / seconds, waits
 
 
-def show(what, figures, memory, cpu):
+def show(what, figures, memory, cpu, waits):
     print(f"{what:7} honest latency p50 {figures['p50']:7.2f} ms  p99 {figures['p99']:7.2f} ms  max {figures['max']:7.1f} ms  "
-          f"({figures['count']} deliveries); broker {memory / 1e6:.1f} MB, {cpu:.2f} cores", flush=True)
+          f"({figures['count']} deliveries); broker {memory / 1e6:.1f} MB, {cpu:.2f} cores; waiting for a processor: broker "
+          f"{waits[0]:.2f} s/s, honest {waits[1]:.2f} s/s", flush=True)
 
 
 def limit(values, name):
@@ -387,14 +396,14 @@ def main():
         try:
             time.sleep(PERIOD)
             good.say("begin")
-            memory, cpu = watched(server, options.seconds)
+            memory, cpu, waits = watched(server, good, options.seconds)
             before = good.ask("end")
-            show("before", before, memory, cpu)
+            show("before", before, memory, cpu, waits)
             bad = Part("hostile", options, server.port, 10)
             good.say("begin")
-            memory, cpu = watched(server, options.seconds)
+            memory, cpu, waits = watched(server, good, options.seconds)
             during = good.ask("end")
-            show("during", during, memory, cpu)
+            show("during", during, memory, cpu, waits)
             cuts = bad.ask("stop")
             counted = metrics(server)
             print(f"{options.hostile} hostile connections were cut {sum(cuts.values())} times, each coming again: "
