@@ -48,6 +48,20 @@ std::string_view payload_of(const format::EntryRecord& entry, std::string& room)
   return room;
 }
 
+void write_description(mqtt::PropertyWriter& properties, const format::Entry& entry) {
+  if (is_change(*entry)) {
+    properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
+    properties.text(mqtt::PropertyId::ContentType, "application/json");
+  }
+  properties.raw(entry->properties);
+  properties.user("seq", Decimal(entry->seq.value)).user("ts", Decimal(entry->ts.milliseconds));
+  properties.user("from", entry->from).user("id", entry->id);
+  if (entry->kind != format::EntryKind::Message) {
+    properties.user("kind", format::name_of(entry->kind));
+    if (entry->ref.value != 0) properties.user("ref", Decimal(entry->ref.value));
+  }
+}
+
 }  // namespace
 
 mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,
@@ -60,20 +74,43 @@ mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversat
     properties.text(mqtt::PropertyId::ContentType, "application/json");
     return make_message(topic_of(root, conversation, "json"), properties.bytes(), json, mqtt::Qos::ExactlyOnce);
   }
-  if (is_change(*entry)) {
-    properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
-    properties.text(mqtt::PropertyId::ContentType, "application/json");
-  }
-  properties.raw(entry->properties);
-  properties.user("seq", Decimal(entry->seq.value)).user("ts", Decimal(entry->ts.milliseconds));
-  properties.user("from", entry->from).user("id", entry->id);
-  if (entry->kind != format::EntryKind::Message) {
-    properties.user("kind", format::name_of(entry->kind));
-    if (entry->ref.value != 0) properties.user("ref", Decimal(entry->ref.value));
-  }
+  write_description(properties, entry);
   std::string room;
   return make_message(topic_of(root, conversation, "msg"), properties.bytes(), payload_of(*entry, room),
                       mqtt::Qos::ExactlyOnce);
+}
+
+mqtt::MessagePtr page_entry_message(const ReceiptAddress& address, const format::Entry& entry, bool json) {
+  mqtt::PropertyWriter properties;
+  if (address.has_correlation) properties.text(mqtt::PropertyId::CorrelationData, address.correlation);
+  std::string room;
+  if (json) {
+    json::append_entry(room, *entry);
+    properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
+    properties.text(mqtt::PropertyId::ContentType, "application/json");
+    return make_message(address.topic, properties.bytes(), room, mqtt::Qos::AtLeastOnce);
+  }
+  write_description(properties, entry);
+  return make_message(address.topic, properties.bytes(), payload_of(*entry, room), mqtt::Qos::AtLeastOnce);
+}
+
+mqtt::MessagePtr page_end_message(const ReceiptAddress& address, const PageEnd& end) {
+  mqtt::PropertyWriter properties;
+  properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
+  properties.text(mqtt::PropertyId::ContentType, "application/json");
+  if (address.has_correlation) properties.text(mqtt::PropertyId::CorrelationData, address.correlation);
+  properties.user("end", Decimal(end.entries));
+  write_standing(properties, end.head, end.oldest, end.epoch);
+  std::string payload("{\"end\":true,\"entries\":");
+  payload.append(Decimal(end.entries));
+  if (end.first <= end.last) {
+    payload.append(",\"first\":").append(Decimal(end.first.value));
+    payload.append(",\"last\":").append(Decimal(end.last.value));
+  }
+  payload.append(",\"more\":").append(end.more ? "true" : "false");
+  payload.append(",\"head\":").append(Decimal(end.head.value)).append(",\"oldest\":").append(Decimal(end.oldest.value));
+  payload.append(",\"epoch\":\"").append(Decimal(end.epoch.value)).append("\"}");
+  return make_message(address.topic, properties.bytes(), payload, mqtt::Qos::AtLeastOnce);
 }
 
 mqtt::MessagePtr compact_entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,

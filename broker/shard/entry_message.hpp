@@ -23,6 +23,20 @@ mqtt::MessagePtr compact_entry_message(std::string_view root, std::string_view c
 /// With nothing but what its sender has said.
 mqtt::MessagePtr bare_entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry);
 
+/// An entry of a page of history: as in form Message, or as a JSON object.
+mqtt::MessagePtr page_entry_message(const ReceiptAddress& address, const format::Entry& entry, bool json);
+/// What closes a page.
+struct PageEnd {
+  Seq first;  ///< What the page is of; nothing when it is above `last`.
+  Seq last;
+  std::size_t entries = 0;  ///< That were sent.
+  bool more = false;        ///< In the direction that was asked for.
+  Seq head;
+  Seq oldest;
+  Epoch epoch;
+};
+mqtt::MessagePtr page_end_message(const ReceiptAddress& address, const PageEnd& end);
+
 /// Tells a subscriber that the entries `first` to `last` are not there any more. The payload says it, too, in JSON, for
 /// clients that see no properties. Delivered at the subscription's QoS.
 mqtt::MessagePtr gap_notice(std::string_view topic, Seq first, Seq last);

@@ -93,10 +93,14 @@ void Feeds::accessed(const AccessedEvent& event) {
   if (asked == questions_.end()) return;
   const Question question = std::move(asked->second);
   questions_.erase(asked);
-  Feed& feed = *feeds_.at(question.conversation);  // An open question keeps it.
+  question.ready(*feeds_.at(question.conversation), {event.refusal, event.visible_from});
+  let_go(question.conversation);
+}
+
+void Feeds::let_go(const std::string& conversation) {
+  Feed& feed = *feeds_.at(conversation);
   const Hold hold(*this, feed);
   --feed.questions;
-  question.ready(feed, {event.refusal, event.visible_from});
   while (feed.questions == 0 && !feed.waiting_answers.empty()) {
     for (auto& then : std::exchange(feed.waiting_answers, {})) then();
   }

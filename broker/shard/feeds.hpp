@@ -59,7 +59,7 @@ struct Feed {
   FollowedEvent standing;  ///< As the home shard last said it; head moves with the entries.
   std::vector<Follower*> followers;
   std::vector<std::function<void(Feed&)>> waiting;  ///< For Ready.
-  std::uint32_t questions = 0;                      ///< To the home shard about access, not answered yet.
+  std::uint32_t questions = 0;                      ///< About access or for a page of history, not answered yet.
   std::vector<std::function<void()>> waiting_answers;
 
   /// The latest entries, without a hole up to the head.
@@ -109,6 +109,9 @@ class Feeds {
   using AccessKnown = std::function<void(Feed&, const Access&)>;
   void with_access(std::string_view conversation, const std::string& user, AccessKnown ready);
   void accessed(const AccessedEvent& event);
+  /// The feed stays until it is let go as often.
+  void keep(const std::string& conversation) { ++feeds_.at(conversation)->questions; }
+  void let_go(const std::string& conversation);
   /// Calls `then` when everything is done that waits for the conversation's feed at this moment (perhaps at once).
   void after_feed(std::string_view conversation, std::function<void()> then);
 

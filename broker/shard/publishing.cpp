@@ -64,7 +64,7 @@ void Publishing::publish(Client& client, session::PublishAction& action) {
     origin.receipt = std::make_shared<const ReceiptAddress>(
         ReceiptAddress{std::string(*topic), std::string(correlation.value_or("")), correlation.has_value()});
   } else if (const auto parts = chat::read_topic(shard_.options().root, publish.topic);
-             parts && parts->form == chat::Form::Control) {
+             parts && (parts->form == chat::Form::Control || parts->form == chat::Form::History)) {
     const auto correlation = publish.properties.text(PropertyId::CorrelationData);
     origin.receipt = std::make_shared<const ReceiptAddress>(ReceiptAddress{
         reply_topic(client.session->client_id()), std::string(correlation.value_or("")), correlation.has_value()});
@@ -206,6 +206,8 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
   auto refusal = chat::Refusal::None;
   if (!conversation) {
     refusal = chat::Refusal::InvalidTopic;
+  } else if (parts->form == chat::Form::History) {
+    return ask_for_history(*conversation, user, payload, std::move(origin));
   } else if (is_command) {
     refusal = read_command_id(payload, draft);
   } else if (parts->form != chat::Form::Message && parts->form != chat::Form::Json) {
@@ -248,6 +250,14 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
                                            .origin = std::move(origin)}});
 }
 
+void Publishing::ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,
+                                 Origin origin) {
+  const Client* client = shard_.clients().find(origin.client, origin.identity);
+  if (client == nullptr) return;  // A will has nobody to answer.
+  const bool as_json = client->session->version() != mqtt::ProtocolVersion::V5;
+  shard_.history_requests().ask(conversation, user, payload, as_json, std::move(origin));
+}
+
 std::string Publishing::make_id() {
   constexpr std::string_view kAlphabet = "0123456789abcdefghjkmnpqrstvwxyz";
   std::uint64_t bits = shard_.random().next();
@@ -264,15 +274,7 @@ std::string Publishing::make_id() {
 void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   Client* client = shard_.clients().find(origin.client, origin.identity);
   if (client == nullptr) return;
-  if (origin.receipt) {
-    const auto receipt = receipt_message(*origin.receipt, outcome);
-    if (origin.receipt->topic == reply_topic(client->session->client_id())) {
-      send_reply(*client, receipt);
-    } else if (!is_reserved(origin.receipt->topic) && !chat::in_subtree(shard_.options().root, origin.receipt->topic) &&
-               shard_.access().may_publish(*client, origin.receipt->topic)) {
-      shard_.plain_topics().publish(receipt);
-    }
-  }
+  if (origin.receipt) send_to(*client, *origin.receipt, receipt_message(*origin.receipt, outcome));
   if (origin.ticket.qos == mqtt::Qos::AtMostOnce) return;
   if (outcome.refusal != chat::Refusal::None) {
     refuse(*client, origin, outcome);
@@ -284,6 +286,15 @@ void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   }
   acknowledge(*client, origin.ticket, ReasonCode::Success, properties.bytes());
   shard_.wrote(*client);
+}
+
+void Publishing::send_to(Client& client, const ReceiptAddress& address, const mqtt::MessagePtr& message) {
+  if (address.topic == reply_topic(client.session->client_id())) {
+    send_reply(client, message);
+  } else if (!is_reserved(address.topic) && !chat::in_subtree(shard_.options().root, address.topic) &&
+             shard_.access().may_publish(client, address.topic)) {
+    shard_.plain_topics().publish(message);
+  }
 }
 
 void Publishing::refuse(Client& client, const Origin& origin, const Outcome& outcome) {

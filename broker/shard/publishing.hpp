@@ -29,6 +29,8 @@ class Publishing {
 
   /// A message to the client's own reply topic.
   void send_reply(Client& client, const mqtt::MessagePtr& message);
+  /// To the client's Response Topic, where it may publish itself.
+  void send_to(Client& client, const ReceiptAddress& address, const mqtt::MessagePtr& message);
 
   /// 13 characters for 64 random bits: short enough to need no allocation.
   std::string make_id();
@@ -39,6 +41,8 @@ class Publishing {
   static chat::Refusal read_command_id(std::string_view payload, Draft& draft);
   void propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
                const std::string& user, Origin origin);
+  void ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,
+                       Origin origin);
   void plain(Client& client, session::PublishAction& action);
   void refuse(Client& client, const Origin& origin, const Outcome& outcome);
 

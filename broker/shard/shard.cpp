@@ -36,6 +36,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       serving_(*this),
       feeds_(*this),
       groups_(*this),
+      history_requests_(*this),
       hosting_(*this),
       node_topics_(*this),
       access_(*this),
@@ -613,10 +614,12 @@ struct PeerEventVisitor {
   void operator()(MembershipEvent& event) const { shard.groups().take(event); }
   void operator()(MembershipTakenEvent& event) const { shard.groups().taken(event); }
   void operator()(ReadEvent& event) const { shard.remote_homes().read(std::move(event)); }
-  void operator()(ReadHereEvent& event) const { shard.feeds().read_here(event.token); }
+  void operator()(ReadHereEvent& event) const {
+    if (!shard.history_requests().read_here(event.token)) shard.feeds().read_here(event.token);
+  }
   void operator()(PageEvent& event) const {
     Result<ReadPage> page = std::move(event.page);
-    shard.feeds().entries_read(event.token, page);
+    shard.entries_read(event.token, std::move(page));
   }
   void operator()(PublishEvent& event) const { shard.plain_topics().publish_here(event); }
   void operator()(StoredEvent& event) const { shard.plain_topics().stored(event.publication, event.stored); }
@@ -739,7 +742,8 @@ void Shard::conversation_loaded(const std::string& name, Result<LoadedConversati
 }
 
 void Shard::entries_read(std::uint64_t token, Result<ReadPage> page) {
-  if (!serving_.entries_read(token, page)) feeds_.entries_read(token, page);
+  if (serving_.entries_read(token, page) || history_requests_.entries_read(token, page)) return;
+  feeds_.entries_read(token, page);
 }
 
 void Shard::log_read(std::uint64_t token, Result<LogPage> page) { replicas_.log_read(token, page); }

@@ -14,6 +14,7 @@
 #include "broker/shard/events.hpp"
 #include "broker/shard/feeds.hpp"
 #include "broker/shard/groups.hpp"
+#include "broker/shard/history_requests.hpp"
 #include "broker/shard/hosting.hpp"
 #include "broker/shard/limit_log.hpp"
 #include "broker/shard/node_links.hpp"
@@ -138,6 +139,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Clients& clients() { return clients_; }
   Feeds& feeds() { return feeds_; }
   Groups& groups() { return groups_; }
+  HistoryRequests& history_requests() { return history_requests_; }
   Hosting& hosting() { return hosting_; }
   PlainTopics& plain_topics() { return plain_topics_; }
   NodeTopics& node_topics() { return node_topics_; }
@@ -237,6 +239,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Clients clients_;
   Feeds feeds_;
   Groups groups_;
+  HistoryRequests history_requests_;
   Hosting hosting_;
   NodeTopics node_topics_;
   TopicAccess access_;

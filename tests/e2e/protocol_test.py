@@ -198,6 +198,19 @@ class Receiving(Protocol):
         self.assertEqual(bob.message().topic, "plain/topic/msg")
 
 
+class History(Protocol):
+    def test_a_page_comes_to_the_reply_topic(self):
+        for version in (5, 4):
+            alice = self.client(f"alice{version}", version=version)
+            alice.subscribe(f"client/{alice.client_id}/reply")
+            alice.publish(self.topic, "hello")
+            alice.publish(f"chat/{self.conversation}/history", '{"limit":1}')
+            entry, end = alice.message(), alice.message()
+            text = entry.payload.decode() if version == 5 else json.loads(entry.payload)["text"]
+            self.assertEqual(text, "hello")
+            self.assertEqual(json.loads(end.payload)["entries"], 1)
+
+
 class Groups(Protocol):
     def test_a_private_group_is_for_its_members(self):
         alice, bob = self.client("alice"), self.client("bob")
@@ -217,7 +230,7 @@ class Groups(Protocol):
 class Refusing(Protocol):
     def test_what_is_not_there_yet_is_refused(self):
         alice = self.client("alice")
-        for form in ("typing", "read", "history"):
+        for form in ("typing", "read"):
             answer = alice.publish(f"chat/{self.conversation}/{form}", "x")
             self.assertEqual((answer.reason, answer.value("error")), (UNSPECIFIED_83, "unsupported"), form)
         for name in ("chat/+/msg", "chat/#", f"$share/g/{self.topic}", f"chat/{self.conversation}/typing"):
