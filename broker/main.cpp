@@ -171,7 +171,8 @@ void restore(net::Server& server, disk::DiskStore& store, const shard::ShardOpti
   const Timestamp now = wall_now();
   std::size_t sessions = 0;
   store.for_each_session([&](const shard::StoredSession& session) {
-    server.shard(shard::home_of_name(session.client_id, options)).restore(session, now);
+    server.shard(shard::home_of_name(session.client_id, options))
+        .restore(session, {std::chrono::steady_clock::now(), now});
     ++sessions;
   });
   std::vector<shard::Shard*> shards;

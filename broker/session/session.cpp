@@ -160,15 +160,18 @@ void Session::write_disconnect(ReasonCode reason, std::string_view properties) {
   write(packet);
 }
 
-void Session::write_auth(ReasonCode reason, std::string_view data) {
-  if (!connection_) return;
+bool Session::write_auth(ReasonCode reason, std::string_view data) {
+  if (!connection_) return true;
   Connection& link = *connection_;
   const bool ended = reason == ReasonCode::Success;
   link.authentication = ended ? Connection::Authentication::Idle : Connection::Authentication::Clients;
   mqtt::PropertyWriter properties;
   properties.text(PropertyId::AuthenticationMethod, link.authentication_method);
   if (!data.empty()) properties.text(PropertyId::AuthenticationData, data);
-  write(mqtt::Auth{.reason = reason, .properties = mqtt::Properties::trusted(properties.bytes())});
+  const mqtt::Auth packet{.reason = reason, .properties = mqtt::Properties::trusted(properties.bytes())};
+  if (mqtt::encoded_size(packet, link.version) > link.packet_size_max) return false;
+  write(packet);
+  return true;
 }
 
 void Session::write(const mqtt::Packet& packet) {

@@ -99,8 +99,9 @@ class Session {
   /// Writes DISCONNECT (nothing in 3.x); the caller closes after the flush.
   void write_disconnect(mqtt::ReasonCode reason, std::string_view properties = {});
 
-  /// Writes AUTH with CONNECT's Authentication Method: success, or (0x18) the client's turn.
-  void write_auth(mqtt::ReasonCode reason, std::string_view data);
+  /// Writes AUTH with CONNECT's Authentication Method: success, or (0x18) the client's turn. False when the client
+  /// takes no packet as large; nothing is written then.
+  bool write_auth(mqtt::ReasonCode reason, std::string_view data);
 
   /// One frame from the client, any packet but CONNECT. Answers that need nobody else are written at once; the rest
   /// goes into `actions`, whose views live as long as the frame's bytes. A violation becomes Actions::Close with its
@@ -220,6 +221,8 @@ class Session {
   /// hasn't released. Where nothing was under way packet ids go on at `first_id`.
   void restore_flows(std::vector<RestoredFlight> flights, std::span<const mqtt::PacketId> inbound,
                      mqtt::PacketId first_id);
+  /// What it owes its client of ordinary topics: what is under way, in the order it was sent, then (id 0) what waits.
+  [[nodiscard]] std::vector<RestoredFlight> owed() const;
 
   // -- Persistence
   // -----------------------------------------------------------------------------------------------------

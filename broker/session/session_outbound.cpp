@@ -203,6 +203,28 @@ void Session::restore_flows(std::vector<RestoredFlight> flights, std::span<const
   }
 }
 
+std::vector<Session::RestoredFlight> Session::owed() const {
+  std::vector<RestoredFlight> owed;
+  if (!outbound_) return owed;
+  const auto add = [&](mqtt::PacketId id, const Outgoing& outgoing, bool received) {
+    owed.push_back({.id = id,
+                    .message = received ? nullptr : outgoing.message,
+                    .qos = outgoing.qos,
+                    .retain = outgoing.retain,
+                    .subscription_ids = outgoing.subscription_ids,
+                    .share = outgoing.share,
+                    .stored = outgoing.stored});
+  };
+  OutboundFlow& flow = *outbound_;
+  for (std::size_t i = 0; i < flow.size(); ++i) {
+    const InFlight& slot = flow[i];
+    if (slot.cursor_generation != 0 || slot.state == InFlight::State::Done) continue;
+    add(flow.id_at(i), slot.outgoing, slot.state == InFlight::State::AwaitingPubcomp);
+  }
+  for (std::size_t i = flow.queue_first; i < flow.queue.size(); ++i) add(0, flow.queue[i], false);
+  return owed;
+}
+
 std::vector<Session::SharedMessage> Session::take_shared(std::string_view subscription) {
   std::vector<SharedMessage> taken;
   if (!outbound_) return taken;

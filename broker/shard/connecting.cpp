@@ -46,6 +46,11 @@ struct Refused {
   std::string_view why;
 };
 
+/// What the client takes.
+std::uint32_t largest(const mqtt::Connect& connect) {
+  return connect.properties.integer(PropertyId::MaximumPacketSize).value_or(0xFFFF'FFFF);
+}
+
 /// What can be said against a CONNECT without knowing the client.
 Refused objection(const mqtt::Connect& connect, const session::Limits& limits) {
   if (!wanted_meta(connect)) {
@@ -114,15 +119,15 @@ Connecting::Outcome Connecting::admit(ConnectionId connection, const mqtt::Conne
     return Outcome::Connected;
   }
   if (const auto refused = objection(connect, shard_.options().limits); refused.reason != ReasonCode::Success) {
-    return refuse(connection, connect.version, refused.reason, refused.why, connect.client_id);
+    return refuse(connection, connect.version, refused.reason, refused.why, connect.client_id, largest(connect));
   }
   if (shard_.is_stopping()) {
     return refuse(connection, connect.version, ReasonCode::ServerUnavailable, "The server is going away.",
-                  connect.client_id);
+                  connect.client_id, largest(connect));
   }
   if (shard_.dismissal().refuses()) {
     return refuse(connection, connect.version, ReasonCode::UseAnotherServer, "This node takes no clients for now.",
-                  connect.client_id, shard_.dismissal().next_reference());
+                  connect.client_id, largest(connect), shard_.dismissal().next_reference());
   }
   Login login{.client_id = std::string(connect.client_id), .assigned = connect.client_id.empty()};
   if (login.assigned) login.client_id = make_client_id();
@@ -134,11 +139,12 @@ Connecting::Outcome Connecting::admit(ConnectionId connection, const mqtt::Conne
     if (connects_bucket_.wait(connects_, shard_.now()) > Duration::zero()) {
       shard_.limit_reached(Metric::LimitConnectRate, connection, login.client_id, {});
       return refuse(connection, connect.version, ReasonCode::ConnectionRateExceeded,
-                    "More clients connect than this server takes at a time.", login.client_id);
+                    "More clients connect than this server takes at a time.", login.client_id, largest(connect));
     }
     connects_bucket_.take(connects_, shard_.now(), 1);
   }
   login.method = connect.properties.text(PropertyId::AuthenticationMethod).value_or(std::string_view());
+  login.packet_size_max = largest(connect);
   return authenticate(connection, connect, packet, std::move(login));
 }
 
@@ -159,7 +165,7 @@ Connecting::Outcome Connecting::authenticate(ConnectionId connection, const mqtt
   request.data = connect.properties.text(PropertyId::AuthenticationData).value_or(std::string_view());
   auto answer = shard_.authenticator().authenticate(shard_.id(), std::move(request));
   if (answer && answer->verdict == LoginAnswer::Verdict::Refused) {
-    return refuse(connection, connect.version, answer->reason, answer->why, login.client_id);
+    return refuse(connection, connect.version, answer->reason, answer->why, login.client_id, login.packet_size_max);
   }
   if (answer && answer->verdict == LoginAnswer::Verdict::Granted) {
     login.user = std::move(answer->user);
@@ -176,21 +182,25 @@ Connecting::Outcome Connecting::authenticate(ConnectionId connection, const mqtt
                        .kind = TimerKind::Login,
                        .client = connection.place,
                        .identity = connection.generation});
-  if (answer) challenge(connection, opening, *std::move(answer));
+  if (answer && !challenge(connection, opening, *std::move(answer))) return Outcome::Refused;
   return Outcome::Held;
 }
 
-void Connecting::challenge(ConnectionId connection, Opening& opening, LoginAnswer answer) {
+bool Connecting::challenge(ConnectionId connection, Opening& opening, LoginAnswer answer) {
   opening.stage = Stage::AwaitingAuth;
   opening.exchange = std::move(answer.exchange);
   mqtt::PropertyWriter properties;
   properties.text(PropertyId::AuthenticationMethod, opening.login.method);
   if (!answer.data.empty()) properties.text(PropertyId::AuthenticationData, answer.data);
-  mqtt::encode(shard_.links().output(connection),
-               mqtt::Auth{.reason = ReasonCode::ContinueAuthentication,
-                          .properties = mqtt::Properties::trusted(properties.bytes())},
-               opening.version);
+  const mqtt::Auth packet{.reason = ReasonCode::ContinueAuthentication,
+                          .properties = mqtt::Properties::trusted(properties.bytes())};
+  if (mqtt::encoded_size(packet, opening.version) > opening.login.packet_size_max) {  // [MQTT-3.1.2-24]
+    refuse_opening(connection, ReasonCode::PacketTooLarge, "The client takes no packet as large as its challenge.");
+    return false;
+  }
+  mqtt::encode(shard_.links().output(connection), packet, opening.version);
   shard_.links().flush(connection);
+  return true;
 }
 
 void Connecting::authenticated(ConnectionId connection, LoginAnswer answer) {
@@ -261,7 +271,8 @@ void Connecting::expire(ConnectionId connection) {
 
 void Connecting::refuse_opening(ConnectionId connection, ReasonCode reason, std::string_view why) {
   const auto opening = openings_.extract(connection.place);
-  refuse(connection, opening.mapped().version, reason, why, opening.mapped().login.client_id);
+  const Login& login = opening.mapped().login;
+  refuse(connection, opening.mapped().version, reason, why, login.client_id, login.packet_size_max);
 }
 
 Connecting::Opening& Connecting::add(ConnectionId connection, Opening opening) {
@@ -275,17 +286,17 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   Client* client = shard_.clients().find(login.client_id);
   if (client != nullptr && client->session->user() != login.user) {
     return refuse(connection, connect.version, ReasonCode::ClientIdentifierNotValid,
-                  "The client id belongs to another user.", login.client_id);
+                  "The client id belongs to another user.", login.client_id, login.packet_size_max);
   }
   if (connect.will && !chat::in_subtree(shard_.options().root, connect.will->topic) &&
       !shard_.access().may_publish({.user = login.user, .client_id = login.client_id}, connect.will->topic)) {
     return refuse(connection, connect.version, ReasonCode::NotAuthorized, "The will's topic may not be written.",
-                  login.client_id);
+                  login.client_id, login.packet_size_max);
   }
   if (!user_has_place(client, login)) {
     shard_.limit_reached(Metric::LimitConnectionsPerUser, connection, login.client_id, login.user);
     return refuse(connection, connect.version, ReasonCode::QuotaExceeded, "The user has too many connections.",
-                  login.client_id);
+                  login.client_id, login.packet_size_max);
   }
   std::uint64_t generation = client != nullptr ? client->generation : 0;
   if (claimed) {
@@ -475,7 +486,8 @@ void Connecting::settled(ConnectionId connection, Result<void> outcome) {
   openings_.erase(connection.place);
   const bool full = outcome.error() == make_error_code(StorageError::DiskFull);
   refuse(connection, failed.version, full ? ReasonCode::QuotaExceeded : ReasonCode::ServerUnavailable,
-         "The session can't be written to disk.", client != nullptr ? client->session->client_id() : "");
+         "The session can't be written to disk.", client != nullptr ? client->session->client_id() : "",
+         failed.login.packet_size_max);
   if (client == nullptr) return;
   client->opening = {};
   if (failed.session_present) {
@@ -540,7 +552,8 @@ void Connecting::shut_down() {
 }
 
 Connecting::Outcome Connecting::refuse(ConnectionId connection, ProtocolVersion version, ReasonCode reason,
-                                       std::string_view why, std::string_view client_id, std::string_view properties) {
+                                       std::string_view why, std::string_view client_id, std::uint32_t packet_size_max,
+                                       std::string_view properties) {
   shard_.counters().refused(static_cast<std::uint8_t>(reason));
   log::info("refusing a connection", {{"client_id", client_id},
                                       {"address", shard_.links().address(connection)},
@@ -553,8 +566,9 @@ Connecting::Outcome Connecting::refuse(ConnectionId connection, ProtocolVersion 
     own.text(PropertyId::ReasonString, why);
     if (reason == ReasonCode::ConnectionRateExceeded) own.user("retry-after", "1");
     const std::string all = std::string(own.bytes()).append(properties);
-    mqtt::encode(shard_.links().output(connection),
-                 mqtt::Connack{.reason = reason, .properties = mqtt::Properties::trusted(all)}, version);
+    mqtt::Connack packet{.reason = reason, .properties = mqtt::Properties::trusted(all)};
+    if (mqtt::encoded_size(packet, version) > packet_size_max) packet.properties = {};  // [MQTT-3.2.2-19]
+    mqtt::encode(shard_.links().output(connection), packet, version);
   }
   shard_.links().close(connection);
   return Outcome::Refused;

@@ -62,8 +62,9 @@ class Connecting {
   /// What is known of whom a CONNECT is from.
   struct Login {
     std::string client_id;
-    bool assigned = false;  ///< The client id was made here.
-    std::string method;     ///< Authentication Method; empty: none.
+    bool assigned = false;                        ///< The client id was made here.
+    std::string method;                           ///< Authentication Method; empty: none.
+    std::uint32_t packet_size_max = 0xFFFF'FFFF;  ///< What the client takes.
     std::string user;
     std::optional<Timestamp> expires;
     std::string data;  ///< Authentication Data for CONNACK.
@@ -94,7 +95,8 @@ class Connecting {
   Outcome admit(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
                 std::string_view unread);
   Outcome authenticate(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet, Login login);
-  void challenge(ConnectionId connection, Opening& opening, LoginAnswer answer);
+  /// False when the client was refused instead.
+  bool challenge(ConnectionId connection, Opening& opening, LoginAnswer answer);
   std::size_t receive_auth(ConnectionId connection, Opening& opening, std::string_view bytes);
   /// `claimed`: the generation in which this node has the session now, when that was asked for.
   Outcome open(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet, Login login,
@@ -112,8 +114,10 @@ class Connecting {
   Opening* find(ConnectionId connection);
   Opening& add(ConnectionId connection, Opening opening);
   void refuse_opening(ConnectionId connection, mqtt::ReasonCode reason, std::string_view why);
+  /// `packet_size_max`: what the client takes, where that is known.
   Outcome refuse(ConnectionId connection, mqtt::ProtocolVersion version, mqtt::ReasonCode reason, std::string_view why,
-                 std::string_view client_id, std::string_view properties = {});
+                 std::string_view client_id, std::uint32_t packet_size_max = 0xFFFF'FFFF,
+                 std::string_view properties = {});
   /// Null when there is no session to go on with: none of that client id, or it ends here.
   Client* earlier_session(const mqtt::Connect& connect, std::string_view client_id);
   std::string make_client_id();

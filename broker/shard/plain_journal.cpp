@@ -136,6 +136,53 @@ void PlainJournal::restore(Client& client, const StoredQueue& stored) {
   }
 }
 
+void PlainJournal::take_in(Client& client, std::vector<MovedMessage> messages, mqtt::PacketId first_id, Moment moment) {
+  session::Session& session = *client.session;
+  std::vector<mqtt::PacketId> inbound;
+  for (const auto& item : session.inbound()) inbound.push_back(item.id);
+  for (const mqtt::PacketId id : inbound) take_over(client, id, nullptr);
+  std::vector<session::Session::RestoredFlight> flights;
+  std::vector<session::Session::RestoredFlight> waiting;
+  for (MovedMessage& one : messages) {
+    const std::uint64_t queue = queue_of(client);
+    auto stored = begin_message();
+    const std::uint64_t number = stored->number;
+    one.target.queue = queue;
+    if (one.message) {
+      step(PlainTable::Messages, number_key(number), encode_message(*one.message, {&one.target, 1}, {}, moment));
+    }
+    if (one.id != 0 && (!one.message || one.target.qos == mqtt::Qos::ExactlyOnce)) {
+      client.queue->outbound.emplace_back(one.id, number);
+      step(PlainTable::Outbound, flow_key(queue, one.id), encode_outbound({number, !one.message}));
+    }
+    (one.id != 0 ? flights : waiting)
+        .push_back({.id = one.id,
+                    .number = number,
+                    .message = std::move(one.message),
+                    .qos = one.target.qos,
+                    .retain = one.target.retain,
+                    .subscription_ids = std::move(one.target.subscription_ids),
+                    .share = std::move(one.target.share),
+                    .stored = std::move(stored)});
+  }
+  session.restore_flows(std::move(flights), inbound, first_id);
+  for (const auto& one : waiting) {
+    session.deliver(one.message, one.qos, one.retain, one.subscription_ids, {}, one.share, one.stored);
+  }
+  if (!client.queue) return;
+  client.queue->arriving = true;
+  when_stored(client, [this, place = client.place, identity = session.identity()] {
+    Client* owner = shard_.clients().find(place, identity);
+    if (owner != nullptr && owner->queue) owner->queue->arriving = false;
+  });
+}
+
+void PlainJournal::when_stored(Client& client, std::function<void()> then) {
+  const std::uint64_t queue = queue_of(client);
+  step(PlainTable::Queues, number_key(queue), encode_queue({client.queue->settled, client.session->client_id()}),
+       std::move(then));
+}
+
 // -- Batches --
 
 void PlainJournal::flush_cursor(Client& client) {

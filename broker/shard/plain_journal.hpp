@@ -11,6 +11,7 @@
 
 #include "base/result.hpp"
 #include "broker/session/journal.hpp"
+#include "broker/shard/moved_queue.hpp"
 #include "broker/shard/plain_rows.hpp"
 #include "broker/shard/ports.hpp"
 
@@ -26,6 +27,7 @@ struct ClientQueue {
   std::uint64_t settled_stored = 0;                                ///< The same as it is on disk.
   std::vector<std::pair<mqtt::PacketId, std::uint64_t>> outbound;  ///< Packet ids and numbers with a row.
   bool touched = false;
+  bool arriving = false;  ///< It comes from another node, whose copy may not go before this one is on disk.
 };
 
 /// A lasting session's queue as it was stored.
@@ -76,6 +78,11 @@ class PlainJournal final : public session::Journal {
 
   // -- Restoring --
   void restore(Client& client, const StoredQueue& queue);
+  /// What another node owed the session's client, and which of its publishes aren't released. Packet ids go on at
+  /// `first_id` where nothing was under way.
+  void take_in(Client& client, std::vector<MovedMessage> messages, mqtt::PacketId first_id, Moment moment);
+  /// Calls `then` once everything said so far of the client's queue is durable.
+  void when_stored(Client& client, std::function<void()> then);
   /// Nobody is owed these any more.
   void erase_messages(const std::vector<std::uint64_t>& numbers) {
     unwanted_->insert(unwanted_->end(), numbers.begin(), numbers.end());

@@ -12,6 +12,7 @@ namespace {
 
 /// How long before the end a client is told of it, unless its credentials live shorter.
 constexpr Duration kNotice = std::chrono::seconds(60);
+constexpr std::string_view kTooLarge = "The client takes no packet as large as its authentication needs.";
 
 }  // namespace
 
@@ -46,8 +47,11 @@ void Reauthentication::answered(Client& client, LoginAnswer answer) {
     case LoginAnswer::Verdict::Refused: refuse(client, answer.reason, answer.why); return;
     case LoginAnswer::Verdict::Continue:
       client.exchange = std::move(answer.exchange);
-      client.session->write_auth(mqtt::ReasonCode::ContinueAuthentication, answer.data);
-      shard_.wrote(client);
+      if (client.session->write_auth(mqtt::ReasonCode::ContinueAuthentication, answer.data)) {
+        shard_.wrote(client);
+      } else {
+        refuse(client, mqtt::ReasonCode::PacketTooLarge, kTooLarge);
+      }
       return;
     case LoginAnswer::Verdict::Granted: break;
   }
@@ -56,7 +60,10 @@ void Reauthentication::answered(Client& client, LoginAnswer answer) {
     return;
   }
   begin(client, answer.expires, true);
-  client.session->write_auth(mqtt::ReasonCode::Success, answer.data);
+  if (!client.session->write_auth(mqtt::ReasonCode::Success, answer.data)) {
+    refuse(client, mqtt::ReasonCode::PacketTooLarge, kTooLarge);
+    return;
+  }
   shard_.schedule(client);
   shard_.wrote(client);
 }

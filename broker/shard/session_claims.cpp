@@ -334,16 +334,14 @@ void SessionClaims::yield_here(const std::string& client_id, std::uint64_t gener
     return;
   }
   client->will.reset();
-  shard_.session_records().write(*client, shard_.wall(),
-                                 [this, place = client->place, identity = client->session->identity(),
-                                  then = std::move(done)](const Result<void>& /*outcome*/) {
-                                   Client* yielded = shard_.clients().find(place, identity);
-                                   // It may be back already, by the word of another leader.
-                                   const bool gone = yielded != nullptr && !yielded->session->connected() &&
-                                                     yielded->opening.generation == 0;
-                                   if (gone) shard_.forget_session(*yielded);
-                                   then();
-                                 });
+  shard_.session_records().write_moving(*client, [this, place = client->place, identity = client->session->identity(),
+                                                  then = std::move(done)](const Result<void>& /*outcome*/) {
+    Client* yielded = shard_.clients().find(place, identity);
+    // It may be back already, by the word of another leader.
+    const bool gone = yielded != nullptr && !yielded->session->connected() && yielded->opening.generation == 0;
+    if (gone) shard_.forget_session(*yielded);
+    then();
+  });
 }
 
 /// `node` writes in a generation that this node hasn't given.

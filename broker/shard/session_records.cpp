@@ -1,5 +1,7 @@
 #include "broker/shard/session_records.hpp"
 
+#include "base/log.hpp"
+#include "broker/shard/moved_queue.hpp"
 #include "broker/shard/shard.hpp"
 
 namespace parley::shard {
@@ -15,10 +17,50 @@ void SessionRecords::write(Client& client, Timestamp disconnected, Done done) {
     if (done) done({});
     return;
   }
+  if (!client.queue || !client.queue->arriving) {
+    write(client, disconnected, session.encode_state(), std::move(done));
+    return;
+  }
+  // Until then the record that has the messages stays.
+  shard_.journal().when_stored(
+      client, [this, place = client.place, identity = session.identity(), disconnected, then = std::move(done)] {
+        if (Client* owner = shard_.clients().find(place, identity)) {
+          write(*owner, disconnected, then);
+        } else if (then) {
+          then(StorageError::NotFound);
+        }
+      });
+}
+
+void SessionRecords::write_moving(Client& client, Done done) {
+  std::size_t left_out = 0;
+  const std::string state =
+      pack_session(*client.session, {shard_.now(), shard_.wall()}, shard_.options().limits.packet_size_max, left_out);
+  if (left_out != 0 && !client.moved) {
+    log::warn("a session goes on at another node without all of its messages",
+              {{"client_id", client.session->client_id()}, {"left_out", left_out}});
+  }
+  client.moved = true;
+  write(client, shard_.wall(), state,
+        [this, place = client.place, identity = client.session->identity(), owed = client.session->owed().size(),
+         then = std::move(done)](Result<void> outcome) {
+          // What has come while this was written goes along, too.
+          Client* owner = shard_.clients().find(place, identity);
+          const bool stays = owner != nullptr && !owner->session->connected();
+          if (outcome && stays && owner->session->owed().size() > owed) {
+            write_moving(*owner, then);
+          } else {
+            if (owner != nullptr) owner->moved = outcome.has_value();
+            then(outcome);
+          }
+        });
+}
+
+void SessionRecords::write(Client& client, Timestamp disconnected, const std::string& state, Done done) {
+  const session::Session& session = *client.session;
   write_cursors(client, client.record_stale);
   const bool first = !std::exchange(client.persisted, true);
   client.record_stale = false;
-  const std::string state = session.encode_state();
   add(session.client_id(), client.generation,
       format::SessionRecord{.client_id = session.client_id(),
                             .user = session.user(),

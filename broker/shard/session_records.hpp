@@ -30,6 +30,8 @@ class SessionRecords {
   /// is durable or refused. `disconnected` 0: it has a connection. A session that ends with its connection is not
   /// written: `done` is called at once.
   void write(Client& client, Timestamp disconnected, Done done);
+  /// The same for another node, with what the session owes its client of ordinary topics.
+  void write_moving(Client& client, Done done);
   void write_end(const std::string& client_id, std::uint64_t generation);
   /// The client's acknowledgements moved; written with the next flush.
   void cursors_moved(Client& client);
@@ -40,6 +42,7 @@ class SessionRecords {
   void write_cursor(const Client& client, std::string_view topic, Epoch epoch, Seq position);
 
  private:
+  void write(Client& client, Timestamp disconnected, const std::string& state, Done done);
   void add(std::string_view client_id, std::uint64_t generation, const format::RecordBody& body, Done done);
   void write_cursor(const Client& client, Follower& follower);
   void write_cursors(Client& client, bool all);

@@ -449,7 +449,7 @@ void Shard::end_session(Client& client) {
     if (!chat::is_chat_filter(options_.root, subscription.filter))
       plain_topics_.unsubscribe(client, subscription.filter);
   }
-  plain_topics_.return_shared(client, {});
+  if (!client.moved) plain_topics_.return_shared(client, {});
   journal_.drop(client);
   if (client.persisted) {
     session_records_.write_end(client.session->client_id(), client.generation);
@@ -467,7 +467,7 @@ void Shard::forget_session(Client& client) {
 }
 
 Client* Shard::adopt(const StoredSession& stored) {
-  restore(stored, wall_);
+  restore(stored, {now_, wall_});
   Client* client = clients_.find(stored.client_id);
   if (client == nullptr || client->expires_at == Instant::max()) return client;
   client->expires_at = now_ + client->expires_at.time_since_epoch();
@@ -477,8 +477,10 @@ Client* Shard::adopt(const StoredSession& stored) {
 
 bool Shard::refresh(Client& client, const StoredSession& stored) {
   session::Session& session = *client.session;
+  const auto unpacked = unpack_session(stored.state, {now_, wall_});
+  if (!unpacked) return false;
   const auto latest = session::Session::decode_state(stored.client_id, stored.user, session.identity(),
-                                                     stored.expiry_interval, stored.state, options_.limits);
+                                                     stored.expiry_interval, unpacked->state, options_.limits);
   if (!latest) return false;
   client.restored = false;
   session.set_expiry_interval(stored.expiry_interval);
@@ -509,11 +511,14 @@ void Shard::take_up(Client& client, const session::Subscription& subscription, c
                              subscription.subscription_id);
 }
 
-void Shard::restore(const StoredSession& stored, Timestamp now) {
+void Shard::restore(const StoredSession& stored, Moment moment) {
   // Another node has it; this one keeps its records.
   if (now_ == Instant{} && stored.owner != NodeId{} && stored.owner != nodes_.self()) return;
-  auto session = session::Session::decode_state(stored.client_id, stored.user, new_identity(), stored.expiry_interval,
-                                                stored.state, options_.limits, &counters_);
+  auto unpacked = unpack_session(stored.state, moment);
+  auto session =
+      unpacked ? session::Session::decode_state(stored.client_id, stored.user, new_identity(), stored.expiry_interval,
+                                                unpacked->state, options_.limits, &counters_)
+               : unpacked.error();
   if (!session) {
     log::error("a stored session can't be read, leaving it out",
                {{"client_id", stored.client_id}, {"error", session.error().message()}});
@@ -522,14 +527,12 @@ void Shard::restore(const StoredSession& stored, Timestamp now) {
   Client& client = clients_.add(*std::move(session));
   counters_.set(Metric::Sessions, clients_.size());
   client.session->set_journal(&journal_);
-  std::vector<mqtt::PacketId> inbound;
-  if (now_ != Instant{}) {
-    // It comes from another node.
-    for (const auto& item : client.session->inbound()) inbound.push_back(item.id);
-    for (const mqtt::PacketId id : inbound) journal_.take_over(client, id, nullptr);
+  if (now_ != Instant{} || unpacked->moves) {
+    journal_.take_in(client, std::move(unpacked->messages), first_packet_id(), moment);
+  } else {
+    // At a start only the journal knows to the last which publishes it hasn't released.
+    client.session->restore_flows({}, {}, first_packet_id());
   }
-  // At a start only the journal knows to the last which publishes it hasn't released.
-  client.session->restore_flows({}, inbound, first_packet_id());
   client.persisted = true;
   client.restored = now_ == Instant{} && !nodes_.standalone();
   client.generation = stored.generation;
@@ -537,9 +540,10 @@ void Shard::restore(const StoredSession& stored, Timestamp now) {
   if (stored.expiry_interval == 0xFFFF'FFFFU) return;
   // A session that was connected when the broker died counts as disconnected now.
   const std::uint64_t left_at =
-      stored.disconnected.milliseconds != 0 ? stored.disconnected.milliseconds : now.milliseconds;
+      stored.disconnected.milliseconds != 0 ? stored.disconnected.milliseconds : moment.wall.milliseconds;
   const std::uint64_t ends_at = left_at + 1000ULL * stored.expiry_interval;
-  client.expires_at = Instant(std::chrono::milliseconds(ends_at > now.milliseconds ? ends_at - now.milliseconds : 0));
+  const std::uint64_t now = moment.wall.milliseconds;
+  client.expires_at = Instant(std::chrono::milliseconds(ends_at > now ? ends_at - now : 0));
 }
 
 /// Where packet ids begin after a start. A client may still hold one of an entry at QoS 2 from before, and would take
@@ -548,7 +552,8 @@ mqtt::PacketId Shard::first_packet_id() { return static_cast<mqtt::PacketId>(ran
 
 bool Shard::restore_queue(const std::string& client_id, const StoredQueue& queue) {
   Client* client = clients_.find(client_id);
-  if (client == nullptr) return false;
+  // One that was written for another node is complete.
+  if (client == nullptr || client->queue) return false;
   journal_.restore(*client, queue);
   return true;
 }

@@ -50,7 +50,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   ~Shard() override;
 
   // -- Before the first turn --
-  void restore(const StoredSession& stored, Timestamp now);
+  void restore(const StoredSession& stored, Moment moment);
   /// Slots of other shards are passed over.
   void restore_slot(const StoredSlot& stored) { replicas_.restore(stored); }
 

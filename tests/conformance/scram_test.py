@@ -65,6 +65,23 @@ class Scram(Case):
         self.assertEqual((connack.reason, connack.properties["authentication_method"]), (0, METHOD))
         link.ping()
 
+    @shows("MQTT-3.15.2-2", "MQTT-3.15.2-3")
+    def test_an_auth_fits_the_maximum_packet_size(self):
+        for largest in (300, 150, 40, 20):
+            link = self.link()
+            link.send(connect(self.name(), values={"authentication_method": METHOD, "authentication_data": self.first(),
+                                                   "maximum_packet_size": largest}))
+            first = link.next()
+            if first is not None and first.type == AUTH:
+                self.assertEqual(set(first.properties), {"authentication_method", "authentication_data"})
+                self.assertLessEqual(len(link.bytes), largest)
+                link.close()
+            else:
+                # Without room for the challenge there is no way to go on.
+                self.assertLess(largest, 150)
+                link.end()
+                self.assertLessEqual(len(link.bytes), largest)
+
     @shows("MQTT-4.12.0-4")
     def test_a_wrong_answer_is_refused(self):
         link, challenge = self.begin()

@@ -69,6 +69,56 @@ TEST(SessionClaims, GoOnWithTheCursorOnAnotherNode) {
   }
 }
 
+TEST(SessionClaims, TakeAlongWhatWaitsOnOrdinaryTopics) {
+  for (const auto& [from, to] : {std::pair(0, 1), std::pair(1, 0), std::pair(1, 2)}) {
+    for (const Qos qos : {Qos::AtLeastOnce, Qos::ExactlyOnce}) {
+      Nodes nodes(3, dev(2), dev(3));
+      auto& alice = join(nodes, 0, "alice");
+      const auto phone = device(nodes, static_cast<std::size_t>(from), static_cast<std::size_t>(to));
+      connect(nodes, phone.here, lasting());
+      follow(nodes, phone.here, "a/b", {.qos = qos});
+      follow(nodes, phone.here, "$share/g/c", {.qos = qos});
+      phone.here.drop();
+      nodes.settle();
+      Texts sent;
+      for (int i = 0; i < 10; ++i) {
+        sent.push_back("m" + std::to_string(i));
+        say(nodes, alice, i % 2 == 0 ? "a/b" : "c", sent.back(), {.qos = qos});
+      }
+      connect(nodes, phone.there, lasting());
+      EXPECT_EQ(phone.there.payloads(), sent) << from << " to " << to;
+      EXPECT_TRUE(phone.here.payloads().empty());
+      nodes.advance(3s);
+      for (const int node : {from, to}) {
+        for (const auto& [key, value] : nodes.at(static_cast<std::size_t>(node)).store().plain()) {
+          EXPECT_EQ(key.first, PlainTable::Queues) << "nothing is left behind";
+        }
+      }
+      // And back again, with nothing.
+      connect(nodes, phone.here, lasting());
+      EXPECT_TRUE(phone.here.payloads().empty());
+    }
+  }
+}
+
+/// QoS 2 goes on where it was: a client that has the message answers the same packet id.
+TEST(SessionClaims, GoOnWithQosTwoOnAnotherNode) {
+  Nodes nodes(2);
+  auto& alice = join(nodes, 0, "alice");
+  const auto phone = device(nodes, 0, 1);
+  connect(nodes, phone.here, lasting());
+  follow(nodes, phone.here, "a", {.qos = Qos::ExactlyOnce});
+  phone.here.acknowledges = false;
+  say(nodes, alice, "a", "once", {.qos = Qos::ExactlyOnce});
+  ASSERT_EQ(phone.here.received.size(), 1U);
+  phone.there.acknowledges = false;
+  connect(nodes, phone.there, lasting());
+  ASSERT_EQ(phone.there.received.size(), 1U);
+  EXPECT_TRUE(phone.there.received[0].dup);
+  EXPECT_EQ(phone.there.received[0].packet_id, phone.here.received[0].packet_id);
+  EXPECT_EQ(phone.there.received[0].payload, "once");
+}
+
 TEST(SessionClaims, TakePlainSubscriptionsAlong) {
   Nodes nodes(3);
   auto& alice = join(nodes, 0, "alice");
