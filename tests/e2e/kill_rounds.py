@@ -17,7 +17,7 @@ from harness import flow
 from harness.server import Server
 from harness.watch import Follower, HttpReader, Sightings
 
-CONVERSATIONS = ["lobby", "kitchen", "dm:alice:bob"]
+CONVERSATIONS = ["lobby", "kitchen", "garden"]
 ROUND_DEADLINE = 60
 
 
@@ -29,7 +29,7 @@ class Load:
             topic = f"chat/{conversation}/msg"
             for qos in (1, 2):
                 for persistent in (False, True):
-                    user = f"{conversation}.q{qos}{'s' if persistent else ''}".replace(":", "_")
+                    user = f"{conversation}.q{qos}{'s' if persistent else ''}"
                     self.publishers.append(
                         flow.Publisher(server.port, user, topic, qos=qos, window=48, persistent=persistent)
                     )
