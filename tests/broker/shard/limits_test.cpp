@@ -140,15 +140,14 @@ TEST(Limits, GiveEveryConnectionItsShareOfATurn) {
 TEST(Limits, DontReadFromWhoDoesntTakeItsAnswers) {
   LimitedWorld limited([](ShardOptions& options) { options.limits.output_max = 4'096; });
   World& world = limited.world;
+  world.client("alice").room = 1000;
   auto& alice = join(world, "alice");
   alice.reads = false;
-  alice.room = 1000;
   for (int i = 0; i < 20'000; ++i) alice.send(mqtt::Pingreq{});
   world.settle();
   EXPECT_LE(world.output_bytes(), 3U * 4'096);
   EXPECT_GE(limited.reached(Metric::LimitOutput), 1U);
   alice.reads = true;
-  alice.room = 1024 * 1024;
   world.settle();
   EXPECT_EQ(std::ranges::count(alice.answers, PacketType::Pingresp, &simulation::Answer::type), 20'000);
 }
