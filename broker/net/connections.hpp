@@ -26,7 +26,7 @@ enum class ConnectionState : std::uint8_t {
   Lingering,  ///< We have said our last; what still comes is thrown away until the other side closes, too.
 };
 
-/// A client's connection. About 100 bytes; an idle one over plain TCP owns nothing else.
+/// A client's connection. 80 bytes; an idle one over plain TCP owns nothing else.
 struct Connection {
   int socket = -1;
   std::uint32_t generation = 0;
@@ -35,17 +35,17 @@ struct Connection {
   std::unique_ptr<Transport> transport;     ///< Null: MQTT's bytes are the socket's.
   const ListenerProfile* listener = nullptr;
   ConnectionState state = ConnectionState::Free;
-  bool blocked = false;   ///< The socket takes no more; epoll tells when it does.
-  bool lost = false;      ///< A write has failed; the shard hears of it before the next wait.
-  bool greeted = false;   ///< The shard has consumed a packet.
-  bool paused = false;    ///< The shard wants no more for now.
-  bool again = false;     ///< In the list of those whose kept bytes are handed to the shard again.
-  bool stalls = false;    ///< In the worker's list of those that are looked at from time to time; see Worker.
-  bool counted = false;   ///< `place` has been asked for.
-  Instant partial_since;  ///< When the packet in `unconsumed` was begun.
-  Instant taken_at;       ///< When the socket last took something, or was first blocked.
-  CountedPlace place;     ///< Among the connections of its address.
-  bool away = false;      ///< The handshake pool has its TlsStream; it may not go before that is back.
+  bool blocked = false;      ///< The socket takes no more; epoll tells when it does.
+  bool lost = false;         ///< A write has failed; the shard hears of it before the next wait.
+  bool greeted = false;      ///< The shard has consumed a packet.
+  bool paused = false;       ///< The shard wants no more for now.
+  bool again = false;        ///< In the list of those whose kept bytes are handed to the shard again.
+  bool stalls = false;       ///< In the worker's list of those that are looked at from time to time; see Worker.
+  bool counted : 1 = false;  ///< `place` has been asked for.
+  bool away : 1 = false;     ///< The handshake pool has its TlsStream; it may not go before that is back.
+  Instant partial_since;     ///< When the packet in `unconsumed` was begun.
+  Instant taken_at;          ///< When the socket last took something, or was first blocked.
+  CountedPlace place;        ///< Among the connections of its address.
 };
 
 /// The client connections of one worker, and its shard's ClientLinks. Belongs to the worker's thread.
