@@ -124,7 +124,7 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
   }
   const auto reason = published.matched ? ReasonCode::Success : ReasonCode::NoMatchingSubscribers;
   if (published.publication == 0) {
-    acknowledge(client, action.ticket, reason, {});
+    acknowledge(client, action.ticket, reason);
   } else {
     waiting_.emplace(published.publication, Waiting{client.place, client.session->identity(), action.ticket, reason});
   }
@@ -141,22 +141,21 @@ void Publishing::stored(std::uint64_t publication, bool stored) {
     refuse(*client, Origin{.ticket = waiting.ticket}, {.refusal = chat::Refusal::DiskFull});
     return;
   }
-  acknowledge(*client, waiting.ticket, waiting.reason, {});
+  acknowledge(*client, waiting.ticket, waiting.reason);
   shard_.wrote(*client);
 }
 
-void Publishing::acknowledge(Client& client, session::PublishTicket ticket, ReasonCode reason,
-                             std::string_view properties) {
+/// Of an ordinary topic.
+void Publishing::acknowledge(Client& client, session::PublishTicket ticket, ReasonCode reason) {
   if (ticket.qos != mqtt::Qos::ExactlyOnce || !client.is_lasting()) {
-    client.session->complete_publish(ticket, reason, properties);
+    client.session->complete_publish(ticket, reason, {});
     return;
   }
   shard_.journal().take_over(client, ticket.packet_id,
-                             [this, ticket, reason, kept = std::string(properties), place = client.place,
-                              identity = client.session->identity()] {
+                             [this, ticket, reason, place = client.place, identity = client.session->identity()] {
                                Client* owner = shard_.clients().find(place, identity);
                                if (owner == nullptr) return;
-                               owner->session->complete_publish(ticket, reason, kept);
+                               owner->session->complete_publish(ticket, reason, {});
                                shard_.wrote(*owner);
                              });
 }
@@ -284,7 +283,8 @@ void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   if (client->session->problem_information() && client->session->version() == mqtt::ProtocolVersion::V5) {
     write_outcome(properties, outcome);
   }
-  acknowledge(*client, origin.ticket, ReasonCode::Success, properties.bytes());
+  // Nothing is noted: the conversation knows what it has, and whoever sends again gets the same receipt.
+  client->session->complete_publish(origin.ticket, ReasonCode::Success, properties.bytes());
   shard_.wrote(*client);
 }
 
