@@ -44,6 +44,7 @@ struct Origin {
   session::PublishTicket ticket;
   std::shared_ptr<const ReceiptAddress> receipt;
   std::optional<NodeOrigin> other_node;
+  bool names_id = false;  ///< The client said by which id the entry is known when it is sent again.
 };
 
 /// What became of a proposal.

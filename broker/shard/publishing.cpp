@@ -124,7 +124,7 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
   }
   const auto reason = published.matched ? ReasonCode::Success : ReasonCode::NoMatchingSubscribers;
   if (published.publication == 0) {
-    acknowledge(client, action.ticket, reason);
+    acknowledge(client, action.ticket, reason, {});
   } else {
     waiting_.emplace(published.publication, Waiting{client.place, client.session->identity(), action.ticket, reason});
   }
@@ -141,21 +141,22 @@ void Publishing::stored(std::uint64_t publication, bool stored) {
     refuse(*client, Origin{.ticket = waiting.ticket}, {.refusal = chat::Refusal::DiskFull});
     return;
   }
-  acknowledge(*client, waiting.ticket, waiting.reason);
+  acknowledge(*client, waiting.ticket, waiting.reason, {});
   shard_.wrote(*client);
 }
 
-/// Of an ordinary topic.
-void Publishing::acknowledge(Client& client, session::PublishTicket ticket, ReasonCode reason) {
+void Publishing::acknowledge(Client& client, session::PublishTicket ticket, ReasonCode reason,
+                             std::string_view properties) {
   if (ticket.qos != mqtt::Qos::ExactlyOnce || !client.is_lasting()) {
-    client.session->complete_publish(ticket, reason, {});
+    client.session->complete_publish(ticket, reason, properties);
     return;
   }
   shard_.journal().take_over(client, ticket.packet_id,
-                             [this, ticket, reason, place = client.place, identity = client.session->identity()] {
+                             [this, ticket, reason, kept = std::string(properties), place = client.place,
+                              identity = client.session->identity()] {
                                Client* owner = shard_.clients().find(place, identity);
                                if (owner == nullptr) return;
-                               owner->session->complete_publish(ticket, reason, {});
+                               owner->session->complete_publish(ticket, reason, kept);
                                shard_.wrote(*owner);
                              });
 }
@@ -223,7 +224,7 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
   if (!properties.empty() && !is_command) {
     write_stored_properties(properties_, properties, parts->form == chat::Form::Json);
   }
-  const bool from_client = !draft.id.empty();
+  const bool from_client = origin.names_id = !draft.id.empty();
   const std::string made = from_client ? std::string() : make_id();
   // In a cluster it may have to be sent to another leader again, which knows it by its id.
   const bool id_counts = from_client || (!shard_.nodes().alone() && origin.ticket.qos != mqtt::Qos::AtMostOnce);
@@ -283,8 +284,12 @@ void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   if (client->session->problem_information() && client->session->version() == mqtt::ProtocolVersion::V5) {
     write_outcome(properties, outcome);
   }
-  // Nothing is noted: the conversation knows what it has, and whoever sends again gets the same receipt.
-  client->session->complete_publish(origin.ticket, ReasonCode::Success, properties.bytes());
+  if (origin.names_id) {
+    // Nothing is noted: the conversation knows what it has, and whoever sends again gets the same receipt.
+    client->session->complete_publish(origin.ticket, ReasonCode::Success, properties.bytes());
+  } else {
+    acknowledge(*client, origin.ticket, ReasonCode::Success, properties.bytes());
+  }
   shard_.wrote(*client);
 }
 

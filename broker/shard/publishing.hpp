@@ -47,7 +47,7 @@ class Publishing {
   void refuse(Client& client, const Origin& origin, const Outcome& outcome);
 
   /// PUBACK, or PUBREC once a lasting session's packet id is stored.
-  void acknowledge(Client& client, session::PublishTicket ticket, mqtt::ReasonCode reason);
+  void acknowledge(Client& client, session::PublishTicket ticket, mqtt::ReasonCode reason, std::string_view properties);
 
   /// A publish that waits for PlainTopics.
   struct Waiting {
