@@ -108,7 +108,7 @@ class History {
     /// ascending.
     std::vector<format::EntryPtr> unmaterialised;
     /// The members whom those entries change, as they are in the store.
-    std::vector<Members::Listed> members;
+    std::vector<format::StoredMember> members;
     Lsn log_end;  ///< Of the snapshot that all of this is from.
   };
   /// What the broker must know to lead a conversation. Together with an IdFinder that is asked later it misses no id:
@@ -124,7 +124,7 @@ class History {
   Result<Access> access_of(const ConversationState& state, std::string_view user);
 
   /// A user's conversations, those that it has left included; the last word on each by `changed`.
-  Result<std::vector<UserConversation>> load_user(std::string_view user);
+  Result<std::vector<format::UserConversation>> load_user(std::string_view user);
 
   /// Entries of `range`, which is first cut to what the conversation has: from its first seq on when ascending, from
   /// its last when descending. Empty when nothing is left of it. NotFound when there is no such conversation.
