@@ -55,7 +55,7 @@ constexpr bool in_order() {
   }
   return true;
 }
-static_assert(in_order() && kProblems.size() == static_cast<std::size_t>(Problem::NotForDirect) + 1);
+static_assert(in_order() && kProblems.size() == static_cast<std::size_t>(Problem::InvalidCursor) + 1);
 
 }  // namespace
 
