@@ -20,9 +20,11 @@ struct ResourceRule {
   bool post = false;
   bool head = true;
   std::string_view allow;
+  bool changes = false;  ///< PATCH and DELETE.
 };
 constexpr std::array kResources{
     ResourceRule{Resource::Messages, true, true, true, "GET, HEAD, POST, OPTIONS"},
+    ResourceRule{Resource::Message, false, false, false, "PATCH, DELETE, OPTIONS", true},
     ResourceRule{Resource::Stream, true, false, false, "GET, OPTIONS"},
     ResourceRule{Resource::Health, true, false, true, "GET, HEAD, OPTIONS"},
     ResourceRule{Resource::Ready, true, false, true, "GET, HEAD, OPTIONS"},
@@ -40,11 +42,15 @@ bool takes(const ResourceRule& rule, Method method) {
     case Method::Get: return rule.get;
     case Method::Head: return rule.head;
     case Method::Post: return rule.post;
+    case Method::Patch:
+    case Method::Delete: return rule.changes;
     case Method::Options: return true;
     case Method::Other: break;
   }
   return false;
 }
+
+bool sends(Method method) { return method == Method::Post || method == Method::Patch || method == Method::Delete; }
 
 void set_problem(Call& call, Problem problem, std::string detail = {}) {
   call.response.set_problem({.problem = problem, .detail = std::move(detail), .members = {}});
@@ -61,7 +67,7 @@ Api::Next Api::begin(Call& call) {
   }
   if (call.request.method == Method::Options && call.request.target == "*") {
     call.response.status = 204;
-    call.response.add_header("Allow", "GET, HEAD, POST, OPTIONS");
+    call.response.add_header("Allow", "GET, HEAD, POST, PATCH, DELETE, OPTIONS");
     return Next::Done;
   }
   call.target = read_target(call.request.target);
@@ -83,6 +89,7 @@ Api::Next Api::begin_resource(Call& call) {
   Response& response = call.response;
   switch (call.target.resource) {
     case Resource::Messages: return begin_messages(call);
+    case Resource::Message: return authenticate(call) ? Next::Later : Next::Done;
     case Resource::Stream: return begin_stream(call);
     case Resource::Ready: return Next::Later;
     case Resource::Health: response.body = "{\"status\":\"alive\"}"; break;
@@ -110,7 +117,7 @@ bool Api::authenticate(Call& call) {
                 "This server takes no anonymous users, and has no way to check passwords or tokens.");
     return false;
   }
-  if (field.empty() && options_.allow_anonymous && call.request.method != Method::Post) return true;
+  if (field.empty() && options_.allow_anonymous && !sends(call.request.method)) return true;
   auto credentials = read_credentials(field);
   const bool names_itself = credentials && !credentials->password && is_name(credentials->user);
   // The broker may take this machine's clients at their word; others must not profit from that.
@@ -193,7 +200,7 @@ asio::awaitable<Api::Next> Api::finish(Call& call) {
     co_await report_readiness(call);
     co_return Next::Done;
   }
-  if (call.request.method == Method::Post) {
+  if (sends(call.request.method)) {
     co_await send(call);
     co_return Next::Done;
   }
@@ -255,16 +262,20 @@ asio::awaitable<void> Api::send(Call& call) {
     set_problem(call, Problem::InvalidTopic);
     co_return;
   }
-  auto read = read_draft({.content_type = call.request.content_type,
-                          .idempotency_key = call.request.idempotency_key,
-                          .body = call.request.body});
+  const DraftSource source{.content_type = call.request.content_type,
+                           .idempotency_key = call.request.idempotency_key,
+                           .body = call.request.body};
+  const bool is_message = call.request.method == Method::Post;
+  auto read = is_message                             ? read_draft(source)
+              : call.request.method == Method::Patch ? read_edit(source, call.target.seq)
+                                                     : read_redaction(source, call.target.seq);
   if (const auto* problem = std::get_if<ProblemDetails>(&read)) {
     call.response.set_problem(*problem);
     co_return;
   }
   auto& draft = std::get<Draft>(read);
   const bool repeatable = !draft.id.empty();
-  link::Publication publication{.topic = options_.chat_root + '/' + conversation + "/msg",
+  link::Publication publication{.topic = options_.chat_root + '/' + conversation + (is_message ? "/msg" : "/ctl"),
                                 .payload = std::move(draft.payload),
                                 .qos = mqtt::Qos::AtLeastOnce,
                                 .retain = false,
@@ -272,7 +283,7 @@ asio::awaitable<void> Api::send(Call& call) {
   Credentials credentials = *call.credentials;
   auto sending = senders_.publish(std::move(credentials), std::move(publication), repeatable);
   const auto answer = co_await std::move(sending);
-  write_receipt(answer, call.response);
+  write_receipt(answer, call.response, !is_message);
 }
 
 asio::awaitable<void> Api::report_readiness(Call& call) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/base64.hpp"
+#include "json/entry_json.hpp"
 #include "mqtt/properties.hpp"
 #include "mqtt/utf8.hpp"
 
@@ -16,6 +17,7 @@ namespace {
 constexpr std::size_t kIdSizeMax = 128;
 constexpr std::size_t kStringSizeMax = 65'535;  ///< MQTT 5 §1.5.4.
 constexpr std::size_t kPropertiesMax = 64;
+constexpr std::size_t kCommandTypeSizeMax = 256;  ///< docs/PROTOCOL.md "Edits and redactions".
 
 ProblemDetails body_problem(std::string detail) {
   return {.problem = Problem::InvalidBody, .detail = std::move(detail), .members = {}};
@@ -136,6 +138,32 @@ std::string properties_of(const Body& body, std::string_view id) {
   return std::move(writer).take();
 }
 
+/// The id that header and body say.
+OrProblem<std::string> read_id(const DraftSource& source, const std::optional<std::string>& in_body) {
+  const std::string_view key = unquoted(source.idempotency_key);
+  if (!source.idempotency_key.empty() && in_body && *in_body != key) {
+    return body_problem("The Idempotency-Key and the body's id differ.");
+  }
+  std::string id = in_body ? *in_body : std::string(key);
+  if ((in_body || !source.idempotency_key.empty()) && !is_id(id)) {
+    return ProblemDetails{.problem = Problem::InvalidId, .detail = {}, .members = {}};
+  }
+  return id;
+}
+
+void append_member(std::string& to, std::string_view name, std::string_view value) {
+  to.append(",\"").append(name).append("\":");
+  json::append_string(to, value);
+}
+
+/// A command without its end.
+std::string begin_command(std::string_view op, Seq seq, std::string_view id) {
+  std::string command("{\"op\":\"");
+  command.append(op).append("\",\"seq\":").append(std::to_string(seq.value));
+  if (!id.empty()) append_member(command, "id", id);
+  return command;
+}
+
 }  // namespace
 
 OrProblem<Draft> read_draft(const DraftSource& source) {
@@ -143,19 +171,44 @@ OrProblem<Draft> read_draft(const DraftSource& source) {
   if (auto* problem = std::get_if<ProblemDetails>(&read)) return std::move(*problem);
   auto& body = std::get<Body>(read);
   if (body.is_text && !mqtt::is_mqtt_utf8(body.payload)) return body_problem("The text is UTF-8 without NUL.");
-
-  const std::string_view key = unquoted(source.idempotency_key);
-  if (!source.idempotency_key.empty() && body.id && *body.id != key) {
-    return body_problem("The Idempotency-Key and the body's id differ.");
-  }
-  std::string id = body.id ? *body.id : std::string(key);
-  if ((body.id || !source.idempotency_key.empty()) && !is_id(id)) {
-    return ProblemDetails{.problem = Problem::InvalidId, .detail = {}, .members = {}};
-  }
+  auto id = read_id(source, body.id);
+  if (auto* problem = std::get_if<ProblemDetails>(&id)) return std::move(*problem);
   Draft draft;
-  draft.properties = properties_of(body, id);
-  draft.id = std::move(id);
+  draft.id = std::get<std::string>(std::move(id));
+  draft.properties = properties_of(body, draft.id);
   draft.payload = std::move(body.payload);
+  return draft;
+}
+
+OrProblem<Draft> read_edit(const DraftSource& source, Seq seq) {
+  auto read = read_body(source);
+  if (auto* problem = std::get_if<ProblemDetails>(&read)) return std::move(*problem);
+  const auto& body = std::get<Body>(read);
+  if (body.is_text && !mqtt::is_mqtt_utf8(body.payload)) return body_problem("The text is UTF-8 without NUL.");
+  if (!body.properties.empty()) return body_problem("props are the message's own and can't be edited.");
+  if (body.content_type.size() > kCommandTypeSizeMax) return body_problem("content_type has up to 256 bytes here.");
+  auto id = read_id(source, body.id);
+  if (auto* problem = std::get_if<ProblemDetails>(&id)) return std::move(*problem);
+  Draft draft{.id = std::get<std::string>(std::move(id)), .payload = {}, .properties = {}};
+  draft.payload = begin_command("edit", seq, draft.id);
+  if (body.is_text) {
+    append_member(draft.payload, "text", body.payload);
+  } else {
+    std::string data;
+    append_base64(data, body.payload);
+    append_member(draft.payload, "data", data);
+  }
+  if (!body.content_type.empty()) append_member(draft.payload, "content_type", body.content_type);
+  draft.payload.push_back('}');
+  return draft;
+}
+
+OrProblem<Draft> read_redaction(const DraftSource& source, Seq seq) {
+  if (!source.body.empty()) return body_problem("A redaction has no body.");
+  auto id = read_id(source, std::nullopt);
+  if (auto* problem = std::get_if<ProblemDetails>(&id)) return std::move(*problem);
+  Draft draft{.id = std::get<std::string>(std::move(id)), .payload = {}, .properties = {}};
+  draft.payload = begin_command("redact", seq, draft.id) + "}";
   return draft;
 }
 

@@ -57,6 +57,10 @@ class EntryWriter final : public storage::EntryVisitor {
     if (reversible_) begins_.push_back(to_.size());
     if (entries_++ != 0) to_.push_back(',');
     json::append_entry(to_, entry);
+    if (entry.redacted) ++redacted_;
+    if (entry.edited || (entry.redacted && entry.kind == format::EntryKind::Message)) {
+      amended_ = std::max(amended_, entry.ref);
+    }
   }
   void corrupt(Seq seq) override {
     extend(seq);
@@ -64,7 +68,7 @@ class EntryWriter final : public storage::EntryVisitor {
     append_number(corrupt_, seq.value);
   }
 
-  [[nodiscard]] PageRange covered() const { return covered_; }
+  [[nodiscard]] WrittenPage written() const { return {covered_, amended_, redacted_}; }
   [[nodiscard]] std::size_t entries() const { return entries_; }
 
   /// Puts what came in descending order into ascending order.
@@ -91,6 +95,8 @@ class EntryWriter final : public storage::EntryVisitor {
   std::string& corrupt_;
   PageRange covered_{.first = {1}, .last = {0}};
   bool reversible_;
+  Seq amended_;
+  std::size_t redacted_ = 0;
   std::size_t entries_ = 0;
   std::vector<std::size_t> begins_;
 };
@@ -141,9 +147,10 @@ class PageDescription {
     headers.append("\r\n");
   }
 
-  [[nodiscard]] std::string entity_tag(const PageRange& range) const {
+  [[nodiscard]] std::string entity_tag(const WrittenPage& page) const {
     std::string tag("W/\"");
-    for (const std::uint64_t number : {state_.epoch.value, range.first.value, range.last.value}) {
+    for (const std::uint64_t number : {state_.epoch.value, page.range.first.value, page.range.last.value,
+                                       page.amended.value, std::uint64_t{page.redacted}}) {
       append_number(tag, number);
       tag.push_back('-');
     }
@@ -290,8 +297,8 @@ OrProblem<Window> PageReader::window_of(const HistoryQuery& query, const Convers
   return window;
 }
 
-OrProblem<PageRange> PageReader::write_entries(std::string& to, const Window& window, const ConversationState& state,
-                                               PageRange range, std::string& corrupt) {
+OrProblem<WrittenPage> PageReader::write_entries(std::string& to, const Window& window, const ConversationState& state,
+                                                 PageRange range, std::string& corrupt) {
   const std::size_t begin = to.size();
   const storage::SeqRange seqs{.first = range.first, .last = range.last};
   const storage::PageLimits limits{.entries_max = range.size(), .bytes_max = kPageBytesMax};
@@ -300,7 +307,7 @@ OrProblem<PageRange> PageReader::write_entries(std::string& to, const Window& wi
   if (!visited) return storage_problem(visited.error());
   if (window.direction == PageDirection::Ascending || *visited == range.size()) {
     metrics_.entries_total.fetch_add(writer.entries(), std::memory_order_relaxed);
-    return writer.covered();
+    return writer.written();
   }
   // Too many bytes for one page, which has to end at the newest: once more, from there.
   to.resize(begin);
@@ -310,7 +317,7 @@ OrProblem<PageRange> PageReader::write_entries(std::string& to, const Window& wi
   if (!visited) return storage_problem(visited.error());
   backwards.reverse(begin);
   metrics_.entries_total.fetch_add(backwards.entries(), std::memory_order_relaxed);
-  return backwards.covered();
+  return backwards.written();
 }
 
 std::optional<PageReader::Waitable> PageReader::answer(const PageRequest& request, Response& response) {
@@ -332,13 +339,15 @@ std::optional<PageReader::Waitable> PageReader::answer(const PageRequest& reques
 
   response.body.append("{\"data\":[");
   std::string corrupt;
+  WrittenPage page{.range = range};
   if (!range.empty()) {
     const auto written = write_entries(response.body, window, state, range, corrupt);
     if (const auto* problem = std::get_if<ProblemDetails>(&written)) {
       response.set_problem(*problem);
       return std::nullopt;
     }
-    range = std::get<PageRange>(written);
+    page = std::get<WrittenPage>(written);
+    range = page.range;
   }
   response.body.append("],");
   const Neighbours beside = neighbours(window, extent, range);
@@ -348,7 +357,7 @@ std::optional<PageReader::Waitable> PageReader::answer(const PageRequest& reques
   description.append_links(response.headers, window, beside);
 
   if (is_final(window, extent, range, request.query.limit)) {
-    const std::string tag = description.entity_tag(range);
+    const std::string tag = description.entity_tag(page);
     response.add_header("ETag", tag);
     response.cache_control = "private, no-cache";
     if (!request.if_none_match.empty() && matches_any(request.if_none_match, tag)) {

@@ -14,6 +14,13 @@
 /// Answers questions about history: from parameters to JSON, straight out of the mapped files.
 namespace parley::bridge {
 
+/// What a page has come to. Each edit or redaction of something in it changes one of the two below.
+struct WrittenPage {
+  PageRange range;
+  Seq amended;               ///< The last entry that has changed a message of it.
+  std::size_t redacted = 0;  ///< How many are.
+};
+
 /// Belongs to its worker's thread. Sees what is durable when it is asked: what a PUBACK acknowledged, it shows.
 class PageReader {
  public:
@@ -61,8 +68,8 @@ class PageReader {
   OrProblem<storage::ConversationState> find(std::string_view name);
   bool is_open(const storage::ConversationState& state);
   OrProblem<Window> window_of(const HistoryQuery& query, const storage::ConversationState& state);
-  OrProblem<PageRange> write_entries(std::string& to, const Window& window, const storage::ConversationState& state,
-                                     PageRange range, std::string& corrupt);
+  OrProblem<WrittenPage> write_entries(std::string& to, const Window& window, const storage::ConversationState& state,
+                                       PageRange range, std::string& corrupt);
 
   Reader& reader_;
   Metrics& metrics_;

@@ -46,6 +46,8 @@ constexpr std::array kProblems{
     ProblemRule{Problem::NotMember, 404, "not-a-member", "This user is no member of the conversation."},
     ProblemRule{Problem::LastOwner, 409, "last-owner", "A conversation with members keeps an owner."},
     ProblemRule{Problem::NotForDirect, 409, "not-for-direct", "A direct conversation has its two users for good."},
+    ProblemRule{Problem::NotFound, 404, "not-found", "There is no such message, or not any more."},
+    ProblemRule{Problem::TooLate, 409, "too-late", "A message can be edited for a while only, and this is over."},
     ProblemRule{Problem::InvalidCursor, 400, "invalid-cursor", "This is no cursor of this user's inbox."},
 };
 

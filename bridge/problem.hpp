@@ -47,6 +47,8 @@ enum class Problem : std::uint8_t {
   NotMember,
   LastOwner,
   NotForDirect,
+  NotFound,
+  TooLate,
   InvalidCursor,
 };
 

@@ -62,21 +62,25 @@ bool write_refusal(const Result<link::Answer>& answer, Response& response) {
   return true;
 }
 
-void write_receipt(const Result<link::Answer>& answer, Response& response) {
+void write_receipt(const Result<link::Answer>& answer, Response& response, bool changes) {
   if (write_refusal(answer, response)) return;
   const auto properties = answer->properties();
   const auto seq = read_decimal(properties.user("seq").value_or(""));
   const auto ts = read_decimal(properties.user("ts").value_or(""));
   const auto id = properties.user("id");
+  if (changes && !seq) {
+    response.body.append("{\"changed\":false}");
+    return;
+  }
   if (!seq || !ts || !id) {
     response.set_problem({.problem = Problem::BrokerFailed, .detail = "The broker gave no receipt.", .members = {}});
     return;
   }
-  response.status = properties.user("dup") ? 200 : 201;
+  response.status = changes || properties.user("dup") ? 200 : 201;
   response.body.append("{\"seq\":").append(std::to_string(*seq)).append(",\"ts\":").append(std::to_string(*ts));
   response.body.append(",\"id\":");
   json::append_string(response.body, *id);
-  if (response.status == 200) response.body.append(",\"dup\":true");
+  if (properties.user("dup")) response.body.append(",\"dup\":true");
   response.body.push_back('}');
 }
 

@@ -6,7 +6,7 @@
 /// One HTTP request as far as the bridge looks at it.
 namespace parley::bridge {
 
-enum class Method : std::uint8_t { Get, Head, Post, Options, Other };
+enum class Method : std::uint8_t { Get, Head, Post, Patch, Delete, Options, Other };
 
 /// Kept and reused by its connection, so that a small request allocates nothing. Header fields that were not sent are
 /// empty; of those that may stand once only, the last one counts.

@@ -32,6 +32,8 @@ Method method_of(http::verb verb) {
     case http::verb::get: return Method::Get;
     case http::verb::head: return Method::Head;
     case http::verb::post: return Method::Post;
+    case http::verb::patch: return Method::Patch;
+    case http::verb::delete_: return Method::Delete;
     case http::verb::options: return Method::Options;
     default: return Method::Other;
   }

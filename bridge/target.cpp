@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "bridge/query.hpp"
+
 namespace parley::bridge {
 namespace {
 
@@ -22,6 +24,9 @@ struct ConversationPath {
 };
 constexpr std::array kConversationPaths{ConversationPath{"messages", Resource::Messages},
                                         ConversationPath{"stream", Resource::Stream}};
+
+/// Behind it stands a seq.
+constexpr std::string_view kMessages = "messages/";
 
 constexpr int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -67,8 +72,18 @@ Target read_target(std::string_view target) {
   path.remove_prefix(kConversations.size());
   const auto slash = path.find('/');
   if (slash == std::string_view::npos) return read;
+  const std::string_view tail = path.substr(slash + 1);
+  if (tail.starts_with(kMessages)) {
+    const auto seq = read_decimal(tail.substr(kMessages.size()));
+    auto name = percent_decode(path.substr(0, slash));
+    if (!seq || *seq == 0 || !name) return read;
+    read.conversation = *std::move(name);
+    read.seq = {*seq};
+    read.resource = Resource::Message;
+    return read;
+  }
   for (const auto& known : kConversationPaths) {
-    if (path.substr(slash + 1) != known.tail) continue;
+    if (tail != known.tail) continue;
     auto name = percent_decode(path.substr(0, slash));
     if (!name) return read;
     read.conversation = *std::move(name);

@@ -5,15 +5,18 @@
 #include <string>
 #include <string_view>
 
+#include "base/number.hpp"
+
 /// The request target: which resource, and its query taken apart. RFC 9112 §3.2, RFC 3986. Pure; any thread.
 namespace parley::bridge {
 
-enum class Resource : std::uint8_t { None, Messages, Stream, Health, Ready, Metrics, OpenApi };
+enum class Resource : std::uint8_t { None, Messages, Message, Stream, Health, Ready, Metrics, OpenApi };
 
 struct Target {
   Resource resource = Resource::None;
   std::string_view prefix;   ///< "/v1" when the path began with it: links keep to it.
-  std::string conversation;  ///< Decoded; for Messages and Stream. Not checked yet.
+  std::string conversation;  ///< Decoded; for Messages, Message and Stream. Not checked yet.
+  Seq seq;                   ///< For Message.
   std::string_view query;    ///< Behind the `?`, undecoded.
 };
 

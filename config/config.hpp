@@ -78,6 +78,8 @@ struct Config {
     std::string root;
     bool auto_create = false;
     std::uint64_t max_message_size = 0;
+    Duration edit_window{};
+    Duration retention{};
     Duration inbox_cursor_interval{};
   } chat;
   struct Storage {

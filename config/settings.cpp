@@ -151,6 +151,10 @@ const std::array kSettings{
             "Conversations appear on first use, public for every user. For development."},
     Setting{"chat.max_message_size", Kind::Size, PARLEY_PLACE(chat.max_message_size), "256KB", "1", "64MB",
             "Largest payload of a chat message; a larger one is refused (0x97)."},
+    Setting{"chat.edit_window", Kind::Duration, PARLEY_PLACE(chat.edit_window), "15m", "0", "36500d",
+            "How long after it was sent a message can be edited by its sender; 0: not at all."},
+    Setting{"chat.retention", Kind::Duration, PARLEY_PLACE(chat.retention), "365d", "0", "36500d",
+            "How long entries are kept at least, up to a sixteenth more; 0: forever. A conversation may keep less."},
     Setting{"chat.inbox_cursor_interval", Kind::Duration, PARLEY_PLACE(chat.inbox_cursor_interval), "10s", "0", "1h",
             "How often a client with an inbox is told its cursor at the most; 0: only when it has caught up."},
 

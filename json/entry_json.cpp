@@ -64,6 +64,14 @@ void append_settings(std::string& to, const format::Settings& settings) {
   to.append("\",\"announce\":").append(settings.announce ? "true" : "false");
   to.append(",\"history\":\"").append(format::name_of(settings.history)).append("\",\"title\":");
   append_string(to, settings.title);
+  if (settings.retention_age != 0) {
+    to.append(",\"retention_age\":");
+    append_number(to, settings.retention_age / 1000);
+  }
+  if (settings.retention_count != 0) {
+    to.append(",\"retention_count\":");
+    append_number(to, settings.retention_count);
+  }
   to.push_back('}');
 }
 
@@ -93,6 +101,8 @@ void append_entry(std::string& to, const format::EntryRecord& entry) {
   if (entry.kind == format::EntryKind::Member || entry.kind == format::EntryKind::Settings) {
     to.append(",\"").append(format::name_of(entry.kind)).append("\":");
     append_change(to, entry);
+  } else if (entry.redacted || entry.kind == format::EntryKind::Redact) {
+    // Nothing is left to be shown, or there never was anything.
   } else if (mqtt::is_mqtt_utf8(entry.payload)) {
     to.append(",\"text\":");
     append_string(to, entry.payload);
@@ -109,10 +119,12 @@ void append_entry(std::string& to, const format::EntryRecord& entry) {
     }
     append_user_properties(to, properties);
   }
-  if (entry.ref.value != 0) {
+  if (entry.kind != format::EntryKind::Message && entry.ref.value != 0) {
     to.append(",\"ref\":");
     append_number(to, entry.ref.value);
   }
+  if (entry.edited) to.append(",\"edited\":true");
+  if (entry.redacted) to.append(",\"redacted\":true");
   to.push_back('}');
 }
 

@@ -13,12 +13,14 @@
 namespace parley::json {
 
 /// Appends `{"seq":…,"ts":…,"id":…,"from":…,"kind":…,"text":…}`: `text` when the payload is UTF-8, else `data`
-/// (base64); `content_type`, `props` (user properties, an array of [name, value]) and `ref` where present. RFC 8259.
+/// (base64); `content_type`, `props` (user properties, an array of [name, value]), `ref`, `edited` and `redacted` where
+/// present. RFC 8259. What is redacted, and a redaction, has no content.
 /// One of kind member or settings has instead of `text` what append_change() gives, under the name of its kind.
 void append_entry(std::string& to, const format::EntryRecord& entry);
 
 /// Of an entry of kind member `{"op":…,"user":…,"role":…}`, of kind settings
-/// `{"visibility":…,"announce":…,"history":…,"title":…}`; `{}` when it can't be read.
+/// `{"visibility":…,"announce":…,"history":…,"title":…}`, with `retention_age` (s) and `retention_count` where they are
+/// set; `{}` when it can't be read.
 void append_change(std::string& to, const format::EntryRecord& entry);
 /// Settings as an object.
 void append_settings(std::string& to, const format::Settings& settings);

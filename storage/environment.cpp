@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <thread>
 
 #include "base/check.hpp"
 #include "base/log.hpp"
@@ -79,6 +82,20 @@ void Environment::close_file() {
 Result<void> Environment::revive(std::uint64_t broken) {
   const std::unique_lock gate(gate_);
   if (opening() != broken) return {};
+  return open_again();
+}
+
+bool Environment::reopen() {
+  constexpr int kTries = 200;
+  for (int i = 0; i < kTries; ++i) {
+    const std::unique_lock gate(gate_, std::try_to_lock);
+    if (gate.owns_lock()) return open_again().has_value();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+Result<void> Environment::open_again() {
   drop_readers();
   close_file();
   if (const int code = open_file(); code != MDB_SUCCESS) {
@@ -303,6 +320,23 @@ Result<Cursor> WriteTransaction::cursor(std::size_t table) {
   const int code = mdb_cursor_open(transaction_, environment_.handle(table), &cursor);
   if (code != MDB_SUCCESS) return environment_.translate(code, "open a cursor");
   return Cursor(cursor);
+}
+
+std::uint64_t WriteTransaction::oldest_snapshot() const {
+  std::uint64_t oldest = mdb_txn_id(transaction_) - 1;
+  // A line for each reader: its process, its thread, and its snapshot or "-".
+  const auto take = [](const char* line, void* context) {
+    const std::string_view text(line);
+    const auto last = text.find_last_of(' ');
+    std::uint64_t snapshot = 0;
+    const char* const begin = text.data() + (last == std::string_view::npos ? text.size() : last + 1);
+    const auto read = std::from_chars(begin, text.data() + text.size(), snapshot);
+    auto& lowest = *static_cast<std::uint64_t*>(context);
+    if (read.ec == std::errc() && *read.ptr == '\n') lowest = std::min(lowest, snapshot);
+    return 0;
+  };
+  mdb_reader_list(environment_.env_, take, &oldest);
+  return oldest;
 }
 
 Result<std::uint64_t> WriteTransaction::size(std::size_t table) {

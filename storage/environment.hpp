@@ -47,6 +47,9 @@ class Environment {
   /// Closes and opens the file again, when `broken` is still the current opening. The calling thread has no
   /// transaction.
   Result<void> revive(std::uint64_t broken);
+  /// Closes and opens the file again, so that LMDB forgets the memory it keeps of old pages. False when that can't be
+  /// done now: somebody reads or writes all the time. The calling thread has no transaction.
+  bool reopen();
   /// Counts the openings.
   [[nodiscard]] std::uint64_t opening() const { return opening_.load(std::memory_order_acquire); }
 
@@ -68,6 +71,8 @@ class Environment {
   void close_file();
   /// Drops all idle read transactions; the gate is held exclusively.
   void drop_readers();
+  /// The gate is held exclusively.
+  Result<void> open_again();
   int adopt_map_size();
   [[nodiscard]] bool nearly_full() const;
   [[nodiscard]] MDB_dbi handle(std::size_t table) const { return handles_[table]; }
@@ -134,7 +139,7 @@ class ReadTransaction {
  private:
   friend class Environment;
   void drop();
-  static constexpr std::size_t kTablesMax = 16;
+  static constexpr std::size_t kTablesMax = 32;
 
   struct KeptCursor {
     MDB_cursor* cursor = nullptr;
@@ -182,6 +187,9 @@ class WriteTransaction {
   /// Of what `cursor` did last.
   Result<void> check(const Cursor& cursor, const char* doing) const;
   Environment& environment() { return environment_; }
+
+  /// No reader sees a snapshot before this one, also of other processes, and none that begins later will.
+  [[nodiscard]] std::uint64_t oldest_snapshot() const;
 
   /// After a failed begin() or commit(): LMDB has stopped the environment, see Environment::revive.
   [[nodiscard]] bool environment_stopped() const { return stopped_; }

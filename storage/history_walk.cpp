@@ -32,7 +32,7 @@ Result<std::optional<std::string_view>> History::Walk::bytes(Seq seq) {
   return std::optional<std::string_view>();
 }
 
-Result<std::optional<History::Walk::Item>> History::Walk::item(Seq seq) {
+Result<std::optional<History::Walk::Item>> History::Walk::stored_item(Seq seq) {
   PARLEY_TRY(const auto found, bytes(seq));
   if (!found) return std::optional<Item>();
   const auto record = format::decode_record(*found);
@@ -43,6 +43,44 @@ Result<std::optional<History::Walk::Item>> History::Walk::item(Seq seq) {
   const auto* entry = std::get_if<format::EntryRecord>(&record->body);
   if (entry == nullptr || entry->conversation != number_ || entry->seq != seq) return std::optional<Item>();
   return std::optional<Item>(Item{*found, *record});
+}
+
+Result<std::optional<History::Walk::Item>> History::Walk::item(Seq seq) {
+  PARLEY_TRY(const auto found, stored_item(seq));
+  const auto* tail = found ? tail_.find(number_) : nullptr;
+  if (tail == nullptr || tail->amendments.empty()) return found;
+  return amended(*found);
+}
+
+/// What the store has is amended there already; here it is what stands in the log behind it.
+Result<std::optional<History::Walk::Item>> History::Walk::amended(Item item) {
+  const format::EntryRecord& entry = item.entry();
+  const bool is_message = entry.kind == format::EntryKind::Message;
+  const auto& amendments = tail_.find(number_)->amendments;
+  const auto found = amendments.find(is_message ? entry.seq.value : entry.ref.value);
+  if (entry.redacted || found == amendments.end() || (!is_message && entry.kind != format::EntryKind::Edit)) return item;
+  if (found->second.redaction.value != 0) {
+    PARLEY_TRY(const auto by, amendment(found->second.redaction));
+    if (!by) return item;
+    amended_ = item.bytes;
+    format::redact_record(amended_, std::get<format::EntryRecord>(by->body).seq);
+  } else if (is_message) {
+    PARLEY_TRY(const auto by, amendment(found->second.edit));
+    if (!by) return item;
+    amended_ = format::encode_edited(item.record.position, entry, std::get<format::EntryRecord>(by->body));
+  } else {
+    return item;
+  }
+  PARLEY_TRY(const auto record, format::decode_trusted_record(amended_));
+  return std::optional<Item>(Item{amended_, record});
+}
+
+/// Nothing when it can't be read.
+Result<std::optional<format::Record>> History::Walk::amendment(Lsn position) {
+  PARLEY_TRY(const auto bytes, log_.get(kLogTable, format::number_key(position)));
+  const auto record = bytes ? format::decode_record(*bytes) : Result<format::Record>(StorageError::NotFound);
+  const bool sound = record && std::holds_alternative<format::EntryRecord>(record->body);
+  return sound ? std::optional(*record) : std::nullopt;
 }
 
 }  // namespace parley::storage

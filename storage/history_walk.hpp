@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -29,7 +30,8 @@ class History::Walk {
     format::Record record;
     [[nodiscard]] const format::EntryRecord& entry() const { return std::get<format::EntryRecord>(record.body); }
   };
-  /// Checked and decoded; nothing when it is lost or damaged.
+  /// Checked and decoded, as its edits and redaction have made it; nothing when it is lost or damaged. Valid until the
+  /// next call.
   Result<std::optional<Item>> item(Seq seq);
 
  private:
@@ -42,6 +44,9 @@ class History::Walk {
         direction_(direction),
         store_cursor_(store_cursor),
         log_cursor_(log_cursor) {}
+  Result<std::optional<Item>> stored_item(Seq seq);
+  Result<std::optional<Item>> amended(Item item);
+  Result<std::optional<format::Record>> amendment(Lsn position);
   bool step(Cursor::Row& row) {
     return direction_ == Direction::Ascending ? store_cursor_.next(row) : store_cursor_.previous(row);
   }
@@ -53,6 +58,7 @@ class History::Walk {
   Direction direction_;
   Cursor store_cursor_;
   Cursor log_cursor_;
+  std::string amended_;  ///< What item() gave out, where it isn't stored like that.
   bool placed_ = false;  ///< The store's cursor stands on the entry asked for last.
 };
 

@@ -35,6 +35,8 @@ class Materialiser::Writing {
     PARLEY_TRY(count_damaged());
     batch_.sort();
     PARLEY_TRY(write_entries());
+    PARLEY_TRY(write_amendments());
+    PARLEY_TRY(write_retentions());
     PARLEY_TRY(batch_.members().write(store_));
     PARLEY_TRY(write_ids());
     PARLEY_TRY(prune_ids());
@@ -44,6 +46,7 @@ class Materialiser::Writing {
     PARLEY_TRY(write_slots());
     return store_.put(kMeta, kMetaWatermark, format::number_key(watermark));
   }
+  [[nodiscard]] std::size_t redactions() const { return redactions_; }
 
  private:
   struct NewId {
@@ -59,6 +62,11 @@ class Materialiser::Writing {
   Result<void> write_entries();
   Result<void> write_conversation(Items items);
   void take_ids(Items items, format::ConversationRow& row);
+  Result<void> write_amendments();
+  Result<void> write_retentions();
+  Result<void> edit(ConversationNumber conversation, const format::EntryRecord& entry);
+  Result<void> redact(ConversationNumber conversation, const format::EntryRecord& entry);
+  Result<void> redact_row(ConversationNumber conversation, Seq seq, Seq by);
   Result<void> write_ids();
   Result<void> prune_ids();
   Result<void> write_session(std::string_view client_id, const SessionChange& change);
@@ -75,6 +83,7 @@ class Materialiser::Writing {
   const format::HashKey& hash_key_;
   std::vector<std::pair<ConversationNumber, std::uint32_t>>& ids_to_prune_;
   std::vector<NewId> ids_;
+  std::size_t redactions_ = 0;
   std::string row_;  ///< Encoded here.
 };
 
@@ -174,6 +183,80 @@ void Materialiser::Writing::take_ids(Items items, format::ConversationRow& row) 
     const std::uint32_t generation = item.seq >= ids.first ? ids.generation : ids.generation - 1;
     ids_.push_back({item.conversation, generation, item.id_hash, {item.seq, item.ts}});
   }
+}
+
+Result<void> Materialiser::Writing::write_amendments() {
+  for (const Batch::Amendment& one : batch_.amendments()) {
+    PARLEY_TRY(one.entry.kind == format::EntryKind::Edit ? edit(one.conversation, one.entry)
+                                                         : redact(one.conversation, one.entry));
+  }
+  return {};
+}
+
+/// The message's row gets the content of its latest edit.
+Result<void> Materialiser::Writing::edit(ConversationNumber conversation, const format::EntryRecord& entry) {
+  PARLEY_TRY(store_.put(kAmendments, format::amendment_key(conversation, entry.ref, entry.seq), {}));
+  const auto key = format::entry_key(conversation, entry.ref);
+  PARLEY_TRY(const auto bytes, store_.get(kEntries, key));
+  const auto record = bytes ? format::decode_record(*bytes) : Result<format::Record>(StorageError::NotFound);
+  const auto* message = record ? std::get_if<format::EntryRecord>(&record->body) : nullptr;
+  if (message == nullptr || message->kind != format::EntryKind::Message) return {};
+  if (message->redacted) return redact_row(conversation, entry.seq, message->ref);
+  if (message->ref >= entry.seq || entry.redacted) return {};  // Done before.
+  return store_.put(kEntries, key, format::encode_edited(record->position, *message, entry));
+}
+
+Result<void> Materialiser::Writing::redact(ConversationNumber conversation, const format::EntryRecord& entry) {
+  ++redactions_;
+  PARLEY_TRY(redact_row(conversation, entry.ref, entry.seq));
+  PARLEY_TRY(Cursor cursor, store_.cursor(kAmendments));
+  Cursor::Row row;
+  const auto first = format::amendment_key(conversation, entry.ref, Seq{0});
+  const std::string_view prefix = first.bytes().substr(0, 16);
+  std::vector<Seq> edits;
+  for (bool found = cursor.seek(first, row); found && row.key.starts_with(prefix); found = cursor.next(row)) {
+    edits.push_back(format::amendment_seq(row.key));
+  }
+  PARLEY_TRY(store_.check(cursor, "look for edits"));
+  for (const Seq edit : edits) {
+    PARLEY_TRY(redact_row(conversation, edit, entry.seq));
+  }
+  return {};
+}
+
+/// Over the original, and of its size, so that nothing of it stays in the page; Purge cleans where it stood before.
+Result<void> Materialiser::Writing::redact_row(ConversationNumber conversation, Seq seq, Seq by) {
+  const auto key = format::entry_key(conversation, seq);
+  PARLEY_TRY(const auto bytes, store_.get(kEntries, key));
+  const auto record = bytes ? format::decode_record(*bytes) : Result<format::Record>(StorageError::NotFound);
+  const auto* entry = record ? std::get_if<format::EntryRecord>(&record->body) : nullptr;
+  if (entry != nullptr && entry->kind != format::EntryKind::Message && entry->kind != format::EntryKind::Edit)
+    return {};
+  if (entry != nullptr && !entry->redacted) {
+    row_ = *bytes;
+    format::redact_record(row_, by);
+    PARLEY_TRY(store_.put(kEntries, key, row_));
+  } else if (bytes && entry == nullptr) {
+    // Damaged, but there: nothing of it stays either.
+    row_.assign(bytes->size(), '\0');
+    PARLEY_TRY(store_.put(kEntries, key, row_));
+  }
+  return store_.put(kScrubs, key, format::number_key(by));
+}
+
+/// From now on nobody sees what is before it; Trim deletes it.
+Result<void> Materialiser::Writing::write_retentions() {
+  for (const format::RetentionRecord& retention : batch_.retentions()) {
+    const auto key = format::number_key(retention.conversation);
+    PARLEY_TRY(const auto bytes, store_.get(kConversations, key));
+    auto row = bytes ? format::decode_conversation_row(*bytes) : StorageError::NotFound;
+    if (!row || retention.oldest <= row->oldest) continue;
+    row->oldest = retention.oldest;  // From another node's store it may come before the entries.
+    format::encode_row(row_, *row);
+    PARLEY_TRY(store_.put(kConversations, key, row_));
+    PARLEY_TRY(store_.put(kTrims, key, {}));
+  }
+  return {};
 }
 
 Result<void> Materialiser::Writing::write_ids() {
@@ -312,6 +395,7 @@ Result<Materialiser::Done> Materialiser::step(const Limits& limits) {
   WriteTransaction store(files_->store());
   auto done = store.begin();
   Lsn watermark;
+  std::size_t redactions = 0;
   if (done) {
     PARLEY_TRY(const Lsn before, read_watermark(store));
     PARLEY_TRY(scan(before, store));
@@ -320,14 +404,21 @@ Result<Materialiser::Done> Materialiser::step(const Limits& limits) {
     if (batch_->records() == 0 && watermark == before) return Done{.watermark = watermark, .slots = {}};
     const auto pruning_before = ids_to_prune_;
     PARLEY_TRY(const LogRange range, read_log_range(*log_));
-    done = Writing(*this, store, range.first).write(watermark);
+    Writing writing(*this, store, range.first);
+    done = writing.write(watermark);
+    redactions = writing.redactions();
     if (done) done = store.commit();
     if (!done) ids_to_prune_ = pruning_before;
   }
   if (done) {
     watermark_ = watermark;
     drop_batch();
-    Done result{.records = batch_->records(), .bytes = batch_->bytes(), .watermark = watermark, .slots = {}};
+    Done result{.records = batch_->records(),
+                .bytes = batch_->bytes(),
+                .redactions = redactions,
+                .retentions = batch_->retentions().size(),
+                .watermark = watermark,
+                .slots = {}};
     for (const auto& [slot, row] : batch_->slots()) result.slots.emplace_back(slot, row.last);
     return result;
   }

@@ -52,6 +52,8 @@ class Materialiser {
   struct Done {
     std::size_t records = 0;
     std::size_t bytes = 0;
+    std::size_t redactions = 0;                 ///< Of them; see Purge.
+    std::size_t retentions = 0;                 ///< The same; see Trim.
     Lsn watermark;                              ///< Everything up to here is in the store, or was replaced.
     std::vector<std::pair<Slot, Index>> slots;  ///< Whose records up to there are in the store now.
   };

@@ -21,6 +21,8 @@ struct Materialiser::Batch::Next {
 
 void Materialiser::Batch::clear() {
   items_.clear();
+  amendments_.clear();
+  retentions_.clear();
   created_.clear();
   damaged_.clear();
   sessions_.clear();
@@ -106,8 +108,12 @@ Result<void> Materialiser::Batch::take(Slot slot, const Waiting::Item& item, std
     const bool has_id = entry->id_from_client;
     items_.push_back({entry->conversation, entry->seq, entry->ts,
                       has_id ? format::id_hash(hash_key, entry->from, entry->id) : 0, has_id, bytes});
+    const bool amends = entry->kind == format::EntryKind::Edit || entry->kind == format::EntryKind::Redact;
+    if (amends && entry->ref < entry->seq) amendments_.push_back({entry->conversation, *entry});
   } else if (const auto* created = std::get_if<format::ConversationRecord>(&record->body)) {
     created_.push_back({position, conversation_number(record->position.slot, record->position.index), *created});
+  } else if (const auto* retention = std::get_if<format::RetentionRecord>(&record->body)) {
+    retentions_.push_back(*retention);
   } else if (const auto* set = std::get_if<format::ReplicasRecord>(&record->body)) {
     row.replicas.push_back({item.index, format::nodes_of(set->voters), format::nodes_of(set->learners)});
   } else {
@@ -129,6 +135,8 @@ void Materialiser::Batch::take_damaged(Lsn position, std::string_view bytes) {
 void Materialiser::Batch::sort() {
   const auto place = [](const Item& item) { return std::tuple(item.conversation, item.seq); };
   std::ranges::stable_sort(items_, {}, place);
+  std::ranges::stable_sort(amendments_, {},
+                           [](const Amendment& one) { return std::tuple(one.conversation, one.entry.seq); });
 }
 
 Seq Materialiser::Batch::highest(ConversationNumber conversation) const {

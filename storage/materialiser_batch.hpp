@@ -43,6 +43,12 @@ class Materialiser::Batch {
     std::string_view bytes;
   };
 
+  /// An edit or redaction, also one whose content is gone.
+  struct Amendment {
+    ConversationNumber conversation;
+    format::EntryRecord entry;
+  };
+
   struct Place {
     Index index;
     Lsn position;
@@ -64,6 +70,10 @@ class Materialiser::Batch {
   [[nodiscard]] Seq highest(ConversationNumber conversation) const;
 
   [[nodiscard]] const std::vector<Item>& items() const { return items_; }
+  /// By conversation and seq once it is sorted.
+  [[nodiscard]] const std::vector<Amendment>& amendments() const { return amendments_; }
+  /// In the order of the log.
+  [[nodiscard]] const std::vector<format::RetentionRecord>& retentions() const { return retentions_; }
   [[nodiscard]] const std::vector<Created>& created() const { return created_; }
   [[nodiscard]] const std::vector<Damaged>& damaged() const { return damaged_; }
   [[nodiscard]] const SessionChanges& sessions() const { return sessions_; }
@@ -87,6 +97,8 @@ class Materialiser::Batch {
   void take_damaged(Lsn position, std::string_view bytes);
 
   std::vector<Item> items_;
+  std::vector<Amendment> amendments_;
+  std::vector<format::RetentionRecord> retentions_;
   std::vector<Created> created_;
   std::vector<Damaged> damaged_;
   SessionChanges sessions_;

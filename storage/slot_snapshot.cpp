@@ -248,6 +248,7 @@ Result<void> Walk::conversation(std::string_view bytes) {
     at_ = {.conversation = number.next(), .seq = {}, .key = {}};
     return {};
   }
+  const bool begins = at_.seq == Seq{0};
   const auto known = std::ranges::lower_bound(known_.conversations, number, {}, &SnapshotKnown::Conversation::number);
   if (known != known_.conversations.end() && known->number == number) {
     at_.seq = std::max(at_.seq, known->head.next());
@@ -260,6 +261,11 @@ Result<void> Walk::conversation(std::string_view bytes) {
                                                                   .type = row->type,
                                                                   .visibility = row->visibility,
                                                                   .creator = row->creator}));
+  }
+  if (begins && row->oldest > Seq{1}) {
+    const format::RecordPosition position{
+        .slot = request_.slot, .term = piece_.term, .index = {number.value & 0xFFFF'FFFF'FFFFULL}};
+    add(format::encode_record(position, format::RetentionRecord{.conversation = number, .oldest = row->oldest}));
   }
   return entries(*row);
 }

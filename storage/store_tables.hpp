@@ -29,11 +29,14 @@ enum Table : std::size_t {
   kGroups,
   kUserConversations,
   kUnfed,
-  kSlotIndex
+  kSlotIndex,
+  kAmendments,
+  kScrubs,
+  kTrims
 };
 inline constexpr const char* kTableNames[] = {
-    "entries", "conversations",      "names", "ids",       "sessions", "cursors", "slots", "meta", "members",
-    "groups",  "user_conversations", "unfed", "slot_index"};
+    "entries", "conversations",      "names", "ids",        "sessions",   "cursors", "slots", "meta", "members",
+    "groups",  "user_conversations", "unfed", "slot_index", "amendments", "scrubs",  "trims"};
 /// Those that readers in other processes want.
 inline constexpr std::size_t kTablesToRead = kSlotIndex;
 

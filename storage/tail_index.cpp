@@ -45,8 +45,7 @@ Result<void> TailIndex::queue(Lsn position, std::string_view bytes, ReadTransact
   }
   Note note;
   if (const auto* entry = std::get_if<format::EntryRecord>(&record->body)) {
-    const bool changes = entry->kind == format::EntryKind::Member || entry->kind == format::EntryKind::Settings;
-    note = {Kind::Entry, entry->conversation, entry->seq, entry->ts, changes};
+    note = {Kind::Entry, entry->conversation, entry->seq, entry->ts, entry->ref, entry->kind};
   } else if (std::holds_alternative<format::ConversationRecord>(record->body)) {
     note.kind = Kind::Creation;
   } else if (std::holds_alternative<format::UserConversationRecord>(record->body)) {
@@ -66,7 +65,8 @@ Result<void> TailIndex::queue_damaged(Lsn position, std::string_view bytes, Read
       PARLEY_TRY(begin_slot(slot, store));
     }
     Note note;
-    if (entry != nullptr) note = {Kind::DamagedEntry, entry->conversation, entry->seq, entry->ts, false};
+    if (entry != nullptr)
+      note = {Kind::DamagedEntry, entry->conversation, entry->seq, entry->ts, {}, format::EntryKind::Message};
     index_counts = guess->position.index == waiting_.last(slot).next();
     if (index_counts) {
       waiting_.add(slot, {position, guess->position.index, note});
@@ -163,8 +163,14 @@ void TailIndex::take_entry(Lsn position, const Note& entry) {
   }
   conversation.positions.resize(conversation.positions.size() + lost);
   conversation.positions.push_back(position);
-  if (entry.changes) conversation.changes.push_back(position);
   conversation.last_ts = entry.ts;
+  if (entry.entry_kind == format::EntryKind::Member || entry.entry_kind == format::EntryKind::Settings) {
+    conversation.changes.push_back(position);
+  } else if (entry.entry_kind == format::EntryKind::Edit) {
+    conversation.amendments[entry.ref.value].edit = position;
+  } else if (entry.entry_kind == format::EntryKind::Redact) {
+    conversation.amendments[entry.ref.value].redaction = position;
+  }
 }
 
 Result<bool> TailIndex::is_next(const Note& entry, ReadTransaction& store) const {
@@ -218,6 +224,8 @@ void TailIndex::drop_conversations() {
     conversation.first.value += static_cast<std::uint64_t>(keep - conversation.positions.begin());
     conversation.positions.erase(conversation.positions.begin(), keep);
     std::erase_if(conversation.changes, [through](Lsn at) { return at <= through; });
+    std::erase_if(conversation.amendments,
+                  [through](const auto& one) { return one.second.edit <= through && one.second.redaction <= through; });
     const bool gone = conversation.positions.empty() && !conversation.creation;
     place = gone ? conversations_.erase(place) : std::next(place);
   }

@@ -46,6 +46,12 @@ class TailIndex {
     std::vector<Lsn> positions;        ///< Of first, first + 1, …; 0 for a seq whose record is lost.
     Timestamp last_ts;                 ///< Of the last entry.
     std::vector<Lsn> changes;          ///< Of the entries of kind member and settings.
+    /// The last edit and the redaction of a message, or 0.
+    struct Amendment {
+      Lsn edit;
+      Lsn redaction;
+    };
+    std::unordered_map<std::uint64_t, Amendment> amendments;  ///< By the message's seq, which may be in the store.
 
     [[nodiscard]] Seq head() const { return {first.value + positions.size() - 1}; }
   };
@@ -88,7 +94,8 @@ class TailIndex {
     ConversationNumber conversation;
     Seq seq;
     Timestamp ts;
-    bool changes = false;  ///< Of kind member or settings.
+    Seq ref;
+    format::EntryKind entry_kind = format::EntryKind::Message;
   };
 
   Result<void> drop_materialised(ReadTransaction& store);

@@ -17,6 +17,7 @@ enum class Right : std::uint8_t {
   Settings,
   Add,
   ChangeRole,
+  RedactOthers,
 };
 
 /// What a right is decided on.
@@ -46,7 +47,8 @@ inline bool may(Right right, const AccessRequest& request) {
     case Right::Post: return request.announce ? moderates : open || is_member;
     case Right::Join: return open || is_member;
     case Right::Leave: return is_member;
-    case Right::Add: return moderates;
+    case Right::Add:
+    case Right::RedactOthers: return moderates;
     case Right::Settings:
     case Right::ChangeRole: return is_member && *request.role == Role::Owner;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/base64.hpp"
 #include "base/name.hpp"
 #include "broker/chat/access.hpp"
 
@@ -21,7 +22,15 @@ enum Field : std::uint32_t {
   kTitle = 1U << 7,
   kAfter = 1U << 8,
   kLimit = 1U << 9,
+  kSeq = 1U << 10,
+  kText = 1U << 11,
+  kData = 1U << 12,
+  kContentType = 1U << 13,
+  kRetentionAge = 1U << 14,
+  kRetentionCount = 1U << 15,
 };
+
+constexpr std::uint32_t kSettings = kVisibility | kAnnounce | kHistory | kTitle | kRetentionAge | kRetentionCount;
 
 struct CommandRule {
   std::string_view name;
@@ -30,13 +39,15 @@ struct CommandRule {
   std::uint32_t allowed;  ///< Besides those and `id`.
 };
 constexpr std::array kCommands{
-    CommandRule{"create", Op::Create, kNothing, kType | kVisibility | kAnnounce | kHistory | kTitle},
-    CommandRule{"settings", Op::Settings, kNothing, kVisibility | kAnnounce | kHistory | kTitle},
+    CommandRule{"create", Op::Create, kNothing, kType | kSettings},
+    CommandRule{"settings", Op::Settings, kNothing, kSettings},
     CommandRule{"join", Op::Join, kNothing, kNothing},
     CommandRule{"leave", Op::Leave, kNothing, kNothing},
     CommandRule{"add", Op::Add, kUser, kRole},
     CommandRule{"remove", Op::Remove, kUser, kNothing},
     CommandRule{"role", Op::Role, kUser | kRole, kNothing},
+    CommandRule{"edit", Op::Edit, kSeq, kText | kData | kContentType},
+    CommandRule{"redact", Op::Redact, kSeq, kNothing},
     CommandRule{"info", Op::Info, kNothing, kUser | kAfter | kLimit},
 };
 
@@ -55,6 +66,12 @@ constexpr std::array kFields{
     FieldRule{"title", kTitle},
     FieldRule{"after", kAfter},
     FieldRule{"limit", kLimit},
+    FieldRule{"seq", kSeq},
+    FieldRule{"text", kText},
+    FieldRule{"data", kData},
+    FieldRule{"content_type", kContentType},
+    FieldRule{"retention_age", kRetentionAge},
+    FieldRule{"retention_count", kRetentionCount},
 };
 
 template <class Enum>
@@ -80,6 +97,12 @@ bool read_text(const Argument& argument, std::uint32_t field, Command& command) 
     case kId: command.id = *text; return !text->empty() && text->size() <= kIdSizeMax && is_title(*text);
     case kUser: command.user = *text; return is_name(*text);
     case kAfter: command.after = *text; return is_name(*text);
+    case kText: command.content = std::string(*text); return true;
+    case kData:
+      command.content = decode_base64(*text);
+      command.is_text = false;
+      return command.content.has_value();
+    case kContentType: command.content_type = std::string(*text); return is_title(*text);
     default: command.title = std::string(*text); return is_title(*text);
   }
 }
@@ -101,6 +124,20 @@ bool read_field(const Argument& argument, std::uint32_t field, Command& command)
       if (const auto* number = std::get_if<std::uint64_t>(&argument.value)) command.limit = *number;
       return std::holds_alternative<std::uint64_t>(argument.value) && command.limit >= 1 &&
              command.limit <= Command::kMembersMax;
+    case kRetentionAge: {
+      const auto* seconds = std::get_if<std::uint64_t>(&argument.value);
+      if (seconds == nullptr || *seconds > Command::kRetentionSecondsMax) return false;
+      command.retention_age = *seconds * 1000;
+      return true;
+    }
+    case kRetentionCount: {
+      const auto* number = std::get_if<std::uint64_t>(&argument.value);
+      if (number != nullptr) command.retention_count = *number;
+      return number != nullptr && *number <= std::uint64_t{1} << 53;
+    }
+    case kSeq:
+      if (const auto* number = std::get_if<std::uint64_t>(&argument.value)) command.seq = {*number};
+      return command.seq.value != 0;
     default: return read_text(argument, field, command);
   }
 }
@@ -123,6 +160,8 @@ void apply(const Command& command, format::Settings& settings) {
   if (command.announce) settings.announce = *command.announce;
   if (command.history) settings.history = *command.history;
   if (command.title) settings.title = *command.title;
+  if (command.retention_age) settings.retention_age = *command.retention_age;
+  if (command.retention_count) settings.retention_count = *command.retention_count;
 }
 
 Result<Decision> decide_add(const Command& command, const Situation& situation) {
@@ -181,6 +220,8 @@ Result<Command> read_command(std::span<const Argument> arguments) {
     given |= field->field;
   }
   if ((given & rule->required) != rule->required) return Refusal::InvalidArgument;
+  const bool has_content = (given & (kText | kData)) == kText || (given & (kText | kData)) == kData;
+  if (rule->op == Op::Edit && !has_content) return Refusal::InvalidArgument;
   if (rule->op == Op::Settings && (given & ~kId) == 0) return Refusal::InvalidArgument;
   return command;
 }
@@ -205,6 +246,8 @@ Result<Decision> decide(const Command& command, const Situation& situation) {
     case Op::Remove: return decide_remove(command, situation);
     case Op::Role: return decide_role(command, situation);
     case Op::Create:
+    case Op::Edit:
+    case Op::Redact:
     case Op::Info: break;
   }
   return Decision{};
@@ -219,7 +262,8 @@ Result<Creation> decide_creation(const Command& command, std::string_view actor,
     return Refusal::InvalidArgument;
   }
   if (direct) {
-    if (!users || command.visibility || command.announce || command.history || command.title) {
+    if (!users || command.visibility || command.announce || command.history || command.title || command.retention_age ||
+        command.retention_count) {
       return Refusal::InvalidArgument;
     }
     if (users->first != actor && users->second != actor) return Refusal::NotAuthorized;

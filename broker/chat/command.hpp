@@ -16,7 +16,7 @@
 /// The commands of chat/{conversation}/ctl: what they are made of. docs/PROTOCOL.md "Commands". Pure.
 namespace parley::chat {
 
-enum class Op : std::uint8_t { Create, Settings, Join, Leave, Add, Remove, Role, Info };
+enum class Op : std::uint8_t { Create, Settings, Join, Leave, Add, Remove, Role, Edit, Redact, Info };
 
 /// A member of the command's JSON object. Views are the caller's.
 struct Argument {
@@ -37,10 +37,18 @@ struct Command {
   std::optional<std::string> title;
   std::string after;  ///< `info`: members behind this one.
   std::uint64_t limit = kMembersDefault;
+  Seq seq;                             ///< What `edit` and `redact` refer to.
+  std::optional<std::string> content;  ///< The new one.
+  bool is_text = true;                 ///< It came as UTF-8.
+  std::optional<std::string> content_type;
+  std::optional<std::uint64_t> retention_age;  ///< Milliseconds.
+  std::optional<std::uint64_t> retention_count;
 
   static constexpr std::uint64_t kMembersDefault = 100;
   static constexpr std::uint64_t kMembersMax = 1'000;
   static constexpr std::size_t kTitleSizeMax = 256;
+  static constexpr std::size_t kContentTypeSizeMax = 256;
+  static constexpr std::uint64_t kRetentionSecondsMax = 100ULL * 365 * 24 * 60 * 60;
 };
 
 /// Fails with UnknownCommand, or InvalidArgument for one that is missing, unknown, or of a wrong type or value.
@@ -67,7 +75,8 @@ struct Decision {
   std::optional<format::Settings> settings;
 };
 
-/// For a conversation that exists. Fails with NotAuthorized, Exists, NotMember, LastOwner, NotForDirect.
+/// For a conversation that exists and a command that is none of `edit`, `redact` and `info`. Fails with NotAuthorized,
+/// Exists, NotMember, LastOwner, NotForDirect.
 Result<Decision> decide(const Command& command, const Situation& situation);
 
 /// Whether somebody may create a conversation of that name and with what settings. Fails with InvalidArgument,

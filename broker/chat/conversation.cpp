@@ -22,7 +22,16 @@ Conversation::Place Conversation::propose(const EntryDraft& draft, Timestamp now
   tip_ts_ = std::max(tip_ts_, now);
   // An id that had been used before is one that is no longer remembered: this use counts from now on.
   if (draft.id_from_client) recent_ids_.insert_or_assign(key_of(draft.from, draft.id), FirstUse{tip_, tip_ts_});
+  if (draft.kind == format::EntryKind::Redact) redactions_.push_back({tip_, draft.ref});
   return {tip_, tip_ts_};
+}
+
+bool Conversation::redacts(Seq message) const {
+  return std::ranges::find(redactions_, message, &Redaction::message) != redactions_.end();
+}
+
+void Conversation::materialised(Seq upto) {
+  std::erase_if(redactions_, [upto](const Redaction& one) { return one.seq <= upto; });
 }
 
 std::optional<FirstUse> Conversation::recent_use(std::string_view from, std::string_view id) const {
@@ -53,6 +62,7 @@ void Conversation::rolled_back(Seq tip) {
   PARLEY_CHECK(tip >= state_.head && tip <= tip_, "entries are rolled back that were committed or never proposed");
   tip_ = tip;
   if (tip_ == state_.head) tip_ts_ = state_.last_ts;
+  std::erase_if(redactions_, [&](const Redaction& one) { return one.seq > tip_; });
   std::erase_if(recent_ids_, [&](const auto& entry) { return entry.second.seq > tip_; });
 }
 

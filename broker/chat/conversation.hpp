@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/number.hpp"
 #include "base/result.hpp"
@@ -72,7 +74,14 @@ class Conversation {
   /// The id is to be found in storage from now on.
   void forget(std::string_view from, std::string_view id);
 
+  /// Whether a redaction of `message` was proposed, of those that aren't materialised yet; storage knows of the others.
+  [[nodiscard]] bool redacts(Seq message) const;
+  /// Storage knows of everything up to `upto`.
+  void materialised(Seq upto);
+
   void committed(Seq upto, Timestamp ts);
+  /// What comes before `oldest` is gone.
+  void retained(Seq oldest) { state_.oldest = std::max(state_.oldest, std::min(oldest, state_.head.next())); }
   /// Nothing above `tip`, which is at least head(), was stored: the places above it are given again.
   void rolled_back(Seq tip);
   void rolled_back() { rolled_back(head()); }
@@ -87,6 +96,11 @@ class Conversation {
   Seq tip_;
   Timestamp tip_ts_;
   std::unordered_map<std::string, FirstUse> recent_ids_;
+  struct Redaction {
+    Seq seq;
+    Seq message;
+  };
+  std::vector<Redaction> redactions_;  ///< By seq.
 };
 
 }  // namespace parley::chat

@@ -25,6 +25,8 @@ constexpr std::array kRules{
     RefusalRule{Refusal::Exists, "exists", 0x83, 0, "It is there already."},
     RefusalRule{Refusal::NotMember, "not-a-member", 0x83, 0, "This user is no member of the conversation."},
     RefusalRule{Refusal::LastOwner, "last-owner", 0x83, 0, "A conversation with members keeps an owner."},
+    RefusalRule{Refusal::NotFound, "not-found", 0x83, 0, "There is no such message, or not any more."},
+    RefusalRule{Refusal::TooLate, "too-late", 0x83, 0, "A message can be edited for a while only, and this is over."},
     RefusalRule{Refusal::NotForDirect, "not-for-direct", 0x83, 0, "A direct conversation has its two users for good."},
     RefusalRule{Refusal::InvalidCursor, "invalid-cursor", 0x83, 0, "This is no cursor of this user's inbox."},
     RefusalRule{Refusal::Unsupported, "unsupported", 0x83, 0, "This server doesn't serve this yet."},

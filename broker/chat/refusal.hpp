@@ -26,6 +26,8 @@ enum class Refusal {
   Exists,
   NotMember,
   LastOwner,      ///< A group with members keeps one owner.
+  NotFound,       ///< No such message, or one that was redacted.
+  TooLate,        ///< To edit: [chat] edit_window is over.
   NotForDirect,   ///< A direct conversation has its two members for good.
   InvalidCursor,  ///< No token of an inbox, or another user's.
   Unsupported,    ///< Part of the contract that this version doesn't serve yet.

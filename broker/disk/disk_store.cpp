@@ -15,6 +15,7 @@
 #include "storage/log_places.hpp"
 #include "storage/members.hpp"
 #include "storage/open_failure.hpp"
+#include "storage/retention.hpp"
 
 namespace parley::disk {
 namespace {
@@ -98,6 +99,7 @@ struct DiskStore::Parts {
     for (std::uint32_t shard = 0; shard < options.shards; ++shard) {
       id_finders.push_back(std::make_unique<storage::IdFinder>(files));
       members.push_back(std::make_unique<storage::Members>(files));
+      retentions.push_back(std::make_unique<storage::Retention>(files));
     }
   }
 
@@ -111,8 +113,9 @@ struct DiskStore::Parts {
   LogThread log;
   ReadThreads readers;
   PlainThread plain;
-  std::vector<std::unique_ptr<storage::IdFinder>> id_finders;  ///< By shard, each used by its thread only.
-  std::vector<std::unique_ptr<storage::Members>> members;      ///< The same.
+  std::vector<std::unique_ptr<storage::IdFinder>> id_finders;   ///< By shard, each used by its thread only.
+  std::vector<std::unique_ptr<storage::Members>> members;       ///< The same.
+  std::vector<std::unique_ptr<storage::Retention>> retentions;  ///< The same.
 };
 
 std::unique_ptr<DiskStore> DiskStore::open(DiskOptions options, StoreEventSink& sink) {
@@ -233,6 +236,18 @@ std::vector<shard::StoredMember> DiskStore::list_members(shard::ShardId shard, C
 std::vector<shard::UnfedMember> DiskStore::unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) {
   auto found = members_of(shard).unfed(slot, count_max);
   return found ? *std::move(found) : std::vector<shard::UnfedMember>();
+}
+
+shard::LogStore::RetentionPage DiskStore::due_retention(shard::ShardId shard, const RetentionRequest& request) {
+  PARLEY_CHECK(shard < parts_->retentions.size(), "retention is asked for by a shard that the disk wasn't told of");
+  auto found =
+      parts_->retentions[shard]->find(request.slot, request.after, request.now, request.age_max, request.count_max);
+  RetentionPage page;
+  if (!found) return page;  // Another time.
+  page.looked = found->looked;
+  page.next = found->next;
+  for (auto& due : found->due) page.due.push_back({due.number, std::move(due.name), due.oldest});
+  return page;
 }
 
 void DiskStore::load_user(shard::ShardId shard, std::string user) {

@@ -91,6 +91,7 @@ class DiskStore final : public shard::LogStore {
                                                 std::string_view after, std::size_t count_max) override;
   std::vector<shard::UnfedMember> unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) override;
   void load_user(shard::ShardId shard, std::string user) override;
+  RetentionPage due_retention(shard::ShardId shard, const RetentionRequest& request) override;
 
  private:
   struct Parts;

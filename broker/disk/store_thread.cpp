@@ -14,6 +14,11 @@ namespace {
 
 constexpr Duration kRetryFirst = std::chrono::milliseconds(100);
 constexpr Duration kRetryLast = std::chrono::seconds(5);
+constexpr std::size_t kTrimRowsMax = 2'000;
+constexpr Duration kTrimPause = std::chrono::milliseconds(5);
+constexpr Duration kPurgePause = std::chrono::milliseconds(2);
+constexpr Duration kPurgeWait = std::chrono::milliseconds(100);
+constexpr Duration kPurgeRetry = std::chrono::seconds(5);
 constexpr Duration kReadersClearedEvery = std::chrono::minutes(1);
 constexpr int kNice = 10;  ///< A batch is tens of milliseconds of work that nobody waits for.
 
@@ -28,6 +33,8 @@ StoreThread::StoreThread(std::shared_ptr<storage::Files> files, Options options,
       sink_(sink),
       materialiser_(files_, {.index_slots = options_.places != nullptr}),
       watermark_(watermark.value),
+      purge_(files_),
+      trim_(files_),
       readers_cleared_(now()),
       target_(std::max(log_end, watermark)),
       seen_(watermark),
@@ -104,6 +111,8 @@ bool StoreThread::carry_out(const FinishSnapshot& finish) {
     return false;
   }
   if (options_.places != nullptr) options_.places->drop(slot, {~std::uint64_t{0}});
+  purge_.wanted();
+  trim_.wanted();
   sink_.post(finish.shard, SnapshotFinishedEvent{token});
   return true;
 }
@@ -114,14 +123,15 @@ void StoreThread::run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     const auto something_waits = [this] { return stopping_ || !snapshots_.empty() || target_ > watermark(); };
-    if (!changed_.wait_for(lock, kReadersClearedEvery, something_waits)) {
+    if (!changed_.wait_until(lock, clean_time(now() + kReadersClearedEvery), something_waits)) {
       lock.unlock();
+      purge();
+      trim();
       clear_dead_readers();
       lock.lock();
       continue;
     }
-    const auto enough_waits = [this] { return stopping_ || !snapshots_.empty() || unseen() >= options_.records; };
-    changed_.wait_for(lock, options_.after, enough_waits);
+    wait_for_more(lock);
     if (!snapshots_.empty()) {
       lock.unlock();
       const bool taken = take_snapshots();
@@ -140,6 +150,55 @@ void StoreThread::run() {
     if (done) continue;
     seen_ = watermark();
     changed_.wait_for(lock, retry_after_, [this] { return stopping_.load(); });
+  }
+}
+
+void StoreThread::wait_for_more(std::unique_lock<std::mutex>& lock) {
+  const auto enough_waits = [this] { return stopping_ || !snapshots_.empty() || unseen() >= options_.records; };
+  const Instant until = now() + options_.after;
+  while (!changed_.wait_until(lock, clean_time(until), enough_waits) && now() < until) {
+    lock.unlock();
+    purge();
+    trim();
+    lock.lock();
+  }
+}
+
+Instant StoreThread::clean_time(Instant otherwise) const {
+  if (purge_.is_due()) otherwise = std::min(purge_next_, otherwise);
+  return trim_.is_due() ? std::min(trim_next_, otherwise) : otherwise;
+}
+
+void StoreThread::purge() {
+  using Progress = storage::Purge::Progress;
+  if (!purge_.is_due() || now() < purge_next_) return;
+  const Instant begun = now();
+  const auto progress = purge_.step();
+  if (!progress) {
+    log::warn("redacted content can't be taken out of the files yet, trying again",
+              {{"error", progress.error().message()}});
+    purge_next_ = now() + kPurgeRetry;
+  } else if (*progress == Progress::Waits) {
+    purge_next_ = now() + kPurgeWait;
+  } else {
+    // A quarter of the time at most, and never long at a stretch.
+    purge_next_ = now() + std::max<Duration>(kPurgePause, 3 * (now() - begun));
+  }
+  if (progress && *progress == Progress::Finished) {
+    log::info("redacted content is gone from the files",
+              {{"entries", purge_.entries()}, {"pages_cleaned", purge_.pages()}});
+  }
+}
+
+void StoreThread::trim() {
+  if (!trim_.is_due() || now() < trim_next_) return;
+  const Instant begun = now();
+  const auto gone = trim_.step(kTrimRowsMax);
+  if (gone) {
+    trim_next_ = now() + std::max<Duration>(kTrimPause, now() - begun);
+  } else {
+    log::warn("what retention has taken away can't be deleted yet, trying again", {{"error", gone.error().message()}});
+    trim_next_ = now() + kPurgeRetry;
   }
 }
 
@@ -165,6 +224,8 @@ bool StoreThread::catch_up(Lsn target) {
 }
 
 void StoreThread::took_step(const storage::Materialiser::Done& done) {
+  if (done.redactions != 0) purge_.wanted();
+  if (done.retentions != 0) trim_.wanted();
   if (failing_) log::info("the store takes entries again", {{"watermark", done.watermark}});
   failing_ = false;
   retry_after_ = {};

@@ -15,6 +15,8 @@
 #include "base/time.hpp"
 #include "broker/disk/store_event.hpp"
 #include "storage/materialiser.hpp"
+#include "storage/purge.hpp"
+#include "storage/retention.hpp"
 
 namespace parley::storage {
 class Files;
@@ -60,9 +62,16 @@ class StoreThread {
 
  private:
   void run();
+  /// Until a batch is worth its commit. Purges meanwhile.
+  void wait_for_more(std::unique_lock<std::mutex>& lock);
+  /// When to wake up for purge() or trim(), if `otherwise` isn't earlier.
+  [[nodiscard]] Instant clean_time(Instant otherwise) const;
   /// Materialises until `target`; false when it should be tried again later.
   bool catch_up(Lsn target);
   void took_step(const storage::Materialiser::Done& done);
+  /// A step, if it is time for one.
+  void purge();
+  void trim();
   void report_failure(boost::system::error_code error);
   /// Those that wait; false when one must be tried again later.
   bool take_snapshots();
@@ -77,6 +86,10 @@ class StoreThread {
   StoreEventSink& sink_;
   storage::Materialiser materialiser_;
   std::atomic<std::uint64_t> watermark_;
+  storage::Purge purge_;
+  Instant purge_next_{};  ///< Not before.
+  storage::Trim trim_;
+  Instant trim_next_{};
   bool failing_ = false;
   Duration retry_after_{};
   Instant readers_cleared_{};

@@ -12,6 +12,8 @@ constexpr std::uint64_t kTimeOrigin = 1'735'689'600'000;
 constexpr std::uint8_t kSenderNamed = 1U << 0;
 constexpr std::uint8_t kHasId = 1U << 1;
 constexpr std::uint8_t kHasKind = 1U << 2;
+constexpr std::uint8_t kEdited = 1U << 3;
+constexpr std::uint8_t kRedacted = 1U << 4;
 
 /// Names and ids have at most 128 bytes.
 void append_text(std::string& to, std::string_view text) {
@@ -29,7 +31,8 @@ std::string compact_meta(const format::EntryRecord& entry, CompactParts parts) {
   const bool has_kind = entry.kind != format::EntryKind::Message;
   std::string bytes;
   bytes.push_back(static_cast<char>((parts.sender_named ? kSenderNamed : 0) | (parts.has_id ? kHasId : 0) |
-                                    (has_kind ? kHasKind : 0)));
+                                    (has_kind ? kHasKind : 0) | (entry.edited ? kEdited : 0) |
+                                    (entry.redacted ? kRedacted : 0)));
   append_varint(bytes, entry.seq.value);
   const std::uint64_t ts = entry.ts.milliseconds;
   append_varint(bytes, ts > kTimeOrigin ? ts - kTimeOrigin : 0);

@@ -95,11 +95,14 @@ void EntryBatch::add_extras(const format::EntryRecord& entry) {
   const bool own = entry.id_from_client && entry.from == user_;
   if (meta_ == Meta::Full || (meta_ == Meta::Compact && own)) text("id", entry.id);
   if (entry.kind != format::EntryKind::Message) text("kind", format::name_of(entry.kind));
-  if (entry.ref.value != 0) {
-    append_text(extras, "ref");
-    append_head(extras, Cbor::Number, entry.ref.value);
+  const auto number = [&](std::string_view name, std::uint64_t value) {
+    append_text(extras, name);
+    append_head(extras, Cbor::Number, value);
     ++count;
-  }
+  };
+  if (entry.kind != format::EntryKind::Message && entry.ref.value != 0) number("ref", entry.ref.value);
+  if (entry.edited) number("edited", 1);
+  if (entry.redacted) number("redacted", 1);
   std::string users;
   std::uint64_t user_count = 0;
   for (const auto& property : mqtt::Properties::trusted(entry.properties)) {

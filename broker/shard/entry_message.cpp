@@ -11,8 +11,8 @@ namespace parley::shard {
 namespace {
 
 /// User properties that only the server sets; a publisher's are dropped.
-constexpr std::array<std::string_view, 10> kServerNames{"seq", "ts",  "from",  "id",    "kind",
-                                                        "ref", "dup", "epoch", "error", "batch"};
+constexpr std::array<std::string_view, 12> kServerNames{"seq", "ts",    "from",  "id",     "kind",     "ref",
+                                                        "dup", "epoch", "error", "edited", "redacted", "batch"};
 
 class Decimal {
  public:
@@ -53,6 +53,8 @@ void write_description(mqtt::PropertyWriter& properties, const format::Entry& en
     properties.user("kind", format::name_of(entry->kind));
     if (entry->ref.value != 0) properties.user("ref", Decimal(entry->ref.value));
   }
+  if (entry->edited) properties.user("edited", "1");
+  if (entry->redacted) properties.user("redacted", "1");
 }
 
 }  // namespace

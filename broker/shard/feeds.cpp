@@ -28,6 +28,10 @@ constexpr unsigned kPlaceBits = 24;
 
 std::size_t cost(const format::Entry& entry) { return entry.bytes().size() + 256; }
 
+bool is_amendment(const format::EntryRecord& entry) {
+  return entry.kind == format::EntryKind::Edit || entry.kind == format::EntryKind::Redact;
+}
+
 }  // namespace
 
 // -- Feeds --
@@ -124,6 +128,7 @@ void Feeds::stand_anew(Feed& feed, FollowedEvent& event) {
   if (feed.standing.number.value != 0 && event.epoch != feed.standing.epoch) return begin_anew(feed, event);
   // What this shard has seen is committed, wherever it is read from next.
   feed.standing.remote = event.remote;
+  feed.standing.oldest = std::max(feed.standing.oldest, event.oldest);
   if (event.head <= feed.standing.head) return;
   feed.standing = std::move(event);
   feed.recent.clear();
@@ -300,9 +305,37 @@ void Feeds::committed(const std::string& conversation, std::span<const format::E
     feed.recent_bytes += cost(*entry);
     feed.recent.push_back({.entry = entry});
     if ((*entry)->kind != format::EntryKind::Message) take_change(feed, **entry);
+    if (is_amendment(**entry)) amend(feed, **entry);
   }
   pump_followers(feed);
   trim(feed);
+}
+
+/// Whoever comes to the message from now on gets what it has become.
+void Feeds::amend(Feed& feed, const format::EntryRecord& amendment) {
+  const auto amended = [&amendment](const format::EntryPtr& entry) -> format::EntryPtr {
+    const format::EntryRecord& record = **entry;
+    const bool redacts = amendment.kind == format::EntryKind::Redact;
+    const bool is_message = record.seq == amendment.ref && record.kind == format::EntryKind::Message;
+    const bool is_edit = record.ref == amendment.ref && record.kind == format::EntryKind::Edit;
+    if (record.redacted || !(is_message || (redacts && is_edit))) return nullptr;
+    return redacts ? format::redacted(*entry, amendment.seq) : format::edited(*entry, amendment);
+  };
+  for (std::size_t i = feed.recent_first; i < feed.recent.size(); ++i) {
+    Feed::Recent& one = feed.recent[i];
+    auto now = amended(one.entry);
+    if (!now) continue;
+    feed.recent_bytes += cost(*now);
+    feed.recent_bytes -= cost(*one.entry);
+    one = {.entry = std::move(now)};
+  }
+  for (const Follower* follower : feed.followers) {
+    CatchUp* catch_up = follower->client->catch_up.get();
+    if (catch_up == nullptr || catch_up->follower != follower) continue;
+    for (format::EntryPtr& entry : catch_up->page) {
+      if (auto now = amended(entry)) entry = std::move(now);
+    }
+  }
 }
 
 void Feeds::pump_followers(Feed& feed) {

@@ -66,7 +66,7 @@ struct Feed {
   std::uint32_t questions = 0;                      ///< About access or for a page of history, not answered yet.
   std::vector<std::function<void()>> waiting_answers;
 
-  /// The latest entries, without a hole up to the head.
+  /// The latest entries, without a hole up to the head; messages as their edits and redactions have made them.
   struct Recent {
     format::EntryPtr entry;
     enum Variant : std::uint8_t { Full, Json, Compact, CompactNamed, Bare, kVariants };
@@ -151,6 +151,7 @@ class Feeds {
   void ask(Feed& feed, const std::string& user, AccessKnown ready);
   void pump_followers(Feed& feed);
   void take_change(Feed& feed, const format::EntryRecord& entry);
+  static void amend(Feed& feed, const format::EntryRecord& amendment);
   void end_of(Feed& feed, std::string_view user, Seq seq, bool inbox_only = false);
   void end_subscription(Client& client, session::CursorId cursor);
   bool pump(Follower& follower);

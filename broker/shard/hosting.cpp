@@ -104,12 +104,59 @@ void Hosting::command(Hosted& hosted, const chat::EntryDraft& draft, const chat:
   const bool may_read =
       chat::may(chat::Right::Read, shard_.groups().request(hosted, draft.from, hosted.conversation->tip()));
   if (may_read && is_repeat(hosted, draft, origin)) return;
+  if (command.op == chat::Op::Edit || command.op == chat::Op::Redact) {
+    shard_.amendments().look_up(hosted, draft, command, std::move(origin));
+    return;
+  }
   auto changes = shard_.groups().decide(hosted, command, draft.from);
   if (!changes) {
     shard_.send_outcome(origin, {.refusal = refusal_of(changes.error())});
     return;
   }
   append(hosted, draft, *std::move(changes), std::move(origin));
+}
+
+/// What was looked up in an earlier time of leadership may lack what was committed since, so it is looked up again.
+void Hosting::amend(ProposeEvent proposal, std::uint64_t token, const format::EntryPtr& message) {
+  const auto found = hosted_.find(proposal.conversation);
+  if (found == hosted_.end() || std::erase(found->second->lookups, token) == 0) return propose(std::move(proposal));
+  Hosted& hosted = *found->second;
+  const auto draft = draft_of(proposal);
+  if (is_repeat(hosted, draft, proposal.origin)) return;
+  const auto amendment = shard_.amendments().decide(hosted, draft, message);
+  if (!amendment) {
+    shard_.send_outcome(proposal.origin, {.refusal = refusal_of(amendment.error())});
+  } else if (!*amendment) {
+    shard_.send_outcome(proposal.origin, {.detail = ",\"changed\":false"});
+  } else {
+    append(hosted,
+           {.kind = (*amendment)->kind,
+            .ref = (*amendment)->ref,
+            .from = draft.from,
+            .id = draft.id,
+            .id_from_client = draft.id_from_client,
+            .properties = (*amendment)->properties,
+            .payload = (*amendment)->payload},
+           std::move(proposal.origin));
+  }
+}
+
+void Hosting::forget_lookup(const std::string& conversation, std::uint64_t token) {
+  const auto found = hosted_.find(conversation);
+  if (found != hosted_.end()) std::erase(found->second->lookups, token);
+}
+
+void Hosting::retained(const std::string& name, ConversationNumber number, Seq oldest) {
+  const auto found = hosted_.find(name);
+  if (found == hosted_.end() || found->second->state != Hosted::State::Ready) return;
+  Hosted& hosted = *found->second;
+  if (hosted.conversation->state().number != number) return;
+  hosted.conversation->retained(oldest);
+  // Other nodes' followers see it when they read.
+  const std::vector<ShardId> followers = hosted.followers;
+  for (const ShardId follower : followers) {
+    if ((follower & kOtherNode) == 0) answer_follower(hosted, follower, chat::Refusal::None);
+  }
 }
 
 /// By command `create`.
@@ -556,6 +603,8 @@ void Hosting::materialised(Lsn upto) {
     if (found != hosted_.end() && found->second->conversation) {
       found->second->conversation->forget(id.from, id.id);
       found->second->group->materialised(id.seq);
+      // What was looked up meanwhile may be older than that.
+      if (found->second->lookups.empty()) found->second->conversation->materialised(id.seq);
     }
     unmaterialised_.pop_front();
   }
@@ -566,7 +615,8 @@ void Hosting::sweep() {
     Hosted& hosted = *one.second;
     const bool settled = hosted.state == Hosted::State::Absent ||
                          (hosted.state == Hosted::State::Ready && hosted.conversation->idle() && hosted.group->idle());
-    if (!settled || !hosted.accesses_waiting.empty() || !hosted.followers.empty() || !hosted.repeats.empty())
+    if (!settled || !hosted.accesses_waiting.empty() || !hosted.followers.empty() || !hosted.repeats.empty() ||
+        !hosted.lookups.empty())
       return false;
     if (std::exchange(hosted.used, false)) return false;
     forget(hosted);

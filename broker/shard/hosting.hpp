@@ -44,7 +44,8 @@ struct Hosted {
     Origin origin;
   };
   std::vector<Repeat> repeats;
-  bool used = false;  ///< Since the last sweep.
+  std::vector<std::uint64_t> lookups;  ///< Of messages that are to be edited or redacted; see Amendments.
+  bool used = false;                   ///< Since the last sweep.
 };
 
 /// The leader's work for the conversations of this shard's slots: load, create, propose, commit, tell the followers.
@@ -60,6 +61,14 @@ class Hosting {
   void unfollow(const std::string& conversation, ShardId follower);
   /// Answered with AccessedEvent.
   void access(AccessEvent asked);
+
+  /// The message that an edit or redaction refers to was looked up; null: there is none. `token`: of the lookup.
+  void amend(ProposeEvent proposal, std::uint64_t token, const format::EntryPtr& message);
+  /// It can't be looked up.
+  void forget_lookup(const std::string& conversation, std::uint64_t token);
+
+  /// Retention has taken away what comes before `oldest`.
+  void retained(const std::string& name, ConversationNumber number, Seq oldest);
 
   // -- LogStoreEvents --
   void loaded(LogStoreEvents::LoadedConversation loaded);

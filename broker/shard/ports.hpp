@@ -242,6 +242,27 @@ class LogStore {
   virtual std::vector<UnfedMember> unfed_members(ShardId /*shard*/, Slot /*slot*/, std::size_t /*count_max*/) {
     return {};
   }
+  /// What needn't be kept any longer of the slot's next conversations, of what is materialised; on the calling shard's
+  /// thread. See storage::Retention.
+  struct RetentionDue {
+    ConversationNumber number;
+    std::string name;
+    Seq oldest;  ///< What comes before it can go.
+  };
+  struct RetentionPage {
+    std::vector<RetentionDue> due;
+    std::size_t looked = 0;   ///< At how many conversations.
+    ConversationNumber next;  ///< Behind which to go on; 0: the slot has no more.
+  };
+  struct RetentionRequest {
+    Slot slot;
+    ConversationNumber after;
+    Timestamp now;
+    std::uint64_t age_max = 0;  ///< Milliseconds; 0: forever.
+    std::size_t count_max = 0;
+  };
+  virtual RetentionPage due_retention(ShardId /*shard*/, const RetentionRequest& /*request*/) { return {}; }
+
   /// Answered by Inbox::user_loaded.
   virtual void load_user(ShardId /*shard*/, std::string /*user*/) {}
 };

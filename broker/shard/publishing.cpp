@@ -20,7 +20,7 @@ using mqtt::PropertyId;
 using mqtt::ReasonCode;
 
 constexpr std::size_t kIdSizeMax = 128;
-constexpr std::size_t kCommandSizeMax = 4096;
+constexpr std::size_t kCommandSizeMax = 4096;  // Of an edit: beside its content.
 
 bool is_id(std::string_view id) {
   if (id.empty() || id.size() > kIdSizeMax) return false;
@@ -182,11 +182,17 @@ chat::Refusal Publishing::read_draft(const mqtt::Properties& properties, std::st
 }
 
 /// The id of a command; what else there is to it is seen where the conversation is.
-chat::Refusal Publishing::read_command_id(std::string_view payload, Draft& draft) {
-  if (payload.size() > kCommandSizeMax) return chat::Refusal::TooLarge;
+chat::Refusal Publishing::read_command_id(std::string_view payload, Draft& draft) const {
+  // Content in JSON takes up to twice its size, but for control characters.
+  if (payload.size() > kCommandSizeMax + 2 * shard_.options().message_size_max) return chat::Refusal::TooLarge;
   draft.payload = payload;
   auto fields = json::read_fields(payload);
-  if (!fields) return chat::Refusal::InvalidPayload;
+  if (!fields) return payload.size() > kCommandSizeMax ? chat::Refusal::TooLarge : chat::Refusal::InvalidPayload;
+  const bool is_edit = std::ranges::any_of(*fields, [](const json::Field& field) {
+    const auto* text = std::get_if<std::string>(&field.value);
+    return field.name == "op" && text != nullptr && *text == "edit";
+  });
+  if (!is_edit && payload.size() > kCommandSizeMax) return chat::Refusal::TooLarge;
   for (json::Field& field : *fields) {
     auto* id = std::get_if<std::string>(&field.value);
     if (field.name != "id" || id == nullptr) continue;

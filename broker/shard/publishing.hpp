@@ -40,7 +40,7 @@ class Publishing {
  private:
   struct Draft;
   chat::Refusal read_draft(const mqtt::Properties& properties, std::string_view payload, chat::Form form, Draft& draft);
-  static chat::Refusal read_command_id(std::string_view payload, Draft& draft);
+  chat::Refusal read_command_id(std::string_view payload, Draft& draft) const;
   void propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
                const std::string& user, Origin origin);
   void ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,

@@ -10,6 +10,7 @@ namespace parley::shard {
 namespace {
 
 constexpr Duration kHousekeeping = std::chrono::seconds(30);
+constexpr Duration kRetention = std::chrono::seconds(1);
 
 /// What a packet counts for in its connection's part of a turn: a filter costs as much as a small packet.
 std::size_t share_of(const mqtt::Frame& frame) {
@@ -36,6 +37,8 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       serving_(*this),
       feeds_(*this),
       groups_(*this),
+      amendments_(*this),
+      retention_(*this),
       history_requests_(*this),
       hosting_(*this),
       user_lists_(*this),
@@ -79,6 +82,7 @@ void Shard::begin_turn(Instant now, Timestamp wall, std::size_t packets_max) {
 void Shard::start(Instant now) {
   timers_.add({.due = now + options_.cursor_flush, .kind = TimerKind::CursorFlush});
   timers_.add({.due = now + kHousekeeping, .kind = TimerKind::Housekeeping});
+  timers_.add({.due = now + kRetention, .kind = TimerKind::Retention});
   system_topics_.start();
   // Sessions were restored before there was a time: they count from zero.
   clients_.for_each([&](Client& client) {
@@ -131,6 +135,10 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::SessionClaims: session_claims_.run_timer(); return;
     case TimerKind::SystemTopics: system_topics_.run_timer(); return;
     case TimerKind::Dismissal: dismissal_.run_timer(); return;
+    case TimerKind::Retention:
+      retention_.run();
+      timers_.add({.due = now_ + kRetention, .kind = TimerKind::Retention});
+      return;
     case TimerKind::NodeTopics: node_topics_.run_timer(); return;
     case TimerKind::UserLists: user_lists_.run_timer(); return;
     case TimerKind::Inbox: {
@@ -592,6 +600,7 @@ void Shard::conversation_loaded(const std::string& name, Result<LoadedConversati
 
 void Shard::entries_read(std::uint64_t token, Result<ReadPage> page) {
   if (serving_.entries_read(token, page) || history_requests_.entries_read(token, page)) return;
+  if (amendments_.entries_read(token, page)) return;
   feeds_.entries_read(token, page);
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/shard/amendments.hpp"
 #include "broker/shard/clients.hpp"
 #include "broker/shard/connecting.hpp"
 #include "broker/shard/dismissal.hpp"
@@ -28,6 +29,7 @@
 #include "broker/shard/reauthentication.hpp"
 #include "broker/shard/remote_homes.hpp"
 #include "broker/shard/replica_slots.hpp"
+#include "broker/shard/retention.hpp"
 #include "broker/shard/serving.hpp"
 #include "broker/shard/session_claims.hpp"
 #include "broker/shard/session_records.hpp"
@@ -146,6 +148,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Clients& clients() { return clients_; }
   Feeds& feeds() { return feeds_; }
   Groups& groups() { return groups_; }
+  Amendments& amendments() { return amendments_; }
   HistoryRequests& history_requests() { return history_requests_; }
   Hosting& hosting() { return hosting_; }
   Inboxes& inboxes() { return inboxes_; }
@@ -251,6 +254,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Clients clients_;
   Feeds feeds_;
   Groups groups_;
+  Amendments amendments_;
+  RetentionJob retention_;
   HistoryRequests history_requests_;
   Hosting hosting_;
   UserLists user_lists_;

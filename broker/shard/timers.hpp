@@ -19,6 +19,7 @@ enum class TimerKind : std::uint8_t {
   SessionClaims,
   SystemTopics,
   Dismissal,
+  Retention,
   UserLists,
   Inbox,
 };

@@ -42,15 +42,28 @@ Result<FieldReader> open(std::string_view bytes) {
 void append_settings(std::string& to, const Settings& settings) {
   append_big_endian(to, static_cast<std::uint8_t>(settings.visibility));
   append_big_endian(to, static_cast<std::uint8_t>(settings.announce ? 1 : 0));
-  append_big_endian(to, static_cast<std::uint8_t>(settings.history));
+  const bool has_retention = settings.retention_age != 0 || settings.retention_count != 0;
+  append_big_endian(to,
+                    static_cast<std::uint8_t>(static_cast<unsigned>(settings.history) | (has_retention ? 0x80U : 0U)));
+  if (has_retention) {
+    append_big_endian(to, settings.retention_age);
+    append_big_endian(to, settings.retention_count);
+  }
   to.append(settings.title);
 }
 
 Result<Settings> read_settings(FieldReader& in) {
   const auto visibility = in.integer<std::uint8_t>();
   const auto announce = in.integer<std::uint8_t>();
-  const auto history = in.integer<std::uint8_t>();
-  Settings settings{.title = std::string(in.rest())};
+  const auto rule = in.integer<std::uint8_t>();
+  const auto history = static_cast<std::uint8_t>(rule & 0x7F);
+  Settings settings;
+  if (rule != history) {
+    settings.retention_age = in.integer<std::uint64_t>();
+    settings.retention_count = in.integer<std::uint64_t>();
+    if (settings.retention_age == 0 && settings.retention_count == 0) return StorageError::CorruptRecord;
+  }
+  settings.title = std::string(in.rest());
   if (!in.complete() || !is_one_of(kVisibilities, visibility) || announce > 1 || !is_one_of(kHistoryRules, history)) {
     return StorageError::CorruptRecord;
   }

@@ -42,6 +42,8 @@ struct Settings {
   bool announce = false;  ///< Only owners and moderators post.
   HistoryRule history = HistoryRule::Joined;
   std::string title;
+  std::uint64_t retention_age = 0;    ///< Milliseconds that entries are kept for; 0: as the server does.
+  std::uint64_t retention_count = 0;  ///< How many entries are kept; 0: no limit.
   friend bool operator==(const Settings&, const Settings&) = default;
 };
 

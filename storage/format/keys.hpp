@@ -67,6 +67,19 @@ struct EntryPlace {
 /// Nothing when `key` is no entry key.
 std::optional<EntryPlace> entry_place(std::string_view key);
 
+/// Of table `amendments`: a message and an edit of it.
+inline Key<24> amendment_key(ConversationNumber conversation, Seq message, Seq edit) {
+  Key<24> key;
+  store_big_endian(key.at(0), conversation.value);
+  store_big_endian(key.at(8), message.value);
+  store_big_endian(key.at(16), edit.value);
+  return key;
+}
+/// The edit; 0 when `key` is no such key.
+inline Seq amendment_seq(std::string_view key) {
+  return {key.size() == 24 ? load_big_endian<std::uint64_t>(key.data() + 16) : 0};
+}
+
 /// Of table `slot_index`: a slot and which block of so many of its records.
 inline constexpr std::uint64_t kSlotIndexBlock = 64;
 inline Key<10> slot_index_key(Slot slot, std::uint64_t block) {

@@ -1,5 +1,6 @@
 #include "storage/format/record.hpp"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -14,6 +15,11 @@ namespace {
 constexpr std::size_t kHeaderSize = 24;  // Checksum 4, version 1, kind 1, slot 2, term 8, index 8.
 constexpr std::size_t kShortTextMax = 0xFFFF;
 constexpr std::size_t kNodeSize = sizeof(NodeId::value);
+
+// Flags of an entry.
+constexpr std::uint8_t kIdFromClient = 1U << 0;
+constexpr std::uint8_t kEdited = 1U << 1;
+constexpr std::uint8_t kRedacted = 1U << 2;
 
 constexpr std::array<std::string_view, 6> kEntryKindNames{"", "message", "edit", "redact", "member", "settings"};
 
@@ -54,6 +60,8 @@ std::size_t size_of(const ReplicasRecord& body) { return 1 + body.voters.size() 
 std::size_t size_of(const UserConversationRecord& body) { return 27 + body.user.size() + body.name.size(); }
 std::size_t size_of(const FedRecord& body) { return 16 + body.user.size(); }
 
+std::size_t size_of(const RetentionRecord&) { return 16; }
+
 RecordKind kind_of(const NoOpRecord&) { return RecordKind::NoOp; }
 RecordKind kind_of(const ConversationRecord&) { return RecordKind::Conversation; }
 RecordKind kind_of(const EntryRecord&) { return RecordKind::Entry; }
@@ -65,6 +73,8 @@ RecordKind kind_of(const CursorRecord&) { return RecordKind::Cursor; }
 RecordKind kind_of(const ReplicasRecord&) { return RecordKind::Replicas; }
 RecordKind kind_of(const UserConversationRecord&) { return RecordKind::UserConversation; }
 RecordKind kind_of(const FedRecord&) { return RecordKind::Fed; }
+
+RecordKind kind_of(const RetentionRecord&) { return RecordKind::Retention; }
 
 void check_short(std::string_view text) {
   PARLEY_CHECK(text.size() <= kShortTextMax, "a name, id or topic of a record is longer than 65535 bytes");
@@ -90,7 +100,8 @@ void write(FieldWriter& out, const EntryRecord& body) {
   out.integer(body.ts.milliseconds);
   out.integer(body.ref.value);
   out.integer(static_cast<std::uint8_t>(body.kind));
-  out.integer(static_cast<std::uint8_t>(body.id_from_client ? 1 : 0));
+  out.integer(static_cast<std::uint8_t>((body.id_from_client ? kIdFromClient : 0) | (body.edited ? kEdited : 0) |
+                                        (body.redacted ? kRedacted : 0)));
   out.size16(body.from);
   out.size16(body.id);
   out.integer(static_cast<std::uint32_t>(body.properties.size()));
@@ -145,6 +156,11 @@ void write(FieldWriter& out, const FedRecord& body) {
   out.text(body.user);
 }
 
+void write(FieldWriter& out, const RetentionRecord& body) {
+  out.integer(body.conversation.value);
+  out.integer(body.oldest.value);
+}
+
 ConversationRecord read_conversation(FieldReader& in, bool& sound) {
   ConversationRecord body;
   body.epoch = {in.integer<std::uint64_t>()};
@@ -166,9 +182,13 @@ EntryRecord read_entry(FieldReader& in, bool& sound) {
   body.ref = {in.integer<std::uint64_t>()};
   const auto kind = in.integer<std::uint8_t>();
   const auto flags = in.integer<std::uint8_t>();
-  sound = kind >= 1 && kind < kEntryKindNames.size() && flags <= 1;
   body.kind = static_cast<EntryKind>(kind);
-  body.id_from_client = flags != 0;
+  body.id_from_client = (flags & kIdFromClient) != 0;
+  body.edited = (flags & kEdited) != 0;
+  body.redacted = (flags & kRedacted) != 0;
+  sound = kind >= 1 && kind < kEntryKindNames.size() && (flags & ~(kIdFromClient | kEdited | kRedacted)) == 0;
+  if (body.edited) sound = sound && body.kind == EntryKind::Message && !body.redacted;
+  if (body.redacted) sound = sound && (body.kind == EntryKind::Message || body.kind == EntryKind::Edit);
   const auto from_size = in.integer<std::uint16_t>();
   const auto id_size = in.integer<std::uint16_t>();
   const auto properties_size = in.integer<std::uint32_t>();
@@ -176,6 +196,11 @@ EntryRecord read_entry(FieldReader& in, bool& sound) {
   body.id = in.text(id_size);
   body.properties = in.text(properties_size);
   body.payload = in.rest();
+  if (body.redacted) {
+    const auto is_zero = [](char c) { return c == '\0'; };
+    sound = sound && std::ranges::all_of(body.properties, is_zero) && std::ranges::all_of(body.payload, is_zero);
+    body.properties = body.payload = {};
+  }
   return body;
 }
 SessionRecord read_session(FieldReader& in, bool owned, bool& sound) {
@@ -226,6 +251,12 @@ FedRecord read_fed(FieldReader& in) {
   body.conversation = {in.integer<std::uint64_t>()};
   body.changed = {in.integer<std::uint64_t>()};
   body.user = in.rest();
+  return body;
+}
+RetentionRecord read_retention(FieldReader& in) {
+  RetentionRecord body;
+  body.conversation = {in.integer<std::uint64_t>()};
+  body.oldest = {in.integer<std::uint64_t>()};
   return body;
 }
 
@@ -291,6 +322,7 @@ Result<Record> decode_trusted_record(std::string_view bytes) {
     case RecordKind::Replicas: record.body = read_replicas(in, sound); break;
     case RecordKind::UserConversation: record.body = read_user_conversation(in, sound); break;
     case RecordKind::Fed: record.body = read_fed(in); break;
+    case RecordKind::Retention: record.body = read_retention(in); break;
     default: return StorageError::CorruptRecord;
   }
   if (!sound || !in.complete()) return StorageError::CorruptRecord;
@@ -312,6 +344,38 @@ Result<RecordPosition> decode_trusted_position(std::string_view bytes) {
   return RecordPosition{{load_big_endian<std::uint16_t>(fields)},
                         {load_big_endian<std::uint64_t>(fields + 2)},
                         {load_big_endian<std::uint64_t>(fields + 10)}};
+}
+
+void redact_record(std::string& bytes, Seq by) {
+  constexpr std::size_t kRefAt = kHeaderSize + 24;
+  constexpr std::size_t kFlagsAt = kRefAt + 9;
+  const auto record = decode_trusted_record(bytes);
+  const auto* entry = record ? std::get_if<EntryRecord>(&record->body) : nullptr;
+  PARLEY_CHECK(entry != nullptr, "what is to be redacted is no entry");
+  const std::size_t content = kHeaderSize + 42 + entry->from.size() + entry->id.size();
+  std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(content), bytes.end(), '\0');
+  if (entry->kind == EntryKind::Message) store_big_endian(bytes.data() + kRefAt, by.value);
+  bytes[kFlagsAt] = static_cast<char>((entry->id_from_client ? kIdFromClient : 0) | kRedacted);
+  seal(bytes.data(), bytes.size());
+}
+
+std::string encode_edited(const RecordPosition& position, const EntryRecord& message, const EntryRecord& edit) {
+  EntryRecord body = message;
+  body.ref = edit.seq;
+  body.edited = true;
+  body.properties = edit.properties;
+  body.payload = edit.payload;
+  return encode(position, body);
+}
+
+std::shared_ptr<const Entry> redacted(const Entry& entry, Seq by) {
+  std::string bytes = entry.bytes();
+  redact_record(bytes, by);
+  return *Entry::from_bytes(std::move(bytes));
+}
+
+std::shared_ptr<const Entry> edited(const Entry& message, const EntryRecord& edit) {
+  return *Entry::from_bytes(encode_edited(message.position(), *message, edit));
 }
 
 std::shared_ptr<const Entry> Entry::take(std::string bytes, const Record& decoded, const char* views) {

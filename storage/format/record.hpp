@@ -28,6 +28,7 @@ enum class RecordKind : std::uint8_t {
   OwnedSession = 8,      ///< A Session that names its node.
   UserConversation = 9,  ///< In a user's slot: it is, or was, a member of a conversation.
   Fed = 10,              ///< In a conversation's slot: the user's slot knows of a member entry.
+  Retention = 11,        ///< A conversation begins later now.
 };
 
 /// Where a record stands in its slot's log.
@@ -63,7 +64,10 @@ struct EntryRecord {
   Timestamp ts;
   EntryKind kind = EntryKind::Message;
   bool id_from_client = false;  ///< Only such ids are kept for idempotence; the broker's own never come twice.
-  Seq ref;                      ///< What an edit or redaction refers to; 0: nothing.
+  /// What an edit or redaction refers to. Of a message, the edit or redaction that has changed it; 0: nothing.
+  Seq ref;
+  bool edited = false;    ///< A message that has the content of its latest edit.
+  bool redacted = false;  ///< A message or edit whose content is gone: zeros stand in its place, and aren't shown.
   std::string_view from;
   std::string_view id;
   /// MQTT 5 property bytes that are forwarded with the payload, as mqtt::Message::Parts::properties; opaque here.
@@ -115,8 +119,13 @@ struct FedRecord {
   std::string_view user;
 };
 
+struct RetentionRecord {
+  ConversationNumber conversation;
+  Seq oldest;  ///< What comes before it is gone.
+};
+
 using RecordBody = std::variant<NoOpRecord, ConversationRecord, EntryRecord, SessionRecord, SessionEndRecord,
-                                CursorRecord, ReplicasRecord, UserConversationRecord, FedRecord>;
+                                CursorRecord, ReplicasRecord, UserConversationRecord, FedRecord, RetentionRecord>;
 
 struct Record {
   RecordPosition position;
@@ -169,5 +178,16 @@ class Entry {
   EntryRecord record_;
 };
 using EntryPtr = std::shared_ptr<const Entry>;
+
+// -- What edits and redactions make of a message, or of an edit that is redacted with it --
+
+/// The message's record with the content of `edit`.
+std::string encode_edited(const RecordPosition& position, const EntryRecord& message, const EntryRecord& edit);
+/// Takes the content out of an encoded message or edit: zeros in its place, all else as it was, and of the same size,
+/// so that it can be written over the original. `by`: the redaction.
+void redact_record(std::string& bytes, Seq by);
+
+EntryPtr edited(const Entry& message, const EntryRecord& edit);
+EntryPtr redacted(const Entry& entry, Seq by);
 
 }  // namespace parley::format

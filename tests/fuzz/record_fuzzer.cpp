@@ -24,6 +24,15 @@ void check_change(const parley::Result<Change>& change, std::string_view bytes) 
   PARLEY_CHECK(!change || parley::format::encode_change(*change) == bytes, "a change changes when encoded again");
 }
 
+/// A stub's size isn't in its values: what it is made from is itself.
+bool comes_again(const parley::format::Record& record, std::string_view bytes) {
+  const auto* entry = std::get_if<parley::format::EntryRecord>(&record.body);
+  if (entry == nullptr || !entry->redacted) return parley::format::encode_record(record.position, record.body) == bytes;
+  std::string again(bytes);
+  parley::format::redact_record(again, entry->ref);
+  return again == bytes;
+}
+
 }  // namespace
 
 /// Any bytes, as they stand and with a checksum that fits, through the decoders of records and rows: what is accepted
@@ -32,7 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace parley;
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   if (const auto record = format::decode_record(bytes)) {
-    PARLEY_CHECK(format::encode_record(record->position, record->body) == bytes, "a record changes when encoded again");
+    PARLEY_CHECK(comes_again(*record, bytes), "a record changes when encoded again");
   }
   if (size < format::kSealSize) return 0;
 
@@ -40,8 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   format::seal(sealed.data(), sealed.size());
   const auto record = format::decode_record(sealed);
   if (record) {
-    PARLEY_CHECK(format::encode_record(record->position, record->body) == sealed,
-                 "a record changes when encoded again");
+    PARLEY_CHECK(comes_again(*record, sealed), "a record changes when encoded again");
     const auto entry = format::Entry::from_bytes(sealed);
     PARLEY_CHECK(entry.has_value() == std::holds_alternative<format::EntryRecord>(record->body),
                  "an entry is something else than an entry record");

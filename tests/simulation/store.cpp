@@ -325,6 +325,10 @@ void Store::apply_body(const format::Record& record, const std::string& bytes, L
     if (place == stored.cursors.end()) place = stored.cursors.insert(place, {std::string(cursor->topic), {}, {}});
     place->epoch = cursor->epoch;
     place->acknowledged = cursor->acknowledged;
+  } else if (const auto* retention = std::get_if<format::RetentionRecord>(&record.body)) {
+    StoredEntries* found = find(retention->conversation);
+    if (found == nullptr || retention->oldest > found->stored.head.next()) return violation("retention of nothing");
+    found->stored.oldest = std::max(found->stored.oldest, retention->oldest);
   } else if (const auto* user = std::get_if<format::UserConversationRecord>(&record.body)) {
     apply_user(*user);
   } else if (const auto* fed = std::get_if<format::FedRecord>(&record.body)) {
@@ -349,6 +353,22 @@ void Store::apply_entry(const format::EntryRecord& entry, const std::string& byt
   stored.last_ts = entry.ts;
   found->entries.push_back(*format::Entry::from_bytes(bytes));
   found->positions.push_back(lsn);
+  amend(found->entries, entry);
+}
+
+/// What an edit or redaction makes of the entries before it.
+void Store::amend(std::vector<format::EntryPtr>& entries, const format::EntryRecord& amendment) {
+  const bool redacts = amendment.kind == format::EntryKind::Redact;
+  if (!redacts && amendment.kind != format::EntryKind::Edit) return;
+  if (amendment.ref >= amendment.seq) return violation("an edit or redaction of what came later was appended");
+  format::EntryPtr& message = entries[amendment.ref.value - 1];
+  if ((*message)->kind != format::EntryKind::Message) violation("an edit or redaction of what is no message");
+  if ((*message)->redacted) violation("an edit or redaction of a message that was redacted was appended");
+  message = redacts ? format::redacted(*message, amendment.seq) : format::edited(*message, amendment);
+  for (format::EntryPtr& edit : entries) {
+    const bool is_edit = (*edit)->kind == format::EntryKind::Edit && (*edit)->ref == amendment.ref;
+    if (redacts && is_edit) edit = format::redacted(*edit, amendment.seq);
+  }
 }
 
 Store::StoredEntries* Store::find(ConversationNumber number) {

@@ -43,6 +43,7 @@ class Store final : public shard::LogStore {
                                                 std::string_view after, std::size_t count_max) override;
   std::vector<shard::UnfedMember> unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) override;
   void load_user(shard::ShardId shard, std::string user) override;
+  RetentionPage due_retention(shard::ShardId shard, const RetentionRequest& request) override;
 
   // -- For the world --
   /// Syncs what is due, and hands `shard` the answers that are.
@@ -147,6 +148,7 @@ class Store final : public shard::LogStore {
   void apply_body(const format::Record& record, const std::string& bytes, Lsn lsn);
   void apply_user(const format::UserConversationRecord& record);
   void apply_entry(const format::EntryRecord& entry, const std::string& bytes, Lsn lsn);
+  void amend(std::vector<format::EntryPtr>& entries, const format::EntryRecord& amendment);
   void forget_commits();
   Index materialised(const SlotLog& log) const;
   shard::SnapshotPiece read_piece(const SnapshotReadRequest& request);

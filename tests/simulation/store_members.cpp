@@ -100,6 +100,31 @@ std::vector<shard::UnfedMember> Store::unfed_members(ShardId /*shard*/, Slot slo
   return list;
 }
 
+/// Without the allowance that the real one makes.
+Store::RetentionPage Store::due_retention(ShardId /*shard*/, const RetentionRequest& request) {
+  RetentionPage page;
+  for (const auto& [name, conversation] : conversations_) {
+    const auto& stored = conversation.stored;
+    if (slot_of(stored.number) != request.slot) continue;
+    format::Settings settings;
+    Seq oldest = stored.oldest;
+    for (const auto& entry : conversation.entries) {
+      if ((*entry)->kind == format::EntryKind::Settings) settings = *format::decode_settings((*entry)->payload);
+    }
+    std::uint64_t age = request.age_max;
+    if (settings.retention_age != 0 && (age == 0 || settings.retention_age < age)) age = settings.retention_age;
+    const std::uint64_t count = settings.retention_count;
+    if (count != 0 && stored.head.value > count) oldest = std::max(oldest, Seq{stored.head.value + 1 - count});
+    while (age != 0 && oldest <= stored.head &&
+           (*conversation.entries[oldest.value - 1])->ts.milliseconds + age < request.now.milliseconds) {
+      oldest = oldest.next();
+    }
+    ++page.looked;
+    if (oldest > stored.oldest) page.due.push_back({stored.number, name, oldest});
+  }
+  return page;
+}
+
 void Store::apply_user(const format::UserConversationRecord& record) {
   auto& conversations = users_[std::string(record.user)];
   const auto known = conversations.find(record.conversation);

@@ -14,6 +14,7 @@
 #include "storage/data_directory.hpp"
 #include "storage/environment.hpp"
 #include "storage/files.hpp"
+#include "storage/format/changes.hpp"
 #include "storage/format/keys.hpp"
 #include "storage/format/record.hpp"
 #include "storage/history.hpp"
@@ -94,6 +95,25 @@ class Records {
                                                              .id = id,
                                                              .payload = payload});
   }
+  std::string edit(ConversationNumber number, Seq seq, Seq message, std::string_view payload) {
+    return amendment(number, seq, message, format::EntryKind::Edit, payload);
+  }
+  std::string redact(ConversationNumber number, Seq seq, Seq message) {
+    return amendment(number, seq, message, format::EntryKind::Redact, {});
+  }
+  std::string retention(ConversationNumber number, Seq oldest) {
+    return format::encode_record(next(), format::RetentionRecord{.conversation = number, .oldest = oldest});
+  }
+  std::string settings(ConversationNumber number, Seq seq, const format::Settings& settings) {
+    const std::string payload = format::encode_change(settings);
+    return format::encode_record(next(), format::EntryRecord{.conversation = number,
+                                                             .seq = seq,
+                                                             .ts = time_of(seq),
+                                                             .kind = format::EntryKind::Settings,
+                                                             .from = "ann",
+                                                             .id = id_of(seq),
+                                                             .payload = payload});
+  }
   std::string session(std::string_view client, std::string_view state) {
     return format::encode_record(
         next(), format::SessionRecord{.client_id = client, .user = "ann", .expiry_interval = 60, .state = state});
@@ -108,6 +128,17 @@ class Records {
   [[nodiscard]] Index last_index() const { return index_; }
 
  private:
+  std::string amendment(ConversationNumber number, Seq seq, Seq message, format::EntryKind kind,
+                        std::string_view payload) {
+    return format::encode_record(next(), format::EntryRecord{.conversation = number,
+                                                             .seq = seq,
+                                                             .ts = time_of(seq),
+                                                             .kind = kind,
+                                                             .ref = message,
+                                                             .from = "ann",
+                                                             .id = id_of(seq),
+                                                             .payload = payload});
+  }
   format::RecordPosition next() {
     index_ = index_.next();
     return {slot_, term_, index_};

@@ -6,9 +6,10 @@
 
 #include "tests/broker/shard/scene.hpp"
 
-/// Users found groups, come and go in them, send and repeat, connect and disconnect as chance will have it, and the
-/// broker dies now and then. A simple model says what must come of it, and everything is compared with that: each
-/// answer, each entry, each member, and what each client has seen. docs/PROTOCOL.md "Conversations and members".
+/// Users found groups, come and go in them, send and repeat, edit and redact, connect and disconnect as chance will
+/// have it, and the broker dies now and then. A simple model says what must come of it, and everything is compared with
+/// that: each answer, each entry, each member, and what each client has seen. docs/PROTOCOL.md "Conversations and
+/// members".
 namespace parley::shard {
 namespace {
 
@@ -23,10 +24,14 @@ struct Said {
   std::uint64_t seq = 0;
   std::string kind;
   std::string payload;
+  std::uint64_t ref = 0;
+  bool edited = false;
+  bool redacted = false;
   friend bool operator==(const Said&, const Said&) = default;
 };
 std::ostream& operator<<(std::ostream& to, const Said& said) {
-  return to << said.seq << ' ' << said.kind << ' ' << said.payload;
+  return to << said.seq << ' ' << said.kind << ' ' << said.payload << ' ' << said.ref << (said.edited ? " edited" : "")
+            << (said.redacted ? " redacted" : "");
 }
 
 struct ModelMember {
@@ -42,6 +47,7 @@ struct ModelGroup {
   std::string title;
   std::map<std::string, ModelMember> members;
   std::vector<Said> entries;
+  std::map<std::uint64_t, std::string> authors;                      ///< Of messages.
   std::map<std::pair<std::string, std::string>, std::uint64_t> ids;  ///< By sender and id.
 
   [[nodiscard]] std::uint64_t head() const { return entries.size(); }
@@ -61,8 +67,22 @@ struct ModelGroup {
         std::ranges::count_if(members, [](const auto& one) { return one.second.role == 2; }));
   }
 
-  void add(std::string kind, std::string payload) {
-    entries.push_back({head() + 1, std::move(kind), std::move(payload)});
+  void add(std::string kind, std::string payload, std::uint64_t ref = 0) {
+    entries.push_back({head() + 1, std::move(kind), std::move(payload), ref});
+  }
+  void edit(std::uint64_t seq, const std::string& text) {
+    entries[seq - 1].payload = text;
+    entries[seq - 1].edited = true;
+    add("edit", text, seq);
+  }
+  void redact(std::uint64_t seq) {
+    for (Said& said : entries) {
+      if (said.seq != seq && (said.kind != "edit" || said.ref != seq)) continue;
+      said.payload.clear();
+      said.edited = false;
+      said.redacted = true;
+    }
+    add("redact", "", seq);
   }
   void add_change(const std::string& op, const std::string& user, int role) {
     add("member",
@@ -139,7 +159,7 @@ class History {
     if (dice().one_in(40)) return crash();
     if (dice().one_in(12)) return inbox(user).connected() ? close_inbox(user) : open_inbox(user);
     if (!client(user).connected()) return connect(user);
-    switch (dice().below(12)) {
+    switch (dice().below(15)) {
       case 0: return disconnect(user);
       case 1:
       case 2: return subscribe(user, group);
@@ -150,6 +170,8 @@ class History {
       case 7: return create(user, group);
       case 8: return settings(user, group);
       case 9: return join_or_leave(user, group);
+      case 10: return edit(user, group);
+      case 11: return redact(user, group);
       default: return change_member(user, group);
     }
   }
@@ -243,6 +265,37 @@ class History {
     EXPECT_EQ(answer.user("seq"), std::to_string(use->second));
     EXPECT_EQ(answer.user("dup"), fresh ? "" : "1");
     if (fresh) group.add("", text);
+    if (fresh) group.authors[group.head()] = user;
+    deliver();
+  }
+
+  /// What is wrong with an edit or redaction before it is asked whose message it is; empty: nothing.
+  static std::string wrong_reference(const ModelGroup& group, const std::string& user, std::uint64_t seq) {
+    if (!group.may_read(user)) return "not-authorized";
+    const bool is_message = group.authors.contains(seq);
+    return !is_message || seq < group.visible_from(user) ? "not-found" : "";
+  }
+  void edit(const std::string& user, const std::string& name) {
+    ModelGroup& group = groups_[name];
+    const std::uint64_t seq = 1 + dice().below(group.head() + 2);
+    const std::string text = "edited " + std::to_string(dice().next() % 1000);
+    const std::string json = R"({"op":"edit","seq":)" + std::to_string(seq) + R"(,"text":")" + text + "\"}";
+    std::string word = wrong_reference(group, user, seq);
+    if (word.empty() && (group.authors.at(seq) != user || !group.may_post(user))) word = "not-authorized";
+    if (word.empty() && group.entries[seq - 1].redacted) word = "not-found";
+    command(user, name, json, word);
+    if (!word.empty()) return;
+    group.edit(seq, text);
+    deliver();
+  }
+  void redact(const std::string& user, const std::string& name) {
+    ModelGroup& group = groups_[name];
+    const std::uint64_t seq = 1 + dice().below(group.head() + 2);
+    std::string word = wrong_reference(group, user, seq);
+    if (word.empty() && group.authors.at(seq) != user && group.role_of(user) < 1) word = "not-authorized";
+    command(user, name, R"({"op":"redact","seq":)" + std::to_string(seq) + "}", word);
+    if (!word.empty() || group.entries[seq - 1].redacted) return;
+    group.redact(seq);
     deliver();
   }
 
@@ -400,7 +453,10 @@ class History {
     for (const auto& [whose, cursor] : cursors) {
       std::vector<Said> seen;
       for (const Received& one : world_.client(whose.first + device).received) {
-        if (one.topic == "chat/" + whose.second + "/msg") seen.push_back({one.seq(), one.user("kind"), one.payload});
+        if (one.topic != "chat/" + whose.second + "/msg") continue;
+        const std::string ref = one.user("ref");
+        seen.push_back({one.seq(), one.user("kind"), one.payload, ref.empty() ? 0 : std::stoull(ref),
+                        one.user("edited") == "1", one.user("redacted") == "1"});
       }
       EXPECT_EQ(seen, cursor.seen) << whose.first << device << " in " << whose.second;
     }

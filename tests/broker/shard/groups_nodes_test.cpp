@@ -65,6 +65,27 @@ TEST(GroupsAcrossNodes, MembersOnlyReadAndWrite) {
   EXPECT_EQ(follow(nodes, bob, "chat/tea/msg"), ReasonCode::NotAuthorized);
 }
 
+TEST(GroupsAcrossNodes, MessagesAreEditedAndRedactedFromAnyNode) {
+  Nodes nodes(3, dev(2), dev(2));
+  auto& ann = enter(nodes, 1, "ann");
+  auto& bob = enter(nodes, 2, "bob");
+  follow(nodes, bob, "chat/tea/json");
+  say(nodes, ann, "chat/tea/msg", "helo");
+  say(nodes, ann, "chat/tea/msg", "secret");
+  EXPECT_TRUE(has(command(nodes, ann, "tea", R"({"op":"edit","seq":1,"text":"hello"})"), R"({"ok":true,"seq":3,)"));
+  EXPECT_TRUE(has(command(nodes, bob, "tea", R"({"op":"edit","seq":1,"text":"bye"})"), "not-authorized"));
+  EXPECT_TRUE(has(command(nodes, ann, "tea", R"({"op":"redact","seq":2})"), R"({"ok":true,"seq":4,)"));
+  EXPECT_TRUE(has(command(nodes, ann, "tea", R"({"op":"redact","seq":2})"), R"("changed":false)"));
+  EXPECT_EQ(bob.received.size(), 5U) << "two messages, what became of them, and a refusal";
+  for (const std::size_t at : {0U, 1U, 2U}) {
+    auto& late = enter(nodes, at, "late" + std::to_string(at));
+    follow(nodes, late, "chat/tea/json", {.users = since(0)});
+    ASSERT_EQ(late.received.size(), 4U);
+    EXPECT_TRUE(has(late.received[0].payload, R"("text":"hello","edited":true})")) << late.received[0].payload;
+    EXPECT_TRUE(has(late.received[1].payload, R"("kind":"message","redacted":true})")) << late.received[1].payload;
+  }
+}
+
 TEST(GroupsAcrossNodes, ASubscriptionWaitsForTheLeadersWord) {
   Nodes nodes(2);
   auto& ann = enter(nodes, 0, "ann");

@@ -37,6 +37,19 @@ TEST(Settings, ComeBackAsTheyWere) {
   EXPECT_FALSE(decode_settings("\x01"));
 }
 
+TEST(Settings, OfRetentionComeBackAsTheyWere) {
+  for (const Settings& settings : {Settings{.title = "tea", .retention_age = 60'000},
+                                   Settings{.history = HistoryRule::All, .title = "", .retention_count = 7},
+                                   Settings{.title = "x", .retention_age = 1, .retention_count = ~std::uint64_t{0}}}) {
+    const std::string bytes = encode_change(settings);
+    const auto decoded = decode_settings(bytes);
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(*decoded, settings);
+    EXPECT_FALSE(decode_settings(bytes.substr(0, 10)));
+  }
+  EXPECT_FALSE(decode_settings("\1" + std::string(1, '\0') + "\x81" + std::string(16, '\0'))) << "both 0";
+}
+
 TEST(MemberRows, ComeBackAsTheyWere) {
   std::string bytes;
   const MemberRow member{Role::Moderator, {7}};
