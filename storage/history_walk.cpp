@@ -58,7 +58,8 @@ Result<std::optional<History::Walk::Item>> History::Walk::amended(Item item) {
   const bool is_message = entry.kind == format::EntryKind::Message;
   const auto& amendments = tail_.find(number_)->amendments;
   const auto found = amendments.find(is_message ? entry.seq.value : entry.ref.value);
-  if (entry.redacted || found == amendments.end() || (!is_message && entry.kind != format::EntryKind::Edit)) return item;
+  if (entry.redacted || found == amendments.end() || (!is_message && entry.kind != format::EntryKind::Edit))
+    return item;
   if (found->second.redaction.value != 0) {
     PARLEY_TRY(const auto by, amendment(found->second.redaction));
     if (!by) return item;
