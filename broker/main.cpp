@@ -109,6 +109,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.root = config.chat.root;
   options.auto_create = config.chat.auto_create;
   options.message_size_max = config.chat.max_message_size;
+  options.inbox_cursor_interval = config.chat.inbox_cursor_interval;
   options.v3_refuse_closes = mqtt.v3_refuse == "close";
   options.pending_bytes_max = config.storage.max_pending;
   options.subscriptions_max = mqtt.max_subscriptions;

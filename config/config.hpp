@@ -79,6 +79,7 @@ struct Config {
     std::string root;
     bool auto_create = false;
     std::uint64_t max_message_size = 0;
+    Duration inbox_cursor_interval{};
   } chat;
   struct Storage {
     std::uint64_t readers = 0;

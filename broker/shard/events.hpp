@@ -103,6 +103,7 @@ struct FollowedEvent {
   Epoch epoch;
   Seq oldest;
   Seq head;
+  Timestamp last_ts;  ///< Of the entry at the head.
   format::ConversationType type = format::ConversationType::Group;
   format::Visibility visibility = format::Visibility::Public;
   bool remote = false;  ///< Another node leads it: pages are asked for by ReadEvent.
@@ -113,6 +114,7 @@ void copy_standing(auto& to, const auto& from) {
   to.epoch = from.epoch;
   to.oldest = from.oldest;
   to.head = from.head;
+  to.last_ts = from.last_ts;
   to.type = from.type;
   to.visibility = from.visibility;
 }
@@ -148,6 +150,24 @@ struct MembershipTakenEvent {
   std::string user;
   ConversationNumber conversation;
   Seq changed;
+};
+
+/// To the home shard of the user's name: `shard` wants to know of which conversations the user is a member, now and as
+/// that changes.
+struct FollowUserEvent {
+  std::string user;
+  ShardId shard = 0;
+};
+struct UnfollowUserEvent {
+  std::string user;
+  ShardId shard = 0;
+};
+/// From there: all of them (`whole`), or what has changed since; or that it can't be told for now.
+struct UserConversationsEvent {
+  std::string user;
+  chat::Refusal refusal = chat::Refusal::None;
+  bool whole = false;
+  std::vector<UserConversation> conversations;
 };
 
 /// To the home shard, which knows where a page can be had: answered with ReadHereEvent or PageEvent.
@@ -281,7 +301,7 @@ struct PeerEvent {
                AccessedEvent, MembershipEvent, MembershipTakenEvent, ReadEvent, ReadHereEvent, PageEvent, PublishEvent,
                StoredEvent, InterestEvent, InterestTakenEvent, SharedMemberEvent, SharedDeliveryEvent,
                SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent, NodeFiltersEvent, NodeFiltersTakenEvent,
-               NodeGroupEvent, SystemTopicsEvent>
+               NodeGroupEvent, SystemTopicsEvent, FollowUserEvent, UnfollowUserEvent, UserConversationsEvent>
       what;
 };
 

@@ -36,6 +36,13 @@ class Writer {
     (*this)(cursor.epoch);
     (*this)(cursor.acknowledged);
   }
+  void operator()(const UserConversations::One& one) {
+    (*this)(one.number);
+    (*this)(one.name);
+    (*this)(one.epoch);
+    (*this)(one.present);
+    (*this)(one.changed);
+  }
   /// `first` and `last`: what the enum has.
   template <class E>
   void choice(E value, E /*first*/, E /*last*/) {
@@ -85,6 +92,13 @@ class Reader {
     (*this)(cursor.topic);
     (*this)(cursor.epoch);
     (*this)(cursor.acknowledged);
+  }
+  void operator()(UserConversations::One& one) {
+    (*this)(one.number);
+    (*this)(one.name);
+    (*this)(one.epoch);
+    (*this)(one.present);
+    (*this)(one.changed);
   }
   template <class E>
   void choice(E& value, E first, E last) {
@@ -154,6 +168,7 @@ void describe(auto& io, Is<Followed> auto& event) {
   io(event.head);
   io.choice(event.type, format::ConversationType::Direct, format::ConversationType::Group);
   io.choice(event.visibility, format::Visibility::Public, format::Visibility::Private);
+  io(event.last_ts);
 }
 void describe(auto& io, Is<Committed> auto& event) {
   io(event.follow);
@@ -262,6 +277,22 @@ void describe(auto& io, Is<Accessed> auto& event) {
   io(event.visible_from);
 }
 
+template <class Event>
+concept NamesUser = Is<Event, FollowUser> || Is<Event, UnfollowUser>;
+void describe(auto& io, NamesUser auto& event) {
+  io(event.follow);
+  io(event.user);
+}
+void describe(auto& io, Is<UserConversations> auto& event) {
+  io(event.slot);
+  io(event.follow);
+  io(event.user);
+  describe_status(io, event);
+  io(event.whole);
+  io(event.more);
+  io(event.conversations);
+}
+
 template <class Body>
 bool read(Reader& reader, Event& event) {
   describe(reader, event.emplace<Body>());
@@ -298,6 +329,9 @@ constexpr std::array kChannels{
     NodeChannel::Messages,   // MessageTaken
     NodeChannel::Entries,    // Access
     NodeChannel::Entries,    // Accessed
+    NodeChannel::Entries,    // FollowUser
+    NodeChannel::Entries,    // UnfollowUser
+    NodeChannel::Entries,    // UserConversations
 };
 static_assert(kChannels.size() == kReaders.size());
 

@@ -78,6 +78,7 @@ struct Followed {
   Seq head;
   format::ConversationType type = format::ConversationType::Group;
   format::Visibility visibility = format::Visibility::Public;
+  Timestamp last_ts;
 };
 /// The next entries, as encoded records, without a hole behind what was said before.
 struct Committed {
@@ -224,9 +225,38 @@ struct MessageTaken {
   bool refused = false;
 };
 
-using Event =
-    std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield, Yielded,
-                 Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access, Accessed>;
+// -- Users --
+
+/// To the leader of the user's slot: this node wants to know the user's conversations. `follow` names this wish.
+struct FollowUser {
+  std::uint64_t follow = 0;
+  std::string_view user;
+};
+struct UnfollowUser {
+  std::uint64_t follow = 0;
+  std::string_view user;
+};
+/// All of them (`whole`, in pieces while there is `more`), or what has changed since. Not Done: the wish is forgotten.
+struct UserConversations {
+  Slot slot;
+  std::uint64_t follow = 0;
+  std::string_view user;
+  Status status = Status::Done;
+  bool whole = false;
+  bool more = false;
+  struct One {
+    ConversationNumber number;
+    std::string_view name;
+    Epoch epoch;
+    bool present = false;
+    Seq changed;
+  };
+  std::vector<One> conversations;
+};
+
+using Event = std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield,
+                           Yielded, Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access,
+                           Accessed, FollowUser, UnfollowUser, UserConversations>;
 
 /// Bytes of an entry's record that go into one Committed or Page, at most, unless a single one is larger.
 inline constexpr std::size_t kRecordsBytesMax = 256 * 1024;

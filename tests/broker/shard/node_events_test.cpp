@@ -15,7 +15,17 @@ std::vector<Event> samples() {
       Proposed{{3}, 1, 2, Status::Refused, chat::Refusal::Busy, {7}, {8}, "i1", true, ",\"role\":\"owner\""},
       Follow{4, "room"},
       Unfollow{4, "room"},
-      Followed{4, "room", Status::Done, chat::Refusal::None, {99}, {~std::uint64_t{0}}, {1}, {300}},
+      Followed{4,
+               "room",
+               Status::Done,
+               chat::Refusal::None,
+               {99},
+               {~std::uint64_t{0}},
+               {1},
+               {300},
+               format::ConversationType::Group,
+               format::Visibility::Public,
+               {7}},
       Committed{4, "room", {"record", ""}},
       Read{5, {99}, {1}, {128}, 256, 65536},
       Page{{3}, 5, Status::Failed, {{7}, {9}}, {"record"}},
@@ -33,6 +43,9 @@ std::vector<Event> samples() {
       MessageTaken{2, 3, true},
       Access{8, "room", "ann"},
       Accessed{{3}, 8, Status::Done, chat::Refusal::None, {4}},
+      FollowUser{9, "ann"},
+      UnfollowUser{9, "ann"},
+      UserConversations{{3}, 9, "ann", Status::Done, true, true, {{{99}, "room", {5}, true, {6}}}},
   };
 }
 
