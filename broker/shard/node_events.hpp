@@ -254,9 +254,44 @@ struct UserConversations {
   std::vector<One> conversations;
 };
 
-using Event = std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield,
-                           Yielded, Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access,
-                           Accessed, FollowUser, UnfollowUser, UserConversations>;
+// -- Snapshots: see SnapshotTaking --
+
+/// From the slot's leader in `term`: its log doesn't have what this replica needs.
+struct SnapshotOffer {
+  Slot slot;
+  Term term;
+};
+/// To the leader: the next piece of what its store has of the slot. `position` and `known`: docs/formats/snapshot.md.
+struct SnapshotRead {
+  Slot slot;
+  std::uint64_t token = 0;
+  std::string_view position;
+  std::string_view known;
+};
+/// NotLeader, Failed: the replica is to wait for an offer.
+struct SnapshotPage {
+  Slot slot;
+  std::uint64_t token = 0;
+  Status status = Status::Done;
+  Term term;  ///< The last record that was in the leader's store …
+  Index index;
+  Index named;              ///< … the record that named the replicas that are in force there …
+  std::string_view voters;  ///< … and who they are, as in a Replicas record.
+  std::string_view learners;
+  std::string_view next;  ///< Empty: this was the last piece.
+  std::string_view bytes;
+};
+/// To the leader: everything up to there is durable here, and the log goes on behind it.
+struct SnapshotTaken {
+  Slot slot;
+  Term term;
+  Index index;
+};
+
+using Event =
+    std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield, Yielded,
+                 Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access, Accessed,
+                 FollowUser, UnfollowUser, UserConversations, SnapshotOffer, SnapshotRead, SnapshotPage, SnapshotTaken>;
 
 /// Bytes of an entry's record that go into one Committed or Page, at most, unless a single one is larger.
 inline constexpr std::size_t kRecordsBytesMax = 256 * 1024;

@@ -46,6 +46,10 @@ std::vector<Event> samples() {
       FollowUser{9, "ann"},
       UnfollowUser{9, "ann"},
       UserConversations{{3}, 9, "ann", Status::Done, true, true, {{{99}, "room", {5}, true, {6}}}},
+      SnapshotOffer{{3}, {4}},
+      SnapshotRead{{3}, 9, "position", "known"},
+      SnapshotPage{{3}, 9, Status::Done, {4}, {1'000}, {7}, "voters", "learners", "next", "piece"},
+      SnapshotTaken{{3}, {4}, {1'000}},
   };
 }
 
