@@ -78,7 +78,11 @@ struct Config {
     std::string root;
     bool auto_create = false;
     std::uint64_t max_message_size = 0;
+    std::uint64_t marks_fanout = 0;
   } chat;
+  struct Presence {
+    Duration grace{};
+  } presence;
   struct Storage {
     std::uint64_t readers = 0;
     Duration log_retention{};

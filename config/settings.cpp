@@ -151,6 +151,11 @@ const std::array kSettings{
             "Conversations appear on first use, public for every user. For development."},
     Setting{"chat.max_message_size", Kind::Size, PARLEY_PLACE(chat.max_message_size), "256KB", "1", "64MB",
             "Largest payload of a chat message; a larger one is refused (0x97)."},
+    Setting{"chat.marks_fanout", Kind::Integer, PARLEY_PLACE(chat.marks_fanout), "100", "0", "1000",
+            "In groups with more members than that nobody is told when others' marks move."},
+
+    Setting{"presence.grace", Kind::Duration, PARLEY_PLACE(presence.grace), "10s", "0", "1h",
+            "How long a user counts as online after its last connection has ended."},
 
     Setting{"storage.readers", Kind::Integer, PARLEY_PLACE(storage.readers), "1", "1", "64",
             "Threads that read history from disk for clients that catch up."},

@@ -34,6 +34,7 @@ class Materialiser::Writing {
     batch_.sort();
     PARLEY_TRY(write_entries());
     PARLEY_TRY(batch_.members().write(store_));
+    PARLEY_TRY(batch_.marks().write(store_));
     PARLEY_TRY(write_ids());
     PARLEY_TRY(prune_ids());
     for (const auto& [client_id, change] : batch_.sessions().clients()) {

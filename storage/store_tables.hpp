@@ -29,11 +29,13 @@ enum Table : std::size_t {
   kGroups,
   kUserConversations,
   kUnfed,
-  kSlotIndex
+  kSlotIndex,
+  kMarks,
+  kTallies
 };
 inline constexpr const char* kTableNames[] = {
     "entries", "conversations",      "names", "ids",       "sessions", "cursors", "slots", "meta", "members",
-    "groups",  "user_conversations", "unfed", "slot_index"};
+    "groups",  "user_conversations", "unfed", "slot_index", "marks",   "tallies"};
 /// Those that readers in other processes want.
 inline constexpr std::size_t kTablesToRead = kSlotIndex;
 

@@ -34,6 +34,7 @@ Result<shard::LogStoreEvents::LoadedConversation> load_from(storage::History& hi
   if (found.conversation) loaded.conversation = stored(std::move(*found.conversation));
   loaded.unmaterialised = std::move(found.unmaterialised);
   for (storage::Members::Listed& one : found.members) loaded.members.push_back({std::move(one.user), one.member});
+  for (auto& [user, mark] : found.marks) loaded.marks.push_back({user, mark});
   loaded.log_end = found.log_end;
   return loaded;
 }

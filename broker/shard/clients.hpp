@@ -51,6 +51,7 @@ struct Client {
   bool output_touched = false;              ///< In the turn's list of outputs to flush.
   bool reads_partly = false;                ///< Some filter of its matches what it may not read; see TopicAccess.
   bool moved = false;                       ///< Another node gets what it owes its client.
+  bool marks_touched = false;               ///< In the list of clients that have acknowledged something.
   bool cursors_touched = false;             ///< In the list of clients whose cursors are to be written.
 
   /// Its session outlives the connection.

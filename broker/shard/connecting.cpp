@@ -469,6 +469,9 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   session.resume(shard_.now());
   shard_.schedule(client);
   follow_cursors(client);
+  if (shard_.client_of(connection) != &client) return;
+  if (opening.session_present) shard_.listeners().resume(client);
+  if (shard_.client_of(connection) != &client) return;
   shard_.wrote(client);
 }
 

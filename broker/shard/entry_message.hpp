@@ -43,6 +43,13 @@ mqtt::MessagePtr gap_notice(std::string_view topic, Seq first, Seq last);
 /// Tells a subscriber that the positions it knows are void: the conversation has another epoch now.
 mqtt::MessagePtr epoch_notice(std::string_view topic, Epoch epoch);
 
+/// That a user types, on {root}/{conversation}/typing.
+mqtt::MessagePtr typing_message(std::string_view root, std::string_view conversation, std::string_view user,
+                                Instant expires);
+
+/// Up to where a user has read, on {root}/{conversation}/read.
+mqtt::MessagePtr marks_message(std::string_view root, std::string_view conversation, const chat::UserMarks& marks);
+
 /// The user properties of a receipt (PUBACK, PUBREC, and the message to the Response Topic), or of a refusal.
 void write_outcome(mqtt::PropertyWriter& to, const Outcome& outcome);
 /// The user properties that say why something is refused: `error` and `retry-after`.

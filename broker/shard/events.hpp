@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "broker/chat/conversation.hpp"
+#include "broker/chat/marks.hpp"
 #include "broker/chat/refusal.hpp"
 #include "broker/routing/retained_messages.hpp"
 #include "broker/session/actions.hpp"
@@ -45,6 +46,7 @@ struct Origin {
   std::shared_ptr<const ReceiptAddress> receipt;
   std::optional<NodeOrigin> other_node;
   bool names_id = false;  ///< The client said by which id the entry is known when it is sent again.
+  bool passes = false;    ///< Nothing is lost with it: what may pass is no reason to refuse it.
 };
 
 /// What became of a proposal.
@@ -60,6 +62,11 @@ struct Outcome {
 /// To the conversation's home shard. Of another kind than Message: `payload` is a command, the JSON object that came to
 /// {root}/{conversation}/ctl, and it is found there what entries come of it.
 struct ProposeEvent {
+  /// What is no Entry is never stored as one, and has no id: whoever types, or (in `payload`, decimal) up to where the
+  /// sender has read.
+  enum class Purpose : std::uint8_t { Entry, Typing, Read };
+
+  Purpose purpose = Purpose::Entry;
   std::string conversation;
   format::EntryKind kind = format::EntryKind::Message;
   std::string from;
@@ -122,6 +129,18 @@ struct CommittedEvent {
   std::vector<format::EntryPtr> entries;
 };
 
+/// From the home shard: what passes and is in no log.
+struct NoticeEvent {
+  std::string conversation;
+  std::string typing;                  ///< The user who types; empty: nobody.
+  std::vector<chat::UserMarks> marks;  ///< Those that have moved, as they are now.
+};
+/// To the home shard: what users' clients have acknowledged. May be lost.
+struct DeliveredEvent {
+  std::string conversation;
+  std::vector<chat::UserMarks> marks;  ///< `delivered` only.
+};
+
 /// To the home shard: may this user read the conversation, which is private?
 struct AccessEvent {
   std::string conversation;
@@ -129,11 +148,13 @@ struct AccessEvent {
   std::string user;
   ShardId shard = 0;
   std::uint64_t token = 0;
+  bool marks = false;  ///< And what are the members' marks?
 };
 struct AccessedEvent {
   std::uint64_t token = 0;
   chat::Refusal refusal = chat::Refusal::None;
-  Seq visible_from{1};  ///< What came before it is not for this user.
+  Seq visible_from{1};                 ///< What came before it is not for this user.
+  std::vector<chat::UserMarks> marks;  ///< Where they were asked for and aren't too many.
 };
 
 /// To the home shard of the user's name: the user is a member of a conversation now, or isn't any more. Comes again
@@ -277,8 +298,8 @@ struct SystemTopicsEvent {
 };
 
 struct PeerEvent {
-  std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, AccessEvent,
-               AccessedEvent, MembershipEvent, MembershipTakenEvent, ReadEvent, ReadHereEvent, PageEvent, PublishEvent,
+  std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, NoticeEvent,
+               DeliveredEvent, AccessEvent, AccessedEvent, MembershipEvent, MembershipTakenEvent, ReadEvent, ReadHereEvent, PageEvent, PublishEvent,
                StoredEvent, InterestEvent, InterestTakenEvent, SharedMemberEvent, SharedDeliveryEvent,
                SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent, NodeFiltersEvent, NodeFiltersTakenEvent,
                NodeGroupEvent, SystemTopicsEvent>

@@ -44,6 +44,13 @@ class Groups {
   /// The answer to `info`, committed things only; empty when the user may not know. See Outcome::detail.
   [[nodiscard]] std::string info(const Hosted& hosted, const chat::Command& command, std::string_view actor) const;
 
+  /// Members behind `after`, in the order of their names; committed things only.
+  struct Page {
+    std::vector<StoredMember> members;
+    bool more = false;
+  };
+  [[nodiscard]] Page page(const Hosted& hosted, std::string_view after, std::size_t limit) const;
+
   /// A member entry is committed.
   void committed(const Hosted& hosted, const format::EntryRecord& entry);
   /// A conversation is created; the users of a direct one are told.
@@ -57,6 +64,8 @@ class Groups {
  private:
   void tell(const Hosted& hosted, std::string_view user, bool present, Seq changed);
   void append_members(const Hosted& hosted, const chat::Command& command, std::string& to) const;
+  void append_member(const Hosted& hosted, std::string_view user, const std::optional<format::MemberRow>& member,
+                     std::string& to) const;
 
   Shard& shard_;
 };

@@ -36,6 +36,11 @@ class Writer {
     (*this)(cursor.epoch);
     (*this)(cursor.acknowledged);
   }
+  void operator()(const Marks& marks) {
+    (*this)(marks.user);
+    (*this)(marks.read);
+    (*this)(marks.delivered);
+  }
   /// `first` and `last`: what the enum has.
   template <class E>
   void choice(E value, E /*first*/, E /*last*/) {
@@ -86,6 +91,11 @@ class Reader {
     (*this)(cursor.epoch);
     (*this)(cursor.acknowledged);
   }
+  void operator()(Marks& marks) {
+    (*this)(marks.user);
+    (*this)(marks.read);
+    (*this)(marks.delivered);
+  }
   template <class E>
   void choice(E& value, E first, E last) {
     std::uint64_t number = 0;
@@ -122,6 +132,7 @@ void describe(auto& io, Is<Propose> auto& event) {
   io(event.id);
   io(event.properties);
   io(event.payload);
+  io.choice(event.purpose, std::uint64_t{0}, std::uint64_t{2});
 }
 void describe(auto& io, Is<Proposed> auto& event) {
   io(event.slot);
@@ -253,6 +264,7 @@ void describe(auto& io, Is<Access> auto& event) {
   io(event.token);
   io(event.conversation);
   io(event.user);
+  io(event.marks);
 }
 void describe(auto& io, Is<Accessed> auto& event) {
   io(event.slot);
@@ -260,6 +272,17 @@ void describe(auto& io, Is<Accessed> auto& event) {
   describe_status(io, event);
   describe_refusal(io, event);
   io(event.visible_from);
+  io(event.marks);
+}
+void describe(auto& io, Is<Notice> auto& event) {
+  io(event.follow);
+  io(event.conversation);
+  io(event.typing);
+  io(event.marks);
+}
+void describe(auto& io, Is<Delivered> auto& event) {
+  io(event.conversation);
+  io(event.marks);
 }
 
 template <class Body>
@@ -298,6 +321,8 @@ constexpr std::array kChannels{
     NodeChannel::Messages,   // MessageTaken
     NodeChannel::Entries,    // Access
     NodeChannel::Entries,    // Accessed
+    NodeChannel::Entries,    // Notice
+    NodeChannel::Entries,    // Delivered
 };
 static_assert(kChannels.size() == kReaders.size());
 
@@ -309,6 +334,20 @@ void append(std::string& out, const Event& event) {
 }
 
 }  // namespace
+
+std::vector<Marks> remote_marks(const std::vector<chat::UserMarks>& marks) {
+  std::vector<Marks> list;
+  list.reserve(marks.size());
+  for (const auto& one : marks) list.push_back({one.user, one.mark.read, one.mark.delivered});
+  return list;
+}
+
+std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks) {
+  std::vector<chat::UserMarks> list;
+  list.reserve(marks.size());
+  for (const Marks& one : marks) list.push_back({std::string(one.user), {one.read, one.delivered}});
+  return list;
+}
 
 std::string encode_for(Slot slot, const Event& event) {
   std::string out(1, '\0');

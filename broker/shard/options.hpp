@@ -25,6 +25,8 @@ struct ShardOptions {
   std::size_t packet_size_before_connect_max = 64 * 1024;
   std::string root = "chat";                  ///< [chat] root.
   bool auto_create = false;                   ///< [chat] auto_create: conversations appear on first use and are public.
+  std::size_t marks_fanout = 100;             ///< [chat] marks_fanout: members of a group that get the others' marks.
+  Duration presence_grace = std::chrono::seconds(10);  ///< [presence] grace.
   std::size_t message_size_max = 256 * 1024;  ///< [chat] max_message_size, payload bytes.
   bool v3_refuse_closes = false;              ///< [mqtt] v3_refuse = "close".
   std::size_t pending_bytes_max = 64 * 1024 * 1024;  ///< Waiting for the disk; more is refused as busy.

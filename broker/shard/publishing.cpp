@@ -206,6 +206,8 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
   auto refusal = chat::Refusal::None;
   if (!conversation) {
     refusal = chat::Refusal::InvalidTopic;
+  } else if (Listeners::is_form(parts->form)) {
+    return propose_passing(*conversation, parts->form, user, payload, std::move(origin));
   } else if (parts->form == chat::Form::History) {
     return ask_for_history(*conversation, user, payload, std::move(origin));
   } else if (is_command) {
@@ -240,7 +242,8 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
     shard_.hosting().propose(*conversation, entry, std::move(origin));
     return;
   }
-  shard_.send(home, PeerEvent{ProposeEvent{.conversation = *conversation,
+  shard_.send(home, PeerEvent{ProposeEvent{.purpose = ProposeEvent::Purpose::Entry,
+                                           .conversation = *conversation,
                                            .kind = entry.kind,
                                            .from = user,
                                            .id = std::string(entry.id),
@@ -248,6 +251,28 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
                                            .properties = std::string(entry.properties),
                                            .payload = std::string(entry.payload),
                                            .origin = std::move(origin)}});
+}
+
+/// What is no entry. It means the same when it is sent again, so nothing is noted of it.
+void Publishing::propose_passing(const std::string& conversation, chat::Form form, const std::string& user,
+                                 std::string_view payload, Origin origin) {
+  const bool reads = form == chat::Form::Read;
+  if (reads && !chat::read_decimal(payload)) {
+    shard_.send_outcome(origin, {.refusal = chat::Refusal::InvalidPayload});
+    return;
+  }
+  origin.names_id = true;
+  origin.passes = !reads;
+  shard_.send(home_of_name(conversation, shard_.options()),
+              PeerEvent{ProposeEvent{.purpose = reads ? ProposeEvent::Purpose::Read : ProposeEvent::Purpose::Typing,
+                                     .conversation = conversation,
+                                     .kind = format::EntryKind::Message,
+                                     .from = user,
+                                     .id = {},
+                                     .id_from_client = reads,
+                                     .properties = {},
+                                     .payload = reads ? std::string(payload) : std::string(),
+                                     .origin = std::move(origin)}});
 }
 
 void Publishing::ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,
@@ -272,6 +297,7 @@ std::string Publishing::make_id() {
 // -- The way back --
 
 void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
+  if (origin.passes && chat::rule_of(outcome.refusal).retry_after != 0) return this->outcome(origin, Outcome{});
   Client* client = shard_.clients().find(origin.client, origin.identity);
   if (client == nullptr) return;
   if (origin.receipt) send_to(*client, *origin.receipt, receipt_message(*origin.receipt, outcome));

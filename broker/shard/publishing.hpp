@@ -41,6 +41,8 @@ class Publishing {
   static chat::Refusal read_command_id(std::string_view payload, Draft& draft);
   void propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
                const std::string& user, Origin origin);
+  void propose_passing(const std::string& conversation, chat::Form form, const std::string& user,
+                       std::string_view payload, Origin origin);
   void ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,
                        Origin origin);
   void plain(Client& client, session::PublishAction& action);

@@ -36,6 +36,9 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       serving_(*this),
       feeds_(*this),
       groups_(*this),
+      listeners_(*this),
+      marks_(*this),
+      typing_(*this),
       history_requests_(*this),
       hosting_(*this),
       node_topics_(*this),
@@ -129,10 +132,13 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::SystemTopics: system_topics_.run_timer(); return;
     case TimerKind::Dismissal: dismissal_.run_timer(); return;
     case TimerKind::NodeTopics: node_topics_.run_timer(); return;
+    case TimerKind::Marks: marks_.run_timer(); return;
+    case TimerKind::Presence: return;
     case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
       groups_.sweep();
       hosting_.sweep();
+      typing_.sweep();
       plain_topics_.sweep();
       node_topics_.sweep();
       timers_.add({.due = now_ + kHousekeeping, .kind = TimerKind::Housekeeping});
@@ -323,6 +329,7 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
     } else if (std::holds_alternative<session::WindowAction>(action)) {
       pump = true;
       if (client.persisted) session_records_.cursors_moved(client);
+      if (!client.following.empty()) marks_.acknowledged(client);
     } else if (auto* subscribe = std::get_if<session::SubscribeAction>(&action)) {
       subscribing_.subscribe(client, *subscribe);
     } else if (auto* unsubscribe = std::get_if<session::UnsubscribeAction>(&action)) {
@@ -406,7 +413,9 @@ void Shard::dismiss(Client& client, std::string_view properties) {
 void Shard::detach(Client& client, bool publishes_will) {
   if (!client.session->connected()) return;
   session_records_.flush_cursors(client);
+  marks_.flush(client);
   feeds_.remove_followers(client);
+  listeners_.stop_all(client);
   client.feeds_awaited = 0;
   unbind(client.connection);
   counters_.subtract(Metric::ClientsConnected);
@@ -614,6 +623,8 @@ struct PeerEventVisitor {
   void operator()(UnfollowEvent& event) const { shard.hosting().unfollow(event.conversation, event.shard); }
   void operator()(FollowedEvent& event) const { shard.feeds().followed(event); }
   void operator()(CommittedEvent& event) const { shard.feeds().committed(event.conversation, event.entries); }
+  void operator()(NoticeEvent& event) const { shard.feeds().noticed(event); }
+  void operator()(DeliveredEvent& event) const { shard.hosting().delivered(std::move(event)); }
   void operator()(AccessEvent& event) const { shard.hosting().access(std::move(event)); }
   void operator()(AccessedEvent& event) const { shard.feeds().accessed(event); }
   void operator()(MembershipEvent& event) const { shard.groups().take(event); }

@@ -17,6 +17,8 @@
 #include "broker/shard/history_requests.hpp"
 #include "broker/shard/hosting.hpp"
 #include "broker/shard/limit_log.hpp"
+#include "broker/shard/listeners.hpp"
+#include "broker/shard/marks.hpp"
 #include "broker/shard/node_links.hpp"
 #include "broker/shard/node_topics.hpp"
 #include "broker/shard/options.hpp"
@@ -35,6 +37,7 @@
 #include "broker/shard/throttling.hpp"
 #include "broker/shard/timers.hpp"
 #include "broker/shard/topic_access.hpp"
+#include "broker/shard/typing.hpp"
 
 namespace parley::shard {
 
@@ -139,6 +142,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Clients& clients() { return clients_; }
   Feeds& feeds() { return feeds_; }
   Groups& groups() { return groups_; }
+  Listeners& listeners() { return listeners_; }
+  Marks& marks() { return marks_; }
+  Typing& typing() { return typing_; }
   HistoryRequests& history_requests() { return history_requests_; }
   Hosting& hosting() { return hosting_; }
   PlainTopics& plain_topics() { return plain_topics_; }
@@ -239,6 +245,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Clients clients_;
   Feeds feeds_;
   Groups groups_;
+  Listeners listeners_;
+  Marks marks_;
+  Typing typing_;
   HistoryRequests history_requests_;
   Hosting hosting_;
   NodeTopics node_topics_;

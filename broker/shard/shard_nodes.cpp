@@ -54,6 +54,8 @@ struct NodeEventVisitor {
   void operator()(const remote::Committed& event) const { shard.remote_homes().committed(from, event); }
   void operator()(const remote::Read& event) const { shard.serving().read(from, event); }
   void operator()(const remote::Access& event) const { shard.serving().access(from, event); }
+  void operator()(const remote::Notice& event) const { shard.remote_homes().noticed(from, event); }
+  void operator()(const remote::Delivered& event) const { shard.serving().delivered(event); }
   void operator()(const remote::Accessed& event) const { shard.remote_homes().accessed(from, event); }
   void operator()(const remote::Page& event) const { shard.remote_homes().page(from, event); }
   void operator()(const remote::Write& event) const { shard.serving().write(from, event); }

@@ -32,7 +32,8 @@ std::optional<StartPosition> read_start(const mqtt::Properties& properties) {
 }
 
 bool is_served(const chat::ChatTopic& parts) {
-  return parts.conversation != "+" && (parts.form == chat::Form::Message || parts.form == chat::Form::Json);
+  if (parts.conversation == "+") return false;
+  return parts.form == chat::Form::Message || parts.form == chat::Form::Json || Listeners::is_form(parts.form);
 }
 
 }  // namespace
@@ -151,6 +152,9 @@ void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::
     return refuse(wildcard ? Refusal::Unsupported : Refusal::InvalidTopic);
   }
   if (!is_served(filter->parts)) return refuse(Refusal::Unsupported);
+  if (Listeners::is_form(filter->parts.form) && filter->start.kind != StartPosition::Kind::Live) {
+    return refuse(Refusal::InvalidTopic);
+  }
   auto start = filter->start.kind != StartPosition::Kind::Live ? std::optional(filter->start) : read_start(properties);
   if (!start) return refuse(Refusal::InvalidTopic);
   item.start = *start;
@@ -192,6 +196,12 @@ void Subscribing::conversation_known(Request& request, Client& client, Item& ite
   item.epoch = standing.epoch;
   item.head = standing.head;
   item.oldest = std::max(standing.oldest, access.visible_from);
+  if (Listeners::is_form(item.form)) {
+    remember(client, item, request);
+    const auto parts = chat::read_topic(shard_.options().root, item.filter);
+    shard_.listeners().listen(client, feed, item.filter, parts->conversation, item.form);
+    return;
+  }
   item.refusal = begin_cursor(client, item, feed, request);
 }
 
@@ -289,6 +299,7 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
           owner->session->remove_cursor(*cursor);
           shard_.feeds().remove_follower(*owner, *cursor);
         }
+        shard_.listeners().stop(*owner, topic);
       }
       settle(request);
     });
@@ -355,6 +366,8 @@ void Subscribing::undo(Request& request, Client& client, Refusal refusal) {
       } else if (cursor) {
         client.session->remove_cursor(*cursor);
         shard_.feeds().remove_follower(client, *cursor);
+      } else {
+        shard_.listeners().stop(client, item.filter);
       }
     }
   }
@@ -376,6 +389,7 @@ void Subscribing::answer(Request& request, Client& client) {
       const auto cursor = session.find_cursor(item.filter);
       Follower* follower = cursor ? shard_.feeds().find_follower(client, *cursor) : nullptr;
       if (follower != nullptr && follower->held) shard_.feeds().release(client, *follower);
+      if (item.form == chat::Form::Read && item.refusal == Refusal::None) shard_.marks().show(client, item.filter);
       continue;
     }
     if (mqtt::is_failure(request.reasons[i]) || mqtt::shared_filter(item.filter)) continue;

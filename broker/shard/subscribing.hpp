@@ -32,8 +32,8 @@ struct Client;
 ///
 /// SUBACK has one set of user properties for each conversation filter, in the order of the filters: `topic` (only when
 /// the SUBSCRIBE has several filters), then `head`, `oldest`, `epoch`, or for a refused one `error` and `retry-after`.
-/// Wildcards in the chat subtree, the forms typing, read, ctl and history, and `$share` on a conversation are refused
-/// as `unsupported`.
+/// Wildcards in the chat subtree, the forms ctl and history, and `$share` on a conversation are refused as
+/// `unsupported`. The forms typing and read have no cursor: see Listeners.
 class Subscribing {
  public:
   explicit Subscribing(Shard& shard) : shard_(shard) {}

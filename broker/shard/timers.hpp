@@ -19,6 +19,8 @@ enum class TimerKind : std::uint8_t {
   SessionClaims,
   SystemTopics,
   Dismissal,
+  Marks,
+  Presence,
 };
 
 /// What a shard has to do later. Timers aren't cancelled: whoever gets one looks whether it still means something.

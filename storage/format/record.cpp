@@ -6,6 +6,7 @@
 #include "base/bytes.hpp"
 #include "base/check.hpp"
 #include "storage/format/field_reader.hpp"
+#include "storage/format/marks.hpp"
 #include "storage/format/sealed.hpp"
 
 namespace parley::format {
@@ -53,6 +54,7 @@ std::size_t size_of(const CursorRecord& body) { return 18 + body.client_id.size(
 std::size_t size_of(const ReplicasRecord& body) { return 1 + body.voters.size() + body.learners.size(); }
 std::size_t size_of(const UserConversationRecord& body) { return 27 + body.user.size() + body.name.size(); }
 std::size_t size_of(const FedRecord& body) { return 16 + body.user.size(); }
+std::size_t size_of(const MarksRecord& body) { return 8 + body.marks.size(); }
 
 RecordKind kind_of(const NoOpRecord&) { return RecordKind::NoOp; }
 RecordKind kind_of(const ConversationRecord&) { return RecordKind::Conversation; }
@@ -65,6 +67,7 @@ RecordKind kind_of(const CursorRecord&) { return RecordKind::Cursor; }
 RecordKind kind_of(const ReplicasRecord&) { return RecordKind::Replicas; }
 RecordKind kind_of(const UserConversationRecord&) { return RecordKind::UserConversation; }
 RecordKind kind_of(const FedRecord&) { return RecordKind::Fed; }
+RecordKind kind_of(const MarksRecord&) { return RecordKind::Marks; }
 
 void check_short(std::string_view text) {
   PARLEY_CHECK(text.size() <= kShortTextMax, "a name, id or topic of a record is longer than 65535 bytes");
@@ -143,6 +146,10 @@ void write(FieldWriter& out, const FedRecord& body) {
   out.integer(body.conversation.value);
   out.integer(body.changed.value);
   out.text(body.user);
+}
+void write(FieldWriter& out, const MarksRecord& body) {
+  out.integer(body.conversation.value);
+  out.text(body.marks);
 }
 
 ConversationRecord read_conversation(FieldReader& in, bool& sound) {
@@ -228,6 +235,13 @@ FedRecord read_fed(FieldReader& in) {
   body.user = in.rest();
   return body;
 }
+MarksRecord read_marks(FieldReader& in, bool& sound) {
+  MarksRecord body;
+  body.conversation = {in.integer<std::uint64_t>()};
+  body.marks = in.rest();
+  sound = marks_of(body.marks).has_value();
+  return body;
+}
 
 template <class Body>
 std::string encode(const RecordPosition& position, const Body& body) {
@@ -291,6 +305,7 @@ Result<Record> decode_trusted_record(std::string_view bytes) {
     case RecordKind::Replicas: record.body = read_replicas(in, sound); break;
     case RecordKind::UserConversation: record.body = read_user_conversation(in, sound); break;
     case RecordKind::Fed: record.body = read_fed(in); break;
+    case RecordKind::Marks: record.body = read_marks(in, sound); break;
     default: return StorageError::CorruptRecord;
   }
   if (!sound || !in.complete()) return StorageError::CorruptRecord;

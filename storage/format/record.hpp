@@ -28,6 +28,7 @@ enum class RecordKind : std::uint8_t {
   OwnedSession = 8,      ///< A Session that names its node.
   UserConversation = 9,  ///< In a user's slot: it is, or was, a member of a conversation.
   Fed = 10,              ///< In a conversation's slot: the user's slot knows of a member entry.
+  Marks = 14,            ///< In a conversation's slot: marks of some users have moved.
 };
 
 /// Where a record stands in its slot's log.
@@ -115,8 +116,14 @@ struct FedRecord {
   std::string_view user;
 };
 
+/// Of several users, as marks_text() writes them.
+struct MarksRecord {
+  ConversationNumber conversation;
+  std::string_view marks;
+};
+
 using RecordBody = std::variant<NoOpRecord, ConversationRecord, EntryRecord, SessionRecord, SessionEndRecord,
-                                CursorRecord, ReplicasRecord, UserConversationRecord, FedRecord>;
+                                CursorRecord, ReplicasRecord, UserConversationRecord, FedRecord, MarksRecord>;
 
 struct Record {
   RecordPosition position;
