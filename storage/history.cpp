@@ -127,7 +127,7 @@ Result<void> History::load_marks(ConversationNumber number, Loaded& loaded) {
 
 Result<void> History::load_member(const format::EntryRecord& entry, Loaded& loaded) {
   const auto change = format::decode_member_change(entry.payload);
-  if (!change || std::ranges::find(loaded.members, change->user, &Members::Listed::user) != loaded.members.end()) {
+  if (!change || std::ranges::find(loaded.members, change->user, &format::StoredMember::user) != loaded.members.end()) {
     return {};
   }
   PARLEY_TRY(const auto bytes, store_->get(kMembers, format::member_key(entry.conversation, change->user)));
@@ -171,17 +171,19 @@ Result<History::Access> History::access_of(const ConversationState& state, std::
   return access;
 }
 
-Result<std::vector<UserConversation>> History::load_user(std::string_view user) {
+Result<std::vector<format::UserConversation>> History::load_user(std::string_view user) {
   const Snapshot snapshot(*this);
   PARLEY_TRY(snapshot.ready());
-  std::vector<UserConversation> list;
+  std::vector<format::UserConversation> list;
   PARLEY_TRY(read_user_conversations(*store_, user, list));
   tail_.users().append(user, list);
   // The last word on each conversation stays.
-  std::ranges::stable_sort(list, [](const UserConversation& a, const UserConversation& b) {
+  std::ranges::stable_sort(list, [](const format::UserConversation& a, const format::UserConversation& b) {
     return std::pair(a.number, b.changed) < std::pair(b.number, a.changed);
   });
-  const auto same = [](const UserConversation& a, const UserConversation& b) { return a.number == b.number; };
+  const auto same = [](const format::UserConversation& a, const format::UserConversation& b) {
+    return a.number == b.number;
+  };
   list.erase(std::unique(list.begin(), list.end(), same), list.end());
   return list;
 }

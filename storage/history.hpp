@@ -109,7 +109,7 @@ class History {
     /// Entries with ids from clients, and those that are no messages, that the store hasn't taken in yet, ascending.
     std::vector<format::EntryPtr> unmaterialised;
     /// The members whom those entries change, as they are in the store.
-    std::vector<Members::Listed> members;
+    std::vector<format::StoredMember> members;
     /// What the log behind the store says of users' marks: by records of them, and by what they have sent.
     std::map<std::string, format::Mark, std::less<>> marks;
     Lsn log_end;  ///< Of the snapshot that all of this is from.
@@ -127,7 +127,7 @@ class History {
   Result<Access> access_of(const ConversationState& state, std::string_view user);
 
   /// A user's conversations, those that it has left included; the last word on each by `changed`.
-  Result<std::vector<UserConversation>> load_user(std::string_view user);
+  Result<std::vector<format::UserConversation>> load_user(std::string_view user);
 
   /// Entries of `range`, which is first cut to what the conversation has: from its first seq on when ascending, from
   /// its last when descending. Empty when nothing is left of it. NotFound when there is no such conversation.

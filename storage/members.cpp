@@ -23,14 +23,14 @@ Result<std::optional<format::MemberRow>> Members::find(ConversationNumber conver
   return std::optional<format::MemberRow>(row);
 }
 
-Result<std::vector<Members::Listed>> Members::list(ConversationNumber conversation, std::string_view after,
-                                                   std::size_t count_max) {
+Result<std::vector<format::StoredMember>> Members::list(ConversationNumber conversation, std::string_view after,
+                                                        std::size_t count_max) {
   const ReadScope scope(*store_);
   PARLEY_TRY(scope.begun());
   PARLEY_TRY(Cursor cursor, store_->cursor(kMembers));
   const std::string first = format::member_key(conversation, after);
   const std::string_view prefix = std::string_view(first).substr(0, sizeof(std::uint64_t));
-  std::vector<Listed> listed;
+  std::vector<format::StoredMember> listed;
   Cursor::Row row;
   for (bool found = cursor.seek(first, row); found && listed.size() < count_max && row.key.starts_with(prefix);
        found = cursor.next(row)) {
@@ -67,12 +67,12 @@ Result<Members::Tally> Members::find_tally(ConversationNumber conversation, Seq 
   return Tally{place->seq, tally.count};
 }
 
-Result<std::vector<Members::Unfed>> Members::unfed(Slot slot, std::size_t count_max) {
+Result<std::vector<format::UnfedMember>> Members::unfed(Slot slot, std::size_t count_max) {
   const ReadScope scope(*store_);
   PARLEY_TRY(scope.begun());
   PARLEY_TRY(Cursor cursor, store_->cursor(kUnfed));
   const std::string first = format::unfed_key(conversation_number(slot, Index{0}), "");
-  std::vector<Unfed> list;
+  std::vector<format::UnfedMember> list;
   Cursor::Row row;
   for (bool found = cursor.seek(first, row); found && list.size() < count_max; found = cursor.next(row)) {
     const ConversationNumber number{row.key.size() < 8 ? 0 : load_big_endian<std::uint64_t>(row.key.data())};
@@ -88,7 +88,8 @@ Result<std::vector<Members::Unfed>> Members::unfed(Slot slot, std::size_t count_
   return list;
 }
 
-Result<void> read_user_conversations(ReadTransaction& store, std::string_view user, std::vector<UserConversation>& to) {
+Result<void> read_user_conversations(ReadTransaction& store, std::string_view user,
+                                     std::vector<format::UserConversation>& to) {
   PARLEY_TRY(Cursor cursor, store.cursor(kUserConversations));
   const std::string prefix = format::user_conversation_key(user, std::nullopt);
   Cursor::Row row;

@@ -17,15 +17,6 @@ namespace parley::storage {
 class Files;
 class ReadTransaction;
 
-/// A conversation among a user's own, as its slot knows it.
-struct UserConversation {
-  ConversationNumber number;
-  std::string name;
-  Epoch epoch;
-  bool present = false;  ///< False: was a member once.
-  Seq changed;           ///< The member entry that says so; for one that is present the one that made it a member.
-};
-
 /// Looks members up in what is materialised. Belongs to one thread; each has its own. Cost: a microsecond a look, two
 /// more for every further row of a list.
 class Members {
@@ -36,12 +27,9 @@ class Members {
   /// Nothing when the user is no member. Fails with CorruptRecord, Failed.
   Result<std::optional<format::MemberRow>> find(ConversationNumber conversation, std::string_view user);
 
-  struct Listed {
-    std::string user;
-    format::MemberRow member;
-  };
   /// In the order of their names' bytes, those behind `after`.
-  Result<std::vector<Listed>> list(ConversationNumber conversation, std::string_view after, std::size_t count_max);
+  Result<std::vector<format::StoredMember>> list(ConversationNumber conversation, std::string_view after,
+                                                 std::size_t count_max);
 
   /// The user's marks; nothing when none have moved. Fails with CorruptRecord, Failed.
   Result<std::optional<format::Mark>> find_mark(ConversationNumber conversation, std::string_view user);
@@ -52,12 +40,8 @@ class Members {
   };
   Result<Tally> find_tally(ConversationNumber conversation, Seq upto);
 
-  /// What a conversation's slot has to tell users' slots still. `name` and `epoch` are the conversation's.
-  struct Unfed {
-    std::string user;
-    UserConversation conversation;
-  };
-  Result<std::vector<Unfed>> unfed(Slot slot, std::size_t count_max);
+  /// What a conversation's slot has to tell users' slots still.
+  Result<std::vector<format::UnfedMember>> unfed(Slot slot, std::size_t count_max);
 
  private:
   std::shared_ptr<Files> files_;
@@ -65,6 +49,7 @@ class Members {
 };
 
 /// All rows of `user` in table `user_conversations`, appended to `to`. Fails with Failed.
-Result<void> read_user_conversations(ReadTransaction& store, std::string_view user, std::vector<UserConversation>& to);
+Result<void> read_user_conversations(ReadTransaction& store, std::string_view user,
+                                     std::vector<format::UserConversation>& to);
 
 }  // namespace parley::storage

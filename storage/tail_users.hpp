@@ -28,7 +28,7 @@ class TailUsers {
     std::erase_if(records_, [&through](const Tailed& one) { return one.position <= through(one.slot); });
   }
   void clear() { records_.clear(); }
-  void append(std::string_view user, std::vector<UserConversation>& to) const {
+  void append(std::string_view user, std::vector<format::UserConversation>& to) const {
     for (const Tailed& one : records_) {
       if (one.user == user) to.push_back(one.conversation);
     }
@@ -39,7 +39,7 @@ class TailUsers {
     Lsn position;
     Slot slot;
     std::string user;
-    UserConversation conversation;
+    format::UserConversation conversation;
   };
   std::vector<Tailed> records_;
 };

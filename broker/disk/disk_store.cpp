@@ -215,10 +215,7 @@ std::optional<format::MemberRow> DiskStore::find_member(shard::ShardId shard, Co
 std::vector<shard::StoredMember> DiskStore::list_members(shard::ShardId shard, ConversationNumber conversation,
                                                          std::string_view after, std::size_t count_max) {
   auto found = members_of(shard).list(conversation, after, count_max);
-  std::vector<shard::StoredMember> list;
-  if (!found) return list;
-  for (storage::Members::Listed& one : *found) list.push_back({std::move(one.user), one.member});
-  return list;
+  return found ? *std::move(found) : std::vector<shard::StoredMember>();
 }
 
 std::optional<format::Mark> DiskStore::find_mark(shard::ShardId shard, ConversationNumber conversation,
@@ -240,13 +237,7 @@ shard::StoredTally DiskStore::find_tally(shard::ShardId shard, ConversationNumbe
 
 std::vector<shard::UnfedMember> DiskStore::unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) {
   auto found = members_of(shard).unfed(slot, count_max);
-  std::vector<shard::UnfedMember> list;
-  if (!found) return list;
-  for (storage::Members::Unfed& one : *found) {
-    storage::UserConversation& of = one.conversation;
-    list.push_back({std::move(one.user), {of.number, std::move(of.name), of.epoch, of.present, of.changed}});
-  }
-  return list;
+  return found ? *std::move(found) : std::vector<shard::UnfedMember>();
 }
 
 void DiskStore::load_user(shard::ShardId shard, std::string user) {

@@ -33,20 +33,10 @@ Result<shard::LogStoreEvents::LoadedConversation> load_from(storage::History& hi
   loaded.name = name;
   if (found.conversation) loaded.conversation = stored(std::move(*found.conversation));
   loaded.unmaterialised = std::move(found.unmaterialised);
-  for (storage::Members::Listed& one : found.members) loaded.members.push_back({std::move(one.user), one.member});
+  loaded.members = std::move(found.members);
   for (auto& [user, mark] : found.marks) loaded.marks.push_back({user, mark});
   loaded.log_end = found.log_end;
   return loaded;
-}
-
-Result<std::vector<shard::UserConversation>> load_user_from(storage::History& history, const std::string& user) {
-  PARLEY_TRY(auto found, history.load_user(user));
-  std::vector<shard::UserConversation> list;
-  list.reserve(found.size());
-  for (storage::UserConversation& one : found) {
-    list.push_back({one.number, std::move(one.name), one.epoch, one.present, one.changed});
-  }
-  return list;
 }
 
 Result<shard::ReadPage> read_from(storage::History& history, const shard::LogStore::ReadRequest& request) {
@@ -144,7 +134,7 @@ void ReadThreads::carry_out(Readers& readers, ReadLog& read) {
 }
 
 void ReadThreads::carry_out(Readers& readers, LoadUser& load) {
-  auto loaded = guarded([&readers, &load] { return load_user_from(readers.history, load.user); });
+  auto loaded = guarded([&readers, &load] { return readers.history.load_user(load.user); });
   sink_.post(load.shard, UserLoadedEvent{std::move(load.user), std::move(loaded)});
 }
 

@@ -44,25 +44,9 @@ struct StoredConversation {
   std::string title;
 };
 
-struct StoredMember {
-  std::string user;
-  format::MemberRow member;
-};
-
-/// A conversation among a user's own, as the user's slot knows it.
-struct UserConversation {
-  ConversationNumber number;
-  std::string name;
-  Epoch epoch;
-  bool present = false;  ///< False: was a member once.
-  Seq changed;           ///< The member entry that says so; for one that is present the one that made it a member.
-};
-
-/// A change of membership that a user's slot may not know yet.
-struct UnfedMember {
-  std::string user;
-  UserConversation conversation;
-};
+using format::StoredMember;
+using format::UnfedMember;
+using format::UserConversation;
 
 /// How many entries up to somewhere are no messages, and the last of them.
 struct StoredTally {

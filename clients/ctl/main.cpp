@@ -19,7 +19,8 @@ int main(int count, char** arguments) {
     CLI::App*& noun = nouns[verb.noun];
     const bool alone = verb.name.empty();
     if (noun == nullptr) {
-      noun = app.add_subcommand(std::string(verb.noun), alone ? std::string(verb.meaning) : std::string());
+      noun = app.add_subcommand(std::string(verb.noun),
+                                std::string(alone ? verb.meaning : parley::ctl::meaning_of(verb.noun)));
       if (!alone) noun->require_subcommand(1);
     }
     CLI::App* command = alone ? noun : noun->add_subcommand(std::string(verb.name), std::string(verb.meaning));

@@ -1,5 +1,6 @@
 #include "clients/ctl/verb.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -24,9 +25,25 @@ constexpr std::array kVerbs{
     Verb{"token", "check", "Checks a token as the broker does", declare_token_check},
 };
 
+struct Noun {
+  std::string_view name;
+  std::string_view meaning;
+};
+constexpr std::array kNouns{
+    Noun{"nodes", "The nodes of the cluster"},
+    Noun{"slots", "What conversations, sessions and users are spread over"},
+    Noun{"users", "A file of users and their passwords' hashes"},
+    Noun{"token", "Tokens (JWT) and the keys that sign them"},
+};
+
 }  // namespace
 
 std::span<const Verb> verbs() { return kVerbs; }
+
+std::string_view meaning_of(std::string_view noun) {
+  const auto found = std::ranges::find(kNouns, noun, &Noun::name);
+  return found == kNouns.end() ? std::string_view() : found->meaning;
+}
 
 void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 void ask(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }

@@ -23,6 +23,8 @@ struct Verb {
 };
 
 std::span<const Verb> verbs();
+/// What the verbs of a noun are about, for the help. Empty for a noun that is a verb itself.
+std::string_view meaning_of(std::string_view noun);
 
 /// What verbs print: results on standard output, questions on standard error.
 void print(std::string_view text);

@@ -81,6 +81,25 @@ struct UnfedRow {
   Seq changed;
 };
 
+/// The same as values that outlive what they were read from.
+struct StoredMember {
+  std::string user;
+  MemberRow member;
+};
+/// A conversation among a user's own, as the user's slot knows it.
+struct UserConversation {
+  ConversationNumber number;
+  std::string name;
+  Epoch epoch;
+  bool present = false;  ///< As in the row.
+  Seq changed;
+};
+/// A change of membership that a user's slot may not know yet.
+struct UnfedMember {
+  std::string user;
+  UserConversation conversation;
+};
+
 void encode_row(std::string& to, const MemberRow& row);
 void encode_row(std::string& to, const GroupRow& row);
 void encode_row(std::string& to, const UserConversationRow& row);

@@ -3,20 +3,18 @@
 node they were on, and TLS, WebSocket and the clients' addresses get through."""
 
 import pathlib
-import shutil
 import socket
 import ssl
 import sys
-import tempfile
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
 from balanced import Balanced
-from cluster import DEADLINE
+from cluster import DEADLINE, wait_until
 from harness import flow, packets
-from harness.certificates import Authority
+from harness.certificates import temporary_authority
 from harness.client import Client, Closed
 from transports_test import frame, read_frame, upgrade
 
@@ -27,28 +25,23 @@ LASTING = {"clean": False, "values": {"session_expiry_interval": 3600}}
 
 def connect_somewhere(port, client_id, deadline=DEADLINE, **options):
     """As clients do: again and again until a node takes it."""
-    end = time.monotonic() + deadline
-    while True:
+    def connected():
         try:
             client = Client(port, client_id, **options)
-            if client.connack.reason == 0:
-                return client
-            client.socket.close()
-            why = f"refused: {client.connack}"
-        except (OSError, Closed, AssertionError) as error:
-            why = repr(error)
-        if time.monotonic() > end:
-            raise AssertionError(f"{client_id} finds no node within {deadline} s; the last one: {why}")
-        time.sleep(0.05)  # As clients do, too.
+        except (OSError, Closed, AssertionError):
+            return None
+        if client.connack.reason == 0:
+            return client
+        client.socket.close()
+        return None
+
+    return wait_until(connected, f"{client_id} finds a node", deadline)
 
 
 class Balancer(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="parley-balancer-"))
-        cls.addClassCleanup(shutil.rmtree, cls.directory)
-        cls.authority = Authority(cls.directory / "ca")
-        cls.authority.make("server", common_name="localhost", alternative="DNS:localhost,IP:127.0.0.1")
+        cls.directory, cls.authority = temporary_authority(cls, "parley-balancer-")
 
     def setUp(self):
         self.cluster = self.enterContext(Balanced(self.authority))

@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from harness import flow
 from harness.client import Client
 from harness.watch import Sightings
-from lab.hosts import PORT, Hosts, SentinelHosts
+from lab.hosts import PORT, Hosts, SentinelHosts, last
 from lab.network import Network
 from lab.traffic import Nodes, Publisher, Reader, quantile
 
@@ -60,11 +60,6 @@ class Load:
             if publisher.topic == f"chat/{conversation}/msg":
                 found |= {(publisher.user, key): place for key, place in publisher.acknowledged.items()}
         return found
-
-
-def last(seconds):
-    """The fault itself takes so long; nothing is waited for."""
-    time.sleep(seconds)
 
 
 class Faults:

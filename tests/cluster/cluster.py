@@ -1,6 +1,5 @@
 """Three real parleyd and a real Redis on the loopback interface, in temporary directories."""
 
-import http.client
 import json
 import pathlib
 import shutil
@@ -13,7 +12,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
-from harness.server import BINARIES, Program, free_port  # noqa: E402
+from harness.server import BINARIES, LocalConnection, Program, free_port  # noqa: E402
 
 DEADLINE = 30.0
 SECRET = "correct horse battery staple"
@@ -70,17 +69,6 @@ class Redis:
     def close(self):
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-
-class LocalConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("node", timeout=10)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
 
 
 class Node:

@@ -8,7 +8,6 @@ Each round starts both afresh and loads them in turn with the same messages: QoS
 
 import argparse
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -19,19 +18,14 @@ import tempfile
 
 from cluster import BINARIES, Cluster, Node, wait_until
 from harness.placement import slot_of
+from harness.process import cpu_seconds
 from harness.server import Program, free_port
 
 PAYLOAD = 200
 SLOTS = 16
-TICKS = os.sysconf("SC_CLK_TCK")
 BROKER_CORE, LOAD_CORE = 0, 1
 # docs/formats/log.md: what a record has beside names, properties and payload.
 RECORD = 24 + 42
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def settle(pids):

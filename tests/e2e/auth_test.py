@@ -13,13 +13,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 
 from harness import packets
-from harness.certificates import Authority
+from harness.certificates import temporary_authority
 from harness.client import Client
 from harness.server import BINARIES, Server, clean_environment, free_port
 
@@ -72,10 +71,7 @@ class Scram:
 class AuthTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="parley-auth-"))
-        cls.addClassCleanup(shutil.rmtree, cls.directory)
-        cls.authority = Authority(cls.directory / "ca")
-        cls.authority.make("server", common_name="localhost", alternative="DNS:localhost,IP:127.0.0.1")
+        cls.directory, cls.authority = temporary_authority(cls, "parley-auth-")
         cls.authority.make("ann")
         cls.users = cls.directory / "users"
         for name in ("ann", "bob"):

@@ -13,7 +13,6 @@ import asyncio
 import collections
 import json
 import os
-import pathlib
 import resource
 import socket
 import subprocess
@@ -21,8 +20,9 @@ import sys
 import time
 
 from harness import packets
-from harness.packets import CONNACK, DISCONNECT, PUBLISH, SUBACK
-from harness.server import Server
+from harness.packets import CONNACK, DISCONNECT, PUBACK, PUBLISH, SUBACK
+from harness.process import cpu_seconds, waited_seconds
+from harness.server import LocalConnection, Server
 
 ROOM = 10
 PERIOD = 2.0  # Seconds between two messages of an honest client.
@@ -96,6 +96,7 @@ class Honest(Link):
         super().__init__()
         self.name, self.topic, self.delays = name, f"chat/{room}/msg", delays
         self.ready = asyncio.get_running_loop().create_future()
+        self.spoken = asyncio.get_running_loop().create_future()
         self.sent = 0
 
     def begin(self):
@@ -109,6 +110,8 @@ class Honest(Link):
         elif kind == PUBLISH:
             # The stamp is the payload's end; the topic and properties before it don't matter here.
             self.delays.append(time.monotonic_ns() - int(body[-20:]))
+        elif kind == PUBACK and not self.spoken.done():
+            self.spoken.set_result(None)
         elif kind == DISCONNECT:
             raise AssertionError(f"{self.name} was disconnected with {self.reason:#x}")
 
@@ -135,6 +138,7 @@ async def honest(options):
             await asyncio.sleep(PERIOD)
 
     talking = [asyncio.ensure_future(talk(client, number)) for number, client in enumerate(clients)]
+    await asyncio.gather(*(client.spoken for client in clients))
     print("ready", flush=True)
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -311,29 +315,16 @@ class Part:
 
 
 def metrics(server):
-    with socket.socket(socket.AF_UNIX) as link:
-        link.connect(str(server.data / "admin.sock"))
-        link.sendall(b"GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n")
-        answer = b""
-        while piece := link.recv(65536):
-            answer += piece
+    connection = LocalConnection(server.data / "admin.sock")
+    connection.request("GET", "/metrics")
+    answer = connection.getresponse().read()
+    connection.close()
     values = {}
-    for line in answer.decode().split("\r\n\r\n", 1)[1].splitlines():
+    for line in answer.decode().splitlines():
         if line and not line.startswith("#"):
             name, value = line.rsplit(" ", 1)
             values[name] = int(value)
     return values
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def waited_seconds(pid):
-    """How long threads of the process could have run and had no processor: on a busy machine that is what latency is made of."""
-    waits = [path.read_text(encoding="ascii").split()[1] for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")]
-    return sum(map(int, waits)) / 1e9
 
 
 def watched(server, good, seconds):
@@ -394,7 +385,6 @@ def main():
         good = Part("honest", options, server.port, 0)
         bad = None
         try:
-            time.sleep(PERIOD)
             good.say("begin")
             memory, cpu, waits = watched(server, good, options.seconds)
             before = good.ask("end")

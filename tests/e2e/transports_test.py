@@ -12,12 +12,11 @@ import ssl
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import unittest
 
 from harness import packets
-from harness.certificates import Authority
+from harness.certificates import Authority, temporary_authority
 from harness.client import Client
 from harness.server import BINARIES, Server, clean_environment, free_port
 
@@ -70,10 +69,7 @@ def upgrade(connection, path="/mqtt", **headers):
 class Transports(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="parley-tls-"))
-        cls.addClassCleanup(shutil.rmtree, cls.directory)
-        cls.authority = Authority(cls.directory / "ca")
-        cls.authority.make("server", common_name="localhost", alternative="DNS:localhost,IP:127.0.0.1")
+        cls.directory, cls.authority = temporary_authority(cls, "parley-tls-")
         cls.authority.make("other", common_name="other.example", alternative="DNS:other.example")
         cls.authority.make("alice")
         cls.authority.make("mallory")

@@ -15,6 +15,11 @@ PEER_PORT = 7400
 REDIS_PORT = 6379
 
 
+def last(seconds):
+    """The fault itself takes so long; nothing is waited for."""
+    time.sleep(seconds)
+
+
 class HostRedis(Redis):
     def __init__(self, network, name):
         self.network, self.name, self.address = network, name, network.address(name)
@@ -96,7 +101,7 @@ class SentinelRedis:
         heir = next(server for server in self.servers if server is not old)
         wait_until(lambda: {"slave", "connected"} <= heir.role(), f"{heir.name} follows {old.name}")
         network.cut_both(old.name, heir.name)
-        time.sleep(seconds)  # The fault itself takes so long.
+        last(seconds)
         old.kill()
         wait_until(lambda: self.master() is heir and "master" in heir.role(), f"{heir.name} is the master")
         network.heal()

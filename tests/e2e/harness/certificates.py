@@ -1,7 +1,9 @@
 """Certificates for one test, made by the openssl program in a directory of the test's: an authority, a server, clients."""
 
 import pathlib
+import shutil
 import subprocess
+import tempfile
 
 CONFIG = """
 [ca]
@@ -63,3 +65,12 @@ class Authority:
     def list_revoked(self):
         openssl("ca", "-config", self.config, "-cert", self.file("ca.crt"), "-keyfile", self.file("ca.key"),
                 "-gencrl", "-out", self.file("ca.crl"))
+
+
+def temporary_authority(test_class, prefix):
+    """A directory that goes with the test class, and in it an authority that has made a server's certificate for localhost."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
+    test_class.addClassCleanup(shutil.rmtree, directory)
+    authority = Authority(directory / "ca")
+    authority.make("server", common_name="localhost", alternative="DNS:localhost,IP:127.0.0.1")
+    return directory, authority

@@ -32,6 +32,19 @@ SMALL_MAPS = {"PARLEY_STORAGE_MAP_SIZE": "16GB", "PARLEY_STORAGE_LOG_MAP_SIZE": 
               "PARLEY_STORAGE_PLAIN_MAP_SIZE": "16GB"}
 
 
+class LocalConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket, as the admin socket speaks it."""
+
+    def __init__(self, path):
+        super().__init__("node", timeout=10)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
 def clean_environment():
     """Without what a developer may have set for a broker of his own."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")} | SMALL_MAPS

@@ -1,0 +1,198 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/log.hpp"
+#include "broker/shard/shard.hpp"
+
+/// How a client's session ends, waits, goes on, and comes back from the disk.
+namespace parley::shard {
+
+void Shard::close_client(Client& client, mqtt::ReasonCode reason) {
+  if (!client.session->connected()) return;
+  client.session->write_disconnect(reason);
+  counters_.disconnected(static_cast<std::uint8_t>(reason));
+  if (reason == mqtt::ReasonCode::KeepAliveTimeout) counters_.add(Metric::LimitKeepAlive);
+  const ConnectionId closing = client.connection;
+  detach(client);
+  links_.close(closing);
+}
+
+void Shard::dismiss(Client& client, std::string_view properties) {
+  client.session->write_disconnect(mqtt::ReasonCode::UseAnotherServer, properties);
+  const ConnectionId closing = client.connection;
+  detach(client, false);
+  links_.close(closing);
+}
+
+void Shard::detach(Client& client, bool publishes_will) {
+  if (!client.session->connected()) return;
+  session_records_.flush_cursors(client);
+  marks_.flush(client);
+  feeds_.remove_followers(client);
+  listeners_.stop_all(client);
+  client.feeds_awaited = 0;
+  unbind(client.connection);
+  counters_.subtract(Metric::ClientsConnected);
+  client.connection = {};
+  client.output = nullptr;
+  client.throttle = {};
+  client.awaits_drain = false;
+  if (client.account) client.account->connections.fetch_sub(1, std::memory_order_relaxed);
+  client.account.reset();
+  journal_.flush_cursor(client);
+  auto will = client.session->detach(now_);
+  if (!publishes_will) will.reset();
+  plain_topics_.connected(client, false);
+  const bool lasts = client.session->expiry_interval() != 0;
+  if (will && will->delay > Duration::zero() && lasts) {
+    client.will = std::make_unique<PendingWill>(PendingWill{*std::move(will), now_ + will->delay});
+  } else if (will && !stopping_) {
+    publishing_.publish_will(*will->message, client, will->expiry_interval);
+  }
+  if (!lasts) {
+    end_session(client);
+    return;
+  }
+  session_records_.write(client, wall_, nullptr);
+  expire_later(client);
+}
+
+void Shard::expire_later(Client& client) {
+  const std::uint32_t interval = client.session->expiry_interval();
+  client.expires_at = interval == 0xFFFF'FFFFU ? Instant::max() : now_ + std::chrono::seconds(interval);
+  schedule(client);
+}
+
+void Shard::end_session(Client& client) {
+  // A will still in its delay is due when the session ends. MQTT 5 §3.1.3.2.2.
+  if (const auto will = std::move(client.will); will && !stopping_) {
+    publishing_.publish_will(*will->plan.message, client, will->plan.expiry_interval);
+  }
+  for (const auto& subscription : client.session->subscriptions()) {
+    if (!chat::is_chat_filter(options_.root, subscription.filter))
+      plain_topics_.unsubscribe(client, subscription.filter);
+  }
+  if (!client.moved) plain_topics_.return_shared(client, {});
+  journal_.drop(client);
+  if (client.persisted) {
+    session_records_.write_end(client.session->client_id(), client.generation);
+  } else {
+    session_claims_.release(client.session->client_id(), client.generation);
+  }
+  clients_.remove(client);
+  counters_.set(Metric::Sessions, clients_.size());
+}
+
+void Shard::forget_session(Client& client) {
+  client.persisted = false;
+  client.will.reset();
+  end_session(client);
+}
+
+Client* Shard::adopt(const StoredSession& stored) {
+  restore(stored, {now_, wall_});
+  Client* client = clients_.find(stored.client_id);
+  if (client == nullptr || client->expires_at == Instant::max()) return client;
+  client->expires_at = now_ + client->expires_at.time_since_epoch();
+  schedule(*client);
+  return client;
+}
+
+bool Shard::refresh(Client& client, const StoredSession& stored) {
+  session::Session& session = *client.session;
+  const auto unpacked = unpack_session(stored.state, {now_, wall_});
+  if (!unpacked) return false;
+  const auto latest = session::Session::decode_state(stored.client_id, stored.user, session.identity(),
+                                                     stored.expiry_interval, unpacked->state, options_.limits);
+  if (!latest) return false;
+  client.restored = false;
+  session.set_expiry_interval(stored.expiry_interval);
+  for (const auto& before : std::vector(session.subscriptions())) {
+    const auto& now = (*latest)->subscriptions();
+    if (std::ranges::find(now, before.filter, &session::Subscription::filter) != now.end()) continue;
+    if (!chat::is_chat_filter(options_.root, before.filter)) plain_topics_.unsubscribe(client, before.filter);
+    session.remove_subscription(before.filter);
+  }
+  for (const session::CursorId cursor : session.cursors()) session.remove_cursor(cursor);
+  for (const auto& subscription : (*latest)->subscriptions()) {
+    session.add_subscription(subscription);
+    take_up(client, subscription, stored);
+  }
+  return true;
+}
+
+/// A stored session's subscription: as a cursor, or among the ordinary topics.
+void Shard::take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored) {
+  if (!chat::is_chat_filter(options_.root, subscription.filter)) {
+    (void)access_.begin_reading(client, subscription.filter);
+    plain_topics_.subscribe(client, subscription, nullptr);
+    return;
+  }
+  const auto cursor = std::ranges::find(stored.cursors, subscription.filter, &StoredSession::Cursor::topic);
+  if (cursor == stored.cursors.end()) return;
+  client.session->add_cursor(cursor->topic, cursor->epoch, cursor->acknowledged, subscription.options.qos,
+                             subscription.subscription_id);
+}
+
+void Shard::restore(const StoredSession& stored, Moment moment) {
+  // Another node has it; this one keeps its records.
+  if (now_ == Instant{} && stored.owner != NodeId{} && stored.owner != nodes_.self()) return;
+  auto unpacked = unpack_session(stored.state, moment);
+  auto session =
+      unpacked ? session::Session::decode_state(stored.client_id, stored.user, new_identity(), stored.expiry_interval,
+                                                unpacked->state, options_.limits, &counters_)
+               : unpacked.error();
+  if (!session) {
+    log::error("a stored session can't be read, leaving it out",
+               {{"client_id", stored.client_id}, {"error", session.error().message()}});
+    return;
+  }
+  Client& client = clients_.add(*std::move(session));
+  counters_.set(Metric::Sessions, clients_.size());
+  client.session->set_journal(&journal_);
+  if (now_ != Instant{} || unpacked->moves) {
+    journal_.take_in(client, std::move(unpacked->messages), first_packet_id(), moment);
+  } else {
+    // At a start only the journal knows to the last which publishes it hasn't released.
+    client.session->restore_flows({}, {}, first_packet_id());
+  }
+  client.persisted = true;
+  client.restored = now_ == Instant{} && !nodes_.standalone();
+  client.generation = stored.generation;
+  for (const auto& subscription : client.session->subscriptions()) take_up(client, subscription, stored);
+  if (stored.expiry_interval == 0xFFFF'FFFFU) return;
+  // A session that was connected when the broker died counts as disconnected now.
+  const std::uint64_t left_at =
+      stored.disconnected.milliseconds != 0 ? stored.disconnected.milliseconds : moment.wall.milliseconds;
+  const std::uint64_t ends_at = left_at + 1000ULL * stored.expiry_interval;
+  const std::uint64_t now = moment.wall.milliseconds;
+  client.expires_at = Instant(std::chrono::milliseconds(ends_at > now ? ends_at - now : 0));
+}
+
+/// Where packet ids begin after a start. A client may still hold one of an entry at QoS 2 from before, and would take
+/// another message with that id for the same.
+mqtt::PacketId Shard::first_packet_id() { return static_cast<mqtt::PacketId>(random_.next() % 65'535 + 1); }
+
+bool Shard::restore_queue(const std::string& client_id, const StoredQueue& queue) {
+  Client* client = clients_.find(client_id);
+  // One that was written for another node is complete.
+  if (client == nullptr || client->queue) return false;
+  journal_.restore(*client, queue);
+  return true;
+}
+
+void Shard::restore_message(const std::string& client_id, const mqtt::MessagePtr& message, const PlainTarget& target,
+                            const session::StoredMessagePtr& stored) {
+  Client* client = clients_.find(client_id);
+  if (client == nullptr) return;
+  client->session->deliver(message, target.qos, target.retain, target.subscription_ids, {}, target.share, stored);
+}
+
+void Shard::restore_flows(const std::string& client_id, std::vector<session::Session::RestoredFlight> flights,
+                          const std::vector<mqtt::PacketId>& inbound) {
+  if (Client* client = clients_.find(client_id)) {
+    client->session->restore_flows(std::move(flights), inbound, first_packet_id());
+  }
+}
+
+}  // namespace parley::shard
