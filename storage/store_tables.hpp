@@ -34,8 +34,8 @@ enum Table : std::size_t {
   kTallies
 };
 inline constexpr const char* kTableNames[] = {
-    "entries", "conversations",      "names", "ids",       "sessions", "cursors", "slots", "meta", "members",
-    "groups",  "user_conversations", "unfed", "slot_index", "marks",   "tallies"};
+    "entries", "conversations",      "names", "ids",        "sessions", "cursors", "slots", "meta", "members",
+    "groups",  "user_conversations", "unfed", "slot_index", "marks",    "tallies"};
 /// Those that readers in other processes want.
 inline constexpr std::size_t kTablesToRead = kSlotIndex;
 

@@ -51,6 +51,8 @@ struct Client {
   bool output_touched = false;              ///< In the turn's list of outputs to flush.
   bool reads_partly = false;                ///< Some filter of its matches what it may not read; see TopicAccess.
   bool moved = false;                       ///< Another node gets what it owes its client.
+  bool quiet = false;                       ///< Gets no presence, typing and marks; of this connection.
+  bool is_present = false;                  ///< Counts as a device of its user's; of this connection.
   bool marks_touched = false;               ///< In the list of clients that have acknowledged something.
   bool cursors_touched = false;             ///< In the list of clients whose cursors are to be written.
 

@@ -50,6 +50,9 @@ mqtt::MessagePtr typing_message(std::string_view root, std::string_view conversa
 /// Up to where a user has read, on {root}/{conversation}/read.
 mqtt::MessagePtr marks_message(std::string_view root, std::string_view conversation, const chat::UserMarks& marks);
 
+/// How a user is, on presence/{user}.
+mqtt::MessagePtr presence_message(std::string_view user, const chat::Presence& presence);
+
 /// The user properties of a receipt (PUBACK, PUBREC, and the message to the Response Topic), or of a refusal.
 void write_outcome(mqtt::PropertyWriter& to, const Outcome& outcome);
 /// The user properties that say why something is refused: `error` and `retry-after`.
@@ -65,6 +68,9 @@ mqtt::MessagePtr login_notice(std::string_view client_id, Timestamp expires);
 
 /// Where answers, receipts and notices for a client go unless it names another topic: client/{client id}/reply.
 std::string reply_topic(std::string_view client_id);
+
+/// Where a client says whether it wants presence, typing and marks: client/{client id}/mode.
+std::string mode_topic(std::string_view client_id);
 
 /// Of a PUBLISH's properties those that are stored with the entry: Payload Format Indicator, Content Type and user
 /// properties except the server's own names. `from_json`: the payload came out of a JSON object, so the first two,

@@ -9,6 +9,7 @@
 
 #include "broker/chat/conversation.hpp"
 #include "broker/chat/marks.hpp"
+#include "broker/chat/presence.hpp"
 #include "broker/chat/refusal.hpp"
 #include "broker/routing/retained_messages.hpp"
 #include "broker/session/actions.hpp"
@@ -171,6 +172,55 @@ struct MembershipTakenEvent {
   Seq changed;
 };
 
+/// To the home shard of the user's name: what a shard has of the user's connections now, and what the user says of
+/// itself. See Presence.
+struct PresenceEvent {
+  std::string user;
+  ShardId shard = 0;
+  chat::PresenceReport report;
+};
+/// To the home shard: the shard wants to hear of the user, or doesn't any more.
+struct PresenceFollowEvent {
+  std::string user;
+  ShardId shard = 0;
+  bool wanted = false;
+};
+/// From the home shard.
+struct PresenceShownEvent {
+  std::string user;
+  chat::Presence presence;
+};
+/// To the home shard of the asker, then to that of the target: do they share a conversation? Answered with
+/// PresenceAnswerEvent to that shard of that node.
+struct PresenceAskEvent {
+  std::string asker;
+  std::string target;
+  std::vector<ConversationNumber> conversations;  ///< The asker's, once they are known.
+  bool asks_target = false;                       ///< They are.
+  bool is_forwarded = false;                      ///< By another node, which took this one for the leader.
+  NodeId node;
+  ShardId shard = 0;
+  std::uint64_t token = 0;
+};
+struct PresenceAnswerEvent {
+  std::uint64_t token = 0;
+  chat::Refusal refusal = chat::Refusal::None;
+};
+/// To the home shard of the slot: which of these users, all of that slot, are online?
+struct OnlineAskEvent {
+  Slot slot;
+  std::vector<std::string> users;
+  bool is_forwarded = false;
+  NodeId node;
+  ShardId shard = 0;
+  std::uint64_t token = 0;
+};
+struct OnlineAnswerEvent {
+  std::uint64_t token = 0;
+  std::uint64_t asked = 0;  ///< How many users it is about.
+  std::vector<std::string> online;
+};
+
 /// To the home shard, which knows where a page can be had: answered with ReadHereEvent or PageEvent.
 struct ReadEvent {
   std::string conversation;
@@ -299,10 +349,12 @@ struct SystemTopicsEvent {
 
 struct PeerEvent {
   std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, NoticeEvent,
-               DeliveredEvent, AccessEvent, AccessedEvent, MembershipEvent, MembershipTakenEvent, ReadEvent, ReadHereEvent, PageEvent, PublishEvent,
-               StoredEvent, InterestEvent, InterestTakenEvent, SharedMemberEvent, SharedDeliveryEvent,
-               SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent, NodeFiltersEvent, NodeFiltersTakenEvent,
-               NodeGroupEvent, SystemTopicsEvent>
+               DeliveredEvent, AccessEvent, AccessedEvent, MembershipEvent, MembershipTakenEvent, ReadEvent,
+               ReadHereEvent, PageEvent, PublishEvent, StoredEvent, InterestEvent, InterestTakenEvent,
+               SharedMemberEvent, SharedDeliveryEvent, SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent,
+               NodeFiltersEvent, NodeFiltersTakenEvent, NodeGroupEvent, SystemTopicsEvent, PresenceEvent,
+               PresenceFollowEvent, PresenceShownEvent, PresenceAskEvent, PresenceAnswerEvent, OnlineAskEvent,
+               OnlineAnswerEvent>
       what;
 };
 

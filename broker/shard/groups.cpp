@@ -111,7 +111,32 @@ Result<std::vector<Groups::Change>> Groups::decide(const Hosted& hosted, const c
   return changes;
 }
 
-std::string Groups::info(const Hosted& hosted, const chat::Command& command, std::string_view actor) const {
+void Groups::answer_info(const Hosted& hosted, const chat::Command& command, const std::string& actor, Origin origin) {
+  std::vector<std::string> users;
+  if (!chat::may(chat::Right::Read, request(hosted, actor, hosted.conversation->head()))) {
+    shard_.send_outcome(origin, {.refusal = chat::Refusal::NotAuthorized});
+    return;
+  }
+  const auto direct = format::direct_users(hosted.name);
+  if (direct && hosted.conversation->state().type == format::ConversationType::Direct) {
+    users = {std::string(direct->first), std::string(direct->second)};
+  } else if (!command.user.empty()) {
+    users = {command.user};
+  } else {
+    for (StoredMember& one : page(hosted, command.after, command.limit).members) users.push_back(std::move(one.user));
+  }
+  shard_.presence().ask_online(
+      users, [this, name = hosted.name, command, actor, to = std::move(origin)](const Online& online) {
+        const Hosted* found = shard_.hosting().find(name);
+        if (found == nullptr) return shard_.send_outcome(to, {.refusal = chat::Refusal::NotLeader});
+        std::string detail = info(*found, command, actor, online);
+        const auto refusal = detail.empty() ? chat::Refusal::NotAuthorized : chat::Refusal::None;
+        shard_.send_outcome(to, {.refusal = refusal, .detail = std::move(detail)});
+      });
+}
+
+std::string Groups::info(const Hosted& hosted, const chat::Command& command, std::string_view actor,
+                         const Online& online) const {
   const Seq head = hosted.conversation->head();
   if (!chat::may(chat::Right::Read, request(hosted, actor, head))) return {};
   const auto& state = hosted.conversation->state();
@@ -132,21 +157,21 @@ std::string Groups::info(const Hosted& hosted, const chat::Command& command, std
   append_number(detail, "member_count", direct ? 2 : standing.members);
   if (direct) {
     detail.append(",\"members\":[");
-    append_member(hosted, direct->first, {}, detail);
+    append_member(hosted, direct->first, {}, online, detail);
     detail.push_back(',');
-    append_member(hosted, direct->second, {}, detail);
+    append_member(hosted, direct->second, {}, online, detail);
     return detail.append("]");
   }
   if (const auto me = find(hosted, actor, head)) {
     detail.append(",\"role\":\"").append(format::name_of(me->role)).append("\"");
   }
-  append_members(hosted, command, detail);
+  append_members(hosted, command, online, detail);
   return detail;
 }
 
 /// `member`: nothing for one of a direct conversation.
 void Groups::append_member(const Hosted& hosted, std::string_view user, const std::optional<format::MemberRow>& member,
-                           std::string& to) const {
+                           const Online& online, std::string& to) const {
   const format::MemberRow row = member.value_or(format::MemberRow{});
   to.append("{\"user\":");
   json::append_string(to, user);
@@ -156,6 +181,7 @@ void Groups::append_member(const Hosted& hosted, std::string_view user, const st
     append_number(to, "read", mark->read.value);
     append_number(to, "delivered", mark->delivered.value);
   }
+  to.append(",\"online\":").append(online.contains(std::string(user)) ? "true" : "false");
   to.push_back('}');
 }
 
@@ -180,18 +206,19 @@ Groups::Page Groups::page(const Hosted& hosted, std::string_view after, std::siz
   return page;
 }
 
-void Groups::append_members(const Hosted& hosted, const chat::Command& command, std::string& to) const {
+void Groups::append_members(const Hosted& hosted, const chat::Command& command, const Online& online,
+                            std::string& to) const {
   const Seq head = hosted.conversation->head();
   to.append(",\"members\":[");
   if (!command.user.empty()) {
-    if (const auto member = find(hosted, command.user, head)) append_member(hosted, command.user, *member, to);
+    if (const auto member = find(hosted, command.user, head)) append_member(hosted, command.user, *member, online, to);
     to.append("]");
     return;
   }
   const Page page = this->page(hosted, command.after, command.limit);
   for (std::size_t i = 0; i < page.members.size(); ++i) {
     if (i != 0) to.push_back(',');
-    append_member(hosted, page.members[i].user, page.members[i].member, to);
+    append_member(hosted, page.members[i].user, page.members[i].member, online, to);
   }
   to.append("]");
   if (!page.more || page.members.empty()) return;

@@ -82,9 +82,7 @@ void Hosting::propose(ProposeEvent proposal) {
 
 void Hosting::propose_ready(Hosted& hosted, ProposeEvent proposal) {
   switch (proposal.purpose) {
-    case ProposeEvent::Purpose::Entry:
-      propose_ready(hosted, draft_of(proposal), std::move(proposal.origin));
-      return;
+    case ProposeEvent::Purpose::Entry: propose_ready(hosted, draft_of(proposal), std::move(proposal.origin)); return;
     case ProposeEvent::Purpose::Typing: shard_.typing().take(hosted, proposal); return;
     case ProposeEvent::Purpose::Read: shard_.marks().read(hosted, std::move(proposal)); return;
   }
@@ -115,9 +113,7 @@ void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origi
 
 void Hosting::command(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin) {
   if (command.op == chat::Op::Info) {
-    std::string detail = shard_.groups().info(hosted, command, draft.from);
-    const auto refusal = detail.empty() ? chat::Refusal::NotAuthorized : chat::Refusal::None;
-    shard_.send_outcome(origin, {.refusal = refusal, .detail = std::move(detail)});
+    shard_.groups().answer_info(hosted, command, std::string(draft.from), std::move(origin));
     return;
   }
   const bool may_read =

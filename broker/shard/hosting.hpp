@@ -33,7 +33,7 @@ struct Hosted {
   enum class State : std::uint8_t { Loading, Absent, Creating, Ready } state = State::Loading;
   std::unique_ptr<chat::Conversation> conversation;  ///< From Creating on.
   std::optional<chat::Group> group;                  ///< The same.
-  std::shared_ptr<HostedMarks> marks;            ///< Null: none has moved.
+  std::shared_ptr<HostedMarks> marks;                ///< Null: none has moved.
   std::vector<ShardId> followers;
   std::vector<ShardId> followers_waiting;       ///< To be answered when Ready or Absent.
   std::vector<ProposeEvent> proposals_waiting;  ///< For Loading.
@@ -143,7 +143,7 @@ class Hosting {
   std::unordered_set<std::string> stale_loads_;
   std::deque<UnmaterialisedId> unmaterialised_;  ///< About by ascending lsn.
   Lsn materialised_;
-  Lsn last_;                                     ///< At least the log's end when the last of these was seen.
+  Lsn last_;  ///< At least the log's end when the last of these was seen.
 };
 
 }  // namespace parley::shard

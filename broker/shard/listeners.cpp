@@ -100,6 +100,12 @@ void Listeners::resume(Client& client, const std::string& filter) {
                              });
 }
 
+void Listeners::show_all(Client& client) {
+  const auto found = feeds_.find(&client);
+  if (found == feeds_.end()) return;
+  for (Feed* feed : std::vector(found->second)) shard_.marks().show_all(client, *feed);
+}
+
 bool Listeners::any(const Feed& feed, chat::Form form) {
   return std::ranges::find(feed.listeners, form, &Listener::form) != feed.listeners.end();
 }
@@ -117,7 +123,7 @@ void Listeners::send(Feed& feed, chat::Form form, const Make& make) {
 void Listeners::send(const Listener& listener, const mqtt::MessagePtr& message, bool retain) {
   Client& client = *listener.client;
   const auto* subscription = client.session->find_subscription(listener.filter);
-  if (subscription == nullptr) return;
+  if (subscription == nullptr || client.quiet) return;
   const std::uint32_t id = subscription->subscription_id;
   const std::span<const std::uint32_t> ids(&id, id != 0 ? 1 : 0);
   client.session->deliver(message, mqtt::Qos::AtMostOnce, retain, ids, shard_.now());

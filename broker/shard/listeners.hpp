@@ -40,6 +40,8 @@ class Listeners {
   void stop_all(Client& client);
   /// The subscriptions of a client that has come back. Those that its user may not read any more end.
   void resume(Client& client);
+  /// The client has been quiet: it gets everything that has a state as it is now.
+  void show_all(Client& client);
   /// The user may not read the conversation any more.
   void end_of(Feed& feed, std::string_view user);
 

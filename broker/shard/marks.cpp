@@ -321,16 +321,16 @@ void Marks::collect(Client& client, std::map<std::string, std::vector<UserMarks>
 
 void Marks::tell_home(std::map<std::string, std::vector<UserMarks>>& told) {
   for (auto& [conversation, marks] : told) {
-    shard_.send(home_of_name(conversation, shard_.options()), PeerEvent{DeliveredEvent{conversation, std::move(marks)}});
+    shard_.send(home_of_name(conversation, shard_.options()),
+                PeerEvent{DeliveredEvent{conversation, std::move(marks)}});
   }
 }
 
 void Marks::noticed(Feed& feed, const std::vector<UserMarks>& marks) {
   if (!Listeners::any(feed, chat::Form::Read)) return;
   for (const UserMarks& one : marks) {
-    shard_.listeners().send(feed, chat::Form::Read, [&](std::string_view name) {
-      return marks_message(shard_.options().root, name, one);
-    });
+    shard_.listeners().send(feed, chat::Form::Read,
+                            [&](std::string_view name) { return marks_message(shard_.options().root, name, one); });
   }
 }
 
@@ -338,10 +338,20 @@ void Marks::show(Client& client, const std::string& filter) {
   const auto parts = chat::read_topic(shard_.options().root, filter);
   const auto conversation =
       parts ? chat::conversation_meant(parts->conversation, client.session->user()) : std::nullopt;
-  Feed* feed = conversation ? shard_.feeds().find(*conversation) : nullptr;
-  if (feed == nullptr) return;
+  if (Feed* feed = conversation ? shard_.feeds().find(*conversation) : nullptr) show(client, *feed, filter);
+}
+
+void Marks::show_all(Client& client, Feed& feed) {
+  std::vector<std::string> filters;
+  for (const Listener& one : feed.listeners) {
+    if (one.client == &client && one.form == chat::Form::Read) filters.push_back(one.filter);
+  }
+  for (const std::string& filter : filters) show(client, feed, filter);
+}
+
+void Marks::show(Client& client, Feed& feed, const std::string& filter) {
   shard_.feeds().with_marks(
-      *feed, client.session->user(), [this, filter, connection = client.connection](Feed& of, const Feeds::Access& all) {
+      feed, client.session->user(), [this, filter, connection = client.connection](Feed& of, const Feeds::Access& all) {
         const Client* owner = shard_.client_of(connection);
         const auto listener = std::ranges::find_if(
             of.listeners, [&](const Listener& one) { return one.client == owner && one.filter == filter; });

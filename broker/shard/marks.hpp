@@ -27,27 +27,27 @@ struct Hosted;
 struct HostedMarks {
   struct Moved {
     format::Mark committed;
-    format::Mark wanted;      ///< What was proposed and what waits included.
-    bool unwritten = false;   ///< To go into the next record …
-    bool under_way = false;   ///< … and in the one that isn't committed yet.
-    bool untold = false;      ///< To the followers.
-    Instant told{};           ///< When that was done last.
-    Lsn lsn;                  ///< What is committed of it is in the store once that has come as far.
+    format::Mark wanted;                ///< What was proposed and what waits included.
+    bool unwritten = false;             ///< To go into the next record …
+    bool under_way = false;             ///< … and in the one that isn't committed yet.
+    bool untold = false;                ///< To the followers.
+    Instant told{};                     ///< When that was done last.
+    Lsn lsn;                            ///< What is committed of it is in the store once that has come as far.
     std::vector<ProposeEvent> waiting;  ///< For the next record.
   };
   std::map<std::string, Moved, std::less<>> users;
-  bool writing = false;     ///< A record is under way: one of a conversation at a time.
-  bool is_listed = false;   ///< In Marks::busy_.
+  bool writing = false;         ///< A record is under way: one of a conversation at a time.
+  bool is_listed = false;       ///< In Marks::busy_.
   std::deque<Seq> no_messages;  ///< Entries of other kinds that may not be materialised.
 };
 
-/// Marks of the members of conversations: up to where they have read, and up to where it has come to them. Belongs to its
-/// shard's thread.
+/// Marks of the members of conversations: up to where they have read, and up to where it has come to them. Belongs to
+/// its shard's thread.
 ///
-/// At the conversation's home a read mark moves as a record, which is what its sender's acknowledgement waits for; while
-/// one is under way the others gather in the next. What clients acknowledge of deliveries is told there once a second,
-/// and written as often. Whoever sends has read what it sends: that stands in the log as the entry, and needs no record.
-/// A move is told to the followers once a second of each user, the first one at once.
+/// At the conversation's home a read mark moves as a record, which is what its sender's acknowledgement waits for;
+/// while one is under way the others gather in the next. What clients acknowledge of deliveries is told there once a
+/// second, and written as often. Whoever sends has read what it sends: that stands in the log as the entry, and needs
+/// no record. A move is told to the followers once a second of each user, the first one at once.
 class Marks {
  public:
   explicit Marks(Shard& shard) : shard_(shard) {}
@@ -80,6 +80,8 @@ class Marks {
   void noticed(Feed& feed, const std::vector<chat::UserMarks>& marks);
   /// Sends the client everybody's marks as they are, for its subscription `filter`.
   void show(Client& client, const std::string& filter);
+  /// The same of all its subscriptions in this feed.
+  void show_all(Client& client, Feed& feed);
   /// The conversation is led anew: what was told may have been lost.
   void stand_anew(Feed& feed);
 
@@ -95,6 +97,7 @@ class Marks {
   void work(Hosted& hosted);
   void list_busy(Hosted& hosted);
   void start_timer();
+  void show(Client& client, Feed& feed, const std::string& filter);
   void collect(Client& client, std::map<std::string, std::vector<chat::UserMarks>>& to);
   void tell_home(std::map<std::string, std::vector<chat::UserMarks>>& told);
 

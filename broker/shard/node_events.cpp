@@ -285,6 +285,54 @@ void describe(auto& io, Is<Delivered> auto& event) {
   io(event.marks);
 }
 
+void describe(auto& io, Is<PresenceReport> auto& event) {
+  io(event.user);
+  io(event.devices);
+  io(event.has_grace);
+  io(event.grace);
+  io(event.has_status);
+  io(event.status);
+  io(event.status_at);
+  io(event.has_parting);
+  io(event.parting);
+}
+void describe(auto& io, Is<PresenceFollow> auto& event) {
+  io(event.user);
+  io(event.wanted);
+}
+void describe(auto& io, Is<PresenceShown> auto& event) {
+  io(event.user);
+  io(event.online);
+  io(event.devices);
+  io(event.since);
+  io(event.status);
+}
+void describe(auto& io, Is<PresenceAsk> auto& event) {
+  io(event.asker);
+  io(event.target);
+  io(event.conversations);
+  io(event.asks_target);
+  io(event.node);
+  io(event.shard);
+  io(event.token);
+}
+void describe(auto& io, Is<PresenceAnswer> auto& event) {
+  io(event.token);
+  describe_refusal(io, event);
+}
+void describe(auto& io, Is<OnlineAsk> auto& event) {
+  io(event.slot);
+  io(event.users);
+  io(event.node);
+  io(event.shard);
+  io(event.token);
+}
+void describe(auto& io, Is<OnlineAnswer> auto& event) {
+  io(event.token);
+  io(event.asked);
+  io(event.online);
+}
+
 template <class Body>
 bool read(Reader& reader, Event& event) {
   describe(reader, event.emplace<Body>());
@@ -323,6 +371,13 @@ constexpr std::array kChannels{
     NodeChannel::Entries,    // Accessed
     NodeChannel::Entries,    // Notice
     NodeChannel::Entries,    // Delivered
+    NodeChannel::Sessions,   // PresenceReport
+    NodeChannel::Sessions,   // PresenceFollow
+    NodeChannel::Sessions,   // PresenceShown
+    NodeChannel::Sessions,   // PresenceAsk
+    NodeChannel::Sessions,   // PresenceAnswer
+    NodeChannel::Sessions,   // OnlineAsk
+    NodeChannel::Sessions,   // OnlineAnswer
 };
 static_assert(kChannels.size() == kReaders.size());
 

@@ -247,10 +247,61 @@ struct MessageTaken {
   bool refused = false;
 };
 
-using Event =
-    std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield, Yielded,
-                 Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access, Accessed, Notice,
-                 Delivered>;
+// -- Presence; see the events of these names in events.hpp --
+
+/// To the leader of the user's slot: all connections that this node has of the user.
+struct PresenceReport {
+  std::string_view user;
+  std::uint64_t devices = 0;
+  bool has_grace = false;
+  std::uint64_t grace = 0;  ///< Milliseconds.
+  bool has_status = false;
+  std::string_view status;
+  Timestamp status_at;
+  bool has_parting = false;
+  std::string_view parting;
+};
+struct PresenceFollow {
+  std::string_view user;
+  bool wanted = false;
+};
+struct PresenceShown {
+  std::string_view user;
+  bool online = false;
+  std::uint64_t devices = 0;
+  Timestamp since;
+  std::string_view status;
+};
+struct PresenceAsk {
+  std::string_view asker;
+  std::string_view target;
+  std::vector<ConversationNumber> conversations;
+  bool asks_target = false;
+  NodeId node;
+  std::uint64_t shard = 0;
+  std::uint64_t token = 0;
+};
+struct PresenceAnswer {
+  std::uint64_t token = 0;
+  chat::Refusal refusal = chat::Refusal::None;
+};
+struct OnlineAsk {
+  Slot slot;
+  std::vector<std::string_view> users;
+  NodeId node;
+  std::uint64_t shard = 0;
+  std::uint64_t token = 0;
+};
+struct OnlineAnswer {
+  std::uint64_t token = 0;
+  std::uint64_t asked = 0;
+  std::vector<std::string_view> online;
+};
+
+using Event = std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield,
+                           Yielded, Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access,
+                           Accessed, Notice, Delivered, PresenceReport, PresenceFollow, PresenceShown, PresenceAsk,
+                           PresenceAnswer, OnlineAsk, OnlineAnswer>;
 
 std::vector<Marks> remote_marks(const std::vector<chat::UserMarks>& marks);
 std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks);

@@ -226,7 +226,8 @@ class LogStoreEvents {
 
   /// The batch with `ticket` is durable and begins at `first`, or nothing of it is stored (DiskFull, Failed).
   virtual void appended(std::uint64_t ticket, Result<Lsn> first) = 0;
-  /// `unmaterialised`: entries with client ids that find_id doesn't know yet, and those that are no messages; records up to `materialised` are known to it. Empty conversation: there is none of that name.
+  /// `unmaterialised`: entries with client ids that find_id doesn't know yet, and those that are no messages; records
+  /// up to `materialised` are known to it. Empty conversation: there is none of that name.
   struct LoadedConversation {
     std::string name;
     std::optional<StoredConversation> conversation;

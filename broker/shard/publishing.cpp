@@ -32,7 +32,8 @@ bool is_id(std::string_view id) {
 
 /// Only the broker publishes there.
 bool is_reserved(std::string_view topic) {
-  return topic.starts_with('$') || (topic.starts_with("client/") && topic.ends_with("/reply"));
+  return topic.starts_with('$') || Presence::is_topic(topic) ||
+         (topic.starts_with("client/") && (topic.ends_with("/reply") || topic.ends_with("/mode")));
 }
 
 std::size_t levels_of(std::string_view topic) { return 1 + static_cast<std::size_t>(std::ranges::count(topic, '/')); }
@@ -89,8 +90,40 @@ void Publishing::publish_will(const mqtt::Message& will, const Client& client, s
   shard_.plain_topics().publish(mqtt::Message::make(parts));
 }
 
+/// What a client says of itself: to presence/{user}, and to client/{client id}/mode.
+void Publishing::say_of_itself(Client& client, session::PublishAction& action, chat::Refusal refusal) {
+  const mqtt::Publish& publish = action.publish;
+  Origin origin{
+      .shard = shard_.id(), .client = client.place, .identity = client.session->identity(), .ticket = action.ticket};
+  // It means the same when it is sent again, so nothing is noted of it.
+  origin.names_id = true;
+  if (const auto topic = publish.properties.text(PropertyId::ResponseTopic)) {
+    const auto correlation = publish.properties.text(PropertyId::CorrelationData);
+    origin.receipt = std::make_shared<const ReceiptAddress>(
+        ReceiptAddress{std::string(*topic), std::string(correlation.value_or("")), correlation.has_value()});
+  }
+  outcome(origin, {.refusal = refusal});
+}
+
+chat::Refusal Publishing::set_mode(Client& client, std::string_view payload) {
+  if (payload != "active" && payload != "quiet") return chat::Refusal::InvalidPayload;
+  const bool was_quiet = std::exchange(client.quiet, payload == "quiet");
+  if (was_quiet && !client.quiet) {
+    shard_.listeners().show_all(client);
+    shard_.presence().show(client, {});
+  }
+  return chat::Refusal::None;
+}
+
 void Publishing::plain(Client& client, session::PublishAction& action) {
   const mqtt::Publish& publish = action.publish;
+  if (Presence::is_topic(publish.topic)) {
+    return say_of_itself(client, action,
+                         shard_.presence().publish(publish.topic, publish.payload, client.session->user()));
+  }
+  if (publish.topic == mode_topic(client.session->client_id())) {
+    return say_of_itself(client, action, set_mode(client, publish.payload));
+  }
   if (is_reserved(publish.topic)) {
     client.session->complete_publish(action.ticket, ReasonCode::NotAuthorized, {});
     return;

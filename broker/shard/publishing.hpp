@@ -46,6 +46,8 @@ class Publishing {
   void ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,
                        Origin origin);
   void plain(Client& client, session::PublishAction& action);
+  void say_of_itself(Client& client, session::PublishAction& action, chat::Refusal refusal);
+  chat::Refusal set_mode(Client& client, std::string_view payload);
   void refuse(Client& client, const Origin& origin, const Outcome& outcome);
 
   /// PUBACK, or PUBREC once a lasting session's packet id is stored.

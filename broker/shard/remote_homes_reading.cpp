@@ -341,7 +341,7 @@ void RemoteHomes::accessed(NodeId from, const remote::Accessed& event) {
   }
   forget_if_unused(event.slot);
   shard_.send(question.shard, PeerEvent{AccessedEvent{question.token, event.refusal, event.visible_from,
-                                                           remote::local_marks(event.marks)}});
+                                                      remote::local_marks(event.marks)}});
 }
 
 /// Nobody leads: who is a member as far as this node knows may read what it has.

@@ -296,8 +296,10 @@ void Serving::send(Follower& follower, const CommittedEvent& event) {
 /// What a full channel doesn't take is gone.
 void Serving::send(const Follower& follower, const NoticeEvent& event) {
   if (follower.stopped) return;
-  const remote::Notice notice{
-      .follow = follower.follow, .conversation = follower.conversation, .typing = event.typing, .marks = remote::remote_marks(event.marks)};
+  const remote::Notice notice{.follow = follower.follow,
+                              .conversation = follower.conversation,
+                              .typing = event.typing,
+                              .marks = remote::remote_marks(event.marks)};
   shard_.nodes().try_send(follower.node, NodeChannel::Entries,
                           remote::encode_for(slot_of_name(follower.conversation, shard_.options()), notice));
 }

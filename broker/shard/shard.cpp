@@ -39,6 +39,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       listeners_(*this),
       marks_(*this),
       typing_(*this),
+      presence_(*this),
       history_requests_(*this),
       hosting_(*this),
       node_topics_(*this),
@@ -133,12 +134,16 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::Dismissal: dismissal_.run_timer(); return;
     case TimerKind::NodeTopics: node_topics_.run_timer(); return;
     case TimerKind::Marks: marks_.run_timer(); return;
-    case TimerKind::Presence: return;
+    case TimerKind::Presence: presence_.run_timer(); return;
+    case TimerKind::PresenceCheck:
+      if (Client* client = clients_.find(timer.client, timer.identity)) presence_.recheck(*client);
+      return;
     case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
       groups_.sweep();
       hosting_.sweep();
       typing_.sweep();
+      presence_.sweep();
       plain_topics_.sweep();
       node_topics_.sweep();
       timers_.add({.due = now_ + kHousekeeping, .kind = TimerKind::Housekeeping});
@@ -461,6 +466,13 @@ struct PeerEventVisitor {
   void operator()(NodeFiltersEvent& event) const { shard.node_topics().filters(event); }
   void operator()(NodeFiltersTakenEvent& event) const { shard.node_topics().filters_taken(event); }
   void operator()(NodeGroupEvent& event) const { shard.plain_topics().group_elsewhere(event); }
+  void operator()(PresenceEvent& event) const { shard.presence().report(event); }
+  void operator()(PresenceFollowEvent& event) const { shard.presence().follow(event); }
+  void operator()(PresenceShownEvent& event) const { shard.presence().shown(event); }
+  void operator()(PresenceAskEvent& event) const { shard.presence().asked(std::move(event)); }
+  void operator()(PresenceAnswerEvent& event) const { shard.presence().answered(event); }
+  void operator()(OnlineAskEvent& event) const { shard.presence().online_asked(event); }
+  void operator()(OnlineAnswerEvent& event) const { shard.presence().online_answered(event); }
   void operator()(SystemTopicsEvent& event) const { shard.system_topics().receive(event.messages); }
 };
 
@@ -496,6 +508,7 @@ void Shard::leadership_changed(Slot slot, const Leadership& leadership) {
   remote_homes_.leadership_changed(slot, leadership);
   session_claims_.leadership_changed(slot);
   groups_.sweep(slot);
+  presence_.leadership_changed(slot, leadership);
 }
 
 bool Shard::may_host(Slot slot) const {
@@ -581,6 +594,10 @@ void Shard::session_loaded(const std::string& client_id, Result<std::optional<St
 }
 
 void Shard::plain_written(std::uint64_t ticket, Result<void> outcome) { journal_.written(ticket, outcome); }
+
+void Shard::user_loaded(const std::string& user, Result<std::vector<UserConversation>> loaded) {
+  presence_.user_loaded(user, loaded);
+}
 
 void Shard::materialised(Lsn upto) { hosting_.materialised(upto); }
 

@@ -25,6 +25,7 @@
 #include "broker/shard/plain_journal.hpp"
 #include "broker/shard/plain_topics.hpp"
 #include "broker/shard/ports.hpp"
+#include "broker/shard/presence.hpp"
 #include "broker/shard/publishing.hpp"
 #include "broker/shard/reauthentication.hpp"
 #include "broker/shard/remote_homes.hpp"
@@ -106,6 +107,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void entries_read(std::uint64_t token, Result<ReadPage> page) override;
   void log_read(std::uint64_t token, Result<LogPage> page) override;
   void plain_written(std::uint64_t ticket, Result<void> outcome) override;
+  void user_loaded(const std::string& user, Result<std::vector<UserConversation>> loaded) override;
   void materialised(Lsn upto) override;
 
   /// Tells every client that the server goes away, publishes no will, and writes what sessions have to keep. The caller
@@ -145,6 +147,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Listeners& listeners() { return listeners_; }
   Marks& marks() { return marks_; }
   Typing& typing() { return typing_; }
+  Presence& presence() { return presence_; }
   HistoryRequests& history_requests() { return history_requests_; }
   Hosting& hosting() { return hosting_; }
   PlainTopics& plain_topics() { return plain_topics_; }
@@ -158,6 +161,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Dismissal& dismissal() { return dismissal_; }
   Timers& timers() { return timers_; }
 
+  /// It means ordinary topics.
+  [[nodiscard]] bool is_plain(std::string_view filter) const;
   /// To another shard, or to this one at once.
   void send(ShardId target, PeerEvent event);
   void send_outcome(const Origin& origin, Outcome outcome);
@@ -248,6 +253,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Listeners listeners_;
   Marks marks_;
   Typing typing_;
+  Presence presence_;
   HistoryRequests history_requests_;
   Hosting hosting_;
   NodeTopics node_topics_;

@@ -43,6 +43,7 @@ struct Subscribing::Item {
   std::string filter;  ///< Of a conversation: its topic.
   mqtt::SubscriptionOptions options;
   bool conversation = false;
+  bool presence = false;
   std::optional<session::Subscription> previous;  ///< The subscription as it was; none: it is new.
   Seq position;                                   ///< Where a cursor begins that is new or moves.
   bool replays = false;                           ///< It was asked for the past.
@@ -98,11 +99,32 @@ void Subscribing::subscribe(Client& client, const session::SubscribeAction& acti
       subscribe_conversation(request, packet.properties, i);
       // Whoever may not read on is disconnected by what was waiting for the same feed.
       if (client_of(*request) == nullptr) return;
+    } else if (!shared && Presence::is_topic(item.filter)) {
+      item.presence = true;
+      subscribe_presence(request, client, i);
+      if (client_of(*request) == nullptr) return;
     } else {
       subscribe_plain(request, client, i);
     }
   }
   settle(request);
+}
+
+void Subscribing::subscribe_presence(const RequestPtr& request, Client& client, std::size_t index) {
+  ++request->open;
+  shard_.presence().ask(client.session->user(), request->items[index].filter, [this, request, index](Refusal refusal) {
+    if (Client* owner = client_of(*request)) {
+      Item& item = request->items[index];
+      item.refusal = refusal;
+      request->reasons[index] =
+          refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
+      if (refusal == Refusal::None) {
+        remember(*owner, item, *request);
+        shard_.presence().watch(*owner, item.filter);
+      }
+    }
+    settle(request);
+  });
 }
 
 ReasonCode Subscribing::objection(const Client& client, const Request& request, std::string_view filter) {
@@ -280,6 +302,12 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
     Item& item = request->items[i];
     item.filter = filters[i];
     request->reasons[i] = ReasonCode::NoSubscriptionExisted;
+    if (Presence::is_topic(item.filter)) {
+      if (!client.session->remove_subscription(item.filter)) continue;
+      shard_.presence().unwatch(client, item.filter);
+      request->reasons[i] = ReasonCode::Success;
+      continue;
+    }
     if (!chat::is_chat_filter(shard_.options().root, item.filter)) {
       if (!client.session->remove_subscription(item.filter)) continue;
       shard_.plain_topics().unsubscribe(client, item.filter);
@@ -353,6 +381,7 @@ void Subscribing::undo(Request& request, Client& client, Refusal refusal) {
     const auto cursor = client.session->find_cursor(item.filter);
     if (item.previous) {
       client.session->add_subscription(*item.previous);
+      if (item.presence) continue;
       if (!item.conversation) {
         shard_.plain_topics().subscribe(client, *item.previous, nullptr);
       } else if (cursor) {
@@ -361,7 +390,9 @@ void Subscribing::undo(Request& request, Client& client, Refusal refusal) {
         if (follower != nullptr) follower->resumed = item.resumed;
       }
     } else if (client.session->remove_subscription(item.filter)) {
-      if (!item.conversation) {
+      if (item.presence) {
+        shard_.presence().unwatch(client, item.filter);
+      } else if (!item.conversation) {
         shard_.plain_topics().unsubscribe(client, item.filter);
       } else if (cursor) {
         client.session->remove_cursor(*cursor);
@@ -393,6 +424,10 @@ void Subscribing::answer(Request& request, Client& client) {
       continue;
     }
     if (mqtt::is_failure(request.reasons[i]) || mqtt::shared_filter(item.filter)) continue;
+    if (item.presence) {
+      shard_.presence().show(client, item.filter);
+      continue;
+    }
     const auto handling = item.options.retain_handling;
     if (handling == 2 || (handling == 1 && item.previous)) continue;  // §3.8.3.1
     shard_.plain_topics().send_retained(client, {item.filter, item.options, request.subscription_id});
@@ -402,6 +437,10 @@ void Subscribing::answer(Request& request, Client& client) {
 std::string Subscribing::answer_properties(const Request& request) const {
   mqtt::PropertyWriter properties;
   for (const Item& item : request.items) {
+    if (item.presence && item.refusal != Refusal::None) {
+      if (request.items.size() > 1) properties.user("topic", item.filter);
+      write_refusal(properties, item.refusal);
+    }
     if (!item.conversation) continue;
     if (request.items.size() > 1) properties.user("topic", item.filter);
     if (item.refusal != Refusal::None) {

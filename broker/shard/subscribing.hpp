@@ -48,6 +48,7 @@ class Subscribing {
 
   RequestPtr make_request(const Client& client, mqtt::PacketId packet_id, std::size_t items);
   void subscribe_plain(const RequestPtr& request, Client& client, std::size_t index);
+  void subscribe_presence(const RequestPtr& request, Client& client, std::size_t index);
   void subscribe_conversation(const RequestPtr& request, const mqtt::Properties& properties, std::size_t index);
   void conversation_known(Request& request, Client& client, Item& item, Feed& feed, const Feeds::Access& access);
   chat::Refusal begin_cursor(Client& client, Item& item, Feed& feed, Request& request);

@@ -21,6 +21,7 @@ enum class TimerKind : std::uint8_t {
   Dismissal,
   Marks,
   Presence,
+  PresenceCheck,
 };
 
 /// What a shard has to do later. Timers aren't cancelled: whoever gets one looks whether it still means something.

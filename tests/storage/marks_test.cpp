@@ -58,7 +58,8 @@ TEST_F(MarksTest, MoveForwardOnly) {
 }
 
 TEST_F(MarksTest, AMemberHasReadWhatItSends) {
-  world_.append({member(1, "ann"), message(2, "ann"), message(3, "cat"), message(4, "ann"), marks({{"ann", at(3, 9)}})});
+  world_.append(
+      {member(1, "ann"), message(2, "ann"), message(3, "cat"), message(4, "ann"), marks({{"ann", at(3, 9)}})});
   world_.materialise();
   EXPECT_EQ(find("ann"), at(4, 9));
   EXPECT_FALSE(find("cat")) << "no member";

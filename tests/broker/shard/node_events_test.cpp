@@ -35,6 +35,13 @@ std::vector<Event> samples() {
       Accessed{{3}, 8, Status::Done, chat::Refusal::None, {4}, {{"ann", {5}, {6}}}},
       Notice{4, "room", "ann", {{"bob", {5}, {6}}, {"ann", {7}, {8}}}},
       Delivered{"room", {{"bob", {0}, {6}}}},
+      PresenceReport{"ann", 2, true, 30'000, true, "here", {7}, true, "gone"},
+      PresenceFollow{"ann", true},
+      PresenceShown{"ann", true, 2, {7}, "here"},
+      PresenceAsk{"ann", "bob", {{99}, {100}}, true, {3}, 1, 8},
+      PresenceAnswer{8, chat::Refusal::NotAuthorized},
+      OnlineAsk{{3}, {"ann", "bob"}, {3}, 1, 8},
+      OnlineAnswer{8, 2, {"ann"}},
   };
 }
 
@@ -88,7 +95,7 @@ TEST(NodeEvents, RefusesWhatItDoesntKnow) {
       {"nothing", ""},
       {"version 0", std::string("\0\x10\x01", 3)},
       {"version 2", "\x02\x10\x01"},
-      {"kind 24", "\x01\x18\x01"},
+      {"kind 31", "\x01\x1F\x01"},
       {"a number longer than it need be", std::string("\x01\x10\x81\0", 4)},
       {"a number of 65 bits", "\x01\x10\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x02"},
       {"a list longer than its bytes", "\x01\x07\x03\x05\x03\x7F"},
