@@ -108,6 +108,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.root = config.chat.root;
   options.auto_create = config.chat.auto_create;
   options.message_size_max = config.chat.max_message_size;
+  options.inbox_cursor_interval = config.chat.inbox_cursor_interval;
   options.marks_fanout = config.chat.marks_fanout;
   options.presence_grace = config.presence.grace;
   options.v3_refuse_closes = mqtt.v3_refuse == "close";

@@ -78,6 +78,7 @@ struct Config {
     std::string root;
     bool auto_create = false;
     std::uint64_t max_message_size = 0;
+    Duration inbox_cursor_interval{};
     std::uint64_t marks_fanout = 0;
   } chat;
   struct Presence {

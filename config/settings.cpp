@@ -151,6 +151,8 @@ const std::array kSettings{
             "Conversations appear on first use, public for every user. For development."},
     Setting{"chat.max_message_size", Kind::Size, PARLEY_PLACE(chat.max_message_size), "256KB", "1", "64MB",
             "Largest payload of a chat message; a larger one is refused (0x97)."},
+    Setting{"chat.inbox_cursor_interval", Kind::Duration, PARLEY_PLACE(chat.inbox_cursor_interval), "10s", "0", "1h",
+            "How often a client with an inbox is told its cursor at the most; 0: only when it has caught up."},
     Setting{"chat.marks_fanout", Kind::Integer, PARLEY_PLACE(chat.marks_fanout), "100", "0", "1000",
             "In groups with more members than that nobody is told when others' marks move."},
 

@@ -26,6 +26,7 @@ constexpr std::array kRules{
     RefusalRule{Refusal::NotMember, "not-a-member", 0x83, 0, "This user is no member of the conversation."},
     RefusalRule{Refusal::LastOwner, "last-owner", 0x83, 0, "A conversation with members keeps an owner."},
     RefusalRule{Refusal::NotForDirect, "not-for-direct", 0x83, 0, "A direct conversation has its two users for good."},
+    RefusalRule{Refusal::InvalidCursor, "invalid-cursor", 0x83, 0, "This is no cursor of this user's inbox."},
     RefusalRule{Refusal::Unsupported, "unsupported", 0x83, 0, "This server doesn't serve this yet."},
 };
 

@@ -25,10 +25,11 @@ enum class Refusal {
   InvalidArgument,  ///< Of a command: missing, unknown, or of a wrong type or value.
   Exists,
   NotMember,
-  LastOwner,     ///< A group with members keeps one owner.
-  NotForDirect,  ///< A direct conversation has its two members for good.
-  Unsupported,   ///< Part of the contract that this version doesn't serve yet.
-  NotLeader,     ///< From node to node: ask the slot's leader. What a client would be told is NoMajority.
+  LastOwner,      ///< A group with members keeps one owner.
+  NotForDirect,   ///< A direct conversation has its two members for good.
+  InvalidCursor,  ///< No token of an inbox, or another user's.
+  Unsupported,    ///< Part of the contract that this version doesn't serve yet.
+  NotLeader,      ///< From node to node: ask the slot's leader. What a client would be told is NoMajority.
 };
 
 struct RefusalRule {

@@ -44,6 +44,8 @@ std::optional<ChatTopic> read_levels(std::string_view root, std::string_view top
 
 }  // namespace
 
+std::string_view name_of(Form form) { return std::ranges::find(kForms, form, &FormName::form)->name; }
+
 bool in_subtree(std::string_view root, std::string_view topic) {
   return topic.starts_with(root) && (topic.size() == root.size() || topic[root.size()] == '/');
 }
@@ -65,22 +67,28 @@ std::optional<std::string> conversation_meant(std::string_view name, std::string
 }
 
 bool is_chat_filter(std::string_view root, std::string_view filter) {
-  return in_subtree(root, filter) || filter.starts_with("$since/") || filter.starts_with("$last/");
+  return in_subtree(root, filter) || filter.starts_with("$since/") || filter.starts_with("$last/") ||
+         filter.starts_with("$cursor/");
 }
 
 std::optional<ChatFilter> read_filter(std::string_view root, std::string_view filter) {
   ChatFilter result;
-  if (const auto since = cut_argument("$since/", filter)) {
-    const auto start = read_since(*since);
-    if (!start) return std::nullopt;
-    result.start = *start;
-  } else if (const auto last = cut_argument("$last/", filter)) {
-    const auto start = read_last(*last);
-    if (!start) return std::nullopt;
-    result.start = *start;
+  for (const std::string_view prefix : {"$since/", "$last/", "$cursor/"}) {
+    const auto argument = cut_argument(prefix, filter);
+    if (!argument) continue;
+    result.start_name = prefix.substr(1, prefix.size() - 2);
+    result.start_value = *argument;
+    break;
   }
   const auto parts = read_levels(root, filter, true);
   if (!parts) return std::nullopt;
+  if (parts->conversation != "+" && !result.start_name.empty()) {
+    std::optional<StartPosition> start;
+    if (result.start_name == "since") start = read_since(result.start_value);
+    if (result.start_name == "last") start = read_last(result.start_value);
+    if (!start) return std::nullopt;
+    result.start = *start;
+  }
   result.topic = filter;
   result.parts = *parts;
   return result;

@@ -19,6 +19,8 @@ struct ChatTopic {
   Form form = Form::Message;
 };
 
+std::string_view name_of(Form form);
+
 /// True when `topic` is `root` or lies below it: it never reaches the ordinary topics' routing then.
 bool in_subtree(std::string_view root, std::string_view topic);
 
@@ -36,16 +38,20 @@ struct StartPosition {
   std::uint64_t value = 0;  ///< The seq of Since, the count of Last.
 };
 
-/// A conversation filter: optionally behind `$since/{N}/` or `$last/{N}/`.
+/// A conversation filter: optionally behind `$since/{N}/`, `$last/{N}/` or `$cursor/{token}/`.
 struct ChatFilter {
   std::string_view topic;  ///< Without the prefix.
   ChatTopic parts;
   StartPosition start;
+  std::string_view start_name;   ///< Of a prefix: since, last or cursor; else empty …
+  std::string_view start_value;  ///< … and what stands behind it.
+  [[nodiscard]] bool is_inbox() const { return parts.conversation == "+"; }
 };
 
 /// True when a filter means conversations (right or wrong), so that ordinary routing must not take it.
 bool is_chat_filter(std::string_view root, std::string_view filter);
-/// Nothing when it is malformed: unknown form, bad name, a prefix without a number.
+/// Nothing when it is malformed: unknown form, bad name, a prefix without a number. What stands in the prefix of an
+/// inbox is read by InboxStart.
 std::optional<ChatFilter> read_filter(std::string_view root, std::string_view filter);
 
 /// The values of user properties `since` and `last`: a decimal number, for `since` also the word `last`.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -82,7 +83,7 @@ struct Session::CursorSlot {
   Seq next;
   Seq acknowledged;
   std::uint32_t generation = 0;
-  std::uint32_t subscription_id = 0;
+  std::array<std::uint32_t, 2> subscription_ids{};  ///< 0: none.
   mqtt::Qos qos = mqtt::Qos::AtMostOnce;
 };
 

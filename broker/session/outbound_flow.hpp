@@ -34,6 +34,7 @@ struct InFlight {
   bool written = false;    ///< Has left at least once, so the next time it is a duplicate.
   std::uint32_t cursor = 0;
   std::uint32_t cursor_generation = 0;  ///< 0: an ordinary message.
+  std::uint32_t batched = 0;            ///< Entries before `seq` that are in the same message.
   Seq seq;
   std::uint64_t number = 0;  ///< Of a stored message …
   std::uint64_t passes = 0;  ///< … and the last of those that need nothing more once this one is settled.

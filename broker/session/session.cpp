@@ -562,6 +562,10 @@ void Session::count_subscription(const Subscription& subscription, bool added) {
   if (mqtt::shared_filter(subscription.filter)) counters_->add(Metric::SharedSubscriptions, by);
 }
 
+bool Session::settled() const { return !outbound_ || outbound_->empty(); }
+
+std::uint32_t Session::packet_size_max() const { return connection_ ? connection_->packet_size_max : 0; }
+
 std::size_t Session::queued() const { return outbound_ ? outbound_->queued() : 0; }
 
 }  // namespace parley::session

@@ -164,7 +164,8 @@ class Session {
   CursorId add_cursor(std::string topic, Epoch epoch, Seq position, mqtt::Qos qos, std::uint32_t subscription_id);
   void remove_cursor(CursorId cursor);
   /// For what is sent from now on.
-  void set_cursor_options(CursorId cursor, mqtt::Qos qos, std::uint32_t subscription_id);
+  /// `inbox_id`: of a second subscription that has the cursor, too.
+  void set_cursor_options(CursorId cursor, mqtt::Qos qos, std::uint32_t subscription_id, std::uint32_t inbox_id = 0);
   [[nodiscard]] std::optional<CursorId> find_cursor(std::string_view topic) const;
 
   struct CursorState {
@@ -174,6 +175,7 @@ class Session {
     Seq acknowledged;  ///< For persistence: all up to here need never be sent again.
     mqtt::Qos qos = mqtt::Qos::AtMostOnce;
     std::uint32_t subscription_id = 0;
+    std::uint32_t inbox_id = 0;
   };
   [[nodiscard]] CursorState cursor(CursorId cursor) const;
   [[nodiscard]] std::vector<CursorId> cursors() const;
@@ -184,12 +186,16 @@ class Session {
   /// While set, no new entry may be sent: first this one, by send_entry (or skip_entries when it is no more).
   struct Wanted {
     CursorId cursor = 0;
+    Seq first;  ///< Of a batch; else `seq`.
     Seq seq;
   };
   [[nodiscard]] std::optional<Wanted> resend_wanted() const;
   /// Sends entry `seq` of the cursor, which is the one resend_wanted() or cursor().next names. An entry larger than the
   /// client's Maximum Packet Size is passed over (MQTT 5 §3.1.2.11.4) and counts as acknowledged; then it is false.
   bool send_entry(CursorId cursor, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now);
+  /// The same for all entries from the one that is next (or wanted) up to `last` in one message, which is acknowledged
+  /// as one. False, and nothing is passed over, when it is larger than the client takes.
+  bool send_batch(CursorId cursor, Seq last, const mqtt::MessagePtr& message, bool replayed, Instant now);
   /// The entries from the next (or wanted) one up to `upto` are gone (retention, corrupt): as if acknowledged.
   void skip_entries(CursorId cursor, Seq upto, Instant now);
   /// To be called when the connection's output has drained below its bound: queued messages follow. Cursors are the
@@ -243,6 +249,9 @@ class Session {
   [[nodiscard]] mqtt::ProtocolVersion version() const;  ///< Of the current connection.
   [[nodiscard]] bool problem_information() const;       ///< Request Problem Information. MQTT 5 §3.1.2.11.7.
   [[nodiscard]] std::size_t queued() const;
+  [[nodiscard]] bool settled() const;  ///< Nothing is under way to the client.
+  /// The client's Maximum Packet Size.
+  [[nodiscard]] std::uint32_t packet_size_max() const;
 
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -267,6 +276,7 @@ class Session {
   /// False when the packet would be larger than the client takes; nothing is written then.
   bool write_delivery(const mqtt::Message& message, mqtt::Delivery& delivery, Instant now);
   void count_delivery(const mqtt::Message& message);
+  bool send_entries(CursorId cursor, Seq first, Seq last, const mqtt::MessagePtr& message, bool replayed, Instant now);
   bool resend_slot(Instant now);
   void continue_resend(Instant now);
   void send_queued(Instant now);
@@ -294,6 +304,9 @@ class Session {
   /// Places in it by filter, once there are many; else null.
   std::unique_ptr<std::unordered_map<std::string, std::size_t>> subscription_places_;
   std::vector<CursorSlot> cursors_;
+  std::size_t cursors_free_ = 0;
+  /// Places in it by topic, once there are many; else null.
+  std::unique_ptr<std::unordered_map<std::string, CursorId>> cursor_places_;
   Journal* journal_ = nullptr;
 };
 

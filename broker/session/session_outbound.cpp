@@ -12,6 +12,8 @@ namespace {
 
 /// Settled messages behind an unsettled one stay in the ring; a client that never acknowledges one of them stops here.
 constexpr std::size_t kRingMax = 16'384;
+/// Fewer are looked through.
+constexpr std::size_t kCursorsUnindexed = 64;
 
 mqtt::Qos lower(mqtt::Qos a, mqtt::Qos b) { return std::min(a, b); }
 
@@ -340,7 +342,7 @@ std::optional<Session::Wanted> Session::resend_wanted() const {
     return std::nullopt;
   // drained() passes over it when the cursor has gone meanwhile.
   if (slot.cursor >= cursors_.size() || cursors_[slot.cursor].generation != slot.cursor_generation) return std::nullopt;
-  return Wanted{slot.cursor, slot.seq};
+  return Wanted{slot.cursor, Seq{slot.seq.value - slot.batched}, slot.seq};
 }
 
 // -- Cursors
@@ -353,27 +355,53 @@ CursorId Session::add_cursor(std::string topic, Epoch epoch, Seq position, mqtt:
                     .next = position.next(),
                     .acknowledged = position,
                     .generation = ++cursor_generation_,
-                    .subscription_id = subscription_id,
+                    .subscription_ids = {subscription_id, 0},
                     .qos = qos};
-  auto place = std::ranges::find(cursors_, cursor.topic, &CursorSlot::topic);
-  if (place == cursors_.end()) place = std::ranges::find(cursors_, 0U, &CursorSlot::generation);
-  if (place == cursors_.end()) {
+  if (const auto known = find_cursor(cursor.topic)) {
+    cursors_[*known] = std::move(cursor);
+    return *known;
+  }
+  auto place = cursors_.end();
+  if (cursors_free_ != 0) {
+    place = std::ranges::find(cursors_, 0U, &CursorSlot::generation);
+    --cursors_free_;
+  } else {
     if (cursors_.empty()) cursors_.reserve(1);
-    cursors_.push_back(std::move(cursor));
-    return static_cast<CursorId>(cursors_.size() - 1);
+    place = cursors_.insert(cursors_.end(), CursorSlot{});
   }
   *place = std::move(cursor);
-  return static_cast<CursorId>(place - cursors_.begin());
+  const auto id = static_cast<CursorId>(place - cursors_.begin());
+  if (cursor_places_) {
+    cursor_places_->emplace(place->topic, id);
+  } else if (cursors_.size() == kCursorsUnindexed) {
+    cursor_places_ = std::make_unique<std::unordered_map<std::string, CursorId>>();
+    for (const CursorId one : cursors()) cursor_places_->emplace(cursors_[one].topic, one);
+  }
+  return id;
 }
 
-void Session::remove_cursor(CursorId cursor) { cursors_.at(cursor) = {}; }
+void Session::remove_cursor(CursorId cursor) {
+  CursorSlot& slot = cursors_.at(cursor);
+  if (slot.generation == 0) return;
+  if (cursor_places_) cursor_places_->erase(slot.topic);
+  slot = {};
+  if (++cursors_free_ != cursors_.size()) return;
+  cursors_ = {};
+  cursors_free_ = 0;
+  cursor_places_.reset();
+}
 
-void Session::set_cursor_options(CursorId cursor, mqtt::Qos qos, std::uint32_t subscription_id) {
+void Session::set_cursor_options(CursorId cursor, mqtt::Qos qos, std::uint32_t subscription_id,
+                                 std::uint32_t inbox_id) {
   cursors_[cursor].qos = qos;
-  cursors_[cursor].subscription_id = subscription_id;
+  cursors_[cursor].subscription_ids = {subscription_id, inbox_id};
 }
 
 std::optional<CursorId> Session::find_cursor(std::string_view topic) const {
+  if (cursor_places_) {
+    const auto found = cursor_places_->find(std::string(topic));
+    return found == cursor_places_->end() ? std::nullopt : std::optional(found->second);
+  }
   const auto place = std::ranges::find(cursors_, topic, &CursorSlot::topic);
   if (place == cursors_.end() || place->generation == 0) return std::nullopt;
   return static_cast<CursorId>(place - cursors_.begin());
@@ -381,7 +409,13 @@ std::optional<CursorId> Session::find_cursor(std::string_view topic) const {
 
 Session::CursorState Session::cursor(CursorId cursor) const {
   const CursorSlot& slot = cursors_[cursor];
-  return {slot.topic, slot.epoch, slot.next, slot.acknowledged, slot.qos, slot.subscription_id};
+  return {slot.topic,
+          slot.epoch,
+          slot.next,
+          slot.acknowledged,
+          slot.qos,
+          slot.subscription_ids[0],
+          slot.subscription_ids[1]};
 }
 
 std::vector<CursorId> Session::cursors() const {
@@ -393,8 +427,20 @@ std::vector<CursorId> Session::cursors() const {
 }
 
 bool Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now) {
+  return send_entries(id, seq, seq, message, replayed, now);
+}
+
+bool Session::send_batch(CursorId id, Seq last, const mqtt::MessagePtr& message, bool replayed, Instant now) {
+  const auto wanted = resend_wanted();
+  return send_entries(id, wanted ? wanted->first : cursors_[id].next, last, message, replayed, now);
+}
+
+bool Session::send_entries(CursorId id, Seq first, Seq seq, const mqtt::MessagePtr& message, bool replayed,
+                           Instant now) {
   CursorSlot& cursor = cursors_[id];
-  const std::span<const std::uint32_t> ids(&cursor.subscription_id, cursor.subscription_id != 0 ? 1 : 0);
+  std::span<const std::uint32_t> ids(cursor.subscription_ids);
+  if (ids[0] == 0) ids = ids.subspan(1);
+  if (ids.back() == 0) ids = ids.first(ids.size() - 1);
   mqtt::Delivery delivery{.qos = lower(message->qos(), cursor.qos), .retain = replayed, .subscription_ids = ids};
   if (const auto wanted = resend_wanted(); wanted && wanted->cursor == id && wanted->seq == seq) {
     InFlight& slot = (*outbound_)[outbound_->resend_at];
@@ -415,6 +461,10 @@ bool Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, 
   cursor.next = seq.next();
   if (delivery.qos != mqtt::Qos::AtMostOnce) delivery.packet_id = outbound().id_at(outbound().size());
   const bool written = write_delivery(*message, delivery, now);
+  if (!written && first != seq) {
+    cursor.next = first;
+    return false;
+  }
   if (!written || delivery.qos == mqtt::Qos::AtMostOnce) {
     pass_over(id, seq);
     return written;
@@ -425,6 +475,7 @@ bool Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, 
              .sent_here = true,
              .cursor = id,
              .cursor_generation = cursor.generation,
+             .batched = static_cast<std::uint32_t>(seq.value - first.value),
              .seq = seq});
   ++flow.outstanding;
   return true;

@@ -8,7 +8,9 @@
 
 #include "broker/session/session.hpp"
 #include "broker/shard/compact_meta.hpp"
+#include "broker/shard/entry_batch.hpp"
 #include "broker/shard/feeds.hpp"
+#include "broker/shard/inbox.hpp"
 #include "broker/shard/plain_journal.hpp"
 #include "broker/shard/ports.hpp"
 #include "broker/shard/throttling.hpp"
@@ -32,8 +34,10 @@ struct Client {
   std::vector<std::unique_ptr<Follower>> following;  ///< While connected: by CursorId, null where there is no feed yet.
   std::vector<Follower*> behind;         ///< Those with entries to send, whose turn comes first at the front.
   std::unique_ptr<CatchUp> catch_up;     ///< Its one page out of the log.
+  std::unique_ptr<Inbox> inbox;          ///< While connected and subscribed to all conversations of its user.
   NamedSenders named_senders;            ///< On this connection, for Meta::Compact.
   Meta meta = Meta::Full;                ///< Of this connection.
+  Accepted accepted;                     ///< The same.
   Throttle throttle;                     ///< Of this connection.
   std::shared_ptr<UserAccount> account;  ///< While connected, and where something of a user is limited.
   bool awaits_drain = false;             ///< Not read from until its output is empty.
@@ -51,6 +55,7 @@ struct Client {
   bool output_touched = false;              ///< In the turn's list of outputs to flush.
   bool reads_partly = false;                ///< Some filter of its matches what it may not read; see TopicAccess.
   bool moved = false;                       ///< Another node gets what it owes its client.
+  bool newest_first = false;                ///< Of those behind the one with the latest entry has its turn first.
   bool quiet = false;                       ///< Gets no presence, typing and marks; of this connection.
   bool is_present = false;                  ///< Counts as a device of its user's; of this connection.
   bool marks_touched = false;               ///< In the list of clients that have acknowledged something.

@@ -451,6 +451,7 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   session::Session& session = *client.session;
   session.attach(connect, shard_.links().output(connection), shard_.now());
   client.meta = *wanted_meta(connect);
+  client.accepted = read_accept(connect.properties.user("accept").value_or(std::string_view()));
   client.named_senders.clear();
   client.account = shard_.links().account(session.user());
   if (client.account) client.account->connections.fetch_add(1, std::memory_order_relaxed);
@@ -468,6 +469,7 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
     extra.text(PropertyId::AuthenticationMethod, opening.login.method);
     if (!opening.login.data.empty()) extra.text(PropertyId::AuthenticationData, opening.login.data);
   }
+  if (client.accepted.batch) extra.user("accept", name_of(client.accepted));
   session.write_connack(opening.session_present, opening.login.assigned, extra.bytes());
   session.resume(shard_.now());
   shard_.schedule(client);
@@ -601,10 +603,16 @@ void Connecting::follow_cursors(Client& client) {
   client.feeds_awaited = static_cast<std::uint32_t>(cursors.size());
   const ConnectionId connection = client.connection;
   for (const session::CursorId cursor : cursors) {
+    // The inbox follows its own.
+    if (client.session->find_subscription(client.session->cursor(cursor).topic) == nullptr) {
+      --client.feeds_awaited;
+      continue;
+    }
     follow_cursor(client, cursor);
     // What can't be followed may close the connection, and end the session with it.
     if (shard_.client_of(connection) != &client) return;
   }
+  shard_.inboxes().resume(client);
 }
 
 void Connecting::follow_cursor(Client& client, session::CursorId cursor) {

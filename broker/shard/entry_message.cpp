@@ -11,8 +11,8 @@ namespace parley::shard {
 namespace {
 
 /// User properties that only the server sets; a publisher's are dropped.
-constexpr std::array<std::string_view, 9> kServerNames{"seq", "ts",  "from",  "id",   "kind",
-                                                       "ref", "dup", "epoch", "error"};
+constexpr std::array<std::string_view, 10> kServerNames{"seq", "ts",  "from",  "id",    "kind",
+                                                        "ref", "dup", "epoch", "error", "batch"};
 
 class Decimal {
  public:
@@ -41,13 +41,6 @@ bool is_change(const format::EntryRecord& entry) {
   return entry.kind == format::EntryKind::Member || entry.kind == format::EntryKind::Settings;
 }
 
-/// What subscribers get as payload; `room` holds it where it is made.
-std::string_view payload_of(const format::EntryRecord& entry, std::string& room) {
-  if (!is_change(entry)) return entry.payload;
-  json::append_change(room, entry);
-  return room;
-}
-
 void write_description(mqtt::PropertyWriter& properties, const format::Entry& entry) {
   if (is_change(*entry)) {
     properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
@@ -63,6 +56,12 @@ void write_description(mqtt::PropertyWriter& properties, const format::Entry& en
 }
 
 }  // namespace
+
+std::string_view payload_of(const format::EntryRecord& entry, std::string& room) {
+  if (!is_change(entry)) return entry.payload;
+  json::append_change(room, entry);
+  return room;
+}
 
 mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,
                                chat::Form form) {
@@ -240,6 +239,17 @@ mqtt::MessagePtr login_notice(std::string_view client_id, Timestamp expires) {
   mqtt::PropertyWriter properties;
   properties.user("notice", "reauthenticate").user("expires", when);
   const std::string payload = std::string("{\"notice\":\"reauthenticate\",\"expires\":").append(when).append("}");
+  return make_message(reply_topic(client_id), properties.bytes(), payload, mqtt::Qos::AtLeastOnce);
+}
+
+mqtt::MessagePtr inbox_cursor_notice(std::string_view client_id, std::string_view filter, std::string_view token) {
+  mqtt::PropertyWriter properties;
+  properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
+  properties.text(mqtt::PropertyId::ContentType, "application/json");
+  properties.user("notice", "cursor").user("filter", filter);
+  std::string payload("{\"notice\":\"cursor\",\"filter\":");
+  json::append_string(payload, filter);
+  payload.append(",\"cursor\":\"").append(token).append("\"}");
   return make_message(reply_topic(client_id), properties.bytes(), payload, mqtt::Qos::AtLeastOnce);
 }
 

@@ -13,6 +13,9 @@
 /// What conversations look like as MQTT: entries, notices and receipts as messages and properties. docs/PROTOCOL.md.
 namespace parley::shard {
 
+/// What subscribers get as payload; `room` holds it where it is made.
+std::string_view payload_of(const format::EntryRecord& entry, std::string& room);
+
 /// The PUBLISH that delivers an entry on {root}/{conversation}/msg or /json.
 mqtt::MessagePtr entry_message(std::string_view root, std::string_view conversation, const format::Entry& entry,
                                chat::Form form);
@@ -65,6 +68,9 @@ mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& o
 
 /// Tells a client on its reply topic that its credentials expire, so that it authenticates again in time.
 mqtt::MessagePtr login_notice(std::string_view client_id, Timestamp expires);
+
+/// Tells a client where it stands in all conversations; see chat::InboxCursor.
+mqtt::MessagePtr inbox_cursor_notice(std::string_view client_id, std::string_view filter, std::string_view token);
 
 /// Where answers, receipts and notices for a client go unless it names another topic: client/{client id}/reply.
 std::string reply_topic(std::string_view client_id);

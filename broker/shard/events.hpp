@@ -111,6 +111,7 @@ struct FollowedEvent {
   Epoch epoch;
   Seq oldest;
   Seq head;
+  Timestamp last_ts;  ///< Of the entry at the head.
   format::ConversationType type = format::ConversationType::Group;
   format::Visibility visibility = format::Visibility::Public;
   bool remote = false;  ///< Another node leads it: pages are asked for by ReadEvent.
@@ -121,6 +122,7 @@ void copy_standing(auto& to, const auto& from) {
   to.epoch = from.epoch;
   to.oldest = from.oldest;
   to.head = from.head;
+  to.last_ts = from.last_ts;
   to.type = from.type;
   to.visibility = from.visibility;
 }
@@ -170,6 +172,24 @@ struct MembershipTakenEvent {
   std::string user;
   ConversationNumber conversation;
   Seq changed;
+};
+
+/// To the home shard of the user's name: `shard` wants to know of which conversations the user is a member, now and as
+/// that changes.
+struct FollowUserEvent {
+  std::string user;
+  ShardId shard = 0;
+};
+struct UnfollowUserEvent {
+  std::string user;
+  ShardId shard = 0;
+};
+/// From there: all of them (`whole`), or what has changed since; or that it can't be told for now.
+struct UserConversationsEvent {
+  std::string user;
+  chat::Refusal refusal = chat::Refusal::None;
+  bool whole = false;
+  std::vector<UserConversation> conversations;
 };
 
 /// To the home shard of the user's name: what a shard has of the user's connections now, and what the user says of
@@ -352,9 +372,9 @@ struct PeerEvent {
                DeliveredEvent, AccessEvent, AccessedEvent, MembershipEvent, MembershipTakenEvent, ReadEvent,
                ReadHereEvent, PageEvent, PublishEvent, StoredEvent, InterestEvent, InterestTakenEvent,
                SharedMemberEvent, SharedDeliveryEvent, SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent,
-               NodeFiltersEvent, NodeFiltersTakenEvent, NodeGroupEvent, SystemTopicsEvent, PresenceEvent,
-               PresenceFollowEvent, PresenceShownEvent, PresenceAskEvent, PresenceAnswerEvent, OnlineAskEvent,
-               OnlineAnswerEvent>
+               NodeFiltersEvent, NodeFiltersTakenEvent, NodeGroupEvent, SystemTopicsEvent, FollowUserEvent,
+               UnfollowUserEvent, UserConversationsEvent, PresenceEvent, PresenceFollowEvent, PresenceShownEvent,
+               PresenceAskEvent, PresenceAnswerEvent, OnlineAskEvent, OnlineAnswerEvent>
       what;
 };
 

@@ -20,6 +20,8 @@ constexpr std::size_t kPageEntries = 128;
 constexpr std::size_t kPageBytes = 64 * 1024;
 /// Cursors that are tried in vain before the others of the client have to wait for its next event.
 constexpr std::size_t kVainTriesMax = 16;
+/// Of a batch: less than a page, so that it can be read again as a whole.
+constexpr std::size_t kBatchBytes = 48 * 1024;
 
 /// A read's token is a running number with the client's place below.
 constexpr unsigned kPlaceBits = 24;
@@ -201,6 +203,18 @@ void Feeds::release(Client& client, Follower& follower) {
   pump(client);
 }
 
+void Feeds::release(Client& client, const std::vector<session::CursorId>& cursors) {
+  for (const session::CursorId cursor : cursors) {
+    Follower* follower = find_follower(client, cursor);
+    if (follower == nullptr || !std::exchange(follower->held, false) || std::exchange(follower->behind, true)) continue;
+    client.behind.push_back(follower);
+  }
+  if (client.newest_first) {
+    std::ranges::stable_sort(client.behind, std::ranges::greater{}, &Follower::latest);
+  }
+  pump(client);
+}
+
 Follower* Feeds::find_follower(Client& client, session::CursorId cursor) {
   return cursor < client.following.size() ? client.following[cursor].get() : nullptr;
 }
@@ -232,7 +246,7 @@ void Feeds::remove_follower(Client& client, session::CursorId cursor) {
   pump(client);
 }
 
-void Feeds::resume(Feed& feed, const Access& access, Client& client, const std::string& topic) {
+void Feeds::resume(Feed& feed, const Access& access, Client& client, const std::string& topic, bool stays_held) {
   session::Session& session = *client.session;
   const auto found = session.find_cursor(topic);
   if (!found) {
@@ -262,6 +276,7 @@ void Feeds::resume(Feed& feed, const Access& access, Client& client, const std::
     // A position of another incarnation means nothing: the client is told, and gets what there is.
     const Seq begin{std::max(standing.oldest, access.visible_from).value - 1};
     cursor = session.add_cursor(topic, standing.epoch, begin, position.qos, position.subscription_id);
+    session.set_cursor_options(cursor, position.qos, position.subscription_id, position.inbox_id);
     session.deliver(epoch_notice(topic, standing.epoch), position.qos, false, {}, shard_.now());
   }
   // Who was removed and added again while it was away doesn't get what was said in between.
@@ -269,11 +284,12 @@ void Feeds::resume(Feed& feed, const Access& access, Client& client, const std::
   if (came_back) {
     cursor = session.add_cursor(topic, standing.epoch, Seq{access.visible_from.value - 1}, position.qos,
                                 position.subscription_id);
+    session.set_cursor_options(cursor, position.qos, position.subscription_id, position.inbox_id);
   }
   Follower& follower = add_follower(feed, client, cursor, form);
   follower.persisted = other_epoch || came_back ? Follower::kUnwritten : session.cursor(cursor).acknowledged;
   follower.resumed = true;
-  release(client, follower);
+  if (!stays_held) release(client, follower);
 }
 
 // -- Sending --
@@ -293,6 +309,7 @@ void Feeds::committed(const std::string& conversation, std::span<const format::E
   for (const auto& entry : entries) {
     if ((*entry)->seq <= feed.standing.head) continue;
     feed.standing.head = (*entry)->seq;
+    feed.standing.last_ts = (*entry)->ts;
     feed.recent_bytes += cost(*entry);
     feed.recent.push_back({.entry = entry});
     if ((*entry)->kind != format::EntryKind::Message) take_change(feed, **entry);
@@ -323,25 +340,40 @@ void Feeds::take_change(Feed& feed, const format::EntryRecord& entry) {
     std::ranges::sort(users);
     users.erase(std::unique(users.begin(), users.end()), users.end());
     for (const std::string& user : users) {
-      ask(feed, user, [this, user](Feed& asked, const Access& access) {
-        if (access.refusal == chat::Refusal::NotAuthorized) end_of(asked, user);
+      ask(feed, user, [this, user, seq = entry.seq](Feed& asked, const Access& access) {
+        if (access.refusal == chat::Refusal::NotAuthorized) end_of(asked, user, seq);
       });
     }
-  } else if (entry.kind == format::EntryKind::Member && !was_open) {
+  } else if (entry.kind == format::EntryKind::Member) {
     const auto change = format::decode_member_change(entry.payload);
     if (!change || !change->ends()) return;
     pump_followers(feed);
-    end_of(feed, change->user);
+    // An inbox has what its user is a member of; whoever subscribed to a public conversation reads on.
+    end_of(feed, change->user, entry.seq, was_open);
   }
 }
 
-void Feeds::end_of(Feed& feed, std::string_view user) {
-  std::vector<std::pair<Client*, session::CursorId>> ended;
+void Feeds::end_of(Feed& feed, std::string_view user, Seq seq, bool inbox_only) {
+  struct Ended {
+    ConnectionId connection;
+    session::CursorId cursor = 0;
+    chat::Form form{};
+  };
+  std::vector<Ended> ended;
   for (const Follower* follower : feed.followers) {
-    if (follower->client->session->user() == user) ended.emplace_back(follower->client, follower->cursor);
+    const session::Session& session = *follower->client->session;
+    if (session.user() != user) continue;
+    const bool has_own = session.find_subscription(session.cursor(follower->cursor).topic) != nullptr;
+    if (inbox_only && has_own) continue;
+    ended.push_back({follower->client->connection, follower->cursor, follower->form});
   }
   const Hold hold(*this, feed);
-  for (const auto& [client, cursor] : ended) end_subscription(*client, cursor);
+  for (const Ended& one : ended) {
+    Client* client = shard_.client_of(one.connection);
+    if (client == nullptr || find_follower(*client, one.cursor) == nullptr) continue;
+    end_subscription(*client, one.cursor);
+    if (shard_.client_of(one.connection) == client) shard_.inboxes().ended(*client, feed.name, one.form, seq);
+  }
   shard_.listeners().end_of(feed, user);
 }
 
@@ -373,12 +405,22 @@ void Feeds::trim(Feed& feed) {
 
 void Feeds::set_behind(Follower& follower) {
   if (std::exchange(follower.behind, true)) return;
-  follower.client->behind.push_back(&follower);
+  auto& list = follower.client->behind;
+  auto place = list.end();
+  if (follower.client->newest_first)
+    place = std::ranges::upper_bound(list, follower.latest(), std::ranges::greater{}, &Follower::latest);
+  list.insert(place, &follower);
 }
 
 void Feeds::pump(Client& client) {
   if (!client.session->connected() || !resend(client)) return;
-  if (!client.behind.empty()) pump_in_turn(client);
+  if (!client.behind.empty()) {
+    if (client.newest_first) {
+      pump_newest_first(client);
+    } else {
+      pump_in_turn(client);
+    }
+  }
   if (client.behind.empty()) client.catch_up.reset();
 }
 
@@ -409,6 +451,35 @@ void Feeds::pump_in_turn(Client& client) {
   if (list.empty()) list = {};
 }
 
+/// One after the other. Only whose page is here goes first until it is used up.
+void Feeds::pump_newest_first(Client& client) {
+  std::vector<Follower*>& list = client.behind;
+  const auto done = [&](Follower* follower) {
+    if (!pump(*follower)) return false;
+    follower->behind = false;
+    std::erase(list, follower);
+    return true;
+  };
+  if (client.catch_up && client.catch_up->has_page() && client.catch_up->follower->behind) {
+    done(client.catch_up->follower);
+  }
+  for (std::size_t i = 0; i < list.size();) {
+    if (list[i]->held) {
+      ++i;
+    } else if (!done(list[i])) {
+      break;
+    }
+  }
+  if (list.empty()) list = {};
+}
+
+/// Nobody reads while a newer conversation has to wait.
+bool Feeds::may_read(const Client& client, const Follower& follower) {
+  if (!client.newest_first || client.session->resend_wanted()) return true;
+  const auto first = std::ranges::find_if(client.behind, [](const Follower* one) { return !one->held; });
+  return first == client.behind.end() || *first == &follower;
+}
+
 /// False while an entry is wanted that isn't here.
 bool Feeds::resend(Client& client) {
   client.session->drained(shard_.now());
@@ -419,9 +490,10 @@ bool Feeds::resend(Client& client) {
       client.session->skip_entries(wanted->cursor, wanted->seq, shard_.now());
       continue;
     }
-    if (send(*follower, wanted->seq)) continue;
+    const bool batch = wanted->first != wanted->seq;
+    if (batch ? send_batch_again(*follower, *wanted) : send(*follower, wanted->seq)) continue;
     if (client.catch_up && client.catch_up->token == 0) client.catch_up.reset();  // Nobody else may send before this.
-    read(*follower, wanted->seq, follower->feed->standing.head);
+    read(*follower, wanted->first, follower->feed->standing.head);
     return false;
   }
   return true;
@@ -439,7 +511,7 @@ bool Feeds::pump(Follower& follower) {
       const Seq last{feed.standing.oldest.value - 1};
       if (!tell_gap(follower, cursor.next, last)) return false;
       session.skip_entries(follower.cursor, last, shard_.now());
-    } else if (!send(follower, cursor.next)) {
+    } else if (!send_batch(follower, cursor.next) && !send(follower, cursor.next)) {
       read(follower, cursor.next, feed.standing.head);
       return false;
     }
@@ -479,10 +551,83 @@ bool Feeds::send(Follower& follower, Seq seq) {
   if (sent && client.meta == Meta::Compact && follower.form == chat::Form::Message) {
     client.named_senders.name(record.from);
   }
+  this->sent(client);
+  return true;
+}
+
+void Feeds::sent(Client& client) {
   // What is sent at QoS 0 counts as acknowledged at once.
   if (client.persisted && !client.cursors_touched) shard_.session_records().cursors_moved(client);
+  if (client.inbox) shard_.inboxes().moved(client);
   shard_.wrote(client);
+}
+
+/// False when there aren't several entries here that may go together.
+bool Feeds::send_batch(Follower& follower, Seq first) {
+  Client& client = *follower.client;
+  Feed& feed = *follower.feed;
+  if (!client.accepted.batch || follower.form != chat::Form::Message || first >= feed.standing.head) return false;
+  const bool replayed = first <= follower.replayed_until;
+  const Seq end = replayed ? std::min(follower.replayed_until, feed.standing.head) : feed.standing.head;
+  const std::size_t most = std::min<std::size_t>(kBatchBytes, client.session->packet_size_max() / 2);
+  EntryBatch batch(client.meta, client.session->user());
+  Seq last = first;
+  std::size_t bytes = 0;
+  const std::size_t place = client.catch_up ? client.catch_up->next : 0;
+  for (Seq seq = first; seq <= end && batch.size() < kPageEntries; seq = seq.next()) {
+    Feed::Recent* kept = recent(feed, seq);
+    const format::EntryPtr* entry = kept != nullptr ? &kept->entry : find_in_page(follower, seq);
+    if (entry == nullptr) break;
+    bytes += (*entry)->bytes().size();
+    if (batch.size() != 0 && bytes > most) break;
+    batch.add(***entry);
+    last = seq;
+  }
+  if (batch.size() > 1 &&
+      client.session->send_batch(follower.cursor, last, finish_batch(follower, batch), replayed, shard_.now())) {
+    sent(client);
+    return true;
+  }
+  if (client.catch_up) client.catch_up->next = place;
+  return false;
+}
+
+/// False when its entries have to be read first.
+bool Feeds::send_batch_again(Follower& follower, const session::Session::Wanted& wanted) {
+  Client& client = *follower.client;
+  Feed& feed = *follower.feed;
+  const CatchUp* page = client.catch_up.get();
+  const bool is_page =
+      page != nullptr && page->follower == &follower && page->token == 0 && page->first == wanted.first;
+  EntryBatch batch(client.meta, client.session->user());
+  if (is_page) {
+    // What isn't in it any more is left out.
+    for (const format::EntryPtr& entry : page->page) {
+      if ((*entry)->seq <= wanted.seq) batch.add(**entry);
+    }
+  } else {
+    for (Seq seq = wanted.first; seq <= wanted.seq; seq = seq.next()) {
+      Feed::Recent* kept = recent(feed, seq);
+      if (kept == nullptr) return false;
+      batch.add(**kept->entry);
+    }
+  }
+  const bool replayed = wanted.first <= follower.replayed_until;
+  const auto message = batch.size() != 0
+                           ? finish_batch(follower, batch)
+                           : gap_notice(client.session->cursor(follower.cursor).topic, wanted.first, wanted.seq);
+  client.session->send_batch(follower.cursor, wanted.seq, message, replayed, shard_.now());
+  sent(client);
   return true;
+}
+
+mqtt::MessagePtr Feeds::finish_batch(const Follower& follower, const EntryBatch& batch) const {
+  const std::string& root = shard_.options().root;
+  std::string_view name = follower.feed->name;
+  if (follower.aliased) {
+    name = chat::read_topic(root, follower.client->session->cursor(follower.cursor).topic)->conversation;
+  }
+  return batch.message(root, name, follower.client->accepted);
 }
 
 Feed::Recent::Variant Feeds::variant_for(const Follower& follower, const format::EntryRecord& entry) const {
@@ -523,6 +668,7 @@ const format::EntryPtr* Feeds::find_in_page(Follower& follower, Seq seq) {
 /// Nothing while the client's one page is on its way or in use: the follower's turn comes when it isn't.
 void Feeds::read(Follower& follower, Seq first, Seq last) {
   Client& client = *follower.client;
+  if (!may_read(client, follower)) return;
   if (!client.catch_up) client.catch_up = std::make_unique<CatchUp>();
   CatchUp& catch_up = *client.catch_up;
   const bool others = catch_up.has_page() && catch_up.follower != &follower && catch_up.follower->behind;
@@ -589,7 +735,7 @@ void Feeds::skip_unreadable(Follower& follower, const CatchUp& catch_up, const R
   }
   const Seq next = session.cursor(follower.cursor).next;
   const auto wanted = session.resend_wanted();
-  const bool resends = wanted && wanted->cursor == follower.cursor && wanted->seq == catch_up.first;
+  const bool resends = wanted && wanted->cursor == follower.cursor && wanted->first == catch_up.first;
   // Of what is sent again only that; the cursor comes to the rest by itself.
   if (resends) readable = std::min(readable, next);
   if (readable <= catch_up.first || (!resends && next != catch_up.first)) return;

@@ -14,6 +14,7 @@
 #include "broker/chat/topic.hpp"
 #include "broker/routing/subscription_tree.hpp"
 #include "broker/session/session.hpp"
+#include "broker/shard/entry_batch.hpp"
 #include "broker/shard/events.hpp"
 #include "broker/shard/listeners.hpp"
 
@@ -40,6 +41,9 @@ struct Follower {
   bool resumed = false;  ///< Goes on where the session left off, and no SUBSCRIBE has come for it since.
 
   static constexpr Seq kUnwritten{~std::uint64_t{0}};
+
+  /// When the conversation's latest entry was made.
+  [[nodiscard]] Timestamp latest() const;
 };
 
 /// What a client that is behind reads of the log: one page at a time, whatever number of cursors it has.
@@ -76,6 +80,8 @@ struct Feed {
   std::size_t recent_first = 0;  ///< Index of the oldest one kept.
   std::size_t recent_bytes = 0;
 };
+
+inline Timestamp Follower::latest() const { return feed->standing.last_ts; }
 
 /// Delivery of conversations by cursor, the same for live subscribers, replays and resumed sessions: from the feed's
 /// recent entries where they reach, else from the log. Belongs to its shard's thread.
@@ -127,6 +133,8 @@ class Feeds {
   /// The cursor must exist and have no follower. `held` until release().
   Follower& add_follower(Feed& feed, Client& client, session::CursorId cursor, chat::Form form);
   void release(Client& client, Follower& follower);
+  /// All of them that are held, at once.
+  void release(Client& client, const std::vector<session::CursorId>& cursors);
   Follower* find_follower(Client& client, session::CursorId cursor);
   void remove_follower(Client& client, session::CursorId cursor);
   /// All of the client's followers, as when it disconnects.
@@ -134,7 +142,8 @@ class Feeds {
 
   /// Lets a cursor of a resumed session go on, or begin anew when the conversation has another epoch by now. Ends the
   /// subscription when its user may not read any more.
-  void resume(Feed& feed, const Access& access, Client& client, const std::string& topic);
+  /// `stays_held`: a release() follows.
+  void resume(Feed& feed, const Access& access, Client& client, const std::string& topic, bool stays_held = false);
 
   /// Sends what can be sent to this client now: what is to be resent, then the cursors that are behind, in turn.
   void pump(Client& client);
@@ -152,12 +161,18 @@ class Feeds {
   void ask(Feed& feed, const std::string& user, AccessKnown ready, bool marks = false);
   void pump_followers(Feed& feed);
   void take_change(Feed& feed, const format::EntryRecord& entry);
-  void end_of(Feed& feed, std::string_view user);
+  void end_of(Feed& feed, std::string_view user, Seq seq, bool inbox_only = false);
   void end_subscription(Client& client, session::CursorId cursor);
   bool pump(Follower& follower);
   void pump_in_turn(Client& client);
+  void pump_newest_first(Client& client);
+  static bool may_read(const Client& client, const Follower& follower);
   bool resend(Client& client);
   bool send(Follower& follower, Seq seq);
+  bool send_batch(Follower& follower, Seq first);
+  bool send_batch_again(Follower& follower, const session::Session::Wanted& wanted);
+  mqtt::MessagePtr finish_batch(const Follower& follower, const EntryBatch& batch) const;
+  void sent(Client& client);
   Feed::Recent::Variant variant_for(const Follower& follower, const format::EntryRecord& entry) const;
   mqtt::MessagePtr make_message(std::string_view name, const format::Entry& entry, Feed::Recent::Variant variant) const;
   const format::EntryPtr* find_in_page(Follower& follower, Seq seq);

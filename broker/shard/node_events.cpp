@@ -41,6 +41,13 @@ class Writer {
     (*this)(marks.read);
     (*this)(marks.delivered);
   }
+  void operator()(const UserConversations::One& one) {
+    (*this)(one.number);
+    (*this)(one.name);
+    (*this)(one.epoch);
+    (*this)(one.present);
+    (*this)(one.changed);
+  }
   /// `first` and `last`: what the enum has.
   template <class E>
   void choice(E value, E /*first*/, E /*last*/) {
@@ -95,6 +102,13 @@ class Reader {
     (*this)(marks.user);
     (*this)(marks.read);
     (*this)(marks.delivered);
+  }
+  void operator()(UserConversations::One& one) {
+    (*this)(one.number);
+    (*this)(one.name);
+    (*this)(one.epoch);
+    (*this)(one.present);
+    (*this)(one.changed);
   }
   template <class E>
   void choice(E& value, E first, E last) {
@@ -165,6 +179,7 @@ void describe(auto& io, Is<Followed> auto& event) {
   io(event.head);
   io.choice(event.type, format::ConversationType::Direct, format::ConversationType::Group);
   io.choice(event.visibility, format::Visibility::Public, format::Visibility::Private);
+  io(event.last_ts);
 }
 void describe(auto& io, Is<Committed> auto& event) {
   io(event.follow);
@@ -333,6 +348,22 @@ void describe(auto& io, Is<OnlineAnswer> auto& event) {
   io(event.online);
 }
 
+template <class Event>
+concept NamesUser = Is<Event, FollowUser> || Is<Event, UnfollowUser>;
+void describe(auto& io, NamesUser auto& event) {
+  io(event.follow);
+  io(event.user);
+}
+void describe(auto& io, Is<UserConversations> auto& event) {
+  io(event.slot);
+  io(event.follow);
+  io(event.user);
+  describe_status(io, event);
+  io(event.whole);
+  io(event.more);
+  io(event.conversations);
+}
+
 template <class Body>
 bool read(Reader& reader, Event& event) {
   describe(reader, event.emplace<Body>());
@@ -369,6 +400,9 @@ constexpr std::array kChannels{
     NodeChannel::Messages,   // MessageTaken
     NodeChannel::Entries,    // Access
     NodeChannel::Entries,    // Accessed
+    NodeChannel::Entries,    // FollowUser
+    NodeChannel::Entries,    // UnfollowUser
+    NodeChannel::Entries,    // UserConversations
     NodeChannel::Entries,    // Notice
     NodeChannel::Entries,    // Delivered
     NodeChannel::Sessions,   // PresenceReport

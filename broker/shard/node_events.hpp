@@ -80,6 +80,7 @@ struct Followed {
   Seq head;
   format::ConversationType type = format::ConversationType::Group;
   format::Visibility visibility = format::Visibility::Public;
+  Timestamp last_ts;
 };
 /// The next entries, as encoded records, without a hole behind what was said before.
 struct Committed {
@@ -247,6 +248,35 @@ struct MessageTaken {
   bool refused = false;
 };
 
+// -- Users --
+
+/// To the leader of the user's slot: this node wants to know the user's conversations. `follow` names this wish.
+struct FollowUser {
+  std::uint64_t follow = 0;
+  std::string_view user;
+};
+struct UnfollowUser {
+  std::uint64_t follow = 0;
+  std::string_view user;
+};
+/// All of them (`whole`, in pieces while there is `more`), or what has changed since. Not Done: the wish is forgotten.
+struct UserConversations {
+  Slot slot;
+  std::uint64_t follow = 0;
+  std::string_view user;
+  Status status = Status::Done;
+  bool whole = false;
+  bool more = false;
+  struct One {
+    ConversationNumber number;
+    std::string_view name;
+    Epoch epoch;
+    bool present = false;
+    Seq changed;
+  };
+  std::vector<One> conversations;
+};
+
 // -- Presence; see the events of these names in events.hpp --
 
 /// To the leader of the user's slot: all connections that this node has of the user.
@@ -300,8 +330,8 @@ struct OnlineAnswer {
 
 using Event = std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield,
                            Yielded, Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access,
-                           Accessed, Notice, Delivered, PresenceReport, PresenceFollow, PresenceShown, PresenceAsk,
-                           PresenceAnswer, OnlineAsk, OnlineAnswer>;
+                           Accessed, FollowUser, UnfollowUser, UserConversations, Notice, Delivered, PresenceReport,
+                           PresenceFollow, PresenceShown, PresenceAsk, PresenceAnswer, OnlineAsk, OnlineAnswer>;
 
 std::vector<Marks> remote_marks(const std::vector<chat::UserMarks>& marks);
 std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks);

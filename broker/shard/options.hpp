@@ -23,16 +23,17 @@ struct ShardOptions {
   Duration system_interval{};  ///< Between two publications of $SYS; zero: there is none.
   session::Limits limits;
   std::size_t packet_size_before_connect_max = 64 * 1024;
-  std::string root = "chat";       ///< [chat] root.
-  bool auto_create = false;        ///< [chat] auto_create: conversations appear on first use and are public.
-  std::size_t marks_fanout = 100;  ///< [chat] marks_fanout: members of a group that get the others' marks.
-  Duration presence_grace = std::chrono::seconds(10);  ///< [presence] grace.
-  std::size_t message_size_max = 256 * 1024;           ///< [chat] max_message_size, payload bytes.
-  bool v3_refuse_closes = false;                       ///< [mqtt] v3_refuse = "close".
-  std::size_t pending_bytes_max = 64 * 1024 * 1024;    ///< Waiting for the disk; more is refused as busy.
-  std::size_t output_flush = 64 * 1024;                ///< An output this large is written before the turn ends.
-  std::size_t subscriptions_max = 10'000;              ///< Per client.
-  std::size_t filter_levels_max = 128;                 ///< Of filters, and of topics that are published to.
+  std::string root = "chat";                  ///< [chat] root.
+  bool auto_create = false;                   ///< [chat] auto_create: conversations appear on first use and are public.
+  std::size_t message_size_max = 256 * 1024;  ///< [chat] max_message_size, payload bytes.
+  std::size_t marks_fanout = 100;             ///< [chat] marks_fanout: members of a group that get the others' marks.
+  Duration presence_grace = std::chrono::seconds(10);         ///< [presence] grace.
+  Duration inbox_cursor_interval = std::chrono::seconds(10);  ///< [chat] inbox_cursor_interval; see Inboxes.
+  bool v3_refuse_closes = false;                              ///< [mqtt] v3_refuse = "close".
+  std::size_t pending_bytes_max = 64 * 1024 * 1024;           ///< Waiting for the disk; more is refused as busy.
+  std::size_t output_flush = 64 * 1024;                       ///< An output this large is written before the turn ends.
+  std::size_t subscriptions_max = 10'000;                     ///< Per client.
+  std::size_t filter_levels_max = 128;                        ///< Of filters, and of topics that are published to.
   RateLimits rates;
   std::uint64_t connects_a_second = 0;                ///< CONNECT packets that this shard takes; 0: no limit.
   std::uint32_t user_connections_max = 0;             ///< On this node; 0: no limit.

@@ -517,9 +517,12 @@ void Presence::asked(PresenceAskEvent event) {
   const Slot slot = slot_of(user);
   const auto leadership = shard_.replicas().leadership(slot);
   if (leadership.state == Leadership::State::Here) {
-    auto& waiting = loading_[user];
-    if (waiting.empty()) shard_.store().load_user(shard_.id(), user);
+    if (const UserFeeds::List* list = shard_.user_feeds().find(user)) return answer(std::move(event), *list);
+    const std::string name = user;
+    auto& waiting = loading_[name];
     waiting.push_back(std::move(event));
+    // Last, since it may be known at once.
+    if (waiting.size() == 1) shard_.user_feeds().watch(name, *this);
   } else if (leadership.state == Leadership::State::Elsewhere && !event.is_forwarded) {
     shard_.nodes().send(leadership.node, NodeChannel::Sessions, remote::encode_for(slot, remote::ask_of(event)));
   } else {
@@ -527,36 +530,40 @@ void Presence::asked(PresenceAskEvent event) {
   }
 }
 
-void Presence::user_loaded(const std::string& user, const Result<std::vector<UserConversation>>& loaded) {
+void Presence::user_known(const std::string& user) {
   const auto found = loading_.find(user);
   if (found == loading_.end()) return;
   auto waiting = std::move(found->second);
   loading_.erase(found);
-  for (PresenceAskEvent& event : waiting) {
-    if (!loaded) {
-      answer(event, Refusal::StorageFailed);
-      continue;
-    }
-    const auto has = [&](ConversationNumber number) {
-      const auto one = std::ranges::find(*loaded, number, &UserConversation::number);
-      return one != loaded->end() && one->present;
-    };
-    if (event.asks_target) {
-      answer(event, std::ranges::any_of(event.conversations, has) ? Refusal::None : Refusal::NotAuthorized);
-      continue;
-    }
-    for (const UserConversation& one : *loaded) {
-      if (one.present && event.conversations.size() < kConversationsMax) event.conversations.push_back(one.number);
-    }
-    if (event.conversations.empty()) {
-      answer(event, Refusal::NotAuthorized);
-      continue;
-    }
-    event.asks_target = true;
-    event.is_forwarded = false;
-    const ShardId home = home_of_name(event.target, shard_.options());
-    shard_.send(home, PeerEvent{std::move(event)});
+  const UserFeeds::List list = *shard_.user_feeds().find(user);
+  shard_.user_feeds().unwatch(user, *this);
+  for (PresenceAskEvent& event : waiting) answer(std::move(event), list);
+}
+
+void Presence::user_unknown(const std::string& user, Refusal why) {
+  const auto found = loading_.find(user);
+  if (found == loading_.end()) return;
+  auto waiting = std::move(found->second);
+  loading_.erase(found);
+  shard_.user_feeds().unwatch(user, *this);
+  for (const PresenceAskEvent& event : waiting) answer(event, why);
+}
+
+/// `list`: of the asker, or in the second step of the target.
+void Presence::answer(PresenceAskEvent event, const UserFeeds::List& list) {
+  if (event.asks_target) {
+    const auto has = [&](ConversationNumber number) { return list.contains(number); };
+    answer(event, std::ranges::any_of(event.conversations, has) ? Refusal::None : Refusal::NotAuthorized);
+    return;
   }
+  for (const auto& [number, conversation] : list) {
+    if (event.conversations.size() < kConversationsMax) event.conversations.push_back(number);
+  }
+  if (event.conversations.empty()) return answer(event, Refusal::NotAuthorized);
+  event.asks_target = true;
+  event.is_forwarded = false;
+  const ShardId home = home_of_name(event.target, shard_.options());
+  shard_.send(home, PeerEvent{std::move(event)});
 }
 
 void Presence::answer(const PresenceAskEvent& event, Refusal refusal) {

@@ -15,6 +15,7 @@
 #include "broker/shard/events.hpp"
 #include "broker/shard/node_events.hpp"
 #include "broker/shard/replica_slots.hpp"
+#include "broker/shard/user_feeds.hpp"
 #include "mqtt/types.hpp"
 
 namespace parley::session {
@@ -36,7 +37,7 @@ struct Client;
 /// - The leader's shard knows what is shown (chat::UserPresence), in memory only. Within the grace time after it began
 /// to
 ///   lead it says nothing of users that it hasn't heard of, so that none seems to go.
-class Presence {
+class Presence final : public UserFeeds::Watcher {
  public:
   explicit Presence(Shard& shard) : shard_(shard) {}
 
@@ -73,7 +74,12 @@ class Presence {
   void answered(const PresenceAnswerEvent& event);
   void online_asked(const OnlineAskEvent& event);
   void online_answered(const OnlineAnswerEvent& event);
-  void user_loaded(const std::string& user, const Result<std::vector<UserConversation>>& loaded);
+
+  // -- UserFeeds::Watcher --
+  void user_known(const std::string& user) override;
+  void user_unknown(const std::string& user, chat::Refusal why) override;
+  void user_changed(const std::string& /*user*/, const UserConversation& /*change*/) override {}
+
   void receive(NodeId from, const remote::PresenceReport& event);
   void receive(NodeId from, const remote::PresenceFollow& event);
   void receive(NodeId from, const remote::PresenceShown& event);
@@ -149,6 +155,7 @@ class Presence {
   void settle(Slot slot);
   void start_timer(Instant due);
   void answer(const PresenceAskEvent& event, chat::Refusal refusal);
+  void answer(PresenceAskEvent event, const UserFeeds::List& list);
   void recheck();
   void send(const Watcher& watcher, const std::string& user, const chat::Presence& presence, bool retain);
 

@@ -389,6 +389,12 @@ void Publishing::refuse(Client& client, const Origin& origin, const Outcome& out
   shard_.wrote(client);
 }
 
+bool Publishing::hears_replies(const Client& client) {
+  const std::string topic = reply_topic(client.session->client_id());
+  return std::ranges::any_of(client.session->subscriptions(),
+                             [&](const auto& one) { return mqtt::matches(one.filter, topic); });
+}
+
 /// Replies are for this client alone, so they don't go through the other clients' subscriptions.
 void Publishing::send_reply(Client& client, const mqtt::MessagePtr& message) {
   for (const auto& subscription : client.session->subscriptions()) {

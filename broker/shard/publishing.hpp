@@ -29,6 +29,8 @@ class Publishing {
 
   /// A message to the client's own reply topic.
   void send_reply(Client& client, const mqtt::MessagePtr& message);
+  /// It has subscribed to its reply topic.
+  [[nodiscard]] static bool hears_replies(const Client& client);
   /// To the client's Response Topic, where it may publish itself.
   void send_to(Client& client, const ReceiptAddress& address, const mqtt::MessagePtr& message);
 

@@ -42,6 +42,9 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       presence_(*this),
       history_requests_(*this),
       hosting_(*this),
+      user_lists_(*this),
+      user_feeds_(*this),
+      inboxes_(*this),
       node_topics_(*this),
       access_(*this),
       journal_(*this),
@@ -133,6 +136,12 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::SystemTopics: system_topics_.run_timer(); return;
     case TimerKind::Dismissal: dismissal_.run_timer(); return;
     case TimerKind::NodeTopics: node_topics_.run_timer(); return;
+    case TimerKind::UserLists: user_lists_.run_timer(); return;
+    case TimerKind::Inbox: {
+      Client* client = timer.identity != 0 ? clients_.find(timer.client, timer.identity) : nullptr;
+      if (client != nullptr || timer.identity == 0) inboxes_.run_timer(client);
+      return;
+    }
     case TimerKind::Marks: marks_.run_timer(); return;
     case TimerKind::Presence: presence_.run_timer(); return;
     case TimerKind::PresenceCheck:
@@ -142,6 +151,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::Housekeeping:
       groups_.sweep();
       hosting_.sweep();
+      inboxes_.sweep();
       typing_.sweep();
       presence_.sweep();
       plain_topics_.sweep();
@@ -326,6 +336,7 @@ void Shard::violation(const Client& client, mqtt::ReasonCode reason) {
 
 void Shard::act(Client& client, session::Actions& actions, ConnectionId connection) {
   bool pump = false;
+  bool acknowledged = false;
   for (session::Action& action : actions) {
     if (auto* publish = std::get_if<session::PublishAction>(&action)) {
       counters_.add(Metric::PublishesReceived);
@@ -334,6 +345,7 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
     } else if (std::holds_alternative<session::WindowAction>(action)) {
       pump = true;
       if (client.persisted) session_records_.cursors_moved(client);
+      acknowledged = client.inbox != nullptr;
       if (!client.following.empty()) marks_.acknowledged(client);
     } else if (auto* subscribe = std::get_if<session::SubscribeAction>(&action)) {
       subscribing_.subscribe(client, *subscribe);
@@ -355,6 +367,7 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
     if (client_of(connection) != &client) return;
   }
   if (pump && (!client.behind.empty() || client.session->resend_wanted())) feeds_.pump(client);
+  if (acknowledged && client_of(connection) == &client) inboxes_.moved(client);
 }
 
 void Shard::drained(ConnectionId connection) {
@@ -466,6 +479,9 @@ struct PeerEventVisitor {
   void operator()(NodeFiltersEvent& event) const { shard.node_topics().filters(event); }
   void operator()(NodeFiltersTakenEvent& event) const { shard.node_topics().filters_taken(event); }
   void operator()(NodeGroupEvent& event) const { shard.plain_topics().group_elsewhere(event); }
+  void operator()(FollowUserEvent& event) const { shard.user_lists().follow(event.user, event.shard); }
+  void operator()(UnfollowUserEvent& event) const { shard.user_lists().unfollow(event.user, event.shard); }
+  void operator()(UserConversationsEvent& event) const { shard.user_feeds().told(event); }
   void operator()(PresenceEvent& event) const { shard.presence().report(event); }
   void operator()(PresenceFollowEvent& event) const { shard.presence().follow(event); }
   void operator()(PresenceShownEvent& event) const { shard.presence().shown(event); }
@@ -507,6 +523,7 @@ void Shard::leadership_changed(Slot slot, const Leadership& leadership) {
   hosting_.leadership_changed(slot);
   remote_homes_.leadership_changed(slot, leadership);
   session_claims_.leadership_changed(slot);
+  user_lists_.leadership_changed(slot);
   groups_.sweep(slot);
   presence_.leadership_changed(slot, leadership);
 }
@@ -559,9 +576,22 @@ void Shard::append_checked(Slot slot, std::string record, std::uint64_t generati
   }
 }
 
+/// Whoever follows the user hears of it once it is committed.
+std::function<void(Result<void>)> Shard::telling(const format::UserConversationRecord& record,
+                                                 std::function<void(Result<void>)> done) {
+  return [this, user = std::string(record.user),
+          change = UserConversation{record.conversation, std::string(record.name), record.epoch, record.present,
+                                    record.changed},
+          then = std::move(done)](Result<void> outcome) {
+    if (outcome) user_lists_.committed(user, change);
+    if (then) then(outcome);
+  };
+}
+
 bool Shard::append_here(Slot slot, const format::RecordBody& body, std::function<void(Result<void>)>& done) {
   const auto position = replicas_.propose(slot);
   if (!position) return false;
+  if (const auto* of = std::get_if<format::UserConversationRecord>(&body)) done = telling(*of, std::move(done));
   replicas_.add(*position, std::make_shared<const std::string>(format::encode_record(*position, body)),
                 std::move(done));
   return true;
@@ -596,7 +626,7 @@ void Shard::session_loaded(const std::string& client_id, Result<std::optional<St
 void Shard::plain_written(std::uint64_t ticket, Result<void> outcome) { journal_.written(ticket, outcome); }
 
 void Shard::user_loaded(const std::string& user, Result<std::vector<UserConversation>> loaded) {
-  presence_.user_loaded(user, loaded);
+  user_lists_.loaded(user, loaded);
 }
 
 void Shard::materialised(Lsn upto) { hosting_.materialised(upto); }

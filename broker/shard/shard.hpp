@@ -16,6 +16,7 @@
 #include "broker/shard/groups.hpp"
 #include "broker/shard/history_requests.hpp"
 #include "broker/shard/hosting.hpp"
+#include "broker/shard/inbox.hpp"
 #include "broker/shard/limit_log.hpp"
 #include "broker/shard/listeners.hpp"
 #include "broker/shard/marks.hpp"
@@ -39,6 +40,8 @@
 #include "broker/shard/timers.hpp"
 #include "broker/shard/topic_access.hpp"
 #include "broker/shard/typing.hpp"
+#include "broker/shard/user_feeds.hpp"
+#include "broker/shard/user_lists.hpp"
 
 namespace parley::shard {
 
@@ -150,6 +153,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Presence& presence() { return presence_; }
   HistoryRequests& history_requests() { return history_requests_; }
   Hosting& hosting() { return hosting_; }
+  Inboxes& inboxes() { return inboxes_; }
+  UserFeeds& user_feeds() { return user_feeds_; }
+  UserLists& user_lists() { return user_lists_; }
   PlainTopics& plain_topics() { return plain_topics_; }
   NodeTopics& node_topics() { return node_topics_; }
   PlainJournal& journal() { return journal_; }
@@ -205,6 +211,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored);
   void append_checked(Slot slot, std::string record, std::uint64_t generation, remote::Status status,
                       std::function<void(Result<void>)> done);
+  std::function<void(Result<void>)> telling(const format::UserConversationRecord& record,
+                                            std::function<void(Result<void>)> done);
   void act(Client& client, session::Actions& actions, ConnectionId connection);
   void run_timer(const Timers::Timer& timer);
   void violation(const Client& client, mqtt::ReasonCode reason);
@@ -256,6 +264,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Presence presence_;
   HistoryRequests history_requests_;
   Hosting hosting_;
+  UserLists user_lists_;
+  UserFeeds user_feeds_;
+  Inboxes inboxes_;
   NodeTopics node_topics_;
   TopicAccess access_;
   PlainJournal journal_;

@@ -31,6 +31,7 @@ void Shard::node_connected(NodeId node) {
   remote_homes_.node_connected(node);
   node_topics_.node_connected(node);
   session_claims_.node_connected(node);
+  user_lists_.node_connected(node);
   presence_.node_connected(node);
 }
 
@@ -83,6 +84,9 @@ struct NodeEventVisitor {
   void operator()(const remote::Claimed& event) const { shard.session_claims().claimed(from, event); }
   void operator()(const remote::Yield& event) const { shard.session_claims().yield(from, event); }
   void operator()(const remote::Yielded& event) const { shard.session_claims().yielded(from, event); }
+  void operator()(const remote::FollowUser& event) const { shard.user_lists().follow(from, event); }
+  void operator()(const remote::UnfollowUser& event) const { shard.user_lists().unfollow(from, event); }
+  void operator()(const remote::UserConversations& event) const { shard.user_lists().told(from, event); }
   void operator()(const remote::Hold& event) const { shard.session_claims().hold(from, event); }
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/log.hpp"
 #include "broker/shard/shard.hpp"
+#include "mqtt/topic.hpp"
 
 /// How a client's session ends, waits, goes on, and comes back from the disk.
 namespace parley::shard {
@@ -29,6 +30,7 @@ void Shard::detach(Client& client, bool publishes_will) {
   session_records_.flush_cursors(client);
   marks_.flush(client);
   feeds_.remove_followers(client);
+  inboxes_.detach(client);
   listeners_.stop_all(client);
   client.feeds_awaited = 0;
   unbind(client.connection);
@@ -132,6 +134,10 @@ void Shard::take_up(Client& client, const session::Subscription& subscription, c
   if (is_plain(subscription.filter)) {
     (void)access_.begin_reading(client, subscription.filter);
     plain_topics_.subscribe(client, subscription, nullptr);
+    return;
+  }
+  if (mqtt::has_wildcard(subscription.filter)) {
+    inboxes_.take_up(*client.session, subscription, stored);
     return;
   }
   const auto cursor = std::ranges::find(stored.cursors, subscription.filter, &StoredSession::Cursor::topic);

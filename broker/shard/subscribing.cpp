@@ -32,8 +32,20 @@ std::optional<StartPosition> read_start(const mqtt::Properties& properties) {
 }
 
 bool is_served(const chat::ChatTopic& parts) {
-  if (parts.conversation == "+") return false;
-  return parts.form == chat::Form::Message || parts.form == chat::Form::Json || Listeners::is_form(parts.form);
+  const bool has_cursor = parts.form == chat::Form::Message || parts.form == chat::Form::Json;
+  return has_cursor || (parts.conversation != "+" && Listeners::is_form(parts.form));
+}
+
+/// A prefix counts instead of the properties.
+Refusal read_inbox_start(const chat::ChatFilter& filter, const mqtt::Properties& properties, std::string_view user,
+                         chat::InboxStart& start) {
+  if (!filter.start_name.empty()) return start.add(filter.start_name, filter.start_value, user);
+  for (const auto& property : properties) {
+    if (property.id != mqtt::PropertyId::UserProperty) continue;
+    const auto refusal = start.add(property.name, property.text, user);
+    if (refusal != Refusal::None) return refusal;
+  }
+  return Refusal::None;
 }
 
 }  // namespace
@@ -56,6 +68,20 @@ struct Subscribing::Item {
   Epoch epoch;
   Seq head;
   Seq oldest;
+
+  // -- Of an inbox, its conversations --
+  bool inbox = false;
+  bool begun = false;  ///< Inboxes::begin_subscribe was answered.
+  std::vector<Item> parts;
+  std::size_t parts_open = 0;
+  std::string refused_part;  ///< The conversation because of which it is refused.
+
+  // -- Of one of these --
+  bool part = false;
+  ConversationNumber number;
+  std::optional<std::uint16_t> epoch_check;  ///< Of a cursor's position.
+  bool anew = false;                         ///< That position means nothing any more.
+  std::optional<Timestamp> floor;            ///< Of the cursor that may have left it out.
 };
 
 struct Subscribing::Request {
@@ -76,6 +102,15 @@ Subscribing::RequestPtr Subscribing::make_request(const Client& client, mqtt::Pa
   request->items.resize(items);
   request->reasons.resize(items);
   return request;
+}
+
+/// Of everything that has a cursor.
+template <class Visit>
+void Subscribing::for_each_cursor(Request& request, Visit visit) {
+  for (Item& item : request.items) {
+    if (item.conversation && !item.inbox) visit(item);
+    for (Item& part : item.parts) visit(part);
+  }
 }
 
 Client* Subscribing::client_of(const Request& request) { return shard_.client_of(request.connection); }
@@ -177,6 +212,12 @@ void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::
   if (Listeners::is_form(filter->parts.form) && filter->start.kind != StartPosition::Kind::Live) {
     return refuse(Refusal::InvalidTopic);
   }
+  if (filter->is_inbox()) {
+    chat::InboxStart start;
+    const auto refusal = read_inbox_start(*filter, properties, client_of(*request)->session->user(), start);
+    if (refusal != Refusal::None) return refuse(refusal);
+    return subscribe_inbox(request, index, filter->parts.form, std::move(start));
+  }
   auto start = filter->start.kind != StartPosition::Kind::Live ? std::optional(filter->start) : read_start(properties);
   if (!start) return refuse(Refusal::InvalidTopic);
   item.start = *start;
@@ -208,6 +249,120 @@ void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::
         }
         settle(request);
       });
+}
+
+// -- Inboxes --
+
+void Subscribing::subscribe_inbox(const RequestPtr& request, std::size_t index, chat::Form form,
+                                  chat::InboxStart start) {
+  Item& item = request->items[index];
+  item.form = form;
+  item.inbox = true;
+  item.filter = shard_.inboxes().filter(form);
+  ++request->open;
+  shard_.inboxes().begin_subscribe(
+      *client_of(*request),
+      [this, request, index, wanted = std::move(start)](Client& client, const UserFeeds::List* list, Refusal refusal) {
+        Item& known = request->items[index];
+        known.begun = true;
+        if (refusal != Refusal::None) {
+          known.refusal = refusal;
+          request->reasons[index] = suback_reason(refusal);
+        } else if (client.session->subscriptions().size() + list->size() > shard_.options().subscriptions_max) {
+          shard_.limit_reached(Metric::LimitSubscriptions, client);
+          request->reasons[index] = ReasonCode::QuotaExceeded;
+        } else {
+          request->reasons[index] = static_cast<ReasonCode>(known.options.qos);
+          inbox_known(request, index, client, *list, wanted);
+        }
+        settle(request);
+      });
+}
+
+void Subscribing::inbox_known(const RequestPtr& request, std::size_t index, Client& client, const UserFeeds::List& list,
+                              const chat::InboxStart& start) {
+  Item& item = request->items[index];
+  remember(client, item, *request);
+  item.parts.resize(list.size());
+  item.parts_open = list.size() + 1;
+  std::vector<std::string> names;
+  for (const auto& [number, one] : list) {
+    Item& part = item.parts[names.size()];
+    part.filter =
+        std::string(shard_.options().root).append("/").append(one.name).append("/").append(chat::name_of(item.form));
+    part.options = item.options;
+    part.conversation = part.part = true;
+    part.form = item.form;
+    part.number = number;
+    begin_part(part, one, start);
+    names.push_back(one.name);
+  }
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    ++request->open;
+    shard_.feeds().with_access(names[i], client.session->user(),
+                               [this, request, index, i](Feed& feed, const Feeds::Access& access) {
+                                 if (Client* owner = client_of(*request)) {
+                                   part_known(*request, index, i, *owner, feed, access);
+                                 }
+                                 settle(request);
+                               });
+    // What can't be followed may have closed the connection.
+    if (client_of(*request) != &client) return;
+  }
+  part_done(*request, index, client);
+}
+
+/// Where one of the inbox's conversations begins, if everything is as it was.
+void Subscribing::begin_part(Item& part, const UserConversation& conversation, const chat::InboxStart& start) {
+  using Kind = StartPosition::Kind;
+  if (const auto since = start.since.find(conversation.name); since != start.since.end()) {
+    part.start = {Kind::Since, since->second};
+    const auto epoch = start.epochs.find(conversation.name);
+    if (epoch != start.epochs.end()) part.start_epoch = epoch->second;
+    return;
+  }
+  part.start = start.rest;
+  if (!start.cursor) return;
+  if (const auto* position = start.cursor->find(conversation.number)) {
+    part.start = {Kind::Since, position->acknowledged.value};
+    part.epoch_check = position->epoch_check;
+  } else {
+    // It has joined since.
+    part.start = {Kind::Since, std::max<std::uint64_t>(conversation.changed.value, 1) - 1};
+    if (!start.cursor->complete) part.floor = start.cursor->floor;
+  }
+}
+
+void Subscribing::part_known(Request& request, std::size_t index, std::size_t place, Client& client, Feed& feed,
+                             const Feeds::Access& access) {
+  Item& item = request.items[index];
+  Item& part = item.parts[place];
+  const FollowedEvent& standing = feed.standing;
+  const bool gone =
+      access.refusal == Refusal::NotAuthorized || (access.refusal == Refusal::None && standing.number != part.number);
+  if (!gone) {
+    if (part.epoch_check &&
+        (*part.epoch_check != chat::check_of(standing.epoch) || part.start.value > standing.head.value)) {
+      part.anew = true;
+      part.start.value = standing.oldest.value - 1;
+    }
+    // Left out of the cursor because there was nothing new.
+    if (part.floor && standing.last_ts <= *part.floor) part.start = {};
+    conversation_known(request, client, part, feed, access);
+    if (part.refusal != Refusal::None && item.refusal == Refusal::None) {
+      item.refusal = part.refusal;
+      item.refused_part = feed.name;
+    }
+  }
+  part_done(request, index, client);
+}
+
+/// When all of them are known: if one can't begin as it was asked for, none does.
+void Subscribing::part_done(Request& request, std::size_t index, Client& client) {
+  Item& item = request.items[index];
+  if (--item.parts_open != 0 || item.refusal == Refusal::None) return;
+  request.reasons[index] = suback_reason(item.refusal);
+  undo(client, item);
 }
 
 void Subscribing::conversation_known(Request& request, Client& client, Item& item, Feed& feed,
@@ -242,7 +397,7 @@ Refusal Subscribing::begin_cursor(Client& client, Item& item, Feed& feed, Reques
     if (item.start_epoch && *item.start_epoch != item.epoch) return Refusal::OtherEpoch;
     if (start.value > item.head.value) return Refusal::BeyondHead;
   }
-  remember(client, item, request);
+  if (!item.part) remember(client, item, request);
   item.position = item.head;
   if (start.kind == Kind::Since) item.position = {start.value};
   if (start.kind == Kind::SinceLast) item.position = {0};
@@ -258,16 +413,22 @@ Refusal Subscribing::begin_cursor(Client& client, Item& item, Feed& feed, Reques
         session.add_cursor(item.filter, item.epoch, item.position, item.options.qos, request.subscription_id);
     Follower& fresh = shard_.feeds().add_follower(feed, client, cursor, item.form);
     fresh.persisted = Follower::kUnwritten;
+    set_options(client, cursor, item);
     if (item.replays) fresh.replayed_until = item.head;
     return Refusal::None;
   }
-  session.set_cursor_options(*known, item.options.qos, request.subscription_id);
+  set_options(client, *known, item);
   const bool goes_on = resumed || start.kind == Kind::Live || start.kind == Kind::SinceLast;
   if (!goes_on) {
     item.moves = true;
     follower->held = true;
   }
   return Refusal::None;
+}
+
+void Subscribing::set_options(Client& client, session::CursorId cursor, const Item& item) {
+  if (!item.part && client.inbox && shard_.inboxes().keeps(client, cursor)) return;
+  shard_.inboxes().set_options(*client.session, cursor, item.part);
 }
 
 /// Notes the subscription in the session, and what was there before.
@@ -289,6 +450,7 @@ void Subscribing::move_cursor(Client& client, const Item& item, const Request& r
       session.add_cursor(item.filter, item.epoch, item.position, item.options.qos, request.subscription_id);
   Follower& moved = shard_.feeds().add_follower(feed, client, cursor, item.form);
   moved.persisted = item.position;
+  set_options(client, cursor, item);
   if (item.replays) moved.replayed_until = item.head;
 }
 
@@ -315,6 +477,19 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
       continue;
     }
     const auto filter = chat::read_filter(shard_.options().root, item.filter);
+    if (filter && filter->is_inbox()) {
+      ++request->open;
+      // A SUBSCRIBE for it that is still on its way comes first.
+      shard_.inboxes().after_subscribe(
+          client, [this, request, i, form = filter->parts.form, topic = std::string(filter->topic)] {
+            if (Client* owner = client_of(*request); owner != nullptr && owner->session->remove_subscription(topic)) {
+              request->reasons[i] = ReasonCode::Success;
+              shard_.inboxes().leave(*owner, form);
+            }
+            settle(request);
+          });
+      continue;
+    }
     const auto conversation =
         filter ? chat::conversation_meant(filter->parts.conversation, client.session->user()) : std::nullopt;
     if (!conversation) continue;
@@ -323,7 +498,8 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
     shard_.feeds().after_feed(*conversation, [this, request, i, topic = std::string(filter->topic)] {
       if (Client* owner = client_of(*request)) {
         if (owner->session->remove_subscription(topic)) request->reasons[i] = ReasonCode::Success;
-        if (const auto cursor = owner->session->find_cursor(topic)) {
+        const auto cursor = owner->session->find_cursor(topic);
+        if (cursor && !(owner->inbox && shard_.inboxes().keeps(*owner, *cursor))) {
           owner->session->remove_cursor(*cursor);
           shard_.feeds().remove_follower(*owner, *cursor);
         }
@@ -347,9 +523,9 @@ void Subscribing::settle(const RequestPtr& request) {
     answer(*request, *client);
     return;
   }
-  for (const Item& item : request->items) {
+  for_each_cursor(*request, [&](const Item& item) {
     if (item.moves) shard_.session_records().write_cursor(*client, item.filter, item.epoch, item.position);
-  }
+  });
   shard_.session_records().write(*client, {}, [this, request](Result<void> outcome) { stored(request, outcome); });
 }
 
@@ -357,9 +533,9 @@ void Subscribing::stored(const RequestPtr& request, Result<void> outcome) {
   Client* client = client_of(*request);
   if (client == nullptr) return;
   if (outcome) {
-    for (const Item& item : request->items) {
+    for_each_cursor(*request, [&](const Item& item) {
       if (item.moves) move_cursor(*client, item, *request);
-    }
+    });
   } else {
     const bool full = outcome.error() == make_error_code(StorageError::DiskFull);
     undo(*request, *client, full ? Refusal::DiskFull : Refusal::StorageFailed);
@@ -378,30 +554,44 @@ void Subscribing::undo(Request& request, Client& client, Refusal refusal) {
     }
     request.reasons[i] = suback_reason(refusal);
     item.refusal = refusal;
-    const auto cursor = client.session->find_cursor(item.filter);
-    if (item.previous) {
-      client.session->add_subscription(*item.previous);
-      if (item.presence) continue;
-      if (!item.conversation) {
-        shard_.plain_topics().subscribe(client, *item.previous, nullptr);
-      } else if (cursor) {
-        client.session->set_cursor_options(*cursor, item.previous->options.qos, item.previous->subscription_id);
-        Follower* follower = shard_.feeds().find_follower(client, *cursor);
-        if (follower != nullptr) follower->resumed = item.resumed;
-      }
-    } else if (client.session->remove_subscription(item.filter)) {
-      if (item.presence) {
-        shard_.presence().unwatch(client, item.filter);
-      } else if (!item.conversation) {
-        shard_.plain_topics().unsubscribe(client, item.filter);
-      } else if (cursor) {
-        client.session->remove_cursor(*cursor);
-        shard_.feeds().remove_follower(client, *cursor);
-      } else {
-        shard_.listeners().stop(client, item.filter);
-      }
+    undo(client, item);
+  }
+}
+
+void Subscribing::undo(Client& client, Item& item) {
+  session::Session& session = *client.session;
+  const auto restore = [&](const Item& one) {
+    const auto cursor = session.find_cursor(one.filter);
+    if (!cursor) return;
+    set_options(client, *cursor, one);
+    Follower* follower = shard_.feeds().find_follower(client, *cursor);
+    if (follower != nullptr) follower->resumed = one.resumed;
+  };
+  if (item.previous) {
+    session.add_subscription(*item.previous);
+    if (!item.conversation && !item.presence) shard_.plain_topics().subscribe(client, *item.previous, nullptr);
+    if (item.conversation && !item.inbox) restore(item);
+    for (Item& part : item.parts) {
+      restore(part);
+      part.moves = false;
+    }
+  } else if (session.remove_subscription(item.filter)) {
+    const auto cursor = session.find_cursor(item.filter);
+    if (item.presence) {
+      shard_.presence().unwatch(client, item.filter);
+    } else if (!item.conversation) {
+      shard_.plain_topics().unsubscribe(client, item.filter);
+    } else if (Listeners::is_form(item.form)) {
+      shard_.listeners().stop(client, item.filter);
+    } else if (item.inbox) {
+      shard_.inboxes().leave(client, item.form);
+      item.parts.clear();
+    } else if (cursor && !(client.inbox && shard_.inboxes().keeps(client, *cursor))) {
+      session.remove_cursor(*cursor);
+      shard_.feeds().remove_follower(client, *cursor);
     }
   }
+  item.moves = false;
 }
 
 void Subscribing::answer(Request& request, Client& client) {
@@ -416,6 +606,12 @@ void Subscribing::answer(Request& request, Client& client) {
   shard_.wrote(client);
   for (std::size_t i = 0; i < request.items.size(); ++i) {
     const Item& item = request.items[i];
+    if (item.inbox) {
+      release_inbox(request, client, item);
+      // What is sent may end the connection.
+      if (client_of(request) != &client) return;
+      continue;
+    }
     if (item.conversation) {
       const auto cursor = session.find_cursor(item.filter);
       Follower* follower = cursor ? shard_.feeds().find_follower(client, *cursor) : nullptr;
@@ -434,6 +630,21 @@ void Subscribing::answer(Request& request, Client& client) {
   }
 }
 
+void Subscribing::release_inbox(const Request& request, Client& client, const Item& item) {
+  if (!item.begun) return;
+  std::vector<session::CursorId> cursors;
+  for (const Item& part : item.parts) {
+    const auto cursor = client.session->find_cursor(part.filter);
+    if (!cursor) continue;
+    cursors.push_back(*cursor);
+    if (part.anew) {
+      client.session->deliver(epoch_notice(part.filter, part.epoch), item.options.qos, false, {}, shard_.now());
+    }
+  }
+  shard_.feeds().release(client, cursors);
+  if (client_of(request) == &client) shard_.inboxes().end_subscribe(client);
+}
+
 std::string Subscribing::answer_properties(const Request& request) const {
   mqtt::PropertyWriter properties;
   for (const Item& item : request.items) {
@@ -445,6 +656,11 @@ std::string Subscribing::answer_properties(const Request& request) const {
     if (request.items.size() > 1) properties.user("topic", item.filter);
     if (item.refusal != Refusal::None) {
       write_refusal(properties, item.refusal);
+      if (!item.refused_part.empty()) properties.user("conversation", item.refused_part);
+      continue;
+    }
+    if (item.inbox) {
+      properties.user("conversations", std::to_string(item.parts.size()));
       continue;
     }
     write_standing(properties, item.head, item.oldest, item.epoch);

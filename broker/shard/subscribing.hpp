@@ -6,10 +6,12 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/chat/inbox_cursor.hpp"
 #include "broker/chat/topic.hpp"
 #include "broker/session/actions.hpp"
 #include "broker/shard/events.hpp"
 #include "broker/shard/feeds.hpp"
+#include "broker/shard/user_feeds.hpp"
 
 namespace parley::shard {
 
@@ -32,7 +34,12 @@ struct Client;
 ///
 /// SUBACK has one set of user properties for each conversation filter, in the order of the filters: `topic` (only when
 /// the SUBSCRIBE has several filters), then `head`, `oldest`, `epoch`, or for a refused one `error` and `retry-after`.
-/// Wildcards in the chat subtree, the forms ctl and history, and `$share` on a conversation are refused as
+///
+/// {root}/+/msg and /json mean all conversations of the user: each one's cursor begins by these rules, with `since`
+/// written {conversation}:{N}, or behind where `cursor` has it. All of them begin, or the subscription is refused; see
+/// Inboxes for what happens later.
+///
+/// Other wildcards in the chat subtree, the forms ctl and history, and `$share` on a conversation are refused as
 /// `unsupported`. The forms typing and read have no cursor: see Listeners.
 class Subscribing {
  public:
@@ -50,8 +57,19 @@ class Subscribing {
   void subscribe_plain(const RequestPtr& request, Client& client, std::size_t index);
   void subscribe_presence(const RequestPtr& request, Client& client, std::size_t index);
   void subscribe_conversation(const RequestPtr& request, const mqtt::Properties& properties, std::size_t index);
+  void subscribe_inbox(const RequestPtr& request, std::size_t index, chat::Form form, chat::InboxStart start);
+  void inbox_known(const RequestPtr& request, std::size_t index, Client& client, const UserFeeds::List& list,
+                   const chat::InboxStart& start);
+  static void begin_part(Item& part, const UserConversation& conversation, const chat::InboxStart& start);
+  void part_known(Request& request, std::size_t index, std::size_t place, Client& client, Feed& feed,
+                  const Feeds::Access& access);
+  void part_done(Request& request, std::size_t index, Client& client);
+  void release_inbox(const Request& request, Client& client, const Item& item);
+  template <class Visit>
+  static void for_each_cursor(Request& request, Visit visit);
   void conversation_known(Request& request, Client& client, Item& item, Feed& feed, const Feeds::Access& access);
   chat::Refusal begin_cursor(Client& client, Item& item, Feed& feed, Request& request);
+  void set_options(Client& client, session::CursorId cursor, const Item& item);
   void remember(Client& client, Item& item, const Request& request);
   void move_cursor(Client& client, const Item& item, const Request& request);
   [[nodiscard]] mqtt::ReasonCode objection(const Client& client, const Request& request, std::string_view filter);
@@ -60,6 +78,7 @@ class Subscribing {
   void stored(const RequestPtr& request, Result<void> outcome);
   void answer(Request& request, Client& client);
   void undo(Request& request, Client& client, chat::Refusal refusal);
+  void undo(Client& client, Item& item);
   [[nodiscard]] std::string answer_properties(const Request& request) const;
   Client* client_of(const Request& request);
 

@@ -19,6 +19,8 @@ enum class TimerKind : std::uint8_t {
   SessionClaims,
   SystemTopics,
   Dismissal,
+  UserLists,
+  Inbox,
   Marks,
   Presence,
   PresenceCheck,

@@ -233,7 +233,7 @@ class Refusing(Protocol):
         for form in ("typing", "read"):
             answer = alice.publish(f"chat/{self.conversation}/{form}", "x")
             self.assertEqual((answer.reason, answer.value("error")), (UNSPECIFIED_83, "unsupported"), form)
-        for name in ("chat/+/msg", "chat/#", f"$share/g/{self.topic}", f"chat/{self.conversation}/typing"):
+        for name in ("chat/+/typing", "chat/#", f"$share/g/{self.topic}", f"chat/{self.conversation}/typing"):
             suback = alice.subscribe(name)
             self.assertEqual((suback.reasons, suback.value("error")), ((UNSPECIFIED_83,), "unsupported"), name)
 

@@ -1,0 +1,1 @@
+parley_fuzzer(inbox_cursor_fuzzer inbox_cursor_fuzzer.cpp parley_chat)
