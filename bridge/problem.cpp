@@ -46,6 +46,7 @@ constexpr std::array kProblems{
     ProblemRule{Problem::NotMember, 404, "not-a-member", "This user is no member of the conversation."},
     ProblemRule{Problem::LastOwner, 409, "last-owner", "A conversation with members keeps an owner."},
     ProblemRule{Problem::NotForDirect, 409, "not-for-direct", "A direct conversation has its two users for good."},
+    ProblemRule{Problem::InvalidCursor, 400, "invalid-cursor", "This is no cursor of this user's inbox."},
 };
 
 constexpr bool in_order() {
@@ -54,7 +55,7 @@ constexpr bool in_order() {
   }
   return true;
 }
-static_assert(in_order() && kProblems.size() == static_cast<std::size_t>(Problem::NotForDirect) + 1);
+static_assert(in_order() && kProblems.size() == static_cast<std::size_t>(Problem::InvalidCursor) + 1);
 
 }  // namespace
 

@@ -47,6 +47,7 @@ enum class Problem : std::uint8_t {
   NotMember,
   LastOwner,
   NotForDirect,
+  InvalidCursor,
 };
 
 struct ProblemRule {

@@ -380,10 +380,12 @@ void Feeds::end_of(Feed& feed, std::string_view user, Seq seq, bool inbox_only) 
 void Feeds::end_subscription(Client& client, session::CursorId cursor) {
   session::Session& session = *client.session;
   const std::string topic(session.cursor(cursor).topic);
-  log::info("a user may not read the conversation any more, ending the subscription",
+  log::info("a user has left a conversation or may not read it any more, ending the subscription",
             {{"client_id", session.client_id()}, {"topic", topic}});
   session.remove_cursor(cursor);
   const bool subscribed = session.remove_subscription(topic);
+  // Should the user come back, an inbox begins anew.
+  if (client.persisted) shard_.session_records().write_cursor(client, topic, Epoch{}, Seq{});
   remove_follower(client, cursor);
   if (subscribed && client.persisted) shard_.session_records().write(client, {}, nullptr);
 }

@@ -17,6 +17,12 @@ constexpr std::size_t kTokenSizeMax = 65'000;
 constexpr std::uint64_t kFloorMargin = 60ULL * 60 * 1000;
 constexpr std::array kForms{chat::Form::Message, chat::Form::Json};
 
+/// Should the user come back, it begins anew.
+void forget(Shard& shard, Client& client, session::CursorId cursor) {
+  if (!client.persisted) return;
+  shard.session_records().write_cursor(client, client.session->cursor(cursor).topic, Epoch{}, Seq{});
+}
+
 }  // namespace
 
 Inboxes::Inboxes(Shard& shard)
@@ -54,7 +60,8 @@ void Inboxes::take_up(session::Session& session, const session::Subscription& su
                       const StoredSession& stored) {
   for (const auto& cursor : stored.cursors) {
     const auto parts = chat::read_topic(shard_.options().root, cursor.topic);
-    if (!parts || filter(parts->form) != subscription.filter) continue;
+    // Without an epoch: the user had left.
+    if (!parts || filter(parts->form) != subscription.filter || cursor.epoch == Epoch{}) continue;
     auto known = session.find_cursor(cursor.topic);
     if (!known) {
       known = session.add_cursor(cursor.topic, cursor.epoch, cursor.acknowledged, subscription.options.qos, 0);
@@ -126,7 +133,10 @@ void Inboxes::drop_unlisted(Client& client, const UserFeeds::List& list) {
     const std::string_view topic = session.cursor(cursor).topic;
     const auto parts = chat::read_topic(shard_.options().root, topic);
     if (!parts || find(session, parts->form) == nullptr || names.contains(parts->conversation)) continue;
-    if (session.find_subscription(topic) == nullptr) session.remove_cursor(cursor);
+    if (session.find_subscription(topic) == nullptr) {
+      forget(shard_, client, cursor);
+      remove(client, cursor);
+    }
   }
 }
 
@@ -248,6 +258,7 @@ void Inboxes::left(Client& client, chat::Form form, const UserConversation& chan
     client.inbox->leaving.push_back({form, change});
     return;
   }
+  forget(shard_, client, *cursor);
   remove(client, *cursor);
 }
 

@@ -141,7 +141,7 @@ void Shard::take_up(Client& client, const session::Subscription& subscription, c
     return;
   }
   const auto cursor = std::ranges::find(stored.cursors, subscription.filter, &StoredSession::Cursor::topic);
-  if (cursor == stored.cursors.end()) return;
+  if (cursor == stored.cursors.end() || cursor->epoch == Epoch{}) return;
   client.session->add_cursor(cursor->topic, cursor->epoch, cursor->acknowledged, subscription.options.qos,
                              subscription.subscription_id);
 }

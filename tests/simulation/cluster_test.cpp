@@ -135,10 +135,11 @@ class Actor {
   std::size_t received_ = 0;
 };
 
-/// Has a persistent session that reads a conversation, on whichever node.
+/// Has a persistent session that reads a conversation from its beginning, on whichever node; or (`member`) joins it and
+/// reads all that it is a member of, from then on.
 class Sleeper {
  public:
-  Sleeper(Cluster& cluster, Told& told) : cluster_(cluster), told_(told) {}
+  Sleeper(Cluster& cluster, Told& told, bool member) : cluster_(cluster), told_(told), member_(member) {}
 
   void act(bool leaves) {
     look();
@@ -159,7 +160,7 @@ class Sleeper {
     auto& dice = cluster_.dice();
     const std::size_t node = dice.below(cluster_.size());
     if (!cluster_.up(node) || !dice.one_in(10)) return;
-    client_ = &cluster_.world(node).client("sleeper");
+    client_ = &cluster_.world(node).client(member_ ? "member" : "sleeper");
     client_->drop();
     answers_from_ = client_->answers.size();
     received_ = client_->received.size();
@@ -179,11 +180,21 @@ class Sleeper {
     last_answer_ = std::to_string(static_cast<int>(answer.type)) + " " + std::to_string(int(answer.reason()));
     if (answer.type == PacketType::Suback && mqtt::is_failure(answer.reason())) client_->drop();
     if (answer.type == PacketType::Suback && !mqtt::is_failure(answer.reason())) subscribed_ = true;
+    if (answer.type == PacketType::Puback) {
+      if (answer.reason() != ReasonCode::Success) return client_->drop();
+      client_->subscribe("chat/+/msg");
+      return;
+    }
     if (answer.type != PacketType::Connack || answer.reason() != ReasonCode::Success) return;
     if (subscribed_ && !answer.session_present) told_.complaints.emplace_back("the session is lost");
+    if (!subscribed_ && member_) {
+      client_->publish("chat/" + conversation(0) + "/ctl", R"({"op":"join"})");
+      return;
+    }
     if (!subscribed_) client_->subscribe("chat/" + conversation(0) + "/msg", {.users = {{"since", "0"}}});
   }
   void take(std::uint64_t seq) {
+    if (member_ && seen_ == 0) seen_ = seq - 1;
     if (seq > seen_ + 1 || (here_ != 0 && seq != here_ + 1)) {
       told_.complaints.push_back("the session got " + std::to_string(seq) + " after " + std::to_string(here_) +
                                  " and " + std::to_string(seen_));
@@ -194,6 +205,7 @@ class Sleeper {
 
   Cluster& cluster_;
   Told& told_;
+  bool member_;
   Client* client_ = nullptr;
   bool subscribed_ = false;
   std::string last_answer_;
@@ -230,7 +242,8 @@ ClusterOptions options(std::uint64_t seed) {
 }
 
 struct Play {
-  explicit Play(std::uint64_t seed, ClusterOptions with) : cluster(seed, std::move(with)), sleeper(cluster, told) {
+  explicit Play(std::uint64_t seed, ClusterOptions with)
+      : cluster(seed, std::move(with)), sleeper(cluster, told, false), member(cluster, told, true) {
     for (int i = 0; i < kActors; ++i) actors.emplace_back(cluster, told, "actor" + std::to_string(i));
   }
 
@@ -245,7 +258,8 @@ struct Play {
       if (!actor.content()) told.stuck.push_back(actor.wants() + " wasn't acknowledged a minute after all trouble");
     }
     if (!read_everything()) {
-      told.stuck.push_back("a minute after all trouble the session hasn't read everything: " + sleeper.stands());
+      told.stuck.push_back("a minute after all trouble the session hasn't read everything: " + sleeper.stands() +
+                           "; the member: " + member.stands());
     }
     const std::string unsettled = cluster.unsettled();
     if (!unsettled.empty()) told.stuck.push_back("a minute after all trouble " + unsettled);
@@ -267,6 +281,7 @@ struct Play {
   void act(bool says_more) {
     for (Actor& actor : actors) actor.act(says_more);
     sleeper.act(says_more);
+    member.act(says_more);
   }
   [[nodiscard]] bool content() const {
     return std::ranges::all_of(actors, [](const Actor& actor) { return actor.content(); });
@@ -274,7 +289,8 @@ struct Play {
   [[nodiscard]] bool read_everything() const {
     const auto last = told.ids.upper_bound({conversation(0), ~0ULL});
     return last == told.ids.begin() || std::prev(last)->first.first != conversation(0) ||
-           std::prev(last)->first.second <= sleeper.seen();
+           (std::prev(last)->first.second <= sleeper.seen() &&
+            (member.seen() == 0 || std::prev(last)->first.second <= member.seen()));
   }
   /// What any client was told is in the history of every node, at its place.
   void compare_histories() {
@@ -298,12 +314,14 @@ struct Play {
   Told told;
   std::vector<Actor> actors;
   Sleeper sleeper;
+  Sleeper member;
 };
 
 TEST(ClusterPromises, HoldWhateverHappens) {
   log::configure(log::Level::Error, log::Format::Text);
   const auto began = std::chrono::steady_clock::now();
   std::size_t acknowledged = 0;
+  std::size_t read = 0;
   Cluster::Counts counts;
   const auto list = seeds(20);
   for (const std::uint64_t seed : list) {
@@ -314,6 +332,7 @@ TEST(ClusterPromises, HoldWhateverHappens) {
     ASSERT_TRUE(complaints.empty()) << "replay: PARLEY_SEED=" << seed
                                     << " ctest -R ClusterPromises.HoldWhateverHappens";
     acknowledged += play.told.acknowledged.size();
+    read += play.member.seen();
     counts.committed += play.cluster.counts().committed;
     counts.elections += play.cluster.counts().elections;
     counts.crashes += play.cluster.counts().crashes;
@@ -323,6 +342,7 @@ TEST(ClusterPromises, HoldWhateverHappens) {
               static_cast<double>(list.size()) / took.count(), acknowledged, counts.committed, counts.elections,
               counts.crashes);
   EXPECT_GT(acknowledged, list.size() * 20) << "the clients were heard";
+  EXPECT_GT(read, list.size() * 20) << "the inbox got something";
 }
 
 TEST(ClusterPromises, AreCheckedInTheSameWayWithTheSameSeed) {

@@ -329,6 +329,52 @@ TEST_P(Inbox, HasAsManyConversationsAsSubscriptionsAreAllowed) {
   EXPECT_EQ(follow(world, late, kInbox), ReasonCode::QuotaExceeded);
 }
 
+TEST_P(Inbox, WhoComesBackBeginsAnew) {
+  auto& ann = owner(world_, "ann");
+  command(world_, ann, "square", R"({"op":"create","visibility":"public"})");
+  auto& bob = device(world_, "bob.1", lasting(true));
+  follow(world_, bob, "client/bob.1/reply");
+  follow(world_, bob, kInbox);
+  command(world_, bob, "square", R"({"op":"join"})");
+  command(world_, bob, "square", R"({"op":"leave"})");
+  world_.advance(2s);
+  bob.disconnect();
+  world_.settle();
+  say(world_, ann, "chat/square/msg", "nobody here");
+  auto& other = device(world_, "bob.2");
+  follow(world_, other, "client/bob.2/reply");
+  command(world_, other, "square", R"({"op":"join"})");
+  world_.crash();
+  world_.start();
+  const std::size_t before = bob.received.size();
+  device(world_, "bob.1", lasting());
+  EXPECT_EQ(got(bob, before), Strings{"square:5"});
+}
+
+TEST(InboxVersions, ThreeOneOneResumesByACursor) {
+  World world{1, dev()};
+  auto& ann = owner(world, "ann");
+  create(world, ann, "tea", {"bob"});
+  ConnectOptions old;
+  old.version = ProtocolVersion::V3_1_1;
+  auto& bob = device(world, "bob.1", old);
+  follow(world, bob, "client/bob.1/reply");
+  EXPECT_EQ(follow(world, bob, "chat/+/json"), ReasonCode::GrantedQos1);
+  const std::string& told = bob.received.back().payload;
+  const auto begin = told.find("\"cursor\":\"") + 10;
+  ASSERT_TRUE(told.starts_with(R"({"notice":"cursor","filter":"chat/+/json")")) << told;
+  const std::string token = told.substr(begin, told.find('"', begin) - begin);
+  say(world, ann, "chat/tea/msg", "one");
+  say(world, ann, "chat/tea/msg", "two");
+  auto& other = device(world, "bob.2", old);
+  EXPECT_EQ(follow(world, other, "$cursor/" + token + "/chat/+/json"), ReasonCode::GrantedQos1);
+  EXPECT_EQ(other.received.size(), 2U);
+  auto& third = device(world, "bob.3", old);
+  EXPECT_EQ(follow(world, third, "$since/tea:3/chat/+/json"), ReasonCode::GrantedQos1);
+  EXPECT_EQ(third.received.size(), 1U);
+  EXPECT_TRUE(mqtt::is_failure(follow(world, third, "$cursor/x/chat/+/json")));
+}
+
 TEST(InboxVersions, ThreeOneOneHasItToo) {
   World world{1, dev()};
   auto& ann = owner(world, "ann");
