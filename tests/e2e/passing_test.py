@@ -8,7 +8,7 @@ import unittest
 from harness.client import Client
 from harness.server import Server
 
-SETTINGS = {"chat.auto_create": "false", "presence.grace": '"2s"'}
+SETTINGS = {"chat.auto_create": "false", "presence.grace": "2s"}
 V5, V3 = 5, 4
 
 
