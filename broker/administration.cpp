@@ -68,6 +68,15 @@ std::vector<admin::SlotRow> slot_rows(const cluster::ClusterView& view) {
     if (has_left) row.learners.clear();
     if (has_left || row.leader.empty()) row.leader = name_of(claim.leader);
   }
+  std::map<Slot, std::uint64_t> moved;
+  for (const auto& node : view.nodes) {
+    for (const auto& [slot, stamp] : node.pins) {
+      const auto row = rows.find(slot);
+      if (row == rows.end() || stamp < moved[slot]) continue;
+      moved[slot] = stamp;
+      row->second.pinned = node.name;
+    }
+  }
   std::vector<admin::SlotRow> list;
   for (auto& [slot, row] : rows) list.push_back(std::move(row));
   return list;
@@ -164,6 +173,16 @@ std::optional<std::string> Administration::remove_node(const std::string& node) 
   if (node == name_) return "a node can't remove itself; ask another one";
   if (clustering_->node().remove(node)) return std::nullopt;
   return "there is no node \"" + node + "\"";
+}
+
+std::optional<std::string> Administration::move_slot(std::uint64_t slot, const std::string& node) {
+  if (clustering_ == nullptr) return std::string(kStandalone);
+  return clustering_->node().move_slot({slot}, node);
+}
+
+std::optional<std::string> Administration::release_slot(std::uint64_t slot) {
+  if (clustering_ == nullptr) return std::string(kStandalone);
+  return clustering_->node().release_slot({slot});
 }
 
 }  // namespace parley

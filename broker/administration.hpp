@@ -27,6 +27,8 @@ class Administration final : private admin::NodeAdmin {
   std::vector<admin::SlotRow> slots() override;
   std::optional<std::string> set_draining(const std::string& node, bool draining) override;
   std::optional<std::string> remove_node(const std::string& node) override;
+  std::optional<std::string> move_slot(std::uint64_t slot, const std::string& node) override;
+  std::optional<std::string> release_slot(std::uint64_t slot) override;
 
   const config::Config& config_;
   const Metrics& metrics_;

@@ -115,6 +115,7 @@ struct Config {
     std::string client_address;
     Duration drain_timeout{};
     std::uint64_t drain_rate = 0;
+    std::uint64_t snapshot_rate = 0;
   } cluster;
   struct Admin {
     std::string socket;

@@ -213,6 +213,8 @@ const std::array kSettings{
             "How long a dead node's replicas wait for it before others are made in their place."},
     Setting{"cluster.moves", Kind::Integer, PARLEY_PLACE(cluster.moves), "8", "1", "256",
             "Slots of one leading thread that change their replicas at the same time."},
+    Setting{"cluster.snapshot_rate", Kind::Size, PARLEY_PLACE(cluster.snapshot_rate), "32MB", "64KB", "10GB",
+            "Bytes a second that the node takes from others' stores for replicas that are behind the log."},
     Setting{"cluster.client_address", Kind::OptionalText, PARLEY_PLACE(cluster.client_address), "", "", "",
             "`HOST:PORT` under which clients reach this node; other nodes name it (Server Reference) to clients that "
             "they send away. Empty: they name nothing."},

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 
+#include "base/bytes.hpp"
 #include "base/log.hpp"
 #include "storage/environment.hpp"
 #include "storage/files.hpp"
@@ -12,6 +13,7 @@
 #include "storage/format/rows.hpp"
 #include "storage/materialiser_batch.hpp"
 #include "storage/slot_index.hpp"
+#include "storage/slot_snapshot.hpp"
 #include "storage/store_tables.hpp"
 
 namespace parley::storage {
@@ -386,6 +388,99 @@ Lsn Materialiser::watermark_after_batch() const {
 void Materialiser::drop_batch() {
   for (const auto& [slot, count] : batch_->counts()) waiting_.drop(slot, count);
   waiting_.tidy();
+}
+
+// -- Snapshots --
+
+Result<std::string> Materialiser::take_snapshot(const SnapshotPiece& piece) {
+  if (!piece.bytes.empty()) {
+    WriteTransaction store(files_->store());
+    auto done = store.begin();
+    if (done) done = write_snapshot(piece, store);
+    if (done) done = store.commit();
+    if (!done) return failed(store, done.error());
+  }
+  ReadTransaction store(files_->store());
+  const ReadScope scope(store);
+  PARLEY_TRY(scope.begun());
+  return known_of(store, piece.slot, piece.next);
+}
+
+Result<void> Materialiser::write_snapshot(const SnapshotPiece& piece, WriteTransaction& store) {
+  PARLEY_TRY(const auto items, decode_items(piece.bytes));
+  std::vector<std::string_view> records;
+  for (const SnapshotItem& item : items) {
+    if (item.kind == SnapshotItem::Kind::Record) records.push_back(item.bytes);
+    if (item.kind == SnapshotItem::Kind::BeginSessions) {
+      PARLEY_TRY(erase_sessions(store, piece.slot, piece.slots));
+    }
+  }
+  PARLEY_TRY(batch_->read_snapshot(records, piece.slot, files_->hash_key()));
+  PARLEY_TRY(const Lsn watermark, read_watermark(store));
+  PARLEY_TRY(Writing(*this, store, {}).write(watermark));
+  // Last, since entries make such rows, too.
+  for (const SnapshotItem& item : items) {
+    const std::size_t table = kSnapshotTables.at(item.table);
+    if (item.kind == SnapshotItem::Kind::BeginRows) {
+      PARLEY_TRY(erase_rows(store, table, piece.slot));
+    } else if (item.kind == SnapshotItem::Kind::Row) {
+      const bool belongs = item.key.size() > 8 && item.key.size() <= format::kKeySizeMax &&
+                           slot_of({load_big_endian<std::uint64_t>(item.key.data())}) == piece.slot;
+      if (!belongs) return StorageError::CorruptRecord;
+      PARLEY_TRY(store.put(table, item.key, item.bytes));
+    }
+  }
+  return {};
+}
+
+Result<void> Materialiser::finish_snapshot(const SnapshotEnd& end) {
+  WriteTransaction store(files_->store());
+  auto done = store.begin();
+  if (done) done = write_snapshot_end(end, store);
+  if (done) done = store.commit();
+  if (!done) return failed(store, done.error());
+  return {};
+}
+
+Result<void> Materialiser::write_snapshot_end(const SnapshotEnd& end, WriteTransaction& store) {
+  const auto key = format::number_key(end.slot);
+  PARLEY_TRY(const auto before, store.get(kSlots, key));
+  if (before) {
+    PARLEY_TRY(const auto row, format::decode_slot_row(*before));
+    if (row.last >= end.index) return {};  // Done before.
+  }
+  Lsn through;
+  {
+    const ReadScope scope(*log_);
+    PARLEY_TRY(scope.begun());
+    PARLEY_TRY(const LogRange range, read_log_range(*log_));
+    PARLEY_TRY(const Lsn watermark, read_watermark(store));
+    through = std::max(range.last, watermark);
+  }
+  format::SlotRow row{.term = end.term,
+                      .last = end.index,
+                      .through = through,
+                      .base = {end.term, end.index},
+                      .terms = {},
+                      .replicas = {}};
+  if (!end.replicas.voters.empty()) row.replicas.push_back(end.replicas);
+  std::string bytes;
+  format::encode_row(bytes, row);
+  PARLEY_TRY(store.put(kSlots, key, bytes));
+  PARLEY_TRY(erase_slot_index(store, end.slot, end.index));
+  waiting_.begin(end.slot, end.index, through);
+  waiting_.drop_through(end.slot, through);
+  waiting_.tidy();
+  return {};
+}
+
+/// What waits may be wrong now: it is read again.
+boost::system::error_code Materialiser::failed(const WriteTransaction& store, boost::system::error_code why) {
+  if (store.environment_stopped()) {
+    if (const auto revived = files_->store().revive(store.opening()); !revived) why = revived.error();
+  }
+  forget();
+  return why;
 }
 
 /// The next step reads the log again from the store's watermark.

@@ -11,6 +11,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "storage/commit_view.hpp"
+#include "storage/format/rows.hpp"
 #include "storage/log_walk.hpp"
 #include "storage/slot_queues.hpp"
 
@@ -59,6 +60,28 @@ class Materialiser {
   /// NewerFormat, Failed, and then the store is as it was; may be tried again.
   Result<Done> step(const Limits& limits);
 
+  // -- What another node's store has of a slot whose log this one can't follow any more: see SlotSnapshotReader --
+  struct SnapshotPiece {
+    Slot slot;
+    std::uint32_t slots = 256;  ///< Of the cluster.
+    std::string_view bytes;     ///< Items; none: only the answer is wanted.
+    std::string_view next;      ///< Position of the piece that will be asked for next.
+  };
+  /// Takes it in, in one transaction, as if it had come by the log, and returns what the store has from `next` on
+  /// (known_of). Taken twice it changes nothing. The slot's row stays: until finish_snapshot the replica is where it
+  /// was, with more in its store than its log says. Fails as step(), and with CorruptRecord for what is no piece.
+  Result<std::string> take_snapshot(const SnapshotPiece& piece);
+  struct SnapshotEnd {
+    Slot slot;
+    Term term;
+    Index index;
+    format::SlotRow::Replicas replicas;  ///< In force there; without voters: none was ever named.
+  };
+  /// Everything up to (`term`, `index`) was taken: the slot's log begins after it, and what the log has of it so far is
+  /// replaced. No record of the slot may be on its way to the log. After a failure it may be done or not: to be called
+  /// again until it succeeds.
+  Result<void> finish_snapshot(const SnapshotEnd& end);
+
  private:
   class Batch;
   class Writing;
@@ -74,6 +97,9 @@ class Materialiser {
   [[nodiscard]] Lsn watermark_after_batch() const;
   void drop_batch();
   void forget();
+  Result<void> write_snapshot(const SnapshotPiece& piece, WriteTransaction& store);
+  Result<void> write_snapshot_end(const SnapshotEnd& end, WriteTransaction& store);
+  boost::system::error_code failed(const WriteTransaction& store, boost::system::error_code why);
 
   std::shared_ptr<Files> files_;
   const Options options_;

@@ -66,6 +66,25 @@ Result<void> Materialiser::Batch::read(ReadTransaction& log, const Waiting& wait
   return {};
 }
 
+Result<void> Materialiser::Batch::read_snapshot(std::span<const std::string_view> records, Slot slot,
+                                                const format::HashKey& hash_key) {
+  clear();
+  for (const std::string_view bytes : records) {
+    const auto place = format::decode_trusted_position(bytes);
+    const auto record = format::decode_trusted_record(bytes);
+    const auto* entry = record ? std::get_if<format::EntryRecord>(&record->body) : nullptr;
+    const bool belongs = place && place->slot == slot && (entry == nullptr || slot_of(entry->conversation) == slot);
+    if (!belongs) return StorageError::CorruptRecord;
+    PARLEY_TRY(take(slot, {}, bytes, hash_key));
+    ++records_;
+    bytes_ += bytes.size();
+  }
+  // Where the slot's log is doesn't change with them.
+  slots_.clear();
+  places_.clear();
+  return {};
+}
+
 Result<void> Materialiser::Batch::take(Slot slot, const Waiting::Item& item, std::string_view bytes,
                                        const format::HashKey& hash_key) {
   const auto record = format::decode_record(bytes);

@@ -52,6 +52,9 @@ class Materialiser::Batch {
   /// Reads what is committed of `waiting`, in the order of the log, up to the limits. Fails with NewerFormat, Failed.
   Result<void> read(ReadTransaction& log, const Waiting& waiting, const CommitView& commits, const Limits& limits,
                     const format::HashKey& hash_key);
+  /// The same for records of one slot that come without a log, as they are in a snapshot; views them. Fails with
+  /// CorruptRecord, too, when one is of another slot.
+  Result<void> read_snapshot(std::span<const std::string_view> records, Slot slot, const format::HashKey& hash_key);
   /// Adds a damaged record's seq to the given ones.
   void count(const Damaged& damaged) {
     items_.push_back({damaged.conversation, damaged.seq, {}, 0, false, damaged.bytes});

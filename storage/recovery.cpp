@@ -11,6 +11,7 @@
 #include "storage/log_places.hpp"
 #include "storage/log_walk.hpp"
 #include "storage/session_changes.hpp"
+#include "storage/session_finder.hpp"
 #include "storage/slot_index.hpp"
 #include "storage/slot_queues.hpp"
 #include "storage/store_tables.hpp"
@@ -103,12 +104,9 @@ class SessionWalk {
       : snapshot_(snapshot), visit_(visit) {}
 
   Result<void> walk();
-  Result<void> find(std::string_view key, std::string_view client_id);
 
  private:
   Result<void> take_changes();
-  Result<void> visit_one(std::string_view key, std::string_view bytes, const SessionChange* change);
-  void take_cursor(std::string_view bytes, std::map<std::string_view, format::CursorRecord>& cursors);
 
   Snapshot& snapshot_;
   const std::function<void(const StoredSessionView&)>& visit_;
@@ -133,27 +131,14 @@ Result<void> SessionWalk::walk() {
     const SessionChange* change = changes_.find(session->client_id);
     if (change != nullptr && change->ended) continue;
     fresh.erase(session->client_id);
-    PARLEY_TRY(visit_one(row.key, change != nullptr && change->session ? *change->session : row.value, change));
+    PARLEY_TRY(visit_session(snapshot_.store, row.key,
+                             change != nullptr && change->session ? *change->session : row.value, change, visit_));
   }
   if (cursor.failed()) return snapshot_.store.environment().translate(cursor.code(), "read the sessions");
   for (const auto& [client_id, change] : fresh) {
-    PARLEY_TRY(visit_one({}, *change->session, change));
+    PARLEY_TRY(visit_session(snapshot_.store, {}, *change->session, change, visit_));
   }
   return {};
-}
-
-Result<void> SessionWalk::find(std::string_view key, std::string_view client_id) {
-  PARLEY_TRY(take_changes());
-  const SessionChange* change = changes_.find(client_id);
-  PARLEY_TRY(const auto row, snapshot_.store.get(kSessions, key));
-  const bool stored = row && (change == nullptr || !change->ended);
-  if (change != nullptr && change->session) {
-    return visit_one(stored ? key : std::string_view(), *change->session, change);
-  }
-  if (!stored) return {};
-  PARLEY_TRY(const auto record, format::decode_record(*row));
-  if (!std::holds_alternative<format::SessionRecord>(record.body)) return StorageError::CorruptRecord;
-  return visit_one(key, *row, change);
 }
 
 Result<void> SessionWalk::take_changes() {
@@ -165,38 +150,6 @@ Result<void> SessionWalk::take_changes() {
     if (const auto record = format::decode_record(*bytes)) changes_.take(*record, *bytes);
   }
   return {};
-}
-
-/// `key`: of its row in the store, whose cursors belong to it; none when it is new.
-Result<void> SessionWalk::visit_one(std::string_view key, std::string_view bytes, const SessionChange* change) {
-  const auto record = format::decode_trusted_record(bytes);
-  if (!record) return record.error();
-  std::map<std::string_view, format::CursorRecord> cursors;
-  if (!key.empty()) {
-    PARLEY_TRY(Cursor cursor, snapshot_.store.cursor(kCursors));
-    Cursor::Row row;
-    for (bool found = cursor.seek(key, row); found && row.key.starts_with(key); found = cursor.next(row)) {
-      take_cursor(row.value, cursors);
-    }
-    if (cursor.failed()) return snapshot_.store.environment().translate(cursor.code(), "read the cursors");
-  }
-  if (change != nullptr) {
-    for (const auto& item : change->cursors) take_cursor(item.second, cursors);
-  }
-  StoredSessionView view{std::get<format::SessionRecord>(record->body), {}};
-  for (const auto& item : cursors) view.cursors.push_back(item.second);
-  visit_(view);
-  return {};
-}
-
-void SessionWalk::take_cursor(std::string_view bytes, std::map<std::string_view, format::CursorRecord>& cursors) {
-  const auto record = format::decode_record(bytes);
-  const auto* cursor = record ? std::get_if<format::CursorRecord>(&record->body) : nullptr;
-  if (cursor == nullptr) {
-    log::error("a session's cursor in the store is damaged, it is lost", {{"size", bytes.size()}});
-    return;
-  }
-  cursors[cursor->topic] = *cursor;
 }
 
 }  // namespace
@@ -330,13 +283,6 @@ Result<void> for_each_session(Files& files, const std::function<void(const Store
   Snapshot snapshot(files);
   PARLEY_TRY(snapshot.begun());
   return SessionWalk(snapshot, visit).walk();
-}
-
-Result<void> find_session(Files& files, std::string_view client_id,
-                          const std::function<void(const StoredSessionView&)>& visit) {
-  Snapshot snapshot(files);
-  PARLEY_TRY(snapshot.begun());
-  return SessionWalk(snapshot, visit).find(format::session_key(files.hash_key(), client_id), client_id);
 }
 
 }  // namespace parley::storage

@@ -9,6 +9,7 @@
 #include "storage/commit_indexes.hpp"
 #include "storage/format/record.hpp"
 #include "storage/format/rows.hpp"
+#include "storage/session_finder.hpp"
 
 /// What a broker must know when it starts, from store and unmaterialised log together. Nothing is replayed: the
 /// materialiser goes on from the watermark by itself.
@@ -55,16 +56,8 @@ Result<std::vector<CommitBounds>> find_commit_bounds(Files& files);
 /// CorruptRecord, NewerFormat: a node that doesn't know for whom it voted must not vote.
 Result<std::vector<format::HardStateRow>> find_hard_states(Files& files);
 
-/// A persistent session with its cursors; views live until the visitor returns.
-struct StoredSessionView {
-  format::SessionRecord session;
-  std::vector<format::CursorRecord> cursors;
-};
 /// Every session that has not ended, by all that is durable: what isn't known to be committed counts, too, unless it
 /// was replaced. Damaged ones are reported and passed over. O(sessions + unmaterialised records).
 Result<void> for_each_session(Files& files, const std::function<void(const StoredSessionView&)>& visit);
-/// The same for one session, whose visitor isn't called when there is none. O(unmaterialised records).
-Result<void> find_session(Files& files, std::string_view client_id,
-                          const std::function<void(const StoredSessionView&)>& visit);
 
 }  // namespace parley::storage

@@ -43,6 +43,7 @@ struct SlotRow {
   std::uint64_t term = 0;
   std::vector<std::string> replicas;
   std::vector<std::string> learners;
+  std::string pinned;      ///< The node that an operator has moved it to; empty: none.
   std::uint64_t last = 0;  ///< Of this node's log; 0 when it has no replica.
   std::uint64_t commit = 0;
 };
@@ -59,6 +60,8 @@ class NodeAdmin {
   /// Each answers why it can't be done, if so.
   virtual std::optional<std::string> set_draining(const std::string& node, bool draining) = 0;
   virtual std::optional<std::string> remove_node(const std::string& node) = 0;
+  virtual std::optional<std::string> move_slot(std::uint64_t slot, const std::string& node) = 0;
+  virtual std::optional<std::string> release_slot(std::uint64_t slot) = 0;
 };
 
 }  // namespace parley::admin

@@ -155,6 +155,7 @@ Answer show_slots(NodeAdmin& node, const std::string& /*name*/) {
         .member("term", row.term)
         .member("replicas", row.replicas)
         .member("learners", row.learners)
+        .member("pinned", row.pinned)
         .member("last", row.last)
         .member("commit", row.commit)
         .close('}');
@@ -165,6 +166,27 @@ Answer show_slots(NodeAdmin& node, const std::string& /*name*/) {
 
 Answer drain(NodeAdmin& node, const std::string& name) { return done(node.set_draining(name, true)); }
 Answer undrain(NodeAdmin& node, const std::string& name) { return done(node.set_draining(name, false)); }
+/// `NUMBER`, or `NUMBER:NODE`.
+std::optional<std::uint64_t> slot_in(std::string_view name) {
+  std::uint64_t slot = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), slot);
+  const bool whole = end == name.data() + name.size();
+  if (error != std::errc{} || (!whole && *end != ':')) return std::nullopt;
+  return slot;
+}
+Answer refuse_slot() { return refuse(400, "no-slot", "A slot is a number."); }
+
+Answer move(NodeAdmin& node, const std::string& name) {
+  const auto slot = slot_in(name);
+  const auto colon = name.find(':');
+  if (!slot || colon == name.npos) return refuse_slot();
+  return done(node.move_slot(*slot, name.substr(colon + 1)));
+}
+Answer release(NodeAdmin& node, const std::string& name) {
+  const auto slot = slot_in(name);
+  if (!slot || name.find(':') != name.npos) return refuse_slot();
+  return done(node.release_slot(*slot));
+}
 Answer remove(NodeAdmin& node, const std::string& name) { return done(node.remove_node(name)); }
 
 struct Call {
@@ -174,10 +196,11 @@ struct Call {
   Answer (*make)(NodeAdmin& node, const std::string& name);
 };
 constexpr std::array kCalls{
-    Call{"GET", "/metrics", "", show_metrics},     Call{"GET", "/v1/status", "", show_status},
-    Call{"GET", "/v1/nodes", "", show_nodes},      Call{"GET", "/v1/slots", "", show_slots},
-    Call{"POST", "/v1/nodes/", "/drain", drain},   Call{"POST", "/v1/nodes/", "/undrain", undrain},
-    Call{"POST", "/v1/nodes/", "/remove", remove},
+    Call{"GET", "/metrics", "", show_metrics},       Call{"GET", "/v1/status", "", show_status},
+    Call{"GET", "/v1/nodes", "", show_nodes},        Call{"GET", "/v1/slots", "", show_slots},
+    Call{"POST", "/v1/nodes/", "/drain", drain},     Call{"POST", "/v1/nodes/", "/undrain", undrain},
+    Call{"POST", "/v1/nodes/", "/remove", remove},   Call{"POST", "/v1/slots/", "/move", move},
+    Call{"POST", "/v1/slots/", "/release", release},
 };
 
 std::optional<std::string> decoded(std::string_view text) {

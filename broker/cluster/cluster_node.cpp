@@ -142,6 +142,12 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
       return links_.send(node, kNotices, encode_notice(DrainNotice{draining})) == SendResult::Queued;
     });
   }
+  std::optional<std::string> move_slot(Slot slot, const std::string& name) {
+    return ask<std::optional<std::string>>([this, slot, &name] { return order_move(slot, name); });
+  }
+  std::optional<std::string> release_slot(Slot slot) {
+    return ask<std::optional<std::string>>([this, slot] { return order_release(slot); });
+  }
   bool remove(const std::string& name) {
     return ask<bool>([this, &name] { return remove_member(node_id(name)); });
   }
@@ -252,6 +258,14 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
       place_soon_ = true;
     } else if (const auto* order = std::get_if<DrainNotice>(&*notice)) {
       drain(order->draining);
+    } else if (const auto* pins = std::get_if<PinsNotice>(&*notice)) {
+      const std::size_t before = members_.file().pins.size();
+      members_.told(from, *pins);
+      if (members_.file().pins.size() != before) tell_pins();
+      members_changed();
+      place_soon_ = true;
+    } else if (const auto* move = std::get_if<MoveNotice>(&*notice)) {
+      take_move(*move);
     } else {
       take_removal(std::get<RemovalNotice>(*notice));
     }
@@ -275,6 +289,68 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     log::info(draining ? "this node gives its slots away" : "this node takes slots again");
     members_changed();
   }
+  // -- Moves --
+  std::optional<std::string> why_no_slot(Slot slot) const {
+    if (slot.value < shard_options_.slots) return std::nullopt;
+    return "there is no slot " + std::to_string(slot.value) + ": the cluster has " +
+           std::to_string(shard_options_.slots);
+  }
+  std::optional<std::string> order_move(Slot slot, const std::string& name) {
+    if (auto why = why_no_slot(slot)) return why;
+    const NodeId node = node_id(name);
+    const auto peer = members_.peers().find(node);
+    if (node != self_ && peer == members_.peers().end()) return "there is no node \"" + name + "\"";
+    if (node != self_ && !peer->second.reachable) return "node \"" + name + "\" isn't there";
+    const bool leaving = node == self_ ? members_.leaving() : peer->second.draining || peer->second.leaving;
+    if (leaving) return "node \"" + name + "\" gives its slots away";
+    const MoveNotice move{.slot = slot, .stamp = next_stamp(slot), .pinned = true};
+    if (node == self_) {
+      take_move(move);
+    } else if (links_.send(node, kNotices, encode_notice(move)) != SendResult::Queued) {
+      return "node \"" + name + "\" can't be told";
+    }
+    return std::nullopt;
+  }
+  std::optional<std::string> order_release(Slot slot) {
+    if (auto why = why_no_slot(slot)) return why;
+    const MoveNotice release{.slot = slot, .stamp = 0, .pinned = false};
+    bool told = members_.file().pins.contains(slot);
+    if (told) take_move(release);
+    for (const auto& [id, member] : members_.peers()) {
+      if (!member.pins.contains(slot)) continue;
+      if (!member.reachable || links_.send(id, kNotices, encode_notice(release)) != SendResult::Queued) {
+        return "node \"" + member.known.name + "\", where it was moved to, isn't there";
+      }
+      told = true;
+    }
+    if (told) return std::nullopt;
+    return "slot " + std::to_string(slot.value) + " was moved nowhere";
+  }
+  /// Later than every move of the slot that is known here, also when clocks differ.
+  std::uint64_t next_stamp(Slot slot) const {
+    const auto since = std::chrono::system_clock::now().time_since_epoch();
+    auto stamp = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(since).count());
+    const auto behind = [&stamp, slot](const std::map<Slot, std::uint64_t>& pins) {
+      if (const auto pin = pins.find(slot); pin != pins.end()) stamp = std::max(stamp, pin->second + 1);
+    };
+    behind(members_.file().pins);
+    for (const auto& [id, member] : members_.peers()) behind(member.pins);
+    return stamp;
+  }
+  void take_move(const MoveNotice& move) {
+    if (move.slot.value >= shard_options_.slots) return;
+    members_.set_pin(move.slot, move.pinned ? std::optional(move.stamp) : std::nullopt);
+    log::info(move.pinned ? "a slot was moved to this node" : "a slot goes where placement has it again",
+              {{"slot", move.slot}});
+    tell_pins();
+    members_changed();
+    place_soon_ = true;
+  }
+  void tell_pins() {
+    for (const NodeId peer : connected_) tell_pins(peer);
+  }
+  void tell_pins(NodeId to) { notify(to, PinsNotice{members_.file().pins}); }
+
   void leaving_changed() {
     if (!members_.leaving()) {
       leaving_since_.reset();
@@ -369,6 +445,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   void tell_self(NodeId to) {
     notify(to, NodeNotice{.address = own_address(), .draining = members_.file().draining});
     notify(to, ClientsNotice{.leaving = members_.leaving(), .address = options_.client_address});
+    tell_pins(to);
   }
   PeerAddress own_address() const {
     PeerAddress address = options_.advertise;
@@ -520,7 +597,8 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
                           .since = now - started_,
                           .draining = file.draining,
                           .leaving = members_.leaving(),
-                          .has_lease = redis_});
+                          .has_lease = redis_,
+                          .pins = file.pins});
     const auto counters = links_.counters();
     for (const auto& [id, member] : members_.peers()) {
       const auto link = counters.find(id);
@@ -533,6 +611,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
                             .draining = member.draining,
                             .leaving = member.leaving,
                             .has_lease = member.has_lease,
+                            .pins = member.pins,
                             .link = link == counters.end() ? LinkCounters{} : link->second});
     }
     for (const auto& report : reports_) view.slots.insert(view.slots.end(), report.begin(), report.end());
@@ -599,6 +678,10 @@ std::uint16_t ClusterNode::port() const { return core_->port(); }
 Result<void> ClusterNode::start() { return core_->start(); }
 void ClusterNode::stop() { core_->stop(); }
 ClusterView ClusterNode::view() { return core_->view(); }
+std::optional<std::string> ClusterNode::move_slot(Slot slot, const std::string& name) {
+  return core_->move_slot(slot, name);
+}
+std::optional<std::string> ClusterNode::release_slot(Slot slot) { return core_->release_slot(slot); }
 bool ClusterNode::set_draining(const std::string& name, bool draining) { return core_->set_draining(name, draining); }
 void ClusterNode::leave() { core_->leave(); }
 bool ClusterNode::left() { return core_->left(); }

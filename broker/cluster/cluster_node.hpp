@@ -50,6 +50,7 @@ struct ClusterView {
     bool draining = false;
     bool leaving = false;
     bool has_lease = false;
+    std::map<Slot, std::uint64_t> pins;  ///< See NodeView.
     LinkCounters link;
   };
   std::vector<Node> nodes;
@@ -87,6 +88,11 @@ class ClusterNode {
   /// Tells a node, this one or another that is there, to give its slots away or to take some again. False when it
   /// isn't.
   bool set_draining(const std::string& name, bool draining);
+  /// Moves a slot's leadership, and a replica if need be, to a node, where it stays until it is moved or released. A
+  /// sentence why not, if so.
+  std::optional<std::string> move_slot(Slot slot, const std::string& name);
+  /// Placement decides again.
+  std::optional<std::string> release_slot(Slot slot);
   /// This process will end: what it leads is handed over, clients are sent away. Over when left().
   void leave();
   /// Nothing is led here that another node could lead, and no client is there; or there is no other node.

@@ -58,6 +58,27 @@ void Members::told(NodeId peer, const ClientsNotice& notice) {
   found->second.client_address = notice.address;
 }
 
+void Members::told(NodeId peer, const PinsNotice& notice) {
+  const auto found = peers_.find(peer);
+  if (found == peers_.end()) return;
+  found->second.pins = notice.pins;
+  for (const auto& [slot, stamp] : notice.pins) {
+    const auto own = file_.pins.find(slot);
+    if (own == file_.pins.end() || std::pair(own->second, self_) > std::pair(stamp, peer)) continue;
+    file_.pins.erase(own);
+    file_changed_ = true;
+  }
+}
+
+void Members::set_pin(Slot slot, std::optional<std::uint64_t> stamp) {
+  if (stamp) {
+    file_.pins[slot] = *stamp;
+  } else {
+    file_.pins.erase(slot);
+  }
+  file_changed_ = true;
+}
+
 void Members::reachable(NodeId peer, bool is, Instant now) {
   const auto found = peers_.find(peer);
   if (found == peers_.end() || found->second.reachable == is) return;
@@ -89,15 +110,20 @@ void Members::removed(std::uint64_t birth) {
 }
 
 std::vector<NodeView> Members::views(Instant now) const {
-  std::vector<NodeView> views{
-      {.node = self_, .reachable = true, .since = Duration::max(), .draining = file_.draining, .leaving = leaving()}};
+  std::vector<NodeView> views{{.node = self_,
+                               .reachable = true,
+                               .since = Duration::max(),
+                               .draining = file_.draining,
+                               .leaving = leaving(),
+                               .pins = file_.pins}};
   for (const auto& [id, member] : peers_) {
     if (member.known.birth == 0) continue;
     views.push_back({.node = id,
                      .reachable = member.reachable,
                      .since = now - member.since,
                      .draining = member.draining,
-                     .leaving = member.leaving});
+                     .leaving = member.leaving,
+                     .pins = member.pins});
   }
   return views;
 }
@@ -136,7 +162,8 @@ Members::Member& Members::find_or_add(NodeId node, const KnownNode& known, Insta
                                 .draining = false,
                                 .has_lease = false,
                                 .leaving = false,
-                                .client_address = {}})
+                                .client_address = {},
+                                .pins = {}})
       .first->second;
 }
 

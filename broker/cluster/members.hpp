@@ -29,8 +29,12 @@ class Members {
   /// What a peer says of itself.
   void told(NodeId peer, const PeerAddress& address, bool draining);
   void told(NodeId peer, const ClientsNotice& notice);
+  /// Of two moves of one slot the later one counts: this node gives up what a peer has got since.
+  void told(NodeId peer, const PinsNotice& notice);
   void reachable(NodeId peer, bool is, Instant now);
   void set_draining(bool draining);  ///< This node.
+  /// An operator has moved the slot to this node, or (no stamp) wants it where placement has it.
+  void set_pin(Slot slot, std::optional<std::uint64_t> stamp);
   void stop() { stopping_ = true; }  ///< This node hands over what it leads, and will be back.
   /// Takes a node out, and its data directory for good. False when it is no member. This node can't be.
   bool remove(NodeId peer);
@@ -46,6 +50,7 @@ class Members {
     bool has_lease = false;
     bool leaving = false;        ///< See ClientsNotice.
     std::string client_address;  ///< The same.
+    std::map<Slot, std::uint64_t> pins;
   };
   [[nodiscard]] const std::map<NodeId, Member>& peers() const { return peers_; }
   /// For placement; this node among them.

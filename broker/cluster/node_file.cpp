@@ -73,6 +73,14 @@ bool read_peer(std::string_view text, NodeFile& file) {
   return file.peers.emplace(id, std::move(peer)).second;
 }
 
+/// `SLOT STAMP`.
+bool read_pin(std::string_view text, NodeFile& file) {
+  Slot slot;
+  std::uint64_t stamp = 0;
+  if (!put(read_decimal(take_until(text, ' ')), 65'535, slot.value)) return false;
+  return put(read_decimal(text), ~std::uint64_t{0}, stamp) && file.pins.emplace(slot, stamp).second;
+}
+
 bool read_field(std::string_view key, std::string_view value, NodeFile& file) {
   constexpr auto kMost = ~std::uint64_t{0};
   if (key == "name") file.cluster = value;
@@ -83,6 +91,7 @@ bool read_field(std::string_view key, std::string_view value, NodeFile& file) {
   if (key == "standing") return read_standing(value, file.standing);
   if (key == "starts") return put(read_decimal(value), kMost, file.starts);
   if (key == "draining") file.draining = value == "yes";
+  if (key == "pinned") return read_pin(value, file);
   if (key == "peer") return read_peer(value, file);
   if (key == "removed") {
     const auto id = read_hex(value);
@@ -127,6 +136,9 @@ std::string encode(const NodeFile& file) {
   line("standing", word_of(file.standing));
   line("starts", std::to_string(file.starts));
   line("draining", file.draining ? "yes" : "no");
+  for (const auto& [slot, stamp] : file.pins) {
+    line("pinned", std::to_string(slot.value) + " " + std::to_string(stamp));
+  }
   for (const auto& [id, peer] : file.peers) {
     line("peer", hex_text(peer.birth) + " " + std::to_string(peer.port) + " " + peer.host + " " + peer.name);
   }

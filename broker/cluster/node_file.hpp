@@ -37,6 +37,7 @@ struct NodeFile {
   Standing standing = Standing::Joined;
   std::uint64_t starts = 0;  ///< Of the process; NodeHealth's incarnation.
   bool draining = false;
+  std::map<Slot, std::uint64_t> pins;  ///< Slots that an operator has moved here, and when (Unix ms).
   std::map<NodeId, KnownNode> peers;
   std::set<std::uint64_t> removed;  ///< Births of directories that don't belong to the cluster any more.
   friend bool operator==(const NodeFile&, const NodeFile&) = default;

@@ -10,7 +10,7 @@
 namespace parley::cluster {
 namespace {
 
-enum class Kind : std::uint8_t { Heartbeat = 0, Node = 1, Removal = 2, Drain = 3, Clients = 4 };
+enum class Kind : std::uint8_t { Heartbeat = 0, Node = 1, Removal = 2, Drain = 3, Clients = 4, Pins = 5, Move = 6 };
 
 struct Encoder {
   std::string& bytes;
@@ -37,6 +37,19 @@ struct Encoder {
     append_big_endian(bytes, static_cast<std::uint8_t>(notice.leaving ? 1 : 0));
     bytes.append(notice.address);
   }
+  void operator()(const PinsNotice& notice) {
+    append_big_endian(bytes, static_cast<std::uint8_t>(Kind::Pins));
+    for (const auto& [slot, stamp] : notice.pins) {
+      append_big_endian(bytes, static_cast<std::uint16_t>(slot.value));
+      append_big_endian(bytes, stamp);
+    }
+  }
+  void operator()(const MoveNotice& notice) {
+    append_big_endian(bytes, static_cast<std::uint8_t>(Kind::Move));
+    append_big_endian(bytes, static_cast<std::uint8_t>(notice.pinned ? 1 : 0));
+    append_big_endian(bytes, static_cast<std::uint16_t>(notice.slot.value));
+    append_big_endian(bytes, notice.stamp);
+  }
 };
 
 std::optional<PeerNotice> read_node(std::string_view bytes) {
@@ -45,6 +58,26 @@ std::optional<PeerNotice> read_node(std::string_view bytes) {
   const auto host = bytes.substr(kHead);
   return NodeNotice{.address = {.host = std::string(host), .port = load_big_endian<std::uint16_t>(bytes.data() + 1)},
                     .draining = bytes.front() != 0};
+}
+
+constexpr std::size_t kPinSize = 2 + 8;
+
+std::optional<PeerNotice> read_pins(std::string_view bytes) {
+  if (bytes.size() % kPinSize != 0) return std::nullopt;
+  PinsNotice notice;
+  for (; !bytes.empty(); bytes.remove_prefix(kPinSize)) {
+    const Slot slot{load_big_endian<std::uint16_t>(bytes.data())};
+    if (!notice.pins.empty() && slot <= notice.pins.rbegin()->first) return std::nullopt;
+    notice.pins[slot] = load_big_endian<std::uint64_t>(bytes.data() + 2);
+  }
+  return notice;
+}
+
+std::optional<PeerNotice> read_move(std::string_view bytes) {
+  if (bytes.size() != 1 + kPinSize || static_cast<unsigned char>(bytes.front()) > 1) return std::nullopt;
+  return MoveNotice{.slot = {load_big_endian<std::uint16_t>(bytes.data() + 1)},
+                    .stamp = load_big_endian<std::uint64_t>(bytes.data() + 3),
+                    .pinned = bytes.front() == 1};
 }
 
 }  // namespace
@@ -76,6 +109,8 @@ std::optional<PeerNotice> read_notice(std::string_view bytes) {
     if (!std::ranges::all_of(address, printable)) return std::nullopt;
     return ClientsNotice{.leaving = bytes.front() != 0, .address = std::string(address)};
   }
+  if (kind == Kind::Pins) return read_pins(bytes);
+  if (kind == Kind::Move) return read_move(bytes);
   if (kind != Kind::Heartbeat) return std::nullopt;
   auto message = replication::decode(bytes);
   if (!message) return std::nullopt;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,7 +32,18 @@ struct ClientsNotice {
   bool leaving = false;
   std::string address;  ///< For Server Reference; empty: not known.
 };
-using PeerNotice = std::variant<replication::Heartbeat, NodeNotice, RemovalNotice, DrainNotice, ClientsNotice>;
+/// Which slots an operator has moved to the node that says so, all of them, and when.
+struct PinsNotice {
+  std::map<Slot, std::uint64_t> pins;  ///< Unix ms.
+};
+/// An order of an operator who has asked another node: lead this slot from now on, or as placement has it again.
+struct MoveNotice {
+  Slot slot;
+  std::uint64_t stamp = 0;
+  bool pinned = false;
+};
+using PeerNotice =
+    std::variant<replication::Heartbeat, NodeNotice, RemovalNotice, DrainNotice, ClientsNotice, PinsNotice, MoveNotice>;
 
 std::string encode_notice(const PeerNotice& notice);
 /// Nothing when it isn't whole.

@@ -47,10 +47,24 @@ bool Placement::eligible(const NodeView& node) const {
   return !node.draining && (node.reachable || node.since < options_.replace_after);
 }
 
+NodeId Placement::pinned(Slot slot) const {
+  NodeId pinned;
+  std::uint64_t latest = 0;
+  for (const auto& [id, node] : nodes_) {
+    const auto pin = node.pins.find(slot);
+    if (pin == node.pins.end() || !eligible(node) || (pinned != NodeId{} && pin->second < latest)) continue;
+    pinned = id;
+    latest = pin->second;
+  }
+  return pinned;
+}
+
 std::vector<NodeId> Placement::desired(Slot slot) const {
+  constexpr std::uint64_t kMost = ~std::uint64_t{0};
+  const NodeId first = pinned(slot);
   std::vector<std::pair<std::uint64_t, NodeId>> weighed;
   for (const auto& [id, node] : nodes_) {
-    if (eligible(node)) weighed.emplace_back(weight(id, slot), id);
+    if (eligible(node)) weighed.emplace_back(id == first ? kMost : weight(id, slot), id);
   }
   const std::size_t count = std::min(weighed.size(), options_.replicas);
   const auto end = weighed.begin() + static_cast<std::ptrdiff_t>(count);

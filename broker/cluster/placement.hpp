@@ -29,7 +29,8 @@ struct NodeView {
   bool reachable = false;
   Duration since{};  ///< For how long it has been so.
   bool draining = false;
-  bool leaving = false;  ///< Keeps its replicas, but leads nothing that another one can lead.
+  bool leaving = false;                ///< Keeps its replicas, but leads nothing that another one can lead.
+  std::map<Slot, std::uint64_t> pins;  ///< Slots that an operator has moved there, and when.
 };
 
 /// Members that can be given replicas, and how good a place each is. Made once for all slots. A node that isn't among
@@ -40,7 +41,8 @@ class Placement {
 
   /// The nodes that shall have the slot, the best leader first: rendezvous hashing over members that aren't draining
   /// and haven't been away too long. The same for all who see the same; a node that comes or goes moves only what it
-  /// gets or had.
+  /// gets or had. A slot that an operator has moved to such a member has it as its first one; of two moves the later
+  /// one counts.
   [[nodiscard]] std::vector<NodeId> desired(Slot slot) const;
 
   struct Transfer {
@@ -65,6 +67,8 @@ class Placement {
   [[nodiscard]] bool reachable(NodeId node) const;
   /// It may keep what it has.
   [[nodiscard]] bool eligible(const NodeView& node) const;
+  /// Whom an operator has moved the slot to; 0: nobody who may keep it.
+  [[nodiscard]] NodeId pinned(Slot slot) const;
   [[nodiscard]] std::optional<replication::ReplicaChange> grow(const Led& slot,
                                                                const std::vector<NodeId>& wanted) const;
   [[nodiscard]] std::optional<NodeId> superfluous(const Led& slot, const std::vector<NodeId>& wanted) const;

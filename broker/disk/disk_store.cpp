@@ -176,6 +176,18 @@ void DiskStore::read_log(shard::ShardId shard, LogReadRequest request) {
   parts_->readers.add(ReadThreads::ReadLog{shard, request});
 }
 
+void DiskStore::read_snapshot(shard::ShardId shard, SnapshotReadRequest request) {
+  parts_->readers.add(ReadThreads::ReadSnapshot{shard, std::move(request)});
+}
+
+void DiskStore::take_snapshot(shard::ShardId shard, SnapshotTakeRequest request) {
+  parts_->store.add(StoreThread::TakeSnapshot{shard, std::move(request)});
+}
+
+void DiskStore::finish_snapshot(shard::ShardId shard, SnapshotFinishRequest request) {
+  parts_->store.add(StoreThread::FinishSnapshot{shard, std::move(request)});
+}
+
 void DiskStore::load_conversation(shard::ShardId shard, std::string name) {
   parts_->readers.add(ReadThreads::Load{shard, std::move(name)});
 }

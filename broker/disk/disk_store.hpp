@@ -75,6 +75,9 @@ class DiskStore final : public shard::LogStore {
   void append(shard::AppendBatch batch) override;
   void committed(Slot slot, Index index) override;
   void read_log(shard::ShardId shard, LogReadRequest request) override;
+  void read_snapshot(shard::ShardId shard, SnapshotReadRequest request) override;
+  void take_snapshot(shard::ShardId shard, SnapshotTakeRequest request) override;
+  void finish_snapshot(shard::ShardId shard, SnapshotFinishRequest request) override;
   void write_plain(shard::PlainBatch batch) override;
   std::uint64_t next_plain_number() override;
   void load_conversation(shard::ShardId shard, std::string name) override;

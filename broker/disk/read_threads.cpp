@@ -7,6 +7,7 @@
 #include "storage/history.hpp"
 #include "storage/log_reader.hpp"
 #include "storage/recovery.hpp"
+#include "storage/slot_snapshot.hpp"
 
 namespace parley::disk {
 namespace {
@@ -67,19 +68,34 @@ Result<shard::LogPage> read_log_from(storage::LogReader& log, const shard::LogSt
   return page;
 }
 
+Result<shard::SnapshotPiece> read_snapshot_from(storage::SlotSnapshotReader& snapshots,
+                                                const shard::LogStore::SnapshotReadRequest& request) {
+  PARLEY_TRY(auto piece, snapshots.read({.slot = request.slot,
+                                         .slots = request.slots,
+                                         .position = request.position,
+                                         .known = request.known,
+                                         .bytes_max = request.bytes_max}));
+  return shard::SnapshotPiece{
+      .at = {.term = piece.term, .index = piece.index}, .bytes = std::move(piece.bytes), .next = std::move(piece.next)};
+}
+
 }  // namespace
 
 struct ReadThreads::Readers {
   storage::History history;
   storage::LogReader log;
+  storage::SlotSnapshotReader snapshots;
+  storage::SessionFinder sessions;
 };
 
 ReadThreads::ReadThreads(const std::shared_ptr<storage::Files>& files, const storage::LogPlaces& places, unsigned count,
                          StoreEventSink& sink)
     : sink_(sink) {
   for (unsigned i = 0; i < std::max(count, 1U); ++i) {
-    readers_.push_back(std::unique_ptr<Readers>(
-        new Readers{.history = storage::History(files), .log = storage::LogReader(files, places)}));
+    readers_.push_back(std::unique_ptr<Readers>(new Readers{.history = storage::History(files),
+                                                            .log = storage::LogReader(files, places),
+                                                            .snapshots = storage::SlotSnapshotReader(files),
+                                                            .sessions = storage::SessionFinder(files)}));
     threads_.emplace_back([this, readers = readers_.back().get()] { run(*readers); });
   }
 }
@@ -133,6 +149,11 @@ void ReadThreads::carry_out(Readers& readers, ReadLog& read) {
   sink_.post(read.shard, LogReadEvent{read.request.token, std::move(page)});
 }
 
+void ReadThreads::carry_out(Readers& readers, ReadSnapshot& read) {
+  auto piece = guarded([&readers, &read] { return read_snapshot_from(readers.snapshots, read.request); });
+  sink_.post(read.shard, SnapshotReadEvent{read.request.token, std::move(piece)});
+}
+
 void ReadThreads::carry_out(Readers& readers, LoadUser& load) {
   auto loaded = guarded([&readers, &load] { return readers.history.load_user(load.user); });
   sink_.post(load.shard, UserLoadedEvent{std::move(load.user), std::move(loaded)});
@@ -141,7 +162,7 @@ void ReadThreads::carry_out(Readers& readers, LoadUser& load) {
 void ReadThreads::carry_out(Readers& readers, LoadSession& load) {
   auto loaded = guarded([&]() -> Result<std::optional<shard::StoredSession>> {
     std::optional<shard::StoredSession> found;
-    PARLEY_TRY(storage::find_session(*readers.history.files(), load.client_id,
+    PARLEY_TRY(readers.sessions.find(load.client_id,
                                      [&found](const storage::StoredSessionView& view) { found = owned(view); }));
     return found;
   });

@@ -55,7 +55,11 @@ class ReadThreads {
     shard::ShardId shard = 0;
     shard::LogStore::LogReadRequest request;
   };
-  using Work = std::variant<Load, Read, LoadSession, LoadUser, ReadLog>;
+  struct ReadSnapshot {
+    shard::ShardId shard = 0;
+    shard::LogStore::SnapshotReadRequest request;
+  };
+  using Work = std::variant<Load, Read, LoadSession, LoadUser, ReadLog, ReadSnapshot>;
 
   /// Any thread. Answered by an event of that kind.
   void add(Work work);
@@ -71,6 +75,7 @@ class ReadThreads {
   void carry_out(Readers& readers, LoadSession& load);
   void carry_out(Readers& readers, LoadUser& load);
   void carry_out(Readers& readers, ReadLog& read);
+  void carry_out(Readers& readers, ReadSnapshot& read);
 
   StoreEventSink& sink_;
   std::mutex mutex_;  ///< Guards the rest; nothing else is taken under it.

@@ -15,6 +15,13 @@ void deliver_one(EntriesReadEvent& event, shard::LogStoreEvents& to) {
   to.entries_read(event.token, std::move(event.page));
 }
 void deliver_one(LogReadEvent& event, shard::LogStoreEvents& to) { to.log_read(event.token, std::move(event.page)); }
+void deliver_one(SnapshotReadEvent& event, shard::LogStoreEvents& to) {
+  to.snapshot_read(event.token, std::move(event.piece));
+}
+void deliver_one(SnapshotTakenEvent& event, shard::LogStoreEvents& to) {
+  to.snapshot_taken(event.token, std::move(event.known));
+}
+void deliver_one(SnapshotFinishedEvent& event, shard::LogStoreEvents& to) { to.snapshot_finished(event.token); }
 void deliver_one(SessionLoadedEvent& event, shard::LogStoreEvents& to) {
   to.session_loaded(event.client_id, std::move(event.loaded));
 }

@@ -37,6 +37,20 @@ struct LogReadEvent {
   Result<shard::LogPage> page;
 };
 
+struct SnapshotReadEvent {
+  std::uint64_t token = 0;
+  Result<shard::SnapshotPiece> piece;
+};
+
+struct SnapshotTakenEvent {
+  std::uint64_t token = 0;
+  Result<std::string> known;
+};
+
+struct SnapshotFinishedEvent {
+  std::uint64_t token = 0;
+};
+
 struct SessionLoadedEvent {
   std::string client_id;
   Result<std::optional<shard::StoredSession>> loaded;
@@ -56,8 +70,9 @@ struct PlainWrittenEvent {
   Result<void> outcome;
 };
 
-using StoreEvent = std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, SessionLoadedEvent, UserLoadedEvent,
-                                LogReadEvent, MaterialisedEvent, PlainWrittenEvent>;
+using StoreEvent =
+    std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, SessionLoadedEvent, UserLoadedEvent, LogReadEvent,
+                 MaterialisedEvent, PlainWrittenEvent, SnapshotReadEvent, SnapshotTakenEvent, SnapshotFinishedEvent>;
 
 /// Brings events to the shards' threads; written by whoever owns those. Called on the disk's threads; must not block.
 /// Events of one shard are delivered in the order they were posted by one thread.

@@ -55,20 +55,82 @@ void StoreThread::log_grew(Lsn end) {
   if (wake) changed_.notify_one();
 }
 
+void StoreThread::add(Snapshot snapshot) {
+  {
+    const std::lock_guard lock(mutex_);
+    snapshots_.push_back(std::move(snapshot));
+  }
+  changed_.notify_one();
+}
+
+bool StoreThread::take_snapshots() {
+  while (!stopping_) {
+    std::unique_lock lock(mutex_);
+    if (snapshots_.empty()) return true;
+    const Snapshot snapshot = std::move(snapshots_.front());
+    snapshots_.pop_front();
+    lock.unlock();
+    if (std::visit([this](const auto& one) { return carry_out(one); }, snapshot)) continue;
+    lock.lock();
+    snapshots_.push_front(snapshot);
+    return false;
+  }
+  return true;
+}
+
+bool StoreThread::carry_out(const TakeSnapshot& take) {
+  Result<std::string> known = StorageError::Failed;
+  try {
+    known = materialiser_.take_snapshot({.slot = take.request.slot,
+                                         .slots = take.request.slots,
+                                         .bytes = take.request.piece,
+                                         .next = take.request.next});
+  } catch (const std::exception& error) {
+    log::error("taking a slot's history in failed", {{"slot", take.request.slot}, {"error", error.what()}});
+  }
+  sink_.post(take.shard, SnapshotTakenEvent{take.request.token, std::move(known)});
+  return true;
+}
+
+bool StoreThread::carry_out(const FinishSnapshot& finish) {
+  const auto& [token, slot, base, replicas] = finish.request;
+  const auto done = materialiser_.finish_snapshot({.slot = slot,
+                                                   .term = base.term,
+                                                   .index = base.index,
+                                                   .replicas = {replicas.index, replicas.voters, replicas.learners}});
+  if (!done) {
+    log::error("a slot's history can't be completed, trying again",
+               {{"slot", slot}, {"error", done.error().message()}});
+    return false;
+  }
+  if (options_.places != nullptr) options_.places->drop(slot, {~std::uint64_t{0}});
+  sink_.post(finish.shard, SnapshotFinishedEvent{token});
+  return true;
+}
+
 void StoreThread::run() {
   // On Linux this is the calling thread's alone. Without it everything works, with more delay for the others.
   [[maybe_unused]] const int refused = ::setpriority(PRIO_PROCESS, 0, kNice);
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    const auto something_waits = [this] { return stopping_ || target_ > watermark(); };
+    const auto something_waits = [this] { return stopping_ || !snapshots_.empty() || target_ > watermark(); };
     if (!changed_.wait_for(lock, kReadersClearedEvery, something_waits)) {
       lock.unlock();
       clear_dead_readers();
       lock.lock();
       continue;
     }
-    const auto enough_waits = [this] { return stopping_ || unseen() >= options_.records; };
+    const auto enough_waits = [this] { return stopping_ || !snapshots_.empty() || unseen() >= options_.records; };
     changed_.wait_for(lock, options_.after, enough_waits);
+    if (!snapshots_.empty()) {
+      lock.unlock();
+      const bool taken = take_snapshots();
+      lock.lock();
+      if (!taken) changed_.wait_for(lock, kRetryFirst, [this] { return stopping_.load(); });
+      // What the log has for the store comes in between, however many pieces come.
+      if (unseen() < options_.records && now() < next_batch_) continue;
+    }
+    next_batch_ = now() + options_.after;
     const Lsn target = target_;
     seen_ = target;
     lock.unlock();

@@ -5,9 +5,11 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <variant>
 
 #include "base/number.hpp"
 #include "base/time.hpp"
@@ -22,7 +24,8 @@ class LogPlaces;
 namespace parley::disk {
 
 /// The thread that brings the log into store.mdb: lazily, so that batches are large and many entries share a page, but
-/// never long behind what is committed. It also frees the reader slots of processes that died.
+/// never long behind what is committed. It also takes in what other nodes send of slots whose log this one can't
+/// follow, and frees the reader slots of processes that died.
 class StoreThread {
  public:
   struct Options {
@@ -39,6 +42,17 @@ class StoreThread {
 
   /// From the log's thread, after each commit. Wakes this one only when there is something to do or to wait for.
   void log_grew(Lsn end);
+  struct TakeSnapshot {
+    shard::ShardId shard = 0;
+    shard::LogStore::SnapshotTakeRequest request;
+  };
+  struct FinishSnapshot {
+    shard::ShardId shard = 0;
+    shard::LogStore::SnapshotFinishRequest request;
+  };
+  using Snapshot = std::variant<TakeSnapshot, FinishSnapshot>;
+  /// Any thread. Answered by an event of that kind.
+  void add(Snapshot snapshot);
   /// Ends after the batch under way.
   void stop();
 
@@ -50,6 +64,10 @@ class StoreThread {
   bool catch_up(Lsn target);
   void took_step(const storage::Materialiser::Done& done);
   void report_failure(boost::system::error_code error);
+  /// Those that wait; false when one must be tried again later.
+  bool take_snapshots();
+  bool carry_out(const TakeSnapshot& take);
+  bool carry_out(const FinishSnapshot& finish);
   void clear_dead_readers();
   /// Records that have come since it last went through those that wait; some of these may not be committed yet.
   [[nodiscard]] std::uint64_t unseen() const { return target_.value - std::min(target_, seen_).value; }
@@ -62,11 +80,13 @@ class StoreThread {
   bool failing_ = false;
   Duration retry_after_{};
   Instant readers_cleared_{};
+  Instant next_batch_{};  ///< Snapshots put it off no longer.
 
-  std::mutex mutex_;  ///< Guards target_ and seen_; nothing else is taken under it.
+  std::mutex mutex_;  ///< Guards target_, seen_ and snapshots_; nothing else is taken under it.
   std::condition_variable changed_;
   Lsn target_;
   Lsn seen_;
+  std::deque<Snapshot> snapshots_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

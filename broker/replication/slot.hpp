@@ -116,6 +116,8 @@ class Slot {
   [[nodiscard]] LogPosition last() const { return terms_.last(); }
   [[nodiscard]] const TermHistory& terms() const { return terms_; }
   [[nodiscard]] const ReplicaSet& replicas() const { return history_.current().set; }
+  /// Those in force when everything up to `index` counts, which isn't below the log's beginning.
+  [[nodiscard]] const ReplicasAt& replicas_at(Index index) const { return history_.in_force(index); }
   [[nodiscard]] bool replicas_committed() const { return history_.current().index <= commit_; }
   [[nodiscard]] const std::vector<Peer>& peers() const { return peers_; }
 

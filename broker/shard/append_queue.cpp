@@ -1,5 +1,6 @@
 #include "broker/shard/append_queue.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace parley::shard {
@@ -45,6 +46,13 @@ std::vector<AppendQueue::Batch> AppendQueue::take_failed(std::uint64_t ticket) {
   records_.clear();
   ++generation_;
   return failed;
+}
+
+bool AppendQueue::has(Slot slot) const {
+  const auto has_it = [slot](const Batch& batch) {
+    return std::ranges::find(batch.runs, slot, &Run::slot) != batch.runs.end();
+  };
+  return has_it(batch_) || std::ranges::any_of(under_way_, has_it);
 }
 
 }  // namespace parley::shard

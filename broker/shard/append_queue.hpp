@@ -41,6 +41,8 @@ class AppendQueue {
   /// The same after a failure, with everything behind it, which fails, too. A new generation begins.
   std::vector<Batch> take_failed(std::uint64_t ticket);
 
+  /// Records of the slot are on their way.
+  [[nodiscard]] bool has(Slot slot) const;
   [[nodiscard]] bool empty() const { return under_way_.empty() && batch_.runs.empty() && batch_.hard_states.empty(); }
 
  private:

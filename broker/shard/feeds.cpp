@@ -258,7 +258,8 @@ void Feeds::resume(Feed& feed, const Access& access, Client& client, const std::
     log::info("a session's user may not read the conversation any more, ending the subscription",
               {{"client_id", session.client_id()}, {"conversation", feed.name}});
     session.remove_cursor(*found);
-    session.remove_subscription(topic);
+    const bool subscribed = session.remove_subscription(topic);
+    if (subscribed && client.persisted) shard_.session_records().write(client, {}, nullptr);
     pump(client);
     return;
   }

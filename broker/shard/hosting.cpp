@@ -439,12 +439,15 @@ void Hosting::committed(const std::vector<WaitingRecord>& records) {
     last_ = std::max(last_, one.lsn);
   }
   for (auto& [hosted, entries] : fresh) {
-    for (const ShardId follower : hosted->followers) {
+    for (std::size_t i = 0; i < hosted->followers.size();) {
+      const ShardId follower = hosted->followers[i];
       if (follower == shard_.id()) {
         shard_.feeds().committed(hosted->name, entries);
       } else {
         shard_.send(follower, PeerEvent{CommittedEvent{hosted->name, entries}});
       }
+      // This shard may have unfollowed: an entry can end the last subscription there.
+      if (i < hosted->followers.size() && hosted->followers[i] == follower) ++i;
     }
     if (!hosted->repeats.empty()) release_repeats(*hosted);
   }

@@ -363,6 +363,33 @@ void describe(auto& io, Is<UserConversations> auto& event) {
   io(event.more);
   io(event.conversations);
 }
+void describe(auto& io, Is<SnapshotOffer> auto& event) {
+  io(event.slot);
+  io(event.term);
+}
+void describe(auto& io, Is<SnapshotRead> auto& event) {
+  io(event.slot);
+  io(event.token);
+  io(event.position);
+  io(event.known);
+}
+void describe(auto& io, Is<SnapshotPage> auto& event) {
+  io(event.slot);
+  io(event.token);
+  describe_status(io, event);
+  io(event.term);
+  io(event.index);
+  io(event.named);
+  io(event.voters);
+  io(event.learners);
+  io(event.next);
+  io(event.bytes);
+}
+void describe(auto& io, Is<SnapshotTaken> auto& event) {
+  io(event.slot);
+  io(event.term);
+  io(event.index);
+}
 
 template <class Body>
 bool read(Reader& reader, Event& event) {
@@ -403,6 +430,10 @@ constexpr std::array kChannels{
     NodeChannel::Entries,    // FollowUser
     NodeChannel::Entries,    // UnfollowUser
     NodeChannel::Entries,    // UserConversations
+    NodeChannel::Snapshots,  // SnapshotOffer
+    NodeChannel::Snapshots,  // SnapshotRead
+    NodeChannel::Snapshots,  // SnapshotPage
+    NodeChannel::Snapshots,  // SnapshotTaken
     NodeChannel::Entries,    // Notice
     NodeChannel::Entries,    // Delivered
     NodeChannel::Sessions,   // PresenceReport

@@ -277,6 +277,40 @@ struct UserConversations {
   std::vector<One> conversations;
 };
 
+// -- Snapshots: see SnapshotTaking --
+
+/// From the slot's leader in `term`: its log doesn't have what this replica needs.
+struct SnapshotOffer {
+  Slot slot;
+  Term term;
+};
+/// To the leader: the next piece of what its store has of the slot. `position` and `known`: docs/formats/snapshot.md.
+struct SnapshotRead {
+  Slot slot;
+  std::uint64_t token = 0;
+  std::string_view position;
+  std::string_view known;
+};
+/// NotLeader, Failed: the replica is to wait for an offer.
+struct SnapshotPage {
+  Slot slot;
+  std::uint64_t token = 0;
+  Status status = Status::Done;
+  Term term;  ///< The last record that was in the leader's store …
+  Index index;
+  Index named;              ///< … the record that named the replicas that are in force there …
+  std::string_view voters;  ///< … and who they are, as in a Replicas record.
+  std::string_view learners;
+  std::string_view next;  ///< Empty: this was the last piece.
+  std::string_view bytes;
+};
+/// To the leader: everything up to there is durable here, and the log goes on behind it.
+struct SnapshotTaken {
+  Slot slot;
+  Term term;
+  Index index;
+};
+
 // -- Presence; see the events of these names in events.hpp --
 
 /// To the leader of the user's slot: all connections that this node has of the user.
@@ -330,8 +364,9 @@ struct OnlineAnswer {
 
 using Event = std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield,
                            Yielded, Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access,
-                           Accessed, FollowUser, UnfollowUser, UserConversations, Notice, Delivered, PresenceReport,
-                           PresenceFollow, PresenceShown, PresenceAsk, PresenceAnswer, OnlineAsk, OnlineAnswer>;
+                           Accessed, FollowUser, UnfollowUser, UserConversations, SnapshotOffer, SnapshotRead,
+                           SnapshotPage, SnapshotTaken, Notice, Delivered, PresenceReport, PresenceFollow,
+                           PresenceShown, PresenceAsk, PresenceAnswer, OnlineAsk, OnlineAnswer>;
 
 std::vector<Marks> remote_marks(const std::vector<chat::UserMarks>& marks);
 std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks);

@@ -45,8 +45,10 @@ struct ShardOptions {
   /// A slot whose log names no replicas is this node's alone: a standalone broker, or the first node of a cluster.
   bool founds_slots = true;
   std::size_t recent_records_bytes_max = 32 * 1024 * 1024;  ///< Kept for other replicas, by each shard.
-  double dismissals_per_second = 1000;                      ///< Clients of all shards together; see Dismissal.
-  Duration leader_wait = std::chrono::seconds(2);           ///< What is sent to a slot without a leader waits so long.
+  /// Taken from other nodes' stores for replicas that are behind the log, by each shard; 0: no limit.
+  std::uint64_t snapshot_bytes_per_second = 32 * 1024 * 1024;
+  double dismissals_per_second = 1000;             ///< Clients of all shards together; see Dismissal.
+  Duration leader_wait = std::chrono::seconds(2);  ///< What is sent to a slot without a leader waits so long.
 };
 
 /// The slot of a conversation, user or client id.

@@ -120,6 +120,13 @@ struct LogPage {
   std::vector<std::shared_ptr<const std::string>> records;
 };
 
+/// A piece of a slot's history.
+struct SnapshotPiece {
+  StoredSlot::Position at;  ///< The last record of the slot that was materialised when this was read.
+  std::string bytes;
+  std::string next;  ///< Position of the next piece; empty: this was the last one.
+};
+
 /// The tables of what is durable of ordinary topics; keys and values: docs/formats/plain.md.
 enum class PlainTable : std::uint8_t { Messages, Queues, Outbound, Inbound, Retained };
 inline constexpr std::size_t kPlainTables = 5;
@@ -164,6 +171,40 @@ class LogStore {
     std::size_t bytes_max = 256 * 1024;
   };
   virtual void read_log(ShardId shard, LogReadRequest request) = 0;
+
+  // -- A slot's history for a replica that is behind the log. What stands in positions, knowledge and pieces only the
+  // two stores know: docs/formats/snapshot.md. --
+  /// The next piece of what is materialised of the slot. Answered by Inbox::snapshot_read; NotFound when there is
+  /// nothing.
+  struct SnapshotReadRequest {
+    std::uint64_t token = 0;
+    Slot slot;
+    std::uint32_t slots = 256;  ///< Of the cluster.
+    std::string position;       ///< Empty: the beginning.
+    std::string known;          ///< What the taker has from there on, by Inbox::snapshot_taken.
+    std::size_t bytes_max = 512 * 1024;
+  };
+  virtual void read_snapshot(ShardId /*shard*/, SnapshotReadRequest /*request*/) {}
+  /// Takes a piece in, as if it had come by the log; a crash in between leaves some of it, and a piece that is taken
+  /// twice changes nothing. Where the slot's log stands doesn't move. Answered by Inbox::snapshot_taken.
+  struct SnapshotTakeRequest {
+    std::uint64_t token = 0;
+    Slot slot;
+    std::uint32_t slots = 256;
+    std::string piece;  ///< Empty: only the answer is wanted.
+    std::string next;   ///< Position that will be read next.
+  };
+  virtual void take_snapshot(ShardId /*shard*/, SnapshotTakeRequest /*request*/) {}
+  /// Everything was taken up to `base` at least: the slot's log begins behind it, also after a restart, and what stands
+  /// of it in the log so far is void. Nothing of the slot is being appended. Tried until it is done, then answered by
+  /// Inbox::snapshot_finished.
+  struct SnapshotFinishRequest {
+    std::uint64_t token = 0;
+    Slot slot;
+    StoredSlot::Position base;
+    StoredSlot::Replicas replicas;  ///< In force there; without voters: none was ever named.
+  };
+  virtual void finish_snapshot(ShardId /*shard*/, SnapshotFinishRequest /*request*/) {}
 
   /// Makes the changes durable, together with whatever else is waiting; they belong to this node and are not
   /// replicated. Answered by Inbox::plain_written in ticket order; a batch that fails leaves the later ones alone.
@@ -242,6 +283,10 @@ class LogStoreEvents {
   virtual void session_loaded(const std::string& /*client_id*/, Result<std::optional<StoredSession>> /*loaded*/) {}
   virtual void entries_read(std::uint64_t token, Result<ReadPage> page) = 0;
   virtual void log_read(std::uint64_t token, Result<LogPage> page) = 0;
+  virtual void snapshot_read(std::uint64_t /*token*/, Result<SnapshotPiece> /*piece*/) {}
+  /// What is there of the slot from the next position on.
+  virtual void snapshot_taken(std::uint64_t /*token*/, Result<std::string> /*known*/) {}
+  virtual void snapshot_finished(std::uint64_t /*token*/) {}
   virtual void plain_written(std::uint64_t ticket, Result<void> outcome) = 0;
   /// All conversations of the user, the unmaterialised ones included, in any order.
   virtual void user_loaded(const std::string& /*user*/, Result<std::vector<UserConversation>> /*loaded*/) {}

@@ -4,6 +4,7 @@
 
 #include "base/log.hpp"
 #include "broker/replication/messages_codec.hpp"
+#include "broker/shard/replica.hpp"
 
 namespace parley::shard {
 namespace {
@@ -15,34 +16,13 @@ constexpr Duration kReadAgain = std::chrono::seconds(1);
 
 }  // namespace
 
-struct ReplicaSlots::Replica {
-  Replica(std::uint32_t at, replication::Slot slot) : place(at), core(std::move(slot)) {}
-
-  const std::uint32_t place;
-  replication::Slot core;
-  WaitingRecords waiting;
-  bool ready = false;     ///< Leads, and its term's first record is committed.
-  bool proposed = false;  ///< In `proposed_`.
-  bool changed = false;   ///< In `changed_`.
-  Leadership told;
-  Instant due = Instant::max();  ///< The earliest of its times in `due_`.
-  replication::HardState asked;  ///< The last one that was to be made durable.
-  Instant persist_at = Instant::max();
-  std::vector<NodeId> unread;  ///< Replicas that get nothing until `resume_at`.
-  Instant resume_at = Instant::max();
-
-  [[nodiscard]] Instant next_due() const {
-    // A slot that this node has never heard of waits for nothing.
-    const bool stranger = core.replicas().voters.empty() && core.leader() == NodeId{};
-    return std::min({stranger ? Instant::max() : core.deadline(), persist_at, resume_at});
-  }
-};
-
 ReplicaSlots::ReplicaSlots(const World& world, ReplicaEvents& events)
     : world_(world),
       events_(events),
       appends_(world.shard, world.store, world.options.slots),
-      sending_(world.shard, world.store, world.nodes, world.options.recent_records_bytes_max) {}
+      sending_(world.shard, world.store, world.nodes, world.options.recent_records_bytes_max),
+      snapshot_sending_(world.shard, world.options, world.store, world.nodes),
+      snapshot_taking_(world.shard, world.options, world.store, world.nodes) {}
 
 ReplicaSlots::~ReplicaSlots() = default;
 
@@ -101,6 +81,8 @@ void ReplicaSlots::begin_turn(Instant now) {
     due_.pop();
     if (replicas_[due.second]->due == due.first) tick(due.second);
   }
+  offer_snapshots();
+  snapshot_taking_.tick(now);
   deliver();
 }
 
@@ -109,13 +91,19 @@ void ReplicaSlots::tick(std::uint32_t place) {
   replica.due = Instant::max();
   if (replica.persist_at <= now_) persist_again(replica);
   if (replica.resume_at <= now_) resume_sending(replica);
+  // One that is closed asks nobody for anything; it is ticked when it is open again.
+  if (snapshot_taking_.closed(replica.core.slot())) return;
   input(replica, [this](replication::Slot& core, replication::Actions& actions) {
     if (core.deadline() <= now_) core.tick(now_, actions);
   });
 }
 
 std::optional<Instant> ReplicaSlots::next_due() const {
-  return due_.empty() ? std::nullopt : std::optional(due_.top().first);
+  std::optional<Instant> due = due_.empty() ? std::nullopt : std::optional(due_.top().first);
+  for (const auto& other : {snapshot_sending_.next_due(), snapshot_taking_.next_due()}) {
+    if (other) due = std::min(due.value_or(*other), *other);
+  }
+  return due;
 }
 
 void ReplicaSlots::flush() {
@@ -151,6 +139,7 @@ void ReplicaSlots::appended(std::uint64_t ticket, Result<Lsn> first) {
       core.hard_state_synced({.term = row.term, .vote = row.vote}, now_, actions);
     });
   }
+  finish_snapshots();
   deliver();
 }
 
@@ -171,6 +160,7 @@ void ReplicaSlots::append_failed(std::uint64_t ticket, boost::system::error_code
       input(one, [](replication::Slot&, replication::Actions&) {});
     }
   }
+  finish_snapshots();
   deliver();
 }
 
@@ -193,6 +183,7 @@ void ReplicaSlots::node_reachable(NodeId node) {
 
 void ReplicaSlots::node_unreachable(NodeId node) {
   sending_.forget(node);
+  snapshot_taking_.node_unreachable(node, now_);
   input_all(
       [&](replication::Slot& core, replication::Actions& actions) { core.peer_unreachable(node, now_, actions); });
 }
@@ -222,6 +213,7 @@ void ReplicaSlots::node_message(NodeId from, std::string_view message) {
                {{"node", from}, {"error", decoded ? "not for this shard" : decoded.error().message()}});
     return;
   }
+  if (snapshot_taking_.closed(peer->slot)) return;
   const auto* append = std::get_if<replication::AppendEntries>(&peer->body);
   if (append != nullptr && !take_records(peer->slot, *append)) {
     log::error("a node sends records that are damaged or of another place, passing over them",
@@ -388,6 +380,11 @@ void ReplicaSlots::input(Replica& replica, Input&& hand_in) {
   due_.emplace(due, replica.place);
 }
 
+void ReplicaSlots::hand_in(Replica& replica,
+                           const std::function<void(replication::Slot&, replication::Actions&)>& input_of) {
+  input(replica, input_of);
+}
+
 void ReplicaSlots::carry_out(Replica& replica, const replication::PersistHardState& action) {
   replica.asked = action.state;
   replica.persist_at = Instant::max();
@@ -439,6 +436,7 @@ void ReplicaSlots::carry_out(Replica& replica, const replication::SteppedDown& a
   log::debug("replica leads its slot no longer", {{"slot", replica.core.slot()}, {"term", action.term}});
   world_.nodes.leading(replica.core.slot(), std::nullopt);
   sending_.forget(replica.core.slot());
+  snapshot_sending_.forget(replica.core.slot());
   replica.ready = false;
   give_up(replica, {}, replication::ReplicationError::NotLeader);
   note_change(replica);
@@ -447,7 +445,7 @@ void ReplicaSlots::carry_out(Replica& replica, const replication::SteppedDown& a
 void ReplicaSlots::carry_out(Replica& replica, const replication::LeaderChanged& /*action*/) { note_change(replica); }
 
 void ReplicaSlots::carry_out(Replica& replica, const replication::NeedSnapshot& action) {
-  log::warn("a replica needs records that the log no longer has", {{"slot", replica.core.slot()}, {"node", action.to}});
+  snapshot_sending_.needed(replica.core.slot(), action.to, now_);
 }
 
 void ReplicaSlots::carry_out(Replica& /*replica*/, const replication::ReplicasChanged& /*action*/) {}

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <queue>
 #include <span>
@@ -14,6 +15,8 @@
 #include "broker/shard/options.hpp"
 #include "broker/shard/ports.hpp"
 #include "broker/shard/replica_sending.hpp"
+#include "broker/shard/snapshot_sending.hpp"
+#include "broker/shard/snapshot_taking.hpp"
 #include "broker/shard/waiting.hpp"
 
 namespace parley::shard {
@@ -95,6 +98,9 @@ class ReplicaSlots {
   [[nodiscard]] std::optional<Instant> next_due() const;
   void appended(std::uint64_t ticket, Result<Lsn> first);
   void log_read(std::uint64_t token, const Result<LogPage>& page);
+  void snapshot_read(std::uint64_t token, const Result<SnapshotPiece>& piece);
+  void snapshot_taken(std::uint64_t token, const Result<std::string>& known);
+  void snapshot_finished(std::uint64_t token);
 
   // -- From the other nodes, see PeerNodesEvents --
   void node_reachable(NodeId node);
@@ -104,6 +110,10 @@ class ReplicaSlots {
   void node_writable(NodeId node, NodeChannel channel);
   /// Of the channels Replication and Votes.
   void node_message(NodeId from, std::string_view message);
+  void snapshot(NodeId from, const remote::SnapshotOffer& offer);
+  void snapshot(NodeId from, const remote::SnapshotRead& request);
+  void snapshot(NodeId from, const remote::SnapshotPage& page);
+  void snapshot(NodeId from, const remote::SnapshotTaken& taken);
 
   // -- Leading --
   [[nodiscard]] Leadership leadership(Slot slot) const;
@@ -146,6 +156,14 @@ class ReplicaSlots {
   /// Hands an input to the slot and carries out what it decides; deliver() has to come after it.
   template <class Input>
   void input(Replica& replica, Input&& hand_in);
+  void hand_in(Replica& replica, const std::function<void(replication::Slot&, replication::Actions&)>& input_of);
+
+  // -- snapshot_replicas.cpp: replicas that are behind the log --
+  static bool needs_snapshot(const Replica& replica, NodeId node);
+  void offer_snapshots();
+  void finish_snapshots();
+  void tell_taken(const SnapshotTaking::Finished& done);
+
   void carry_out(Replica& replica, const replication::PersistHardState& action);
   void carry_out(Replica& replica, const replication::Send& action);
   void carry_out(Replica& replica, const replication::SendAppend& action);
@@ -168,6 +186,8 @@ class ReplicaSlots {
   Instant now_;
   AppendQueue appends_;
   ReplicaSending sending_;
+  SnapshotSending snapshot_sending_;
+  SnapshotTaking snapshot_taking_;
   std::vector<StoredSlot> stored_;                  ///< Until the first turn.
   std::vector<std::unique_ptr<Replica>> replicas_;  ///< By slot / shards; from the first turn on.
   std::size_t waiting_bytes_ = 0;

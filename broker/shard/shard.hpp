@@ -109,6 +109,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void session_loaded(const std::string& client_id, Result<std::optional<StoredSession>> loaded) override;
   void entries_read(std::uint64_t token, Result<ReadPage> page) override;
   void log_read(std::uint64_t token, Result<LogPage> page) override;
+  void snapshot_read(std::uint64_t token, Result<SnapshotPiece> piece) override;
+  void snapshot_taken(std::uint64_t token, Result<std::string> known) override;
+  void snapshot_finished(std::uint64_t token) override;
   void plain_written(std::uint64_t ticket, Result<void> outcome) override;
   void user_loaded(const std::string& user, Result<std::vector<UserConversation>> loaded) override;
   void materialised(Lsn upto) override;

@@ -88,9 +88,17 @@ struct NodeEventVisitor {
   void operator()(const remote::UnfollowUser& event) const { shard.user_lists().unfollow(from, event); }
   void operator()(const remote::UserConversations& event) const { shard.user_lists().told(from, event); }
   void operator()(const remote::Hold& event) const { shard.session_claims().hold(from, event); }
+  void operator()(const remote::SnapshotOffer& event) const { shard.replicas().snapshot(from, event); }
+  void operator()(const remote::SnapshotRead& event) const { shard.replicas().snapshot(from, event); }
+  void operator()(const remote::SnapshotPage& event) const { shard.replicas().snapshot(from, event); }
+  void operator()(const remote::SnapshotTaken& event) const { shard.replicas().snapshot(from, event); }
 };
 
 }  // namespace
+
+void Shard::snapshot_read(std::uint64_t token, Result<SnapshotPiece> piece) { replicas_.snapshot_read(token, piece); }
+void Shard::snapshot_taken(std::uint64_t token, Result<std::string> known) { replicas_.snapshot_taken(token, known); }
+void Shard::snapshot_finished(std::uint64_t token) { replicas_.snapshot_finished(token); }
 
 void Shard::node_message(NodeId from, NodeChannel channel, std::string_view message) {
   if (channel == NodeChannel::Replication || channel == NodeChannel::Votes) {

@@ -16,6 +16,7 @@ struct Options {
   std::string socket;
   std::string config_file;
   std::string node;
+  std::uint64_t slot = 0;
   bool json = false;
 };
 
@@ -72,8 +73,8 @@ constexpr std::array kNodeColumns{Column{"NAME", "name"},         Column{"ADDRES
                                   Column{"LEADING", "leading"},   Column{"RTT US", "round_trip_us"}};
 constexpr std::array kSlotColumns{Column{"SLOT", "slot"},         Column{"LEADER", "leader"},
                                   Column{"TERM", "term"},         Column{"REPLICAS", "replicas"},
-                                  Column{"LEARNERS", "learners"}, Column{"LAST", "last"},
-                                  Column{"COMMIT", "commit"}};
+                                  Column{"LEARNERS", "learners"}, Column{"MOVED TO", "pinned"},
+                                  Column{"LAST", "last"},         Column{"COMMIT", "commit"}};
 
 }  // namespace
 
@@ -100,6 +101,27 @@ std::function<int()> declare_nodes_list(CLI::App& command) {
 std::function<int()> declare_slots_list(CLI::App& command) {
   auto options = common_options(command);
   return [options] { return show_table(*options, "/v1/slots", kSlotColumns); };
+}
+
+std::function<int()> declare_slots_move(CLI::App& command) {
+  auto options = common_options(command);
+  command.add_option("SLOT", options->slot, "The slot's number")->required();
+  command.add_option("NODE", options->node, "The node's name")->required();
+  return [options] {
+    const std::string slot = std::to_string(options->slot);
+    const auto value = ask_for(*options, "POST", "/v1/slots/" + slot + ":" + percent_encoded(options->node) + "/move");
+    if (options->json) print_json(value);
+    return 0;
+  };
+}
+std::function<int()> declare_slots_release(CLI::App& command) {
+  auto options = common_options(command);
+  command.add_option("SLOT", options->slot, "The slot's number")->required();
+  return [options] {
+    const auto value = ask_for(*options, "POST", "/v1/slots/" + std::to_string(options->slot) + "/release");
+    if (options->json) print_json(value);
+    return 0;
+  };
 }
 
 std::function<int()> declare_nodes_drain(CLI::App& command) { return declare_order(command, "drain"); }

@@ -15,6 +15,8 @@ constexpr std::array kVerbs{
     Verb{"nodes", "undrain", "Makes a node take slots again", declare_nodes_undrain},
     Verb{"nodes", "remove", "Takes a node out of the cluster, and its data directory for good", declare_nodes_remove},
     Verb{"slots", "list", "Lists the slots: who leads them and who has them", declare_slots_list},
+    Verb{"slots", "move", "Moves a slot to a node, which leads it from then on", declare_slots_move},
+    Verb{"slots", "release", "Lets placement decide again about a slot that was moved", declare_slots_release},
     Verb{"users", "add", "Adds a user to a users file", declare_users_add},
     Verb{"users", "passwd", "Gives a user of a users file another password", declare_users_passwd},
     Verb{"users", "remove", "Takes a user out of a users file", declare_users_remove},

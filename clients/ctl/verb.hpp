@@ -37,6 +37,8 @@ std::function<int()> declare_nodes_drain(CLI::App& command);
 std::function<int()> declare_nodes_undrain(CLI::App& command);
 std::function<int()> declare_nodes_remove(CLI::App& command);
 std::function<int()> declare_slots_list(CLI::App& command);
+std::function<int()> declare_slots_move(CLI::App& command);
+std::function<int()> declare_slots_release(CLI::App& command);
 std::function<int()> declare_users_add(CLI::App& command);
 std::function<int()> declare_users_passwd(CLI::App& command);
 std::function<int()> declare_users_remove(CLI::App& command);

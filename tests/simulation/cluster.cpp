@@ -140,6 +140,9 @@ Cluster::Cluster(std::uint64_t seed, ClusterOptions options)
     };
     start(node);
   }
+  if (!options_.late_node) return;
+  crash(*nodes_.back());
+  nodes_.back()->up_at = now_ + 5s;
 }
 
 Cluster::~Cluster() = default;
@@ -156,6 +159,7 @@ void Cluster::run_for(Duration time, const std::function<void()>& between) {
     step(1ms + dice_.up_to(4ms));
     between();
     if (troubled_ && dice_.one_in(60)) trouble();
+    if (troubled_ && options_.cuts_logs && dice_.one_in(20)) some_node().world->store().cut_logs();
   }
 }
 
@@ -334,6 +338,12 @@ std::vector<std::string> Cluster::violations() const {
   return all;
 }
 
+Cluster::Counts Cluster::counts() const {
+  Counts counts = counts_;
+  for (const auto& node : nodes_) counts.snapshots += node->world->store().snapshots();
+  return counts;
+}
+
 std::string Cluster::unsettled() {
   std::map<Slot, std::vector<shard::SlotStatus>> slots;
   for (auto& node : nodes_) {
@@ -345,7 +355,16 @@ std::string Cluster::unsettled() {
   for (const auto& [slot, replicas] : slots) {
     const auto leader = std::ranges::find(replicas, true, &shard::SlotStatus::ready);
     const std::string name = "slot " + std::to_string(slot.value);
-    if (leader == replicas.end()) return name + " has no leader";
+    if (leader == replicas.end()) {
+      std::string text = name + " has no leader:";
+      for (const auto& one : replicas) {
+        text += " [role " + std::to_string(static_cast<int>(one.role)) + " term " + std::to_string(one.term.value) +
+                " last " + std::to_string(one.last.value) + " durable " + std::to_string(one.durable.value) +
+                " committed " + std::to_string(one.commit.value) + " voters " +
+                std::to_string(one.replicas.voters.size()) + "]";
+      }
+      return text;
+    }
     if (leader->replicas.voters.size() != nodes_.size()) return name + " isn't on all nodes";
     for (const auto& one : replicas) {
       if (one.commit != leader->last) {

@@ -29,6 +29,8 @@ struct ClusterOptions {
   bool transfers = false;
   bool slow_network = false;
   bool narrow_network = false;  ///< Channels are full soon.
+  bool cuts_logs = false;       ///< Of what is in the store, at any time.
+  bool late_node = false;       ///< The last one comes up for the first time when there is much to be caught up with.
   // -- Promises that are broken; see Store::Faults --
   Store::Faults faults;
   bool skips_log_check = false;  ///< Candidates' logs seem to be as long as one wants.
@@ -61,8 +63,9 @@ class Cluster {
     std::size_t elections = 0;
     std::size_t crashes = 0;
     std::size_t log_reads = 0;
+    std::size_t snapshots = 0;
   };
-  [[nodiscard]] const Counts& counts() const { return counts_; }
+  [[nodiscard]] Counts counts() const;
   /// Every slot is led, and all its replicas are level; else who isn't.
   [[nodiscard]] std::string unsettled();
 

@@ -238,6 +238,7 @@ ClusterOptions options(std::uint64_t seed) {
   options.slow_network = maybe();
   options.narrow_network = maybe();
   options.voters_fall = maybe();
+  options.cuts_logs = maybe();
   return options;
 }
 
@@ -343,6 +344,27 @@ TEST(ClusterPromises, HoldWhateverHappens) {
               counts.crashes);
   EXPECT_GT(acknowledged, list.size() * 20) << "the clients were heard";
   EXPECT_GT(read, list.size() * 20) << "the inbox got something";
+}
+
+/// Replicas come back when the log doesn't have what they lack any more, or come for the first time.
+TEST(ClusterPromises, HoldWhenLogsAreCut) {
+  log::configure(log::Level::Error, log::Format::Text);
+  std::size_t snapshots = 0;
+  const auto list = seeds(20);
+  for (const std::uint64_t seed : list) {
+    ClusterOptions with = options(seed);
+    with.cuts_logs = with.crashes = with.partitions = true;
+    with.late_node = seed % 2 == 0;
+    with.world.shard.recent_records_bytes_max = 500;
+    Play play(seed, with);
+    play.run(15s);
+    const auto complaints = play.complaints();
+    for (const std::string& one : complaints) ADD_FAILURE() << one;
+    ASSERT_TRUE(complaints.empty()) << "replay: PARLEY_SEED=" << seed << " ctest -R ClusterPromises.HoldWhenLogsAreCut";
+    snapshots += play.cluster.counts().snapshots;
+  }
+  std::printf("%zu seeds, %zu snapshots\n", list.size(), snapshots);
+  EXPECT_GT(snapshots, list.size()) << "replicas were behind the log";
 }
 
 TEST(ClusterPromises, AreCheckedInTheSameWayWithTheSameSeed) {

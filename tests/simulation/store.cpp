@@ -33,6 +33,7 @@ void Store::read_log(ShardId shard, LogReadRequest request) {
     if (reads_fail_) return events.log_read(request.token, StorageError::Failed);
     shard::LogPage page;
     const auto& records = slots_[request.slot].records;
+    if (request.first <= slots_[request.slot].base) return events.log_read(request.token, StorageError::NotFound);
     std::size_t bytes = 0;
     for (std::uint64_t index = request.first.value; index <= std::min(request.last.value, records.size()); ++index) {
       if (bytes > request.bytes_max) break;
@@ -221,7 +222,7 @@ void Store::forget_commits() {
   users_.clear();
   fed_.clear();
   for (auto& [slot, log] : slots_) {
-    std::uint64_t known = 0;
+    std::uint64_t known = log.base.value;
     while (known < log.commit.value && log.records[known].lsn <= materialised_) ++known;
     log.commit = {known + dice_.below(log.commit.value - known + 1)};
     log.applied = {};
@@ -395,11 +396,16 @@ std::vector<shard::StoredSlot> Store::slots() const {
                              .last = {log.records.size()},
                              .commit = log.commit,
                              .replicas = {}};
+    if (log.base.value > 0) stored.base = {.term = log.records[log.base.value - 1].term, .index = log.base};
     for (std::size_t i = 0; i < log.records.size(); ++i) {
       const SlotLog::Record& one = log.records[i];
-      if (i == 0 || log.records[i - 1].term != one.term) stored.terms.push_back({.term = one.term, .index = {i + 1}});
+      const bool in_log = i >= log.base.value;
+      if (in_log && (stored.terms.empty() || stored.terms.back().term != one.term)) {
+        stored.terms.push_back({.term = one.term, .index = {i + 1}});
+      }
       const auto record = format::decode_trusted_record(*one.bytes);
       if (const auto* named = std::get_if<format::ReplicasRecord>(&record->body)) {
+        if (!in_log) stored.replicas.clear();
         stored.replicas.push_back({.index = {i + 1},
                                    .voters = format::nodes_of(named->voters),
                                    .learners = format::nodes_of(named->learners)});

@@ -27,6 +27,9 @@ class Store final : public shard::LogStore {
   void append(shard::AppendBatch batch) override;
   void committed(Slot slot, Index index) override;
   void read_log(shard::ShardId shard, LogReadRequest request) override;
+  void read_snapshot(shard::ShardId shard, SnapshotReadRequest request) override;
+  void take_snapshot(shard::ShardId shard, SnapshotTakeRequest request) override;
+  void finish_snapshot(shard::ShardId shard, SnapshotFinishRequest request) override;
   void write_plain(shard::PlainBatch batch) override;
   std::uint64_t next_plain_number() override { return next_plain_++; }
   void load_conversation(shard::ShardId shard, std::string name) override;
@@ -66,6 +69,8 @@ class Store final : public shard::LogStore {
   void corrupt(const std::string& conversation, Seq seq);
   /// Retention: everything below `oldest` is gone.
   void cut(const std::string& conversation, Seq oldest);
+  /// Retention of the log: of each slot it goes away up to a place that is materialised.
+  void cut_logs();
   /// Restored from a backup: the same entries in another incarnation.
   void renew(const std::string& conversation, Epoch epoch) { conversations_.at(conversation).stored.epoch = epoch; }
   /// find_id learns of entries by itself (default), or only when told.
@@ -90,6 +95,8 @@ class Store final : public shard::LogStore {
   [[nodiscard]] std::vector<shard::StoredSlot> slots() const;
   [[nodiscard]] std::size_t records() const { return lsn_; }
   [[nodiscard]] std::size_t reads() const { return reads_; }
+  /// How often a slot's log began anew behind another node's history.
+  [[nodiscard]] std::size_t snapshots() const { return snapshots_; }
   /// The members by name, as the entries up to `upto` make them.
   using Members = std::map<std::string, format::MemberRow>;
   /// A user's marks as the log has them, its own messages included, up to `upto`.
@@ -121,7 +128,9 @@ class Store final : public shard::LogStore {
       Term term;
       std::shared_ptr<const std::string> bytes;
     };
-    std::vector<Record> records;  ///< From index 1.
+    std::vector<Record> records;  ///< From index 1; those up to `base` are in the store only.
+    Index base;
+    std::map<Index, std::shared_ptr<const std::string>> taken;  ///< Of another node's history, ahead of the log.
     Index commit;
     Index applied;
     Term term;
@@ -147,6 +156,10 @@ class Store final : public shard::LogStore {
   void apply_user(const format::UserConversationRecord& record);
   void apply_entry(const format::EntryRecord& entry, const std::string& bytes, Lsn lsn);
   void forget_commits();
+  Index materialised(const SlotLog& log) const;
+  shard::SnapshotPiece read_piece(const SnapshotReadRequest& request);
+  std::string take_piece(const SnapshotTakeRequest& request);
+  bool finish_log(const SnapshotFinishRequest& request);
   void answer(shard::ShardId shard, bool ordered, std::function<void(shard::LogStoreEvents&)> deliver);
   void violation(std::string what) { violations_.push_back(std::move(what)); }
   StoredEntries* find(ConversationNumber number);
@@ -184,6 +197,7 @@ class Store final : public shard::LogStore {
   std::map<Slot, SlotLog> slots_;
   bool shared_ = false;
   std::size_t reads_ = 0;
+  std::size_t snapshots_ = 0;
   std::size_t mark_records_ = 0;
   std::vector<std::string> violations_;
 };

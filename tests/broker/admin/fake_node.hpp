@@ -38,6 +38,14 @@ class FakeNode final : public NodeAdmin {
     told.push_back("remove " + node);
     return refusal;
   }
+  std::optional<std::string> move_slot(std::uint64_t slot, const std::string& node) override {
+    told.push_back("move " + std::to_string(slot) + " to " + node);
+    return refusal;
+  }
+  std::optional<std::string> release_slot(std::uint64_t slot) override {
+    told.push_back("release " + std::to_string(slot));
+    return refusal;
+  }
 
   bool clustered = true;
   std::optional<std::string> refusal;

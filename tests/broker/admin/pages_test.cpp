@@ -26,8 +26,8 @@ TEST(AdminPages, ShowNodesAndSlots) {
       R"("slots":0,"leading":0,"round_trip_us":0},{"name":"b \"x\"","id":"2","address":"h:2","state":"down",)"
       R"("since_seconds":3,"draining":true,"leaving":false,"lease":false,"slots":0,"leading":0,"round_trip_us":0}])");
   EXPECT_EQ(answer({"GET", "/v1/slots"}, node).body,
-            R"([{"slot":0,"leader":"a","term":2,"replicas":["a","b"],"learners":[],"last":9,"commit":8},)"
-            R"({"slot":1,"leader":"","term":0,"replicas":[],"learners":[],"last":0,"commit":0}])");
+            R"([{"slot":0,"leader":"a","term":2,"replicas":["a","b"],"learners":[],"pinned":"","last":9,"commit":8},)"
+            R"({"slot":1,"leader":"","term":0,"replicas":[],"learners":[],"pinned":"","last":0,"commit":0}])");
 }
 
 TEST(AdminPages, TellTheNodeWhatToDo) {
@@ -40,6 +40,20 @@ TEST(AdminPages, TellTheNodeWhatToDo) {
   const auto refused = answer({"POST", "/v1/nodes/x/drain"}, node);
   EXPECT_EQ(refused.status, 409U);
   EXPECT_EQ(refused.body, R"({"error":"refused","message":"no such node"})");
+}
+
+TEST(AdminPages, PassOnWhereASlotShallBe) {
+  test::FakeNode node;
+  EXPECT_EQ(answer({"POST", "/v1/slots/7:b%20c/move"}, node).status, 200U);
+  EXPECT_EQ(answer({"POST", "/v1/slots/255/release"}, node).status, 200U);
+  EXPECT_EQ(node.told, (std::vector<std::string>{"move 7 to b c", "release 255"}));
+  for (const auto* target : {"/v1/slots/7/move", "/v1/slots/x:b/move", "/v1/slots/-1:b/move", "/v1/slots/7x:b/move",
+                             "/v1/slots/7:b/release", "/v1/slots/99999999999999999999/release"}) {
+    EXPECT_EQ(answer({"POST", target}, node).status, 400U) << target;
+  }
+  EXPECT_EQ(node.told.size(), 2U);
+  node.refusal = "there is no node \"x\"";
+  EXPECT_EQ(answer({"POST", "/v1/slots/7:x/move"}, node).status, 409U);
 }
 
 TEST(AdminPages, RefuseWhatIsntThere) {

@@ -44,6 +44,24 @@ TEST(Members, TakeALeaseForAnAddressOnly) {
   EXPECT_EQ(members.file().peers.at(kB), (KnownNode{.name = "b", .host = "10.0.0.2", .port = 7400, .birth = 20}));
 }
 
+TEST(Members, KnowWhereAnOperatorHasMovedSlots) {
+  Members members(file_of("a"), at(0s));
+  members.connected(remote("b", 20), at(0s));
+  members.set_pin({3}, 10);
+  members.set_pin({4}, 10);
+  EXPECT_TRUE(members.take_file_changed());
+  EXPECT_EQ(members.views(at(0s)).front().pins, (std::map<Slot, std::uint64_t>{{{3}, 10}, {{4}, 10}}));
+  // One of them has gone elsewhere since.
+  members.told(kB, PinsNotice{.pins = {{{3}, 11}, {{4}, 9}}});
+  EXPECT_TRUE(members.take_file_changed());
+  EXPECT_EQ(members.file().pins, (std::map<Slot, std::uint64_t>{{{4}, 10}}));
+  EXPECT_EQ(members.views(at(0s)).back().pins, (std::map<Slot, std::uint64_t>{{{3}, 11}, {{4}, 9}}));
+  members.set_pin({4}, std::nullopt);
+  EXPECT_TRUE(members.file().pins.empty());
+  members.told(node_id("stranger"), PinsNotice{.pins = {{{3}, 99}}});
+  EXPECT_EQ(members.peers().size(), 1U);
+}
+
 TEST(Members, RefuseLeasesThatCantBe) {
   Members members(file_of("a"), at(0s));
   NodeLease blank = lease_of("b", 1);

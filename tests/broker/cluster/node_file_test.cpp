@@ -17,7 +17,8 @@ NodeFile example() {
                 .slots = 256,
                 .standing = NodeFile::Standing::Founder,
                 .starts = 3,
-                .draining = true};
+                .draining = true,
+                .pins = {{{3}, 7}, {{255}, 1'700'000'000'000}}};
   file.peers[node_id("berlin 2")] = {.name = "berlin 2", .host = "10.0.0.2", .port = 7400, .birth = 0x9ABC};
   file.peers[node_id("c")] = {.name = "c", .host = "::1", .port = 0, .birth = 0};
   file.removed.insert(0xDEF);

@@ -49,6 +49,35 @@ Slot slot_that_wants(std::initializer_list<std::uint64_t> ids) {
   return {};
 }
 
+NodeView with_pin(NodeView view, Slot slot, std::uint64_t stamp) {
+  view.pins[slot] = stamp;
+  return view;
+}
+
+TEST(Placement, GivesASlotToWhomAnOperatorHasMovedIt) {
+  const Slot slot = slot_that_wants({1, 2, 3, 4});
+  const Slot other = slot_that_wants({2, 1, 3, 4});
+  const auto desired = [&](const std::vector<NodeView>& views, Slot of) {
+    return Placement({.replicas = 3}, {1}, views).desired(of);
+  };
+  EXPECT_EQ(desired({live(1), live(2), live(3), with_pin(live(4), slot, 5)}, slot), nodes({4, 1, 2}));
+  EXPECT_EQ(desired({live(1), live(2), live(3), with_pin(live(4), slot, 5)}, other), nodes({2, 1, 3}));
+  // The later one counts, as long as it may keep the slot.
+  EXPECT_EQ(desired({live(1), with_pin(live(2), slot, 6), with_pin(live(3), slot, 5)}, slot), nodes({2, 1, 3}));
+  EXPECT_EQ(desired({live(1), with_pin(draining(2), slot, 6), with_pin(live(3), slot, 5)}, slot), nodes({3, 1}));
+  EXPECT_EQ(desired({live(1), live(2), with_pin(dead(3), slot, 5)}, slot), nodes({1, 2}));
+  // It gets a replica first, then its vote, then it leads; then who isn't needed any more leaves.
+  const std::vector<NodeView> views{live(1), live(2), live(3), with_pin(live(4), slot, 5)};
+  const auto step = [&](std::uint64_t self, const ReplicaSet& replicas) {
+    return text(Placement({.replicas = 3}, {self}, views).next({.slot = slot, .replicas = replicas}));
+  };
+  EXPECT_EQ(step(1, {nodes({1, 2, 3}), {}}), "add 4");
+  EXPECT_EQ(step(1, {nodes({1, 2, 3}), nodes({4})}), "promote 4");
+  EXPECT_EQ(step(1, {nodes({1, 2, 3, 4}), {}}), "transfer 4");
+  EXPECT_EQ(step(4, {nodes({1, 2, 3, 4}), {}}), "remove 3");
+  EXPECT_EQ(step(4, {nodes({1, 2, 4}), {}}), "-");
+}
+
 TEST(Placement, TakesOneStepAtATime) {
   const Slot slot = slot_that_wants({1, 2, 3, 4});
   struct Case {

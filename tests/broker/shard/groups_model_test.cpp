@@ -93,7 +93,11 @@ struct ModelCursor {
 class History {
  public:
   explicit History(std::uint64_t seed) : world_(seed, options(seed)) {
-    for (const std::string user : kUsers) connect(user);
+    for (const std::string user : kUsers) {
+      connect(user);
+      open_inbox(user);
+      follow(world_, inbox(user), "chat/+/msg");
+    }
   }
 
   void run() {
@@ -103,6 +107,7 @@ class History {
     }
     for (const std::string user : kUsers) {
       if (!client(user).connected()) connect(user);
+      if (!inbox(user).connected()) open_inbox(user);
     }
     compare_clients();
     for (const std::string group : kGroups) compare_store(group);
@@ -123,6 +128,8 @@ class History {
     return list.at(dice().below(list.size()));
   }
   simulation::Client& client(const std::string& user) { return world_.client(user); }
+  /// Another device of the user, which has all of its conversations.
+  simulation::Client& inbox(const std::string& user) { return world_.client(user + ".inbox"); }
   ModelCursor& cursor(const std::string& user, const std::string& group) { return cursors_[{user, group}]; }
   void note(const std::string& what) { notes_ << "  " << what << '\n'; }
 
@@ -130,6 +137,7 @@ class History {
     const std::string user = any_of(kUsers);
     const std::string group = any_of(kGroups);
     if (dice().one_in(40)) return crash();
+    if (dice().one_in(12)) return inbox(user).connected() ? close_inbox(user) : open_inbox(user);
     if (!client(user).connected()) return connect(user);
     switch (dice().below(12)) {
       case 0: return disconnect(user);
@@ -159,6 +167,24 @@ class History {
       if (cursor.subscribed) cursor.next = std::max(cursor.next, group.visible_from(user));
     }
     deliver();
+  }
+  void open_inbox(const std::string& user) {
+    note("the inbox of " + user + " connects");
+    ConnectOptions options = lasting(false, 1'000'000);
+    options.user_name = user;
+    join(world_, user + ".inbox", options);
+    for (const std::string name : kGroups) {
+      ModelCursor& cursor = inboxes_[{user, name}];
+      const ModelGroup& group = groups_[name];
+      cursor.subscribed = cursor.subscribed && group.role_of(user) >= 0;
+      if (cursor.subscribed) cursor.next = std::max(cursor.next, group.visible_from(user));
+    }
+    deliver();
+  }
+  void close_inbox(const std::string& user) {
+    note("the inbox of " + user + " is cut off");
+    inbox(user).drop();
+    world_.settle();
   }
   void disconnect(const std::string& user) {
     note(user + " is cut off");
@@ -347,14 +373,36 @@ class History {
       const auto& entries = groups_[whose.second].entries;
       for (; cursor.next <= entries.size(); ++cursor.next) cursor.seen.push_back(entries[cursor.next - 1]);
     }
+    deliver_inboxes();
+  }
+  /// Who is a member has it from the entry that made it one; the entry that ends it is the last.
+  void deliver_inboxes() {
+    for (const std::string user : kUsers) {
+      if (!inbox(user).connected()) continue;
+      for (const std::string name : kGroups) {
+        ModelCursor& cursor = inboxes_[{user, name}];
+        const ModelGroup& group = groups_[name];
+        const bool member = group.role_of(user) >= 0;
+        if (member && !std::exchange(cursor.subscribed, true)) {
+          cursor.next = std::max(group.members.at(user).joined, group.visible_from(user));
+        }
+        if (!cursor.subscribed) continue;
+        for (; cursor.next <= group.head(); ++cursor.next) cursor.seen.push_back(group.entries[cursor.next - 1]);
+        cursor.subscribed = member;
+      }
+    }
   }
   void compare_clients() {
-    for (const auto& [whose, cursor] : cursors_) {
+    compare(cursors_, "");
+    compare(inboxes_, ".inbox");
+  }
+  void compare(const std::map<std::pair<std::string, std::string>, ModelCursor>& cursors, const std::string& device) {
+    for (const auto& [whose, cursor] : cursors) {
       std::vector<Said> seen;
-      for (const Received& one : client(whose.first).received) {
+      for (const Received& one : world_.client(whose.first + device).received) {
         if (one.topic == "chat/" + whose.second + "/msg") seen.push_back({one.seq(), one.user("kind"), one.payload});
       }
-      EXPECT_EQ(seen, cursor.seen) << whose.first << " in " << whose.second;
+      EXPECT_EQ(seen, cursor.seen) << whose.first << device << " in " << whose.second;
     }
   }
   void compare_store(const std::string& name) {
@@ -383,6 +431,7 @@ class History {
   World world_;
   std::map<std::string, ModelGroup> groups_;
   std::map<std::pair<std::string, std::string>, ModelCursor> cursors_;  ///< By user and group.
+  std::map<std::pair<std::string, std::string>, ModelCursor> inboxes_;  ///< The same, of the users' other devices.
   std::uint64_t sent_ = 0;
   std::ostringstream notes_;
 };

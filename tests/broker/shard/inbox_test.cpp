@@ -351,6 +351,26 @@ TEST_P(Inbox, WhoComesBackBeginsAnew) {
   EXPECT_EQ(got(bob, before), Strings{"square:5"});
 }
 
+TEST(InboxShards, AnEntryThatEndsASubscriptionOnOneShardReachesTheOthers) {
+  World world{1, dev(3)};
+  auto& ann = owner(world, "ann");
+  const auto home = [&](const std::string& name) { return home_of_name(name, world.options().shard); };
+  auto& bob = device(world, "bob.1");
+  follow(world, bob, "client/bob.1/reply");
+  follow(world, bob, kInbox);
+  std::string watcher = "w";
+  while (home(watcher) == home("bob.1")) watcher += "w";
+  auto& other = device(world, watcher);
+  for (int i = 0; i < 9; ++i) {
+    const std::string name = "square" + std::to_string(i);
+    command(world, ann, name, R"({"op":"create","visibility":"public"})");
+    command(world, bob, name, R"({"op":"join"})");
+    follow(world, other, "chat/" + name + "/msg");
+    command(world, bob, name, R"({"op":"leave"})");
+    EXPECT_EQ(other.seqs("chat/" + name + "/msg"), range(3, 3)) << name << " at home on " << home(name);
+  }
+}
+
 TEST(InboxVersions, ThreeOneOneResumesByACursor) {
   World world{1, dev()};
   auto& ann = owner(world, "ann");

@@ -1,0 +1,1 @@
+parley_fuzzer(snapshot_fuzzer snapshot_fuzzer.cpp parley_storage)
