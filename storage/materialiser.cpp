@@ -424,7 +424,7 @@ Result<void> Materialiser::write_snapshot(const SnapshotPiece& piece, WriteTrans
     if (item.kind == SnapshotItem::Kind::BeginRows) {
       PARLEY_TRY(erase_rows(store, table, piece.slot));
     } else if (item.kind == SnapshotItem::Kind::Row) {
-      const bool belongs = item.key.size() > 8 && item.key.size() <= format::kKeySizeMax &&
+      const bool belongs = item.key.size() >= 8 && item.key.size() <= format::kKeySizeMax &&
                            slot_of({load_big_endian<std::uint64_t>(item.key.data())}) == piece.slot;
       if (!belongs) return StorageError::CorruptRecord;
       PARLEY_TRY(store.put(table, item.key, item.bytes));
@@ -468,6 +468,7 @@ Result<void> Materialiser::write_snapshot_end(const SnapshotEnd& end, WriteTrans
   format::encode_row(bytes, row);
   PARLEY_TRY(store.put(kSlots, key, bytes));
   PARLEY_TRY(erase_slot_index(store, end.slot, end.index));
+  PARLEY_TRY(count_members(store, end.slot));
   waiting_.begin(end.slot, end.index, through);
   waiting_.drop_through(end.slot, through);
   waiting_.tidy();

@@ -1,6 +1,7 @@
 #include "storage/slot_snapshot.hpp"
 
 #include <algorithm>
+#include <map>
 #include <span>
 
 #include "base/bytes.hpp"
@@ -302,7 +303,9 @@ Result<bool> Walk::rows(std::size_t table, std::string_view from, Take take) {
 }
 
 Result<bool> Walk::copied_rows() {
-  if (at_.key.empty()) add({.kind = Kind::BeginRows, .table = at_.table, .key = {}, .bytes = {}});
+  // A group's row never goes, and says meanwhile who may read.
+  const bool replaces = kSnapshotTables.at(at_.table) != kGroups;
+  if (at_.key.empty() && replaces) add({.kind = Kind::BeginRows, .table = at_.table, .key = {}, .bytes = {}});
   const auto beginning = format::number_key(first_of(request_.slot));
   const std::string from = at_.key.empty() ? std::string(beginning.bytes()) : at_.key;
   const auto take = [&](std::string_view key, std::string_view value) -> Result<bool> {
@@ -468,6 +471,36 @@ Result<void> erase_rows(WriteTransaction& store, std::size_t table, Slot slot) {
   for (; found && of_slot(row.key, slot); found = cursor.next(row)) keys.emplace_back(row.key);
   PARLEY_TRY(store.check(cursor, "look for a slot's rows"));
   return erase_all(store, table, keys);
+}
+
+Result<void> count_members(WriteTransaction& store, Slot slot) {
+  std::map<std::string, format::GroupRow> counted;
+  PARLEY_TRY(Cursor groups, store.cursor(kGroups));
+  PARLEY_TRY(Cursor members, store.cursor(kMembers));
+  Cursor::Row row;
+  bool found = groups.seek(format::number_key(first_of(slot)), row);
+  for (; found && of_slot(row.key, slot); found = groups.next(row)) {
+    auto group = format::decode_group_row(row.value);
+    if (!group) continue;
+    const std::pair before(group->members, group->owners);
+    group->members = group->owners = 0;
+    Cursor::Row one;
+    for (bool more = members.seek(row.key, one); more && one.key.starts_with(row.key); more = members.next(one)) {
+      const auto member = format::decode_member_row(one.value);
+      if (!member) continue;
+      ++group->members;
+      if (member->role == format::Role::Owner) ++group->owners;
+    }
+    PARLEY_TRY(store.check(members, "count members"));
+    if (std::pair(group->members, group->owners) != before) counted.emplace(row.key, *std::move(group));
+  }
+  PARLEY_TRY(store.check(groups, "look for a slot's groups"));
+  std::string bytes;
+  for (const auto& [key, group] : counted) {
+    format::encode_row(bytes, group);
+    PARLEY_TRY(store.put(kGroups, key, bytes));
+  }
+  return {};
 }
 
 Result<void> erase_slot_index(WriteTransaction& store, Slot slot, Index last) {

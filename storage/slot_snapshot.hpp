@@ -25,7 +25,7 @@ class WriteTransaction;
 /// Tables that don't follow from the log alone, or not from what stores have kept of it: they are copied row by row.
 /// Keys begin with a conversation's number, and doing again what the log says changes a row only forward. New ones come
 /// at the end.
-inline constexpr std::array kSnapshotTables{kUnfed, kMarks};
+inline constexpr std::array kSnapshotTables{kUnfed, kGroups, kMembers, kMarks};
 
 /// One element of a piece; views the piece's bytes.
 struct SnapshotItem {
@@ -116,6 +116,9 @@ Result<std::string> known_of(ReadTransaction& store, Slot slot, std::string_view
 Result<void> erase_sessions(WriteTransaction& store, Slot slot, std::uint32_t slots);
 /// Takes all rows of the slot from a table whose keys begin with a conversation's number.
 Result<void> erase_rows(WriteTransaction& store, std::size_t table, Slot slot);
+/// Brings the numbers of members and owners in the slot's group rows to what its member rows say: both were copied, but
+/// not in one moment.
+Result<void> count_members(WriteTransaction& store, Slot slot);
 /// Takes all rows of the slot up to `last` from table `slot_index`.
 Result<void> erase_slot_index(WriteTransaction& store, Slot slot, Index last);
 

@@ -352,6 +352,32 @@ TEST(SlotSnapshot, HoldsBackTheWatermarkOfNobodyElse) {
   EXPECT_EQ(must(world.history().find_conversation("other"))->head, Seq{1});
 }
 
+/// Those that retention has left say nothing of who joined before.
+TEST(SlotSnapshot, BringsMembersWhoseEntriesAreGone) {
+  Node leader;
+  leader.fill();
+  Node follower;
+  Copy{.from = leader.world, .to = follower.world}.copy();
+  {
+    WriteTransaction store(leader.world.files().store());
+    ASSERT_TRUE(store.begin());
+    for (std::uint64_t seq = 1; seq <= 7; ++seq) {
+      ASSERT_TRUE(store.erase(kEntries, format::entry_key(leader.cake, {seq})));
+    }
+    ASSERT_TRUE(store.commit());
+  }
+  Node late;
+  for (Node* taker : {&follower, &late}) {
+    const Place place = Copy{.from = leader.world, .to = taker->world}.copy();
+    ASSERT_TRUE(taker->world.materialiser().finish_snapshot(
+        {.slot = kSlot, .term = place.term, .index = place.index, .replicas = {}}));
+    const auto state = must(taker->world.history().find_conversation("cake"));
+    ASSERT_TRUE(state);
+    EXPECT_EQ(state->members, 2U);
+    EXPECT_EQ(state->owners, 1U);
+  }
+}
+
 TEST(SlotSnapshot, KeepsADamagedEntrysSeq) {
   Node leader;
   leader.tea = leader.world.create("tea");
