@@ -88,6 +88,39 @@ class BehindTheLog(unittest.TestCase):
                     cluster.wait_linked()
                     cluster.wait_spread(60)
 
+    def test_it_may_be_killed_while_it_catches_up(self):
+        with Cluster(**SETTINGS, **{"cluster.snapshot_rate": "4MB"}) as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            a, b, c = cluster.nodes
+            say(a, 20, 16_000)
+            c.kill()
+            say(a, 30, 16_000)
+            time.sleep(4)  # As above.
+            for node in (a, b):
+                node.kill()
+                node.start()
+            cluster.wait_linked()
+            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
+            chance = random.Random(1)
+            for _ in range(4):
+                c.start(ready=False)
+                time.sleep(chance.uniform(0.3, 2.0))  # Anywhere.
+                say(a, 1)
+                c.kill()
+            c.start()
+            cluster.wait_linked()
+            wait_until(lambda: self.level(cluster), "c has caught up", 60, 0.2)
+            expected = list(enumerate((f"{i} of " for i in [*range(20), *range(30), 0, 0, 0, 0]), 1))
+            for gone in (a, b):
+                gone.kill()
+                wait_until(lambda: all(slot["leader"] not in (None, "", gone.name) for slot in c.slots()), "a leader")
+                for name in CONVERSATIONS:
+                    self.assertEqual(texts(replay(c, name)), [(seq, text + name) for seq, text in expected])
+                gone.start()
+                cluster.wait_linked()
+                cluster.wait_spread(60)
+
     def level(self, cluster):
         """Every replica of every slot is as far as its leader."""
         seen = [node.slots() for node in cluster.nodes]

@@ -180,7 +180,8 @@ def main():
                 sent.append((name, seqs[name], "the last one"))
                 ann.publish(f"chat/{name}/msg", "the last one")
                 time.sleep(0.002)
-        print(f"{len(names)} conversations, {len(sent)} messages of 17 to 20 bytes; the cursor has {len(cursor)} characters")
+        size = sum(len(payload) for _, _, payload in sent) / len(sent)
+        print(f"{len(names)} conversations, {len(sent)} messages of {size:.1f} bytes; the cursor has {len(cursor)} characters")
         for number, (what, values, user) in enumerate(lasting):
             got, took, size, messages = catch_up(server, len(sent), f"bob-{number}", values=values, user=user)
             check(got, sent, f"session, {what}")
