@@ -11,6 +11,8 @@
 #include <ctime>
 #include <functional>
 
+#include "base/log_thread.hpp"
+
 namespace parley::log {
 namespace {
 
@@ -24,6 +26,8 @@ constexpr std::array kLevels{LevelRule{"debug", "debug", "<7>"}, LevelRule{"info
 
 std::atomic<Level> least{Level::Info};
 std::atomic<Format> format_now{Format::Text};
+/// Lines for which a LogThread had no room.
+std::atomic<std::uint64_t> unwritten = 0;
 
 const LevelRule& rule_of(Level level) { return kLevels.at(static_cast<std::size_t>(level)); }
 
@@ -146,8 +150,22 @@ namespace {
 void put(Level level, std::string_view event, Fields fields) {
   std::string text = line(level, format_now.load(std::memory_order_relaxed), wall_clock(), event, fields);
   text.push_back('\n');
+  if (LogThread* thread = LogThread::active()) {
+    if (!thread->add(text)) unwritten.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
   // One write a line: lines of several threads and processes don't mix.
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+/// Says first what had to be left out.
+void put_all(Level level, std::string_view event, Fields fields) {
+  if (unwritten.load(std::memory_order_relaxed) != 0) {
+    if (const auto count = unwritten.exchange(0, std::memory_order_relaxed)) {
+      put(Level::Warn, "lines were left out, they aren't read fast enough", {{"count", count}});
+    }
+  }
+  put(level, event, fields);
 }
 
 /// How many lines of one event are written: whoever can bring them about must not fill the disk, nor hold up the
@@ -192,9 +210,9 @@ void write(Level level, std::string_view event, Fields fields) {
   if (level == Level::Info || level == Level::Warn) {
     const auto flow = flow_of(event).take();
     if (!flow.may_pass) return;
-    if (flow.left_out != 0) put(level, "lines were left out", {{"of_event", event}, {"count", flow.left_out}});
+    if (flow.left_out != 0) put_all(level, "lines were left out", {{"of_event", event}, {"count", flow.left_out}});
   }
-  put(level, event, fields);
+  put_all(level, event, fields);
 }
 
 }  // namespace parley::log

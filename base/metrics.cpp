@@ -41,6 +41,7 @@ constexpr std::array<MetricRule, kMetrics> kRules{{
      "How often a limit was reached; docs/LIMITS.md says what happens then."},
     {Metric::LimitConnectionsPerAddress, kLimit, "limit=\"mqtt.max_connections_per_address\"", false, ""},
     {Metric::LimitConnectionsPerUser, kLimit, "limit=\"mqtt.max_connections_per_user\"", false, ""},
+    {Metric::LimitSessions, kLimit, "limit=\"mqtt.max_sessions\"", false, ""},
     {Metric::LimitAcceptRate, kLimit, "limit=\"mqtt.max_accept_rate\"", false, ""},
     {Metric::LimitConnectRate, kLimit, "limit=\"mqtt.max_connect_rate\"", false, ""},
     {Metric::LimitConnectTime, kLimit, "limit=\"mqtt.connect_timeout\"", false, ""},

@@ -46,6 +46,7 @@ enum class Metric : std::uint8_t {
   LimitConnections,
   LimitConnectionsPerAddress,
   LimitConnectionsPerUser,
+  LimitSessions,
   LimitAcceptRate,
   LimitConnectRate,
   LimitConnectTime,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/log.hpp"
+#include "base/log_thread.hpp"
 #include "base/notify.hpp"
 #include "base/version.hpp"
 #include "bridge/bridge.hpp"
@@ -89,6 +90,7 @@ int run(std::vector<std::string> arguments) {
   configure_log(config);
   std::signal(SIGPIPE, SIG_IGN);
   const sigset_t signals = awaited_signals();
+  const parley::log::LogThread log_thread(STDERR_FILENO);
 
   const BridgeOptions options = options_of(config);
   parley::bridge::Bridge bridge(options);

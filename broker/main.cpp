@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/log_thread.hpp"
 #include "base/metrics.hpp"
 #include "base/notify.hpp"
 #include "base/version.hpp"
@@ -118,6 +119,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.filter_levels_max = mqtt.max_topic_levels;
   options.packet_size_before_connect_max = mqtt.max_connect_packet_size;
   options.user_connections_max = static_cast<std::uint32_t>(mqtt.max_connections_per_user);
+  options.sessions_max = mqtt.max_sessions;
   options.connects_a_second = a_thread(mqtt.max_connect_rate, options.shards);
   options.rates = rate_limits(config);
   options.system_interval = mqtt.sys_interval;
@@ -240,6 +242,7 @@ bool is_told_to_stop(const sigset_t& signals, Duration longest = {}) {
 
 void run(const config::Config& config, const sigset_t& signals) {
   configure_log(config);
+  const log::LogThread log_thread(STDERR_FILENO);
   auto options = shard_options(config);
   net::WorkerOptions worker_options;
   worker_options.connect_timeout = config.mqtt.connect_timeout;

@@ -37,6 +37,7 @@ struct Config {
     std::uint64_t max_subscriptions = 0;
     std::uint64_t max_topic_levels = 0;
     std::uint64_t max_connections = 0;
+    std::uint64_t max_sessions = 0;
     std::uint64_t max_connections_per_user = 0;
     std::uint64_t max_connections_per_address = 0;
     std::uint64_t max_accept_rate = 0;

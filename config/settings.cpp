@@ -67,6 +67,9 @@ const std::array kSettings{
     Setting{
         "mqtt.max_connections", Kind::Integer, PARLEY_PLACE(mqtt.max_connections), "1000000", "1", "100000000",
         "Connections of all listeners together; a further one is closed at once. The limit of open files counts, too."},
+    Setting{
+        "mqtt.max_sessions", Kind::Integer, PARLEY_PLACE(mqtt.max_sessions), "0", "0", "100000000",
+        "Sessions that this node has, of clients that are here or away; a further one is refused (0x97). 0: no limit."},
     Setting{"mqtt.max_topic_levels", Kind::Integer, PARLEY_PLACE(mqtt.max_topic_levels), "128", "1", "256",
             "Levels of a topic or filter; a deeper filter is refused (0x97), a publish, too (0x90)."},
     Setting{"mqtt.max_connections_per_user", Kind::Integer, PARLEY_PLACE(mqtt.max_connections_per_user), "0", "0",

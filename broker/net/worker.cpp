@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <span>
 #include <utility>
 
 #include "base/check.hpp"
@@ -21,20 +22,24 @@ namespace {
 constexpr std::uint64_t kMailboxId = 0xFFFF'FFFF;
 constexpr std::uint64_t kListenerId = 0xFFFF'FFFE;  ///< With the listener's number above.
 
-constexpr std::size_t kEventsMax = 256;
+constexpr std::size_t kEventsMax = 1024;
 constexpr std::size_t kReadSize = 64 * 1024;
-constexpr int kAcceptsMax = 64;        ///< In one turn, so that a storm of connections doesn't keep the others waiting.
+constexpr int kAcceptsMax = 8;         ///< In one turn, so that a storm of connections doesn't keep the others waiting.
 constexpr int kSecureAcceptsMax = 16;  ///< The same where each is followed by a handshake.
 constexpr std::size_t kHandshakesMax = 8;  ///< That a worker has in the pool at a time.
 constexpr std::size_t kHandshakesWaitingMax = 256;
 constexpr Duration kAcceptPause = std::chrono::seconds(1);
 constexpr Duration kStallLook = std::chrono::milliseconds(500);
 /// So many packets are handled in a turn, whoever sends them, so that one who waits waits for no more than these …
-constexpr std::size_t kTurnPackets = 2'048;
+constexpr std::size_t kTurnPackets = 512;
 constexpr std::size_t kPacketsMin = 8;  ///< … but each connection gets so many.
+/// For so long those are heard in a turn that want more than their share, or send packets that count for more.
+constexpr Duration kBacklogTime = std::chrono::microseconds(500);
 /// What is read beyond these packets is copied to wait for its turn.
 constexpr std::size_t kReadSizeMin = 4 * 1024;
 constexpr std::size_t kBytesAPacket = 128;
+
+bool is_of_listener(const epoll_event& event) { return (event.data.u64 & 0xFFFF'FFFF) == kListenerId; }
 
 Instant steady_now() { return std::chrono::steady_clock::now(); }
 
@@ -89,30 +94,43 @@ void Worker::run() {
   while (!has_stopped()) turn();
 }
 
-// -- The turn
-// ----------------------------------------------------------------------------------------------------------
+// -- The turn --
 
+/// First those that were quiet, with what costs little; then those that wait for more than their share, in a turn of
+/// their own; newcomers last.
 void Worker::turn() {
   std::array<epoll_event, kEventsMax> events;
   const int count = ::epoll_wait(epoll_.number(), events.data(), kEventsMax, wait_timeout());
+  const std::span<const epoll_event> came(events.data(), static_cast<std::size_t>(std::max(count, 0)));
+  take_backlog();
+  begin_turn(came.size() + backlog_.size());
+  shard_.take_large_packets(false);
+  const auto is_mail = [](const epoll_event& event) { return event.data.u64 == kMailboxId; };
+  if (std::ranges::any_of(came, is_mail)) receive_mail();
+  for (const epoll_event& event : came) {
+    if (!is_mail(event) && !is_of_listener(event)) handle(event.data.u64, event.events);
+  }
+  end_turn();
+  take_backlog();
+  if (!backlog_.empty()) {
+    begin_turn(backlog_.size());
+    read_backlog();
+    end_turn();
+  }
+  for (const epoll_event& event : came) {
+    if (is_of_listener(event)) accept(event.data.u64 >> 32);
+  }
+}
+
+void Worker::begin_turn(std::size_t ready) {
   now_ = steady_now();
   connections_.set_now(now_);
-  connections_.take_again(changed_);
-  const std::size_t ready = static_cast<std::size_t>(std::max(count, 0)) + changed_.size();
   const std::size_t packets = std::max(kPacketsMin, kTurnPackets / std::max<std::size_t>(ready, 1));
   read_size_ = std::clamp(packets * kBytesAPacket, kReadSizeMin, kReadSize);
   shard_.begin_turn(now_, wall_now(), packets);
-  read_again();
-  bool has_mail = false;
-  for (int i = 0; i < count; ++i) {
-    const epoll_event& event = events[static_cast<std::size_t>(i)];
-    if (event.data.u64 == kMailboxId) {
-      has_mail = true;
-    } else {
-      handle(event.data.u64, event.events);
-    }
-  }
-  if (has_mail) receive_mail();
+}
+
+void Worker::end_turn() {
   hear_of_lost();
   check_deadlines();
   shard_.end_turn();
@@ -128,7 +146,7 @@ void Worker::turn() {
 
 /// Milliseconds until something is due; -1: nothing is.
 int Worker::wait_timeout() const {
-  if (connections_.has_lost() || connections_.has_again()) return 0;
+  if (connections_.has_lost() || connections_.has_again() || !backlog_.empty()) return 0;
   Instant due = Instant::max();
   if (const auto timer = shard_.next_timer()) due = *timer;
   if (!connect_deadlines_.empty()) due = std::min(due, connect_deadlines_.front().due);
@@ -142,10 +160,6 @@ int Worker::wait_timeout() const {
 }
 
 void Worker::handle(std::uint64_t id, std::uint32_t events) {
-  if ((id & 0xFFFF'FFFF) == kListenerId) {
-    accept(id >> 32);
-    return;
-  }
   const auto connection = Connections::connection_of(id);
   if (Connection* found = connections_.find(connection); found != nullptr && found->transport) [[unlikely]] {
     // One that has failed only lingers.
@@ -158,9 +172,17 @@ void Worker::handle(std::uint64_t id, std::uint32_t events) {
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read(connection, (events & (EPOLLHUP | EPOLLERR)) != 0);
 }
 
-/// Those that had more than their share of the last turn, or whom the shard lets go on.
-void Worker::read_again() {
-  for (const auto id : std::exchange(changed_, {})) {
+void Worker::take_backlog() {
+  connections_.take_again(changed_);
+  backlog_.insert(backlog_.end(), changed_.begin(), changed_.end());
+}
+
+/// One after the other while there is time, so that others wait neither for all of them nor for the largest packets.
+void Worker::read_backlog() {
+  const Instant end = now_ + kBacklogTime;
+  do {
+    const auto id = backlog_.front();
+    backlog_.pop_front();
     Connection* connection = connections_.find(id);
     if (connection == nullptr || !connection->again) continue;
     connection->again = false;
@@ -170,7 +192,7 @@ void Worker::read_again() {
     // What TLS has decrypted makes no event.
     const bool goes_on = connection != nullptr && connection->state == ConnectionState::Open && !connection->again;
     if (goes_on && !connection->paused) read(id, false);
-  }
+  } while (!backlog_.empty() && steady_now() < end);
 }
 
 void Worker::read(shard::ConnectionId id, bool is_broken) {

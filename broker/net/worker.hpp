@@ -83,11 +83,15 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   };
 
   void turn();
+  /// `ready`: how many connections have a part in it.
+  void begin_turn(std::size_t ready);
+  void end_turn();
   int wait_timeout() const;
   void handle(std::uint64_t id, std::uint32_t events);
   /// `is_broken`: epoll says that the connection is.
   void read(shard::ConnectionId id, bool is_broken);
-  void read_again();
+  void take_backlog();
+  void read_backlog();
   void process(shard::ConnectionId id, Connection& connection, std::string_view bytes);
   [[nodiscard]] bool finds_place(shard::ConnectionId id, Connection& connection);
   void read_through(shard::ConnectionId id, Connection& connection);
@@ -140,7 +144,8 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   std::deque<Deadline> close_deadlines_;
   std::deque<Deadline> stalls_;  ///< Connections with half a packet, or whose socket takes no more.
   shard::RateBucket accepts_bucket_;
-  std::size_t read_size_ = 0;  ///< In this turn.
+  std::size_t read_size_ = 0;                ///< In this turn.
+  std::deque<shard::ConnectionId> backlog_;  ///< Those that wait for more than their share, by their turn.
   std::deque<shard::ConnectionId> handshakes_waiting_;
   std::size_t handshakes_under_way_ = 0;
   bool handshakes_full_ = false;  ///< Too many wait; TLS listeners accept none.

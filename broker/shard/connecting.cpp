@@ -298,6 +298,11 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
     return refuse(connection, connect.version, ReasonCode::QuotaExceeded, "The user has too many connections.",
                   login.client_id, login.packet_size_max);
   }
+  if (client == nullptr && !session_has_place()) {
+    shard_.limit_reached(Metric::LimitSessions, connection, login.client_id, login.user);
+    return refuse(connection, connect.version, ReasonCode::QuotaExceeded, "This server has too many sessions.",
+                  login.client_id, login.packet_size_max);
+  }
   std::uint64_t generation = client != nullptr ? client->generation : 0;
   if (claimed) {
     generation = *claimed;
@@ -350,6 +355,12 @@ bool Connecting::user_has_place(const Client* earlier, const Login& login) {
   if (!account) return true;
   const std::uint32_t taken_over = earlier != nullptr && earlier->session->connected() ? 1 : 0;
   return account->connections.load(std::memory_order_relaxed) - taken_over < most;
+}
+
+/// Of several that come at the same moment on different threads a few more than the limit may get one.
+bool Connecting::session_has_place() const {
+  const std::uint64_t most = shard_.options().sessions_max;
+  return most == 0 || shard_.totals()[Metric::Sessions] < most;
 }
 
 Connecting::Outcome Connecting::claim(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,

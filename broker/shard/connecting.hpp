@@ -125,7 +125,8 @@ class Connecting {
   void follow_cursors(Client& client);
   void follow_cursor(Client& client, std::uint32_t cursor);
 
-  [[nodiscard]] bool user_has_place(const Client* earlier, const Login& login);
+  [[nodiscard]] bool session_has_place() const;
+  bool user_has_place(const Client* earlier, const Login& login);
 
   Shard& shard_;
   const Rate connects_;

@@ -37,6 +37,7 @@ struct ShardOptions {
   RateLimits rates;
   std::uint64_t connects_a_second = 0;                ///< CONNECT packets that this shard takes; 0: no limit.
   std::uint32_t user_connections_max = 0;             ///< On this node; 0: no limit.
+  std::uint64_t sessions_max = 0;                     ///< On this node, of clients here or away; 0: no limit.
   Duration login_timeout = std::chrono::seconds(10);  ///< From CONNECT to its answer, the client's own steps included.
   std::size_t retained_max = 1'000'000;
   std::size_t retained_bytes_max = 1024ULL * 1024 * 1024;

@@ -255,8 +255,11 @@ bool PlainTopics::store_retained(const PublishEvent& event) {
   const std::uint64_t number = writes ? shard_.store().next_plain_number() : 0;
   Kept kept;
   if (!keep(event.message, event.stamp, number, kept)) {
-    log::warn("retained message is not kept, the limit is reached",
-              {{"topic", message.topic()}, {"retained", retained_.size()}, {"bytes", retained_.bytes()}});
+    if (keeps_retained(message.topic())) {
+      shard_.counters().add(Metric::LimitRetained);
+      log::warn("retained message is not kept, the limit is reached",
+                {{"topic", message.topic()}, {"retained", retained_.size()}, {"bytes", retained_.bytes()}});
+    }
     return false;
   }
   if (kept.older) return true;

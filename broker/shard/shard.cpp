@@ -14,7 +14,7 @@ constexpr Duration kHousekeeping = std::chrono::seconds(30);
 /// What a packet counts for in its connection's part of a turn: a filter costs as much as a small packet.
 std::size_t share_of(const mqtt::Frame& frame) {
   const bool has_filters = frame.type == mqtt::PacketType::Subscribe || frame.type == mqtt::PacketType::Unsubscribe;
-  return 1 + frame.size / (has_filters ? 64 : 4096);
+  return 1 + frame.size / (has_filters ? 32 : 4096);
 }
 
 }  // namespace
@@ -72,6 +72,7 @@ Totals Shard::totals() const {
 
 void Shard::begin_turn(Instant now, Timestamp wall, std::size_t packets_max) {
   packets_max_ = packets_max;
+  takes_large_ = true;
   const bool first = now_ == Instant{};
   now_ = now;
   wall_ = wall;
@@ -243,11 +244,13 @@ std::size_t Shard::received(ConnectionId connection, std::string_view bytes) {
     if (!*frame) break;
     const mqtt::Frame& packet = **frame;
     if (client != nullptr && !receives_held_) {
-      if (packets >= packets_max_) {
+      const std::size_t share = share_of(packet);
+      const bool first = packets == 0;
+      if (packets >= packets_max_ || (first && !takes_large_ && share > packets_max_)) {
         links_.resume(connection);
         break;
       }
-      packets += share_of(packet);
+      packets += share;
       if (!has_room(*client)) break;
       const auto verdict = throttling_.admit(*client, packet);
       if (verdict == Throttling::Verdict::Cut) return bytes.size();

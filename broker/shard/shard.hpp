@@ -73,6 +73,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   // -- The turn --
   /// `packets_max`: of one connection in this turn; the others wait for the next one.
   void begin_turn(Instant now, Timestamp wall, std::size_t packets_max = std::numeric_limits<std::size_t>::max());
+  /// From now on in this turn: whether a connection's first packet is handled also if it counts for more than
+  /// `packets_max`. So a thread may look after those first who want little.
+  void take_large_packets(bool take) { takes_large_ = take; }
   void end_turn();
   /// When the shard wants a turn even if nothing comes.
   [[nodiscard]] std::optional<Instant> next_timer() const;
@@ -249,6 +252,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Instant now_;
   Timestamp wall_;
   std::size_t packets_max_ = 0;
+  bool takes_large_ = true;
   bool receives_held_ = false;
   std::uint64_t next_identity_ = 1;
   bool stopping_ = false;

@@ -80,6 +80,7 @@ void World::turn(shard::ShardId id) {
   Home& home = *shards_[id];
   shard::Shard& shard = *home.shard;
   shard.begin_turn(clock_.now, clock_.wall, packets_a_turn_);
+  shard.take_large_packets(takes_large_packets_);
   for (auto& inbox : home.inbox) {
     std::size_t count = options_.orderly ? inbox.size() : dice_.below(inbox.size() + 1);
     for (; count > 0; --count) {

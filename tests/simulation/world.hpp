@@ -44,6 +44,7 @@ class World {
   void advance(Duration by);
   /// How many packets of one connection a shard handles in a turn.
   void packets_a_turn(std::size_t count) { packets_a_turn_ = count; }
+  void take_large_packets(bool take) { takes_large_packets_ = take; }
   /// kill -9: the store keeps what it had synced, connections break.
   void crash();
   /// In order, as after SIGTERM.
@@ -83,6 +84,7 @@ class World {
   bool has_work(const Home& home) const;
 
   WorldOptions options_;
+  bool takes_large_packets_ = true;
   std::size_t packets_a_turn_ = std::numeric_limits<std::size_t>::max();
   Dice dice_;
   Clock clock_;

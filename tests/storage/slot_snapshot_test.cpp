@@ -383,7 +383,7 @@ TEST(SlotSnapshot, KeepsADamagedEntrysSeq) {
   leader.tea = leader.world.create("tea");
   leader.world.say(leader.tea, 1, 5);
   leader.commit_all();
-  for (const std::uint64_t damaged : {3, 5}) {
+  for (const std::uint64_t damaged : {std::uint64_t{3}, std::uint64_t{5}}) {
     leader.world.damage(leader.world.files().store(), kEntries, format::entry_key(leader.tea, {damaged}));
   }
   Node follower;

@@ -106,6 +106,51 @@ TEST(Limits, RefuseConnectionsAboveTheRateAndSayWhenToComeAgain) {
   join(world, "later");
 }
 
+TEST(Limits, RefuseSessionsThatAreTooMany) {
+  LimitedWorld limited([](ShardOptions& options) { options.sessions_max = 2; });
+  World& world = limited.world;
+  auto& alice = join(world, "alice", lasting());
+  alice.drop();
+  world.settle();
+  join(world, "bob");
+  auto& carol = world.client("carol");
+  carol.connect({});
+  world.settle();
+  ASSERT_NE(carol.connack(), nullptr);
+  EXPECT_EQ(carol.connack()->reason(), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(limited.reached(Metric::LimitSessions), 1U);
+  alice.connect(lasting());
+  world.settle();
+  ASSERT_NE(alice.connack(), nullptr);
+  EXPECT_EQ(alice.connack()->reason(), ReasonCode::Success) << "it is there already";
+}
+
+TEST(Limits, CountRetainedMessagesThatAreTooMany) {
+  LimitedWorld limited([](ShardOptions& options) { options.retained_max = 1; });
+  World& world = limited.world;
+  auto& alice = join(world, "alice");
+  EXPECT_FALSE(mqtt::is_failure(say(world, alice, "a", "x", {.retain = true}).reason()));
+  say(world, alice, "b", "x", {.retain = true});
+  EXPECT_EQ(limited.reached(Metric::LimitRetained), 1U);
+}
+
+TEST(Limits, LetThoseWhoWantMuchWaitForTheOthers) {
+  LimitedWorld limited([](ShardOptions&) {});
+  World& world = limited.world;
+  auto& alice = join(world, "alice");
+  auto& bob = join(world, "bob");
+  world.packets_a_turn(4);
+  world.take_large_packets(false);
+  const auto large = alice.subscribe(std::string(200, 'x'));
+  const auto small = bob.subscribe("a");
+  for (int i = 0; i < 10; ++i) world.round();
+  EXPECT_EQ(alice.answer(PacketType::Suback, large), nullptr);
+  EXPECT_NE(bob.answer(PacketType::Suback, small), nullptr);
+  world.take_large_packets(true);
+  world.settle();
+  EXPECT_NE(alice.answer(PacketType::Suback, large), nullptr);
+}
+
 TEST(Limits, RefuseDeepFiltersAndTooManySubscriptions) {
   LimitedWorld limited([](ShardOptions& options) {
     options.filter_levels_max = 3;
