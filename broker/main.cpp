@@ -112,6 +112,8 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.edit_window = config.chat.edit_window;
   options.retention = config.chat.retention;
   options.inbox_cursor_interval = config.chat.inbox_cursor_interval;
+  options.marks_fanout = config.chat.marks_fanout;
+  options.presence_grace = config.presence.grace;
   options.v3_refuse_closes = mqtt.v3_refuse == "close";
   options.pending_bytes_max = config.storage.max_pending;
   options.subscriptions_max = mqtt.max_subscriptions;

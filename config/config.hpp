@@ -82,7 +82,11 @@ struct Config {
     Duration edit_window{};
     Duration retention{};
     Duration inbox_cursor_interval{};
+    std::uint64_t marks_fanout = 0;
   } chat;
+  struct Presence {
+    Duration grace{};
+  } presence;
   struct Storage {
     std::uint64_t readers = 0;
     Duration log_retention{};

@@ -160,6 +160,11 @@ const std::array kSettings{
             "How long entries are kept at least, up to a sixteenth more; 0: forever. A conversation may keep less."},
     Setting{"chat.inbox_cursor_interval", Kind::Duration, PARLEY_PLACE(chat.inbox_cursor_interval), "10s", "0", "1h",
             "How often a client with an inbox is told its cursor at the most; 0: only when it has caught up."},
+    Setting{"chat.marks_fanout", Kind::Integer, PARLEY_PLACE(chat.marks_fanout), "100", "0", "1000",
+            "In groups with more members than that nobody is told when others' marks move."},
+
+    Setting{"presence.grace", Kind::Duration, PARLEY_PLACE(presence.grace), "10s", "0", "1h",
+            "How long a user counts as online after its last connection has ended."},
 
     Setting{"storage.readers", Kind::Integer, PARLEY_PLACE(storage.readers), "1", "1", "64",
             "Threads that read history from disk for clients that catch up."},

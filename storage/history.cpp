@@ -90,6 +90,7 @@ Result<History::Loaded> History::load(std::string_view name) {
   loaded.log_end = tail_.end();
   if (!loaded.conversation) return loaded;
   const ConversationNumber number = loaded.conversation->number;
+  PARLEY_TRY(load_marks(number, loaded));
   const auto* tail = tail_.find(number);
   if (tail == nullptr || tail->positions.empty()) return loaded;
   PARLEY_TRY(auto walk, Walk::begin(*log_, *store_, tail_, number, Seq{0}, Direction::Ascending));
@@ -97,14 +98,31 @@ Result<History::Loaded> History::load(std::string_view name) {
     PARLEY_TRY(const auto item, walk.item(seq));
     if (!item) continue;
     const format::EntryKind kind = item->entry().kind;
-    const bool changes = kind == format::EntryKind::Member || kind == format::EntryKind::Settings;
-    if (!changes && !item->entry().id_from_client) continue;
+    if (kind == format::EntryKind::Message) {
+      format::Mark& mark = loaded.marks[std::string(item->entry().from)];
+      mark = format::further(mark, {seq, seq});
+      if (!item->entry().id_from_client) continue;
+    }
     if (kind == format::EntryKind::Member) {
       PARLEY_TRY(load_member(item->entry(), loaded));
     }
     loaded.unmaterialised.push_back(format::Entry::copy_of(item->bytes, item->record));
   }
   return loaded;
+}
+
+Result<void> History::load_marks(ConversationNumber number, Loaded& loaded) {
+  for (const Lsn position : tail_.marks(number)) {
+    PARLEY_TRY(const auto bytes, log_->get(kLogTable, format::number_key(position)));
+    const auto record = bytes ? format::decode_record(*bytes) : StorageError::NotFound;
+    const auto* moved = record ? std::get_if<format::MarksRecord>(&record->body) : nullptr;
+    if (moved == nullptr) continue;
+    for (const auto& one : format::marks_of(moved->marks).value_or(std::vector<format::UserMark>())) {
+      format::Mark& mark = loaded.marks[std::string(one.user)];
+      mark = format::further(mark, one.mark);
+    }
+  }
+  return {};
 }
 
 Result<void> History::load_member(const format::EntryRecord& entry, Loaded& loaded) {

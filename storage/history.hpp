@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -104,11 +106,12 @@ class History {
 
   struct Loaded {
     std::optional<ConversationState> conversation;
-    /// Entries with ids from clients, and those about members and settings, that the store hasn't taken in yet,
-    /// ascending.
+    /// Entries with ids from clients, and those that are no messages, that the store hasn't taken in yet, ascending.
     std::vector<format::EntryPtr> unmaterialised;
     /// The members whom those entries change, as they are in the store.
     std::vector<format::StoredMember> members;
+    /// What the log behind the store says of users' marks: by records of them, and by what they have sent.
+    std::map<std::string, format::Mark, std::less<>> marks;
     Lsn log_end;  ///< Of the snapshot that all of this is from.
   };
   /// What the broker must know to lead a conversation. Together with an IdFinder that is asked later it misses no id:
@@ -147,6 +150,7 @@ class History {
     Seq store_head;
   };
 
+  Result<void> load_marks(ConversationNumber number, Loaded& loaded);
   Result<void> load_member(const format::EntryRecord& entry, Loaded& loaded);
   Result<std::optional<ConversationState>> state_of(std::string_view name);
   Result<std::optional<ConversationState>> state_of(ConversationNumber number);

@@ -27,6 +27,7 @@ void Materialiser::Batch::clear() {
   damaged_.clear();
   sessions_.clear();
   members_.clear();
+  marks_.clear();
   slots_.clear();
   places_.clear();
   counts_.clear();
@@ -104,6 +105,7 @@ Result<void> Materialiser::Batch::take(Slot slot, const Waiting::Item& item, std
   if (row.terms.empty() || row.terms.back().term != row.term) row.terms.push_back({row.term, item.index});
   const Lsn position = item.position;
   members_.take(*record);
+  marks_.take(*record);
   if (const auto* entry = std::get_if<format::EntryRecord>(&record->body)) {
     const bool has_id = entry->id_from_client;
     items_.push_back({entry->conversation, entry->seq, entry->ts,

@@ -12,6 +12,7 @@
 #include "storage/format/keyed_hash.hpp"
 #include "storage/format/record.hpp"
 #include "storage/format/rows.hpp"
+#include "storage/mark_changes.hpp"
 #include "storage/materialiser.hpp"
 #include "storage/member_changes.hpp"
 #include "storage/session_changes.hpp"
@@ -78,6 +79,7 @@ class Materialiser::Batch {
   [[nodiscard]] const std::vector<Damaged>& damaged() const { return damaged_; }
   [[nodiscard]] const SessionChanges& sessions() const { return sessions_; }
   [[nodiscard]] const MemberChanges& members() const { return members_; }
+  [[nodiscard]] const MarkChanges& marks() const { return marks_; }
   /// Of each slot that was read of: its last record, where its terms begin, and the replicas that were named.
   [[nodiscard]] const std::map<Slot, format::SlotRow>& slots() const { return slots_; }
   /// Where the slot's records stand, ascending.
@@ -103,6 +105,7 @@ class Materialiser::Batch {
   std::vector<Damaged> damaged_;
   SessionChanges sessions_;
   MemberChanges members_;
+  MarkChanges marks_;
   std::map<Slot, format::SlotRow> slots_;
   std::map<Slot, std::vector<Place>> places_;
   std::map<Slot, std::size_t> counts_;

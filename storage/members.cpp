@@ -42,6 +42,31 @@ Result<std::vector<format::StoredMember>> Members::list(ConversationNumber conve
   return listed;
 }
 
+Result<std::optional<format::Mark>> Members::find_mark(ConversationNumber conversation, std::string_view user) {
+  const ReadScope scope(*store_);
+  PARLEY_TRY(scope.begun());
+  PARLEY_TRY(const auto bytes, store_->get(kMarks, format::member_key(conversation, user)));
+  if (!bytes) return std::optional<format::Mark>();
+  PARLEY_TRY(const auto row, format::decode_mark_row(*bytes));
+  return std::optional<format::Mark>(row);
+}
+
+Result<Members::Tally> Members::find_tally(ConversationNumber conversation, Seq upto) {
+  const ReadScope scope(*store_);
+  PARLEY_TRY(scope.begun());
+  PARLEY_TRY(Cursor cursor, store_->cursor(kTallies));
+  const auto key = format::entry_key(conversation, upto);
+  Cursor::Row row;
+  bool found = cursor.seek(key, row);
+  if (cursor.failed()) return files_->store().translate(cursor.code(), "count messages");
+  if (!found || row.key != key.bytes()) found = found ? cursor.previous(row) : cursor.last(row);
+  if (cursor.failed()) return files_->store().translate(cursor.code(), "count messages");
+  const auto place = found ? format::entry_place(row.key) : std::nullopt;
+  if (!place || place->conversation != conversation || place->seq == Seq{0}) return Tally{};
+  PARLEY_TRY(const auto tally, format::decode_tally_row(row.value));
+  return Tally{place->seq, tally.count};
+}
+
 Result<std::vector<format::UnfedMember>> Members::unfed(Slot slot, std::size_t count_max) {
   const ReadScope scope(*store_);
   PARLEY_TRY(scope.begun());

@@ -10,6 +10,7 @@
 #include "base/number.hpp"
 #include "base/result.hpp"
 #include "storage/format/changes.hpp"
+#include "storage/format/marks.hpp"
 
 namespace parley::storage {
 
@@ -29,6 +30,15 @@ class Members {
   /// In the order of their names' bytes, those behind `after`.
   Result<std::vector<format::StoredMember>> list(ConversationNumber conversation, std::string_view after,
                                                  std::size_t count_max);
+
+  /// The user's marks; nothing when none have moved. Fails with CorruptRecord, Failed.
+  Result<std::optional<format::Mark>> find_mark(ConversationNumber conversation, std::string_view user);
+  /// How many of the entries up to `upto` are no messages, and the last of them.
+  struct Tally {
+    Seq seq;
+    std::uint64_t count = 0;
+  };
+  Result<Tally> find_tally(ConversationNumber conversation, Seq upto);
 
   /// What a conversation's slot has to tell users' slots still.
   Result<std::vector<format::UnfedMember>> unfed(Slot slot, std::size_t count_max);

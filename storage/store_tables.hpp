@@ -32,11 +32,13 @@ enum Table : std::size_t {
   kSlotIndex,
   kAmendments,
   kScrubs,
-  kTrims
+  kTrims,
+  kMarks,
+  kTallies
 };
 inline constexpr const char* kTableNames[] = {
-    "entries", "conversations",      "names", "ids",        "sessions",   "cursors", "slots", "meta", "members",
-    "groups",  "user_conversations", "unfed", "slot_index", "amendments", "scrubs",  "trims"};
+    "entries", "conversations",      "names", "ids",        "sessions",   "cursors", "slots", "meta",  "members",
+    "groups",  "user_conversations", "unfed", "slot_index", "amendments", "scrubs",  "trims", "marks", "tallies"};
 /// Those that readers in other processes want.
 inline constexpr std::size_t kTablesToRead = kSlotIndex;
 

@@ -50,6 +50,8 @@ Result<void> TailIndex::queue(Lsn position, std::string_view bytes, ReadTransact
     note.kind = Kind::Creation;
   } else if (std::holds_alternative<format::UserConversationRecord>(record->body)) {
     note.kind = Kind::User;
+  } else if (const auto* marks = std::get_if<format::MarksRecord>(&record->body)) {
+    note = {Kind::Marks, marks->conversation, {}, {}, false};
   }
   waiting_.add(slot, {position, record->position.index, note});
   return {};
@@ -111,6 +113,7 @@ Result<void> TailIndex::take(Lsn position, const Note& note, ReadTransaction& lo
     case Kind::Other: break;
     case Kind::Creation: return take_creation(position, log);
     case Kind::User: return take_user(position, log);
+    case Kind::Marks: marks_[note.conversation].push_back(position); break;
     case Kind::Entry: take_entry(position, note); break;
     case Kind::DamagedEntry:
       PARLEY_TRY(const bool counts, is_next(note, store));
@@ -212,6 +215,10 @@ Lsn TailIndex::materialised(Slot slot) const {
 
 void TailIndex::drop_conversations() {
   users_.drop([this](Slot slot) { return materialised(slot); });
+  for (auto place = marks_.begin(); place != marks_.end();) {
+    std::erase_if(place->second, [through = materialised(slot_of(place->first))](Lsn at) { return at <= through; });
+    place = place->second.empty() ? marks_.erase(place) : std::next(place);
+  }
   for (auto place = conversations_.begin(); place != conversations_.end();) {
     Conversation& conversation = place->second;
     const Lsn through = materialised(slot_of(place->first));
@@ -235,10 +242,16 @@ void TailIndex::forget() {
   log::warn("the log was rewritten behind a place that was read, reading it again", {{"watermark", watermark_}});
   conversations_.clear();
   created_.clear();
+  marks_.clear();
   users_.clear();
   waiting_.clear();
   walk_.begin_behind(watermark_);
   ++changes_;
+}
+
+std::span<const Lsn> TailIndex::marks(ConversationNumber conversation) const {
+  const auto found = marks_.find(conversation);
+  return found == marks_.end() ? std::span<const Lsn>() : std::span<const Lsn>(found->second);
 }
 
 std::span<const Lsn> TailIndex::find(ConversationNumber conversation, Seq first, Seq last) const {

@@ -77,6 +77,9 @@ class TailIndex {
   /// Of a conversation that was created in the tail.
   [[nodiscard]] std::optional<ConversationNumber> find(std::string_view name) const;
 
+  /// Log positions of the conversation's records of marks, ascending. Valid until the next follow().
+  [[nodiscard]] std::span<const Lsn> marks(ConversationNumber conversation) const;
+
   [[nodiscard]] const TailUsers& users() const { return users_; }
 
   /// The store has everything up to here.
@@ -87,7 +90,7 @@ class TailIndex {
   [[nodiscard]] std::uint64_t changes() const { return changes_; }
 
  private:
-  enum class Kind : std::uint8_t { Other, Creation, Entry, DamagedEntry, User };
+  enum class Kind : std::uint8_t { Other, Creation, Entry, DamagedEntry, User, Marks };
   /// What is needed of a record that waits.
   struct Note {
     Kind kind = Kind::Other;
@@ -115,6 +118,7 @@ class TailIndex {
 
   std::unordered_map<ConversationNumber, Conversation> conversations_;
   std::unordered_map<std::string, ConversationNumber> created_;
+  std::unordered_map<ConversationNumber, std::vector<Lsn>> marks_;
   SlotQueues<Note> waiting_;
   LogWalk walk_;
   TailUsers users_;

@@ -233,6 +233,23 @@ std::vector<shard::StoredMember> DiskStore::list_members(shard::ShardId shard, C
   return found ? *std::move(found) : std::vector<shard::StoredMember>();
 }
 
+std::optional<format::Mark> DiskStore::find_mark(shard::ShardId shard, ConversationNumber conversation,
+                                                 std::string_view user) {
+  const auto found = members_of(shard).find_mark(conversation, user);
+  if (found) return *found;
+  log::error("a user's marks can't be looked up, they count as none",
+             {{"conversation", conversation}, {"error", found.error().message()}});
+  return std::nullopt;
+}
+
+shard::StoredTally DiskStore::find_tally(shard::ShardId shard, ConversationNumber conversation, Seq upto) {
+  const auto found = members_of(shard).find_tally(conversation, upto);
+  if (found) return {found->seq, found->count};
+  log::error("messages can't be counted, all entries count as such",
+             {{"conversation", conversation}, {"error", found.error().message()}});
+  return {};
+}
+
 std::vector<shard::UnfedMember> DiskStore::unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) {
   auto found = members_of(shard).unfed(slot, count_max);
   return found ? *std::move(found) : std::vector<shard::UnfedMember>();

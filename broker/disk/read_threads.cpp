@@ -35,6 +35,7 @@ Result<shard::LogStoreEvents::LoadedConversation> load_from(storage::History& hi
   if (found.conversation) loaded.conversation = stored(std::move(*found.conversation));
   loaded.unmaterialised = std::move(found.unmaterialised);
   loaded.members = std::move(found.members);
+  for (auto& [user, mark] : found.marks) loaded.marks.push_back({user, mark});
   loaded.log_end = found.log_end;
   return loaded;
 }

@@ -56,6 +56,9 @@ struct Client {
   bool reads_partly = false;                ///< Some filter of its matches what it may not read; see TopicAccess.
   bool moved = false;                       ///< Another node gets what it owes its client.
   bool newest_first = false;                ///< Of those behind the one with the latest entry has its turn first.
+  bool quiet = false;                       ///< Gets no presence, typing and marks; of this connection.
+  bool is_present = false;                  ///< Counts as a device of its user's; of this connection.
+  bool marks_touched = false;               ///< In the list of clients that have acknowledged something.
   bool cursors_touched = false;             ///< In the list of clients whose cursors are to be written.
 
   /// Its session outlives the connection.

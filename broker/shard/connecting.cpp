@@ -467,6 +467,9 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   client.account = shard_.links().account(session.user());
   if (client.account) client.account->connections.fetch_add(1, std::memory_order_relaxed);
   shard_.bind(connection, client);
+  client.quiet = false;
+  client.is_present = connect.properties.user("presence") != "none";
+  if (client.is_present) shard_.presence().connected(client);
   shard_.plain_topics().connected(client, true);
   shard_.reauthentication().begin(client, opening.login.expires, !opening.login.method.empty());
   mqtt::PropertyWriter extra;
@@ -482,6 +485,12 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   session.resume(shard_.now());
   shard_.schedule(client);
   follow_cursors(client);
+  if (shard_.client_of(connection) != &client) return;
+  if (opening.session_present) {
+    shard_.listeners().resume(client);
+    shard_.presence().resume(client);
+  }
+  if (shard_.client_of(connection) != &client) return;
   shard_.wrote(client);
 }
 

@@ -146,6 +146,46 @@ mqtt::MessagePtr epoch_notice(std::string_view topic, Epoch epoch) {
   return make_message(topic, properties.bytes(), payload, mqtt::Qos::ExactlyOnce);
 }
 
+mqtt::MessagePtr typing_message(std::string_view root, std::string_view conversation, std::string_view user,
+                                Instant expires) {
+  mqtt::PropertyWriter properties;
+  properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
+  properties.text(mqtt::PropertyId::ContentType, "application/json");
+  properties.user("from", user);
+  std::string payload("{\"from\":");
+  json::append_string(payload, user);
+  payload.append("}");
+  return mqtt::Message::make({.topic = topic_of(root, conversation, "typing"),
+                              .properties = properties.bytes(),
+                              .payload = payload,
+                              .qos = mqtt::Qos::AtMostOnce,
+                              .expires = expires});
+}
+
+mqtt::MessagePtr marks_message(std::string_view root, std::string_view conversation, const chat::UserMarks& marks) {
+  mqtt::PropertyWriter properties;
+  properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
+  properties.text(mqtt::PropertyId::ContentType, "application/json");
+  properties.user("from", marks.user);
+  std::string payload("{\"user\":");
+  json::append_string(payload, marks.user);
+  payload.append(",\"read\":").append(Decimal(marks.mark.read.value));
+  payload.append(",\"delivered\":").append(Decimal(marks.mark.delivered.value)).append("}");
+  return make_message(topic_of(root, conversation, "read"), properties.bytes(), payload, mqtt::Qos::AtMostOnce);
+}
+
+mqtt::MessagePtr presence_message(std::string_view user, const chat::Presence& presence) {
+  mqtt::PropertyWriter properties;
+  properties.integer(mqtt::PropertyId::PayloadFormatIndicator, 1);
+  properties.text(mqtt::PropertyId::ContentType, "application/json");
+  std::string payload(presence.online ? R"({"state":"online")" : R"({"state":"offline")");
+  if (presence.since.milliseconds != 0) payload.append(",\"since\":").append(Decimal(presence.since.milliseconds));
+  payload.append(",\"devices\":").append(Decimal(presence.devices)).append(",\"status\":");
+  json::append_string(payload, presence.status);
+  payload.append("}");
+  return make_message(std::string("presence/").append(user), properties.bytes(), payload, mqtt::Qos::AtLeastOnce);
+}
+
 void write_refusal(mqtt::PropertyWriter& to, chat::Refusal refusal) {
   const auto& rule = chat::rule_of(refusal);
   to.user("error", rule.word);
@@ -218,6 +258,8 @@ mqtt::MessagePtr inbox_cursor_notice(std::string_view client_id, std::string_vie
 std::string reply_topic(std::string_view client_id) {
   return std::string("client/").append(client_id).append("/reply");
 }
+
+std::string mode_topic(std::string_view client_id) { return std::string("client/").append(client_id).append("/mode"); }
 
 void write_stored_properties(mqtt::PropertyWriter& to, const mqtt::Properties& received, bool from_json) {
   for (const auto& item : received) {

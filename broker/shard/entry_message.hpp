@@ -46,6 +46,16 @@ mqtt::MessagePtr gap_notice(std::string_view topic, Seq first, Seq last);
 /// Tells a subscriber that the positions it knows are void: the conversation has another epoch now.
 mqtt::MessagePtr epoch_notice(std::string_view topic, Epoch epoch);
 
+/// That a user types, on {root}/{conversation}/typing.
+mqtt::MessagePtr typing_message(std::string_view root, std::string_view conversation, std::string_view user,
+                                Instant expires);
+
+/// Up to where a user has read, on {root}/{conversation}/read.
+mqtt::MessagePtr marks_message(std::string_view root, std::string_view conversation, const chat::UserMarks& marks);
+
+/// How a user is, on presence/{user}.
+mqtt::MessagePtr presence_message(std::string_view user, const chat::Presence& presence);
+
 /// The user properties of a receipt (PUBACK, PUBREC, and the message to the Response Topic), or of a refusal.
 void write_outcome(mqtt::PropertyWriter& to, const Outcome& outcome);
 /// The user properties that say why something is refused: `error` and `retry-after`.
@@ -64,6 +74,9 @@ mqtt::MessagePtr inbox_cursor_notice(std::string_view client_id, std::string_vie
 
 /// Where answers, receipts and notices for a client go unless it names another topic: client/{client id}/reply.
 std::string reply_topic(std::string_view client_id);
+
+/// Where a client says whether it wants presence, typing and marks: client/{client id}/mode.
+std::string mode_topic(std::string_view client_id);
 
 /// Of a PUBLISH's properties those that are stored with the entry: Payload Format Indicator, Content Type and user
 /// properties except the server's own names. `from_json`: the payload came out of a JSON object, so the first two,

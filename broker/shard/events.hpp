@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "broker/chat/conversation.hpp"
+#include "broker/chat/marks.hpp"
+#include "broker/chat/presence.hpp"
 #include "broker/chat/refusal.hpp"
 #include "broker/routing/retained_messages.hpp"
 #include "broker/session/actions.hpp"
@@ -45,6 +47,7 @@ struct Origin {
   std::shared_ptr<const ReceiptAddress> receipt;
   std::optional<NodeOrigin> other_node;
   bool names_id = false;  ///< The client said by which id the entry is known when it is sent again.
+  bool passes = false;    ///< Nothing is lost with it: what may pass is no reason to refuse it.
 };
 
 /// What became of a proposal.
@@ -60,6 +63,11 @@ struct Outcome {
 /// To the conversation's home shard. Of another kind than Message: `payload` is a command, the JSON object that came to
 /// {root}/{conversation}/ctl, and it is found there what entries come of it.
 struct ProposeEvent {
+  /// What is no Entry is never stored as one, and has no id: whoever types, or (in `payload`, decimal) up to where the
+  /// sender has read.
+  enum class Purpose : std::uint8_t { Entry, Typing, Read };
+
+  Purpose purpose = Purpose::Entry;
   std::string conversation;
   format::EntryKind kind = format::EntryKind::Message;
   std::string from;
@@ -124,6 +132,18 @@ struct CommittedEvent {
   std::vector<format::EntryPtr> entries;
 };
 
+/// From the home shard: what passes and is in no log.
+struct NoticeEvent {
+  std::string conversation;
+  std::string typing;                  ///< The user who types; empty: nobody.
+  std::vector<chat::UserMarks> marks;  ///< Those that have moved, as they are now.
+};
+/// To the home shard: what users' clients have acknowledged. May be lost.
+struct DeliveredEvent {
+  std::string conversation;
+  std::vector<chat::UserMarks> marks;  ///< `delivered` only.
+};
+
 /// To the home shard: may this user read the conversation, which is private?
 struct AccessEvent {
   std::string conversation;
@@ -131,11 +151,13 @@ struct AccessEvent {
   std::string user;
   ShardId shard = 0;
   std::uint64_t token = 0;
+  bool marks = false;  ///< And what are the members' marks?
 };
 struct AccessedEvent {
   std::uint64_t token = 0;
   chat::Refusal refusal = chat::Refusal::None;
-  Seq visible_from{1};  ///< What came before it is not for this user.
+  Seq visible_from{1};                 ///< What came before it is not for this user.
+  std::vector<chat::UserMarks> marks;  ///< Where they were asked for and aren't too many.
 };
 
 /// To the home shard of the user's name: the user is a member of a conversation now, or isn't any more. Comes again
@@ -168,6 +190,55 @@ struct UserConversationsEvent {
   chat::Refusal refusal = chat::Refusal::None;
   bool whole = false;
   std::vector<UserConversation> conversations;
+};
+
+/// To the home shard of the user's name: what a shard has of the user's connections now, and what the user says of
+/// itself. See Presence.
+struct PresenceEvent {
+  std::string user;
+  ShardId shard = 0;
+  chat::PresenceReport report;
+};
+/// To the home shard: the shard wants to hear of the user, or doesn't any more.
+struct PresenceFollowEvent {
+  std::string user;
+  ShardId shard = 0;
+  bool wanted = false;
+};
+/// From the home shard.
+struct PresenceShownEvent {
+  std::string user;
+  chat::Presence presence;
+};
+/// To the home shard of the asker, then to that of the target: do they share a conversation? Answered with
+/// PresenceAnswerEvent to that shard of that node.
+struct PresenceAskEvent {
+  std::string asker;
+  std::string target;
+  std::vector<ConversationNumber> conversations;  ///< The asker's, once they are known.
+  bool asks_target = false;                       ///< They are.
+  bool is_forwarded = false;                      ///< By another node, which took this one for the leader.
+  NodeId node;
+  ShardId shard = 0;
+  std::uint64_t token = 0;
+};
+struct PresenceAnswerEvent {
+  std::uint64_t token = 0;
+  chat::Refusal refusal = chat::Refusal::None;
+};
+/// To the home shard of the slot: which of these users, all of that slot, are online?
+struct OnlineAskEvent {
+  Slot slot;
+  std::vector<std::string> users;
+  bool is_forwarded = false;
+  NodeId node;
+  ShardId shard = 0;
+  std::uint64_t token = 0;
+};
+struct OnlineAnswerEvent {
+  std::uint64_t token = 0;
+  std::uint64_t asked = 0;  ///< How many users it is about.
+  std::vector<std::string> online;
 };
 
 /// To the home shard, which knows where a page can be had: answered with ReadHereEvent or PageEvent.
@@ -297,11 +368,13 @@ struct SystemTopicsEvent {
 };
 
 struct PeerEvent {
-  std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, AccessEvent,
-               AccessedEvent, MembershipEvent, MembershipTakenEvent, ReadEvent, ReadHereEvent, PageEvent, PublishEvent,
-               StoredEvent, InterestEvent, InterestTakenEvent, SharedMemberEvent, SharedDeliveryEvent,
-               SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent, NodeFiltersEvent, NodeFiltersTakenEvent,
-               NodeGroupEvent, SystemTopicsEvent, FollowUserEvent, UnfollowUserEvent, UserConversationsEvent>
+  std::variant<ProposeEvent, OutcomeEvent, FollowEvent, UnfollowEvent, FollowedEvent, CommittedEvent, NoticeEvent,
+               DeliveredEvent, AccessEvent, AccessedEvent, MembershipEvent, MembershipTakenEvent, ReadEvent,
+               ReadHereEvent, PageEvent, PublishEvent, StoredEvent, InterestEvent, InterestTakenEvent,
+               SharedMemberEvent, SharedDeliveryEvent, SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent,
+               NodeFiltersEvent, NodeFiltersTakenEvent, NodeGroupEvent, SystemTopicsEvent, FollowUserEvent,
+               UnfollowUserEvent, UserConversationsEvent, PresenceEvent, PresenceFollowEvent, PresenceShownEvent,
+               PresenceAskEvent, PresenceAnswerEvent, OnlineAskEvent, OnlineAnswerEvent>
       what;
 };
 

@@ -86,12 +86,12 @@ void Feeds::with_access(std::string_view conversation, const std::string& user, 
   });
 }
 
-void Feeds::ask(Feed& feed, const std::string& user, AccessKnown ready) {
+void Feeds::ask(Feed& feed, const std::string& user, AccessKnown ready, bool marks) {
   const std::uint64_t token = next_question_++;
   ++feed.questions;
   questions_[token] = {feed.name, std::move(ready)};
   shard_.send(home_of_name(feed.name, shard_.options()),
-              PeerEvent{AccessEvent{feed.name, feed.standing.number, user, shard_.id(), token}});
+              PeerEvent{AccessEvent{feed.name, feed.standing.number, user, shard_.id(), token, marks}});
 }
 
 void Feeds::accessed(const AccessedEvent& event) {
@@ -99,8 +99,20 @@ void Feeds::accessed(const AccessedEvent& event) {
   if (asked == questions_.end()) return;
   const Question question = std::move(asked->second);
   questions_.erase(asked);
-  question.ready(*feeds_.at(question.conversation), {event.refusal, event.visible_from});
+  question.ready(*feeds_.at(question.conversation), {event.refusal, event.visible_from, event.marks});
   let_go(question.conversation);
+}
+
+Feed* Feeds::find(std::string_view conversation) {
+  const auto found = feeds_.find(conversation);
+  return found == feeds_.end() || found->second->state != Feed::State::Ready ? nullptr : found->second.get();
+}
+
+void Feeds::noticed(const NoticeEvent& event) {
+  Feed* feed = find(event.conversation);
+  if (feed == nullptr) return;
+  if (!event.typing.empty()) shard_.typing().noticed(*feed, event.typing);
+  if (!event.marks.empty()) shard_.marks().noticed(*feed, event.marks);
 }
 
 void Feeds::let_go(const std::string& conversation) {
@@ -129,6 +141,7 @@ void Feeds::stand_anew(Feed& feed, FollowedEvent& event) {
   // What this shard has seen is committed, wherever it is read from next.
   feed.standing.remote = event.remote;
   feed.standing.oldest = std::max(feed.standing.oldest, event.oldest);
+  shard_.marks().stand_anew(feed);
   if (event.head <= feed.standing.head) return;
   feed.standing = std::move(event);
   feed.recent.clear();
@@ -164,7 +177,7 @@ void Feeds::run_waiting(Feed& feed) {
 
 void Feeds::forget_if_unused(Feed& feed) {
   if (feed.in_use || !feed.followers.empty() || feed.state != Feed::State::Ready || !feed.waiting.empty()) return;
-  if (feed.questions != 0) return;
+  if (feed.questions != 0 || !feed.listeners.empty()) return;
   shard_.send(home_of_name(feed.name, shard_.options()), PeerEvent{UnfollowEvent{feed.name, shard_.id()}});
   feeds_.erase(feeds_.find(feed.name));
 }
@@ -180,6 +193,7 @@ Follower& Feeds::add_follower(Feed& feed, Client& client, session::CursorId curs
   follower->held = true;
   const std::string_view topic = client.session->cursor(cursor).topic;
   const auto parts = chat::read_topic(shard_.options().root, topic);
+  follower->began = follower->delivered = client.session->cursor(cursor).acknowledged;
   follower->aliased = parts && parts->conversation != feed.name;
   follower->place = static_cast<std::uint32_t>(feed.followers.size());
   feed.followers.push_back(follower.get());
@@ -356,6 +370,7 @@ void Feeds::take_change(Feed& feed, const format::EntryRecord& entry) {
     pump_followers(feed);
     std::vector<std::string> users;
     for (const Follower* follower : feed.followers) users.push_back(follower->client->session->user());
+    for (const Listener& listener : feed.listeners) users.push_back(listener.client->session->user());
     std::ranges::sort(users);
     users.erase(std::unique(users.begin(), users.end()), users.end());
     for (const std::string& user : users) {
@@ -393,6 +408,7 @@ void Feeds::end_of(Feed& feed, std::string_view user, Seq seq, bool inbox_only) 
     end_subscription(*client, one.cursor);
     if (shard_.client_of(one.connection) == client) shard_.inboxes().ended(*client, feed.name, one.form, seq);
   }
+  shard_.listeners().end_of(feed, user);
 }
 
 void Feeds::end_subscription(Client& client, session::CursorId cursor) {

@@ -16,6 +16,7 @@
 #include "broker/session/session.hpp"
 #include "broker/shard/entry_batch.hpp"
 #include "broker/shard/events.hpp"
+#include "broker/shard/listeners.hpp"
 
 namespace parley::shard {
 
@@ -23,13 +24,15 @@ class Shard;
 struct Client;
 struct Feed;
 
-/// One client's cursor on a feed. 56 bytes.
+/// One client's cursor on a feed. 72 bytes.
 struct Follower {
   Client* client = nullptr;
   Feed* feed = nullptr;
   session::CursorId cursor = 0;
   std::uint32_t place = 0;  ///< In Feed::followers.
   Seq replayed_until;       ///< Entries up to here carry RETAIN: the subscriber asked for the past.
+  Seq began;                ///< Behind it its deliveries begin.
+  Seq delivered;            ///< The acknowledged position that the conversation's home was told.
   Seq persisted;            ///< The acknowledged position that the log knows; kUnwritten: none.
   chat::Form form = chat::Form::Message;
   bool behind = false;   ///< In Client::behind: has entries to send and could not send them yet.
@@ -62,6 +65,7 @@ struct Feed {
   bool in_use = false;     ///< Somebody up the stack holds a reference.
   FollowedEvent standing;  ///< As the home shard last said it; head moves with the entries.
   std::vector<Follower*> followers;
+  std::vector<Listener> listeners;
   std::vector<std::function<void(Feed&)>> waiting;  ///< For Ready.
   std::uint32_t questions = 0;                      ///< About access or for a page of history, not answered yet.
   std::vector<std::function<void()>> waiting_answers;
@@ -110,11 +114,16 @@ class Feeds {
   /// The same once it is known, too, whether `user` may read it. Of a private conversation the home shard says so.
   struct Access {
     chat::Refusal refusal = chat::Refusal::None;
-    Seq visible_from{1};  ///< What came before it is not for this user.
+    Seq visible_from{1};                 ///< What came before it is not for this user.
+    std::vector<chat::UserMarks> marks;  ///< Where they were asked for.
   };
   using AccessKnown = std::function<void(Feed&, const Access&)>;
   void with_access(std::string_view conversation, const std::string& user, AccessKnown ready);
+  /// Asks the home for it in any case, and for the members' marks. The feed has to be there.
+  void with_marks(Feed& feed, const std::string& user, AccessKnown ready) { ask(feed, user, std::move(ready), true); }
   void accessed(const AccessedEvent& event);
+  /// Null when there is none, or not yet.
+  Feed* find(std::string_view conversation);
   /// The feed stays until it is let go as often.
   void keep(const std::string& conversation) { ++feeds_.at(conversation)->questions; }
   void let_go(const std::string& conversation);
@@ -141,6 +150,7 @@ class Feeds {
 
   void followed(FollowedEvent& event);
   void committed(const std::string& conversation, std::span<const format::EntryPtr> entries);
+  void noticed(const NoticeEvent& event);
   void entries_read(std::uint64_t token, Result<ReadPage>& page);
   /// The page that `token` stands for can be read here.
   void read_here(std::uint64_t token);
@@ -148,7 +158,7 @@ class Feeds {
  private:
   void stand_anew(Feed& feed, FollowedEvent& event);
   void begin_anew(Feed& feed, FollowedEvent& event);
-  void ask(Feed& feed, const std::string& user, AccessKnown ready);
+  void ask(Feed& feed, const std::string& user, AccessKnown ready, bool marks = false);
   void pump_followers(Feed& feed);
   void take_change(Feed& feed, const format::EntryRecord& entry);
   static void amend(Feed& feed, const format::EntryRecord& amendment);

@@ -21,14 +21,6 @@ void append_number(std::string& to, std::string_view name, std::uint64_t number)
   to.append(",\"").append(name).append("\":").append(digits.data(), end);
 }
 
-void append_member(std::string& to, std::string_view user, const format::MemberRow& member) {
-  to.append("{\"user\":");
-  json::append_string(to, user);
-  to.append(",\"role\":\"").append(format::name_of(member.role)).append("\"");
-  append_number(to, "joined", member.joined.value);
-  to.push_back('}');
-}
-
 }  // namespace
 
 // -- Who may what --
@@ -61,6 +53,7 @@ AccessedEvent Groups::access(const Hosted& hosted, const AccessEvent& asked) con
     answer.refusal = chat::Refusal::NotAuthorized;
     return answer;
   }
+  if (asked.marks) answer.marks = shard_.marks().list(hosted);
   const auto& settings = hosted.group->standing(head).settings;
   if (!request.role || settings.history == format::HistoryRule::All) return answer;
   if (settings.visibility == format::Visibility::Public) return answer;
@@ -118,7 +111,32 @@ Result<std::vector<Groups::Change>> Groups::decide(const Hosted& hosted, const c
   return changes;
 }
 
-std::string Groups::info(const Hosted& hosted, const chat::Command& command, std::string_view actor) const {
+void Groups::answer_info(const Hosted& hosted, const chat::Command& command, const std::string& actor, Origin origin) {
+  std::vector<std::string> users;
+  if (!chat::may(chat::Right::Read, request(hosted, actor, hosted.conversation->head()))) {
+    shard_.send_outcome(origin, {.refusal = chat::Refusal::NotAuthorized});
+    return;
+  }
+  const auto direct = format::direct_users(hosted.name);
+  if (direct && hosted.conversation->state().type == format::ConversationType::Direct) {
+    users = {std::string(direct->first), std::string(direct->second)};
+  } else if (!command.user.empty()) {
+    users = {command.user};
+  } else {
+    for (StoredMember& one : page(hosted, command.after, command.limit).members) users.push_back(std::move(one.user));
+  }
+  shard_.presence().ask_online(
+      users, [this, name = hosted.name, command, actor, to = std::move(origin)](const Online& online) {
+        const Hosted* found = shard_.hosting().find(name);
+        if (found == nullptr) return shard_.send_outcome(to, {.refusal = chat::Refusal::NotLeader});
+        std::string detail = info(*found, command, actor, online);
+        const auto refusal = detail.empty() ? chat::Refusal::NotAuthorized : chat::Refusal::None;
+        shard_.send_outcome(to, {.refusal = refusal, .detail = std::move(detail)});
+      });
+}
+
+std::string Groups::info(const Hosted& hosted, const chat::Command& command, std::string_view actor,
+                         const Online& online) const {
   const Seq head = hosted.conversation->head();
   if (!chat::may(chat::Right::Read, request(hosted, actor, head))) return {};
   const auto& state = hosted.conversation->state();
@@ -131,54 +149,81 @@ std::string Groups::info(const Hosted& hosted, const chat::Command& command, std
   append_number(detail, "oldest", state.oldest.value);
   append_number(detail, "epoch", state.epoch.value);
   const auto direct = state.type == format::ConversationType::Direct ? format::direct_users(hosted.name) : std::nullopt;
+  if (const auto mark = shard_.marks().find(hosted, actor)) {
+    append_number(detail, "read", mark->read.value);
+    append_number(detail, "delivered", mark->delivered.value);
+    append_number(detail, "unread", shard_.marks().unread(hosted, mark->read));
+  }
   append_number(detail, "member_count", direct ? 2 : standing.members);
   if (direct) {
     detail.append(",\"members\":[");
-    append_member(detail, direct->first, {});
+    append_member(hosted, direct->first, {}, online, detail);
     detail.push_back(',');
-    append_member(detail, direct->second, {});
+    append_member(hosted, direct->second, {}, online, detail);
     return detail.append("]");
   }
   if (const auto me = find(hosted, actor, head)) {
     detail.append(",\"role\":\"").append(format::name_of(me->role)).append("\"");
   }
-  append_members(hosted, command, detail);
+  append_members(hosted, command, online, detail);
   return detail;
 }
 
-/// One member, or a page of them: the store's and behind it what has changed since.
-void Groups::append_members(const Hosted& hosted, const chat::Command& command, std::string& to) const {
-  const Seq head = hosted.conversation->head();
-  to.append(",\"members\":[");
-  if (!command.user.empty()) {
-    if (const auto member = find(hosted, command.user, head)) append_member(to, command.user, *member);
-    to.append("]");
-    return;
+/// `member`: nothing for one of a direct conversation.
+void Groups::append_member(const Hosted& hosted, std::string_view user, const std::optional<format::MemberRow>& member,
+                           const Online& online, std::string& to) const {
+  const format::MemberRow row = member.value_or(format::MemberRow{});
+  to.append("{\"user\":");
+  json::append_string(to, user);
+  to.append(",\"role\":\"").append(format::name_of(row.role)).append("\"");
+  append_number(to, "joined", row.joined.value);
+  if (const auto mark = shard_.marks().find(hosted, user)) {
+    append_number(to, "read", mark->read.value);
+    append_number(to, "delivered", mark->delivered.value);
   }
-  const auto changed = hosted.group->changed(head);
+  to.append(",\"online\":").append(online.contains(std::string(user)) ? "true" : "false");
+  to.push_back('}');
+}
+
+/// The store's and behind it what has changed since.
+Groups::Page Groups::page(const Hosted& hosted, std::string_view after, std::size_t limit) const {
+  const auto changed = hosted.group->changed(hosted.conversation->head());
   // Those that have gone since leave room for as many others.
-  const std::size_t wanted = command.limit + changed.size();
-  const auto stored =
-      shard_.store().list_members(shard_.id(), hosted.conversation->state().number, command.after, wanted);
-  std::vector<StoredMember> list;
+  const std::size_t wanted = limit + 1 + changed.size();
+  const auto stored = shard_.store().list_members(shard_.id(), hosted.conversation->state().number, after, wanted);
+  Page page;
   for (const StoredMember& one : stored) {
     const auto last = std::ranges::find(changed, one.user, [](const auto& pair) { return pair.first; });
-    if (last == changed.end()) list.push_back(one);
+    if (last == changed.end()) page.members.push_back(one);
   }
   const bool all = stored.size() < wanted;
   for (const auto& [user, member] : changed) {
-    if (member && user > command.after && (all || user <= stored.back().user)) list.push_back({user, *member});
+    if (member && user > after && (all || user <= stored.back().user)) page.members.push_back({user, *member});
   }
-  std::ranges::sort(list, {}, &StoredMember::user);
-  const std::size_t count = std::min<std::size_t>(list.size(), command.limit);
-  for (std::size_t i = 0; i < count; ++i) {
+  std::ranges::sort(page.members, {}, &StoredMember::user);
+  page.more = page.members.size() > limit;
+  if (page.more) page.members.resize(limit);
+  return page;
+}
+
+void Groups::append_members(const Hosted& hosted, const chat::Command& command, const Online& online,
+                            std::string& to) const {
+  const Seq head = hosted.conversation->head();
+  to.append(",\"members\":[");
+  if (!command.user.empty()) {
+    if (const auto member = find(hosted, command.user, head)) append_member(hosted, command.user, *member, online, to);
+    to.append("]");
+    return;
+  }
+  const Page page = this->page(hosted, command.after, command.limit);
+  for (std::size_t i = 0; i < page.members.size(); ++i) {
     if (i != 0) to.push_back(',');
-    append_member(to, list[i].user, list[i].member);
+    append_member(hosted, page.members[i].user, page.members[i].member, online, to);
   }
   to.append("]");
-  if (list.size() <= count) return;
+  if (!page.more || page.members.empty()) return;
   to.append(",\"next\":");
-  json::append_string(to, list[count - 1].user);
+  json::append_string(to, page.members.back().user);
 }
 
 // -- The users' slots --

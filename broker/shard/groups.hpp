@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,8 +42,15 @@ class Groups {
   static std::vector<Change> founding(const chat::Creation& creation, std::string_view actor);
   /// What `command` comes to, with everything that was proposed; empty: it is so already. Fails with a chat::Refusal.
   Result<std::vector<Change>> decide(const Hosted& hosted, const chat::Command& command, std::string_view actor) const;
-  /// The answer to `info`, committed things only; empty when the user may not know. See Outcome::detail.
-  [[nodiscard]] std::string info(const Hosted& hosted, const chat::Command& command, std::string_view actor) const;
+  /// Answers `info`, with committed things only, once it is known who of the members is online.
+  void answer_info(const Hosted& hosted, const chat::Command& command, const std::string& actor, Origin origin);
+
+  /// Members behind `after`, in the order of their names; committed things only.
+  struct Page {
+    std::vector<StoredMember> members;
+    bool more = false;
+  };
+  [[nodiscard]] Page page(const Hosted& hosted, std::string_view after, std::size_t limit) const;
 
   /// A member entry is committed.
   void committed(const Hosted& hosted, const format::EntryRecord& entry);
@@ -56,7 +64,13 @@ class Groups {
 
  private:
   void tell(const Hosted& hosted, std::string_view user, bool present, Seq changed);
-  void append_members(const Hosted& hosted, const chat::Command& command, std::string& to) const;
+  using Online = std::set<std::string>;
+  /// Empty when the user may not know. See Outcome::detail.
+  [[nodiscard]] std::string info(const Hosted& hosted, const chat::Command& command, std::string_view actor,
+                                 const Online& online) const;
+  void append_members(const Hosted& hosted, const chat::Command& command, const Online& online, std::string& to) const;
+  void append_member(const Hosted& hosted, std::string_view user, const std::optional<format::MemberRow>& member,
+                     const Online& online, std::string& to) const;
 
   Shard& shard_;
 };

@@ -52,7 +52,8 @@ void Hosting::propose(std::string_view conversation, const chat::EntryDraft& dra
     propose_ready(*hosted, draft, std::move(origin));
     return;
   }
-  ProposeEvent proposal{.conversation = std::string(conversation),
+  ProposeEvent proposal{.purpose = ProposeEvent::Purpose::Entry,
+                        .conversation = std::string(conversation),
                         .kind = draft.kind,
                         .from = std::string(draft.from),
                         .id = std::string(draft.id),
@@ -68,7 +69,23 @@ void Hosting::propose(std::string_view conversation, const chat::EntryDraft& dra
 }
 
 void Hosting::propose(ProposeEvent proposal) {
-  propose(proposal.conversation, draft_of(proposal), std::move(proposal.origin));
+  Hosted* hosted = find_or_load(proposal.conversation);
+  if (hosted == nullptr) {
+    const Slot slot = slot_of_name(proposal.conversation, shard_.options());
+    propose_elsewhere(slot, std::move(proposal));
+  } else if (hosted->state == Hosted::State::Loading) {
+    hosted->proposals_waiting.push_back(std::move(proposal));
+  } else {
+    propose_ready(*hosted, std::move(proposal));
+  }
+}
+
+void Hosting::propose_ready(Hosted& hosted, ProposeEvent proposal) {
+  switch (proposal.purpose) {
+    case ProposeEvent::Purpose::Entry: propose_ready(hosted, draft_of(proposal), std::move(proposal.origin)); return;
+    case ProposeEvent::Purpose::Typing: shard_.typing().take(hosted, proposal); return;
+    case ProposeEvent::Purpose::Read: shard_.marks().read(hosted, std::move(proposal)); return;
+  }
 }
 
 void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origin origin) {
@@ -96,9 +113,7 @@ void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origi
 
 void Hosting::command(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin) {
   if (command.op == chat::Op::Info) {
-    std::string detail = shard_.groups().info(hosted, command, draft.from);
-    const auto refusal = detail.empty() ? chat::Refusal::NotAuthorized : chat::Refusal::None;
-    shard_.send_outcome(origin, {.refusal = refusal, .detail = std::move(detail)});
+    shard_.groups().answer_info(hosted, command, std::string(draft.from), std::move(origin));
     return;
   }
   const bool may_read =
@@ -174,14 +189,17 @@ void Hosting::found(Hosted& hosted, const chat::EntryDraft& draft, const chat::C
   if (!changes.empty()) append(hosted, draft, std::move(changes), std::move(origin));
 }
 
+bool Hosting::may_create_by_use(const std::string& conversation, std::string_view user) const {
+  const auto users = format::direct_users(conversation);
+  return users ? users->first == user || users->second == user : shard_.options().auto_create;
+}
+
 chat::Refusal Hosting::create_by_use(Hosted& hosted, std::string_view user) {
+  if (!may_create_by_use(hosted.name, user)) return chat::Refusal::NotAuthorized;
   chat::Creation creation;
-  if (const auto users = format::direct_users(hosted.name)) {
-    if (users->first != user && users->second != user) return chat::Refusal::NotAuthorized;
+  if (format::direct_users(hosted.name)) {
     creation = {.type = format::ConversationType::Direct,
                 .settings = {.visibility = format::Visibility::Private, .history = format::HistoryRule::All}};
-  } else if (!shard_.options().auto_create) {
-    return chat::Refusal::NotAuthorized;
   }
   return create(hosted, user, creation, {}) ? chat::Refusal::None : chat::Refusal::NotLeader;
 }
@@ -281,6 +299,19 @@ void Hosting::create_for_followers(Hosted& hosted) {
   if (users || shard_.options().auto_create) create_by_use(hosted, users ? users->first : std::string_view());
 }
 
+Hosted* Hosting::find(std::string_view conversation) {
+  const auto found = hosted_.find(conversation);
+  return found == hosted_.end() || found->second->state != Hosted::State::Ready ? nullptr : found->second.get();
+}
+
+void Hosting::delivered(const DeliveredEvent& event) {
+  if (Hosted* hosted = find(event.conversation)) {
+    shard_.marks().delivered(*hosted, event.marks);
+  } else if (!hosted_.contains(event.conversation)) {
+    shard_.remote_homes().delivered(event);
+  }
+}
+
 void Hosting::access(AccessEvent asked) {
   Hosted* hosted = find_or_load(asked.conversation);
   if (hosted == nullptr) {
@@ -372,7 +403,7 @@ void Hosting::loaded(LogStoreEvents::LoadedConversation loaded) {
     become_ready(hosted);
   }
   for (ProposeEvent& waiting : std::exchange(hosted.proposals_waiting, {})) {
-    propose_ready(hosted, draft_of(waiting), std::move(waiting.origin));
+    propose_ready(hosted, std::move(waiting));
   }
 }
 
@@ -399,6 +430,7 @@ void Hosting::restore(Hosted& hosted, LogStoreEvents::LoadedConversation& loaded
     }
     hosted.group->apply(record, before);
   }
+  shard_.marks().restore(hosted, loaded, last_);
 }
 
 void Hosting::load_failed(const std::string& conversation) {
@@ -446,6 +478,7 @@ void Hosting::committed(const std::vector<WaitingRecord>& records) {
         unmaterialised_.push_back({one.lsn, hosted.name, std::string(record.from), std::string(record.id), record.seq});
       }
       if (!is_message) shard_.groups().committed(hosted, record);
+      shard_.marks().sent(hosted, record, one.lsn);
       if (fresh.empty() || fresh.back().first != &hosted) fresh.push_back({&hosted, {}});
       fresh.back().second.push_back(entry->entry);
       shard_.send_outcome(entry->origin, {.seq = record.seq, .ts = record.ts, .id = std::string(record.id)});
@@ -534,7 +567,8 @@ void Hosting::refused(const std::vector<WaitingRecord>& records, chat::Refusal r
 void Hosting::propose_again(const EntryWaiting& waiting) {
   const format::EntryRecord& entry = **waiting.entry;
   shard_.remote_homes().propose(waiting.entry->position().slot,
-                                {.conversation = waiting.hosted->name,
+                                {.purpose = ProposeEvent::Purpose::Entry,
+                                 .conversation = waiting.hosted->name,
                                  .kind = entry.kind,
                                  .from = std::string(entry.from),
                                  .id = std::string(entry.id),
@@ -545,7 +579,6 @@ void Hosting::propose_again(const EntryWaiting& waiting) {
                                 true);
 }
 
-/// Of a slot that isn't led here. Another node's proposal goes back to it, since that one knows the leader, too.
 void Hosting::propose_elsewhere(Slot slot, ProposeEvent proposal) {
   if (proposal.origin.other_node) {
     shard_.send_outcome(proposal.origin, {.refusal = chat::Refusal::NotLeader});
@@ -577,6 +610,7 @@ void Hosting::leadership_changed(Slot slot) {
         shard_.remote_homes().follow_again(slot, dropped->name, follower);
       }
     }
+    shard_.marks().hand_on(slot, *dropped);
     for (AccessEvent& asked : dropped->accesses_waiting) access_elsewhere(slot, std::move(asked));
     for (ProposeEvent& proposal : dropped->proposals_waiting) propose_elsewhere(slot, std::move(proposal));
     for (const Hosted::Repeat& repeat : dropped->repeats) {
@@ -597,6 +631,7 @@ void Hosting::release_repeats(Hosted& hosted) {
 }
 
 void Hosting::materialised(Lsn upto) {
+  materialised_ = std::max(materialised_, upto);
   while (!unmaterialised_.empty() && unmaterialised_.front().lsn <= upto) {
     const UnmaterialisedId& id = unmaterialised_.front();
     const auto found = hosted_.find(id.conversation);
@@ -605,6 +640,7 @@ void Hosting::materialised(Lsn upto) {
       found->second->group->materialised(id.seq);
       // What was looked up meanwhile may be older than that.
       if (found->second->lookups.empty()) found->second->conversation->materialised(id.seq);
+      Marks::materialised(*found->second, id.seq);
     }
     unmaterialised_.pop_front();
   }
@@ -615,6 +651,7 @@ void Hosting::sweep() {
     Hosted& hosted = *one.second;
     const bool settled = hosted.state == Hosted::State::Absent ||
                          (hosted.state == Hosted::State::Ready && hosted.conversation->idle() && hosted.group->idle());
+    if (!Marks::is_idle(hosted)) return false;
     if (!settled || !hosted.accesses_waiting.empty() || !hosted.followers.empty() || !hosted.repeats.empty() ||
         !hosted.lookups.empty())
       return false;

@@ -15,6 +15,7 @@
 #include "broker/routing/subscription_tree.hpp"
 #include "broker/shard/events.hpp"
 #include "broker/shard/groups.hpp"
+#include "broker/shard/marks.hpp"
 #include "broker/shard/replica_slots.hpp"
 
 namespace parley::shard {
@@ -32,6 +33,7 @@ struct Hosted {
   enum class State : std::uint8_t { Loading, Absent, Creating, Ready } state = State::Loading;
   std::unique_ptr<chat::Conversation> conversation;  ///< From Creating on.
   std::optional<chat::Group> group;                  ///< The same.
+  std::shared_ptr<HostedMarks> marks;                ///< Null: none has moved.
   std::vector<ShardId> followers;
   std::vector<ShardId> followers_waiting;       ///< To be answered when Ready or Absent.
   std::vector<ProposeEvent> proposals_waiting;  ///< For Loading.
@@ -57,8 +59,11 @@ class Hosting {
   /// Appends or answers; the outcome comes through Shard::send_outcome, perhaps before this returns.
   void propose(std::string_view conversation, const chat::EntryDraft& draft, Origin origin);
   void propose(ProposeEvent proposal);
+  /// A conversation that isn't there: whether it appears when this user uses it.
+  [[nodiscard]] bool may_create_by_use(const std::string& conversation, std::string_view user) const;
   void follow(const std::string& conversation, ShardId follower);
   void unfollow(const std::string& conversation, ShardId follower);
+  void delivered(const DeliveredEvent& event);
   /// Answered with AccessedEvent.
   void access(AccessEvent asked);
 
@@ -80,6 +85,15 @@ class Hosting {
   void refused(const std::vector<WaitingRecord>& records, chat::Refusal refusal);
   void leadership_changed(Slot slot);
 
+  /// Null when it isn't led here, or not loaded.
+  Hosted* find(std::string_view conversation);
+  /// Of a slot that isn't led here. Another node's proposal goes back to it, since that one knows the leader, too.
+  void propose_elsewhere(Slot slot, ProposeEvent proposal);
+  /// At least the log's end when the last commit was heard of.
+  [[nodiscard]] Lsn log_end() const { return last_; }
+  /// The store has everything up to there.
+  [[nodiscard]] Lsn materialised_end() const { return materialised_; }
+
   /// RemoteHomes has asked the store for the conversation, and no longer waits for the answer.
   void expect_stale_load(const std::string& conversation) { stale_loads_.insert(conversation); }
 
@@ -92,6 +106,7 @@ class Hosting {
   void load(const std::string& conversation);
   void forget(Hosted& hosted);
   void propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origin origin);
+  void propose_ready(Hosted& hosted, ProposeEvent proposal);
   void command(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin);
   void found(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin);
   /// Creates it for somebody's first use, where that is how it comes about.
@@ -112,7 +127,6 @@ class Hosting {
   void refuse_waiting(Hosted& hosted, chat::Refusal refusal);
   void release_repeats(Hosted& hosted);
   void propose_again(const EntryWaiting& waiting);
-  void propose_elsewhere(Slot slot, ProposeEvent proposal);
 
   /// Of a conversation, what was refused.
   struct RolledBack {
@@ -137,7 +151,8 @@ class Hosting {
   /// What is on its way was asked for in an earlier time of leadership, and may lack what was committed since.
   std::unordered_set<std::string> stale_loads_;
   std::deque<UnmaterialisedId> unmaterialised_;  ///< About by ascending lsn.
-  Lsn last_;                                     ///< At least the log's end when the last of these was seen.
+  Lsn materialised_;
+  Lsn last_;  ///< At least the log's end when the last of these was seen.
 };
 
 }  // namespace parley::shard

@@ -36,6 +36,11 @@ class Writer {
     (*this)(cursor.epoch);
     (*this)(cursor.acknowledged);
   }
+  void operator()(const Marks& marks) {
+    (*this)(marks.user);
+    (*this)(marks.read);
+    (*this)(marks.delivered);
+  }
   void operator()(const UserConversations::One& one) {
     (*this)(one.number);
     (*this)(one.name);
@@ -93,6 +98,11 @@ class Reader {
     (*this)(cursor.epoch);
     (*this)(cursor.acknowledged);
   }
+  void operator()(Marks& marks) {
+    (*this)(marks.user);
+    (*this)(marks.read);
+    (*this)(marks.delivered);
+  }
   void operator()(UserConversations::One& one) {
     (*this)(one.number);
     (*this)(one.name);
@@ -136,6 +146,7 @@ void describe(auto& io, Is<Propose> auto& event) {
   io(event.id);
   io(event.properties);
   io(event.payload);
+  io.choice(event.purpose, std::uint64_t{0}, std::uint64_t{2});
 }
 void describe(auto& io, Is<Proposed> auto& event) {
   io(event.slot);
@@ -268,6 +279,7 @@ void describe(auto& io, Is<Access> auto& event) {
   io(event.token);
   io(event.conversation);
   io(event.user);
+  io(event.marks);
 }
 void describe(auto& io, Is<Accessed> auto& event) {
   io(event.slot);
@@ -275,6 +287,65 @@ void describe(auto& io, Is<Accessed> auto& event) {
   describe_status(io, event);
   describe_refusal(io, event);
   io(event.visible_from);
+  io(event.marks);
+}
+void describe(auto& io, Is<Notice> auto& event) {
+  io(event.follow);
+  io(event.conversation);
+  io(event.typing);
+  io(event.marks);
+}
+void describe(auto& io, Is<Delivered> auto& event) {
+  io(event.conversation);
+  io(event.marks);
+}
+
+void describe(auto& io, Is<PresenceReport> auto& event) {
+  io(event.user);
+  io(event.devices);
+  io(event.has_grace);
+  io(event.grace);
+  io(event.has_status);
+  io(event.status);
+  io(event.status_at);
+  io(event.has_parting);
+  io(event.parting);
+}
+void describe(auto& io, Is<PresenceFollow> auto& event) {
+  io(event.user);
+  io(event.wanted);
+}
+void describe(auto& io, Is<PresenceShown> auto& event) {
+  io(event.user);
+  io(event.online);
+  io(event.devices);
+  io(event.since);
+  io(event.status);
+}
+void describe(auto& io, Is<PresenceAsk> auto& event) {
+  io(event.asker);
+  io(event.target);
+  io(event.conversations);
+  io(event.asks_target);
+  io(event.node);
+  io(event.shard);
+  io(event.token);
+}
+void describe(auto& io, Is<PresenceAnswer> auto& event) {
+  io(event.token);
+  describe_refusal(io, event);
+}
+void describe(auto& io, Is<OnlineAsk> auto& event) {
+  io(event.slot);
+  io(event.users);
+  io(event.node);
+  io(event.shard);
+  io(event.token);
+}
+void describe(auto& io, Is<OnlineAnswer> auto& event) {
+  io(event.token);
+  io(event.asked);
+  io(event.online);
 }
 
 template <class Event>
@@ -363,6 +434,15 @@ constexpr std::array kChannels{
     NodeChannel::Snapshots,  // SnapshotRead
     NodeChannel::Snapshots,  // SnapshotPage
     NodeChannel::Snapshots,  // SnapshotTaken
+    NodeChannel::Entries,    // Notice
+    NodeChannel::Entries,    // Delivered
+    NodeChannel::Sessions,   // PresenceReport
+    NodeChannel::Sessions,   // PresenceFollow
+    NodeChannel::Sessions,   // PresenceShown
+    NodeChannel::Sessions,   // PresenceAsk
+    NodeChannel::Sessions,   // PresenceAnswer
+    NodeChannel::Sessions,   // OnlineAsk
+    NodeChannel::Sessions,   // OnlineAnswer
 };
 static_assert(kChannels.size() == kReaders.size());
 
@@ -374,6 +454,20 @@ void append(std::string& out, const Event& event) {
 }
 
 }  // namespace
+
+std::vector<Marks> remote_marks(const std::vector<chat::UserMarks>& marks) {
+  std::vector<Marks> list;
+  list.reserve(marks.size());
+  for (const auto& one : marks) list.push_back({one.user, one.mark.read, one.mark.delivered});
+  return list;
+}
+
+std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks) {
+  std::vector<chat::UserMarks> list;
+  list.reserve(marks.size());
+  for (const Marks& one : marks) list.push_back({std::string(one.user), {one.read, one.delivered}});
+  return list;
+}
 
 std::string encode_for(Slot slot, const Event& event) {
   std::string out(1, '\0');

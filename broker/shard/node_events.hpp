@@ -10,6 +10,7 @@
 #include "base/number.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "broker/chat/marks.hpp"
 #include "broker/chat/refusal.hpp"
 #include "broker/shard/ports.hpp"
 #include "storage/format/record.hpp"
@@ -41,6 +42,7 @@ struct Propose {
   std::string_view id;
   std::string_view properties;
   std::string_view payload;
+  std::uint64_t purpose = 0;  ///< See ProposeEvent::Purpose.
 };
 struct Proposed {
   Slot slot;
@@ -87,11 +89,19 @@ struct Committed {
   std::vector<std::string_view> records;
 };
 
+/// A user's marks.
+struct Marks {
+  std::string_view user;
+  Seq read;
+  Seq delivered;
+};
+
 /// To the slot's leader: may this user read the conversation, which is private?
 struct Access {
   std::uint64_t token = 0;
   std::string_view conversation;
   std::string_view user;
+  bool marks = false;  ///< And what are the members' marks?
 };
 struct Accessed {
   Slot slot;
@@ -99,6 +109,19 @@ struct Accessed {
   Status status = Status::Done;
   chat::Refusal refusal = chat::Refusal::None;
   Seq visible_from;
+  std::vector<Marks> marks;
+};
+/// From the slot's leader: what passes and is in no log; see NoticeEvent.
+struct Notice {
+  std::uint64_t follow = 0;
+  std::string_view conversation;
+  std::string_view typing;
+  std::vector<Marks> marks;
+};
+/// To the slot's leader; see DeliveredEvent.
+struct Delivered {
+  std::string_view conversation;
+  std::vector<Marks> marks;
 };
 
 // -- Pages --
@@ -288,10 +311,65 @@ struct SnapshotTaken {
   Index index;
 };
 
-using Event =
-    std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield, Yielded,
-                 Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access, Accessed,
-                 FollowUser, UnfollowUser, UserConversations, SnapshotOffer, SnapshotRead, SnapshotPage, SnapshotTaken>;
+// -- Presence; see the events of these names in events.hpp --
+
+/// To the leader of the user's slot: all connections that this node has of the user.
+struct PresenceReport {
+  std::string_view user;
+  std::uint64_t devices = 0;
+  bool has_grace = false;
+  std::uint64_t grace = 0;  ///< Milliseconds.
+  bool has_status = false;
+  std::string_view status;
+  Timestamp status_at;
+  bool has_parting = false;
+  std::string_view parting;
+};
+struct PresenceFollow {
+  std::string_view user;
+  bool wanted = false;
+};
+struct PresenceShown {
+  std::string_view user;
+  bool online = false;
+  std::uint64_t devices = 0;
+  Timestamp since;
+  std::string_view status;
+};
+struct PresenceAsk {
+  std::string_view asker;
+  std::string_view target;
+  std::vector<ConversationNumber> conversations;
+  bool asks_target = false;
+  NodeId node;
+  std::uint64_t shard = 0;
+  std::uint64_t token = 0;
+};
+struct PresenceAnswer {
+  std::uint64_t token = 0;
+  chat::Refusal refusal = chat::Refusal::None;
+};
+struct OnlineAsk {
+  Slot slot;
+  std::vector<std::string_view> users;
+  NodeId node;
+  std::uint64_t shard = 0;
+  std::uint64_t token = 0;
+};
+struct OnlineAnswer {
+  std::uint64_t token = 0;
+  std::uint64_t asked = 0;
+  std::vector<std::string_view> online;
+};
+
+using Event = std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield,
+                           Yielded, Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access,
+                           Accessed, FollowUser, UnfollowUser, UserConversations, SnapshotOffer, SnapshotRead,
+                           SnapshotPage, SnapshotTaken, Notice, Delivered, PresenceReport, PresenceFollow,
+                           PresenceShown, PresenceAsk, PresenceAnswer, OnlineAsk, OnlineAnswer>;
+
+std::vector<Marks> remote_marks(const std::vector<chat::UserMarks>& marks);
+std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks);
 
 /// Bytes of an entry's record that go into one Committed or Page, at most, unless a single one is larger.
 inline constexpr std::size_t kRecordsBytesMax = 256 * 1024;

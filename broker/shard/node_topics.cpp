@@ -465,8 +465,7 @@ void NodeTopics::begin() {
   stream_ = shard_.random().next();
   shard_.clients().for_each([this](Client& client) {
     for (const auto& subscription : client.session->subscriptions()) {
-      const bool plain = !mqtt::shared_filter(subscription.filter) &&
-                         !chat::is_chat_filter(shard_.options().root, subscription.filter);
+      const bool plain = !mqtt::shared_filter(subscription.filter) && shard_.is_plain(subscription.filter);
       if (plain) want(subscription.filter);
     }
   });

@@ -27,7 +27,9 @@ struct ShardOptions {
   bool auto_create = false;                   ///< [chat] auto_create: conversations appear on first use and are public.
   std::size_t message_size_max = 256 * 1024;  ///< [chat] max_message_size, payload bytes.
   Duration retention{};                       ///< [chat] retention; 0: everything is kept.
-  Duration edit_window = std::chrono::minutes(15);            ///< [chat] edit_window; 0: nothing can be edited.
+  Duration edit_window = std::chrono::minutes(15);  ///< [chat] edit_window; 0: nothing can be edited.
+  std::size_t marks_fanout = 100;  ///< [chat] marks_fanout: members of a group that get the others' marks.
+  Duration presence_grace = std::chrono::seconds(10);         ///< [presence] grace.
   Duration inbox_cursor_interval = std::chrono::seconds(10);  ///< [chat] inbox_cursor_interval; see Inboxes.
   bool v3_refuse_closes = false;                              ///< [mqtt] v3_refuse = "close".
   std::size_t pending_bytes_max = 64 * 1024 * 1024;           ///< Waiting for the disk; more is refused as busy.

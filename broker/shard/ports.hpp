@@ -12,6 +12,7 @@
 #include "base/output.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "broker/chat/marks.hpp"
 #include "broker/shard/user_account.hpp"
 #include "mqtt/types.hpp"
 #include "storage/format/changes.hpp"
@@ -46,6 +47,12 @@ struct StoredConversation {
 using format::StoredMember;
 using format::UnfedMember;
 using format::UserConversation;
+
+/// How many entries up to somewhere are no messages, and the last of them.
+struct StoredTally {
+  Seq seq;
+  std::uint64_t count = 0;
+};
 
 /// Where an idempotence id was used first.
 struct StoredId {
@@ -263,6 +270,13 @@ class LogStore {
   };
   virtual RetentionPage due_retention(ShardId /*shard*/, const RetentionRequest& /*request*/) { return {}; }
 
+  /// A user's marks in a conversation, of what is materialised; a point read like find_id.
+  virtual std::optional<format::Mark> find_mark(ShardId /*shard*/, ConversationNumber /*conversation*/,
+                                                std::string_view /*user*/) {
+    return std::nullopt;
+  }
+  /// The entries up to `upto` that are no messages, of what is materialised; on the calling shard's thread.
+  virtual StoredTally find_tally(ShardId /*shard*/, ConversationNumber /*conversation*/, Seq /*upto*/) { return {}; }
   /// Answered by Inbox::user_loaded.
   virtual void load_user(ShardId /*shard*/, std::string /*user*/) {}
 };
@@ -274,14 +288,16 @@ class LogStoreEvents {
 
   /// The batch with `ticket` is durable and begins at `first`, or nothing of it is stored (DiskFull, Failed).
   virtual void appended(std::uint64_t ticket, Result<Lsn> first) = 0;
-  /// `unmaterialised`: entries with client ids that find_id doesn't know yet, and those of kind Member and Settings;
-  /// records up to `materialised` are known to it. Empty conversation: there is none of that name.
+  /// `unmaterialised`: entries with client ids that find_id doesn't know yet, and those that are no messages; records
+  /// up to `materialised` are known to it. Empty conversation: there is none of that name.
   struct LoadedConversation {
     std::string name;
     std::optional<StoredConversation> conversation;
     std::vector<format::EntryPtr> unmaterialised;
     /// The members whom `unmaterialised` changes, as they are in what is materialised.
     std::vector<StoredMember> members;
+    /// What isn't materialised says of marks: records of them, and who has sent what.
+    std::vector<chat::UserMarks> marks;
     Lsn log_end;  ///< The last record that was in the log when this was read.
   };
   virtual void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) = 0;

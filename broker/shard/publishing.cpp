@@ -32,7 +32,8 @@ bool is_id(std::string_view id) {
 
 /// Only the broker publishes there.
 bool is_reserved(std::string_view topic) {
-  return topic.starts_with('$') || (topic.starts_with("client/") && topic.ends_with("/reply"));
+  return topic.starts_with('$') || Presence::is_topic(topic) ||
+         (topic.starts_with("client/") && (topic.ends_with("/reply") || topic.ends_with("/mode")));
 }
 
 std::size_t levels_of(std::string_view topic) { return 1 + static_cast<std::size_t>(std::ranges::count(topic, '/')); }
@@ -89,8 +90,40 @@ void Publishing::publish_will(const mqtt::Message& will, const Client& client, s
   shard_.plain_topics().publish(mqtt::Message::make(parts));
 }
 
+/// What a client says of itself: to presence/{user}, and to client/{client id}/mode.
+void Publishing::say_of_itself(Client& client, session::PublishAction& action, chat::Refusal refusal) {
+  const mqtt::Publish& publish = action.publish;
+  Origin origin{
+      .shard = shard_.id(), .client = client.place, .identity = client.session->identity(), .ticket = action.ticket};
+  // It means the same when it is sent again, so nothing is noted of it.
+  origin.names_id = true;
+  if (const auto topic = publish.properties.text(PropertyId::ResponseTopic)) {
+    const auto correlation = publish.properties.text(PropertyId::CorrelationData);
+    origin.receipt = std::make_shared<const ReceiptAddress>(
+        ReceiptAddress{std::string(*topic), std::string(correlation.value_or("")), correlation.has_value()});
+  }
+  outcome(origin, {.refusal = refusal});
+}
+
+chat::Refusal Publishing::set_mode(Client& client, std::string_view payload) {
+  if (payload != "active" && payload != "quiet") return chat::Refusal::InvalidPayload;
+  const bool was_quiet = std::exchange(client.quiet, payload == "quiet");
+  if (was_quiet && !client.quiet) {
+    shard_.listeners().show_all(client);
+    shard_.presence().show(client, {});
+  }
+  return chat::Refusal::None;
+}
+
 void Publishing::plain(Client& client, session::PublishAction& action) {
   const mqtt::Publish& publish = action.publish;
+  if (Presence::is_topic(publish.topic)) {
+    return say_of_itself(client, action,
+                         shard_.presence().publish(publish.topic, publish.payload, client.session->user()));
+  }
+  if (publish.topic == mode_topic(client.session->client_id())) {
+    return say_of_itself(client, action, set_mode(client, publish.payload));
+  }
   if (is_reserved(publish.topic)) {
     client.session->complete_publish(action.ticket, ReasonCode::NotAuthorized, {});
     return;
@@ -212,6 +245,8 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
   auto refusal = chat::Refusal::None;
   if (!conversation) {
     refusal = chat::Refusal::InvalidTopic;
+  } else if (Listeners::is_form(parts->form)) {
+    return propose_passing(*conversation, parts->form, user, payload, std::move(origin));
   } else if (parts->form == chat::Form::History) {
     return ask_for_history(*conversation, user, payload, std::move(origin));
   } else if (is_command) {
@@ -246,7 +281,8 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
     shard_.hosting().propose(*conversation, entry, std::move(origin));
     return;
   }
-  shard_.send(home, PeerEvent{ProposeEvent{.conversation = *conversation,
+  shard_.send(home, PeerEvent{ProposeEvent{.purpose = ProposeEvent::Purpose::Entry,
+                                           .conversation = *conversation,
                                            .kind = entry.kind,
                                            .from = user,
                                            .id = std::string(entry.id),
@@ -254,6 +290,28 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
                                            .properties = std::string(entry.properties),
                                            .payload = std::string(entry.payload),
                                            .origin = std::move(origin)}});
+}
+
+/// What is no entry. It means the same when it is sent again, so nothing is noted of it.
+void Publishing::propose_passing(const std::string& conversation, chat::Form form, const std::string& user,
+                                 std::string_view payload, Origin origin) {
+  const bool reads = form == chat::Form::Read;
+  if (reads && !chat::read_decimal(payload)) {
+    shard_.send_outcome(origin, {.refusal = chat::Refusal::InvalidPayload});
+    return;
+  }
+  origin.names_id = true;
+  origin.passes = !reads;
+  shard_.send(home_of_name(conversation, shard_.options()),
+              PeerEvent{ProposeEvent{.purpose = reads ? ProposeEvent::Purpose::Read : ProposeEvent::Purpose::Typing,
+                                     .conversation = conversation,
+                                     .kind = format::EntryKind::Message,
+                                     .from = user,
+                                     .id = {},
+                                     .id_from_client = reads,
+                                     .properties = {},
+                                     .payload = reads ? std::string(payload) : std::string(),
+                                     .origin = std::move(origin)}});
 }
 
 void Publishing::ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,
@@ -278,6 +336,7 @@ std::string Publishing::make_id() {
 // -- The way back --
 
 void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
+  if (origin.passes && chat::rule_of(outcome.refusal).retry_after != 0) return this->outcome(origin, Outcome{});
   Client* client = shard_.clients().find(origin.client, origin.identity);
   if (client == nullptr) return;
   if (origin.receipt) send_to(*client, *origin.receipt, receipt_message(*origin.receipt, outcome));

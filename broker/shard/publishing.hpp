@@ -43,9 +43,13 @@ class Publishing {
   chat::Refusal read_command_id(std::string_view payload, Draft& draft) const;
   void propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
                const std::string& user, Origin origin);
+  void propose_passing(const std::string& conversation, chat::Form form, const std::string& user,
+                       std::string_view payload, Origin origin);
   void ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,
                        Origin origin);
   void plain(Client& client, session::PublishAction& action);
+  void say_of_itself(Client& client, session::PublishAction& action, chat::Refusal refusal);
+  chat::Refusal set_mode(Client& client, std::string_view payload);
   void refuse(Client& client, const Origin& origin, const Outcome& outcome);
 
   /// PUBACK, or PUBREC once a lasting session's packet id is stored.

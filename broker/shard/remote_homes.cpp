@@ -286,7 +286,8 @@ bool RemoteHomes::send(Slot slot, const Line& line, Item& item) {
                                                        .from = proposal->from,
                                                        .id = proposal->id,
                                                        .properties = proposal->properties,
-                                                       .payload = proposal->payload});
+                                                       .payload = proposal->payload,
+                                                       .purpose = static_cast<std::uint64_t>(proposal->purpose)});
   } else {
     const auto& record = std::get<Record>(item.what);
     message = remote::encode_for(slot, remote::Write{.slot = slot,

@@ -47,6 +47,8 @@ class RemoteHomes {
   void unfollow(Slot slot, const std::string& conversation, ShardId follower);
   /// May a user read? Answered with AccessedEvent: by the leader, or where nobody leads by this node's replica.
   void access(Slot slot, AccessEvent event);
+  /// To the leader, if one can be reached.
+  void delivered(const DeliveredEvent& event);
   /// A page for a feed of this node.
   void read(ReadEvent event);
 
@@ -63,6 +65,7 @@ class RemoteHomes {
   void written(NodeId from, const remote::Written& event);
   void followed(NodeId from, const remote::Followed& event);
   void committed(NodeId from, const remote::Committed& event);
+  void noticed(NodeId from, const remote::Notice& event);
   void accessed(NodeId from, const remote::Accessed& event);
   void page(NodeId from, const remote::Page& event);
 

@@ -168,6 +168,25 @@ void RemoteHomes::committed(NodeId from, const remote::Committed& event) {
   }
 }
 
+void RemoteHomes::noticed(NodeId from, const remote::Notice& event) {
+  const Conversation* conversation = find_followed(from, event.conversation, event.follow);
+  if (conversation == nullptr || !conversation->standing_known) return;
+  const NoticeEvent notice{.conversation = std::string(event.conversation),
+                           .typing = std::string(event.typing),
+                           .marks = remote::local_marks(event.marks)};
+  for (const ShardId follower : std::vector(conversation->followers)) {
+    shard_.send(follower, PeerEvent{NoticeEvent(notice)});
+  }
+}
+
+void RemoteHomes::delivered(const DeliveredEvent& event) {
+  const Slot slot = slot_of_name(event.conversation, shard_.options());
+  const Line* line = find(slot);
+  if (line == nullptr || line->target == NodeId{}) return;
+  const remote::Delivered message{event.conversation, remote::remote_marks(event.marks)};
+  shard_.nodes().try_send(line->target, NodeChannel::Entries, remote::encode_for(slot, message));
+}
+
 // -- This node's replica --
 
 void RemoteHomes::load(const std::string& name, Conversation& conversation) {
@@ -300,7 +319,7 @@ void RemoteHomes::send_questions(Slot slot, Line& line) {
   if (line.target == NodeId{} || line.questions.empty()) return;
   std::erase_if(line.questions, [&](AccessEvent& question) {
     const std::uint64_t token = next_token_;
-    const remote::Access asked{token, question.conversation, question.user};
+    const remote::Access asked{token, question.conversation, question.user, question.marks};
     if (!shard_.nodes().try_send(line.target, NodeChannel::Entries, remote::encode_for(slot, asked))) return false;
     ++next_token_;
     line.asked.emplace(token, std::move(question));
@@ -321,7 +340,8 @@ void RemoteHomes::accessed(NodeId from, const remote::Accessed& event) {
     return;
   }
   forget_if_unused(event.slot);
-  shard_.send(question.shard, PeerEvent{AccessedEvent{question.token, event.refusal, event.visible_from}});
+  shard_.send(question.shard, PeerEvent{AccessedEvent{question.token, event.refusal, event.visible_from,
+                                                      remote::local_marks(event.marks)}});
 }
 
 /// Nobody leads: who is a member as far as this node knows may read what it has.

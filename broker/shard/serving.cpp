@@ -87,7 +87,19 @@ void Serving::propose(NodeId from, const remote::Propose& event) {
   }
   Origin origin;
   origin.other_node = {.node = from, .slot = slot, .stream = event.stream, .number = event.number};
-  shard_.hosting().propose(event.conversation, draft_of(event), std::move(origin));
+  if (event.purpose == static_cast<std::uint64_t>(ProposeEvent::Purpose::Entry)) {
+    shard_.hosting().propose(event.conversation, draft_of(event), std::move(origin));
+    return;
+  }
+  shard_.hosting().propose(ProposeEvent{.purpose = static_cast<ProposeEvent::Purpose>(event.purpose),
+                                        .conversation = std::string(event.conversation),
+                                        .kind = event.kind,
+                                        .from = std::string(event.from),
+                                        .id = {},
+                                        .id_from_client = event.id_from_client,
+                                        .properties = {},
+                                        .payload = std::string(event.payload),
+                                        .origin = std::move(origin)});
 }
 
 void Serving::outcome(const NodeOrigin& origin, const Outcome& outcome) {
@@ -216,7 +228,8 @@ void Serving::access(NodeId from, const remote::Access& event) {
                            .number = {},
                            .user = std::string(event.user),
                            .shard = kOtherNode,
-                           .token = token});
+                           .token = token,
+                           .marks = event.marks});
 }
 
 void Serving::answer(const AccessedEvent& event) {
@@ -229,6 +242,7 @@ void Serving::answer(const AccessedEvent& event) {
   accessed.token = question.token;
   accessed.refusal = event.refusal;
   accessed.visible_from = event.visible_from;
+  accessed.marks = remote::remote_marks(event.marks);
   if (event.refusal == chat::Refusal::NotLeader) accessed.status = remote::Status::NotLeader;
   shard_.nodes().send(question.node, NodeChannel::Entries, remote::encode_for(question.slot, accessed));
 }
@@ -243,6 +257,8 @@ void Serving::send(ShardId follower, const PeerEvent& event) {
     if (followed->refusal != chat::Refusal::None) forget(follower);
   } else if (const auto* committed = std::get_if<CommittedEvent>(&event.what)) {
     send(found->second, *committed);
+  } else if (const auto* notice = std::get_if<NoticeEvent>(&event.what)) {
+    send(found->second, *notice);
   }
 }
 
@@ -275,6 +291,21 @@ void Serving::send(Follower& follower, const CommittedEvent& event) {
     std::string message = remote::encode_for(slot, committed);
     if (!shard_.nodes().try_send(follower.node, NodeChannel::Entries, std::move(message))) follower.stopped = true;
   }
+}
+
+/// What a full channel doesn't take is gone.
+void Serving::send(const Follower& follower, const NoticeEvent& event) {
+  if (follower.stopped) return;
+  const remote::Notice notice{.follow = follower.follow,
+                              .conversation = follower.conversation,
+                              .typing = event.typing,
+                              .marks = remote::remote_marks(event.marks)};
+  shard_.nodes().try_send(follower.node, NodeChannel::Entries,
+                          remote::encode_for(slot_of_name(follower.conversation, shard_.options()), notice));
+}
+
+void Serving::delivered(const remote::Delivered& event) {
+  shard_.hosting().delivered({std::string(event.conversation), remote::local_marks(event.marks)});
 }
 
 void Serving::led_elsewhere(ShardId follower) {

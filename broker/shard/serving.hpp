@@ -33,10 +33,11 @@ class Serving {
   void follow(NodeId from, const remote::Follow& event);
   void unfollow(NodeId from, const remote::Unfollow& event);
   void access(NodeId from, const remote::Access& event);
+  void delivered(const remote::Delivered& event);
   void read(NodeId from, const remote::Read& event);
 
   // -- To other nodes --
-  /// FollowedEvent, CommittedEvent and AccessedEvent for a follower with kOtherNode.
+  /// FollowedEvent, CommittedEvent, NoticeEvent and AccessedEvent for a follower with kOtherNode.
   void send(ShardId follower, const PeerEvent& event);
   void outcome(const NodeOrigin& origin, const Outcome& outcome);
   /// The follower's conversation isn't led here any more: it is forgotten.
@@ -75,6 +76,7 @@ class Serving {
   void answer(NodeId to, const remote::Written& event);
   void send(Follower& follower, const FollowedEvent& event);
   void send(Follower& follower, const CommittedEvent& event);
+  void send(const Follower& follower, const NoticeEvent& event);
   void answer(const AccessedEvent& event);
   void forget(ShardId follower);
 

@@ -39,6 +39,10 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       groups_(*this),
       amendments_(*this),
       retention_(*this),
+      listeners_(*this),
+      marks_(*this),
+      typing_(*this),
+      presence_(*this),
       history_requests_(*this),
       hosting_(*this),
       user_lists_(*this),
@@ -147,11 +151,18 @@ void Shard::run_timer(const Timers::Timer& timer) {
       if (client != nullptr || timer.identity == 0) inboxes_.run_timer(client);
       return;
     }
+    case TimerKind::Marks: marks_.run_timer(); return;
+    case TimerKind::Presence: presence_.run_timer(); return;
+    case TimerKind::PresenceCheck:
+      if (Client* client = clients_.find(timer.client, timer.identity)) presence_.recheck(*client);
+      return;
     case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
       groups_.sweep();
       hosting_.sweep();
       inboxes_.sweep();
+      typing_.sweep();
+      presence_.sweep();
       plain_topics_.sweep();
       node_topics_.sweep();
       timers_.add({.due = now_ + kHousekeeping, .kind = TimerKind::Housekeeping});
@@ -346,6 +357,7 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
       pump = true;
       if (client.persisted) session_records_.cursors_moved(client);
       acknowledged = client.inbox != nullptr;
+      if (!client.following.empty()) marks_.acknowledged(client);
     } else if (auto* subscribe = std::get_if<session::SubscribeAction>(&action)) {
       subscribing_.subscribe(client, *subscribe);
     } else if (auto* unsubscribe = std::get_if<session::UnsubscribeAction>(&action)) {
@@ -452,6 +464,8 @@ struct PeerEventVisitor {
   void operator()(UnfollowEvent& event) const { shard.hosting().unfollow(event.conversation, event.shard); }
   void operator()(FollowedEvent& event) const { shard.feeds().followed(event); }
   void operator()(CommittedEvent& event) const { shard.feeds().committed(event.conversation, event.entries); }
+  void operator()(NoticeEvent& event) const { shard.feeds().noticed(event); }
+  void operator()(DeliveredEvent& event) const { shard.hosting().delivered(std::move(event)); }
   void operator()(AccessEvent& event) const { shard.hosting().access(std::move(event)); }
   void operator()(AccessedEvent& event) const { shard.feeds().accessed(event); }
   void operator()(MembershipEvent& event) const { shard.groups().take(event); }
@@ -479,6 +493,13 @@ struct PeerEventVisitor {
   void operator()(FollowUserEvent& event) const { shard.user_lists().follow(event.user, event.shard); }
   void operator()(UnfollowUserEvent& event) const { shard.user_lists().unfollow(event.user, event.shard); }
   void operator()(UserConversationsEvent& event) const { shard.user_feeds().told(event); }
+  void operator()(PresenceEvent& event) const { shard.presence().report(event); }
+  void operator()(PresenceFollowEvent& event) const { shard.presence().follow(event); }
+  void operator()(PresenceShownEvent& event) const { shard.presence().shown(event); }
+  void operator()(PresenceAskEvent& event) const { shard.presence().asked(std::move(event)); }
+  void operator()(PresenceAnswerEvent& event) const { shard.presence().answered(event); }
+  void operator()(OnlineAskEvent& event) const { shard.presence().online_asked(event); }
+  void operator()(OnlineAnswerEvent& event) const { shard.presence().online_answered(event); }
   void operator()(SystemTopicsEvent& event) const { shard.system_topics().receive(event.messages); }
 };
 
@@ -515,6 +536,7 @@ void Shard::leadership_changed(Slot slot, const Leadership& leadership) {
   session_claims_.leadership_changed(slot);
   user_lists_.leadership_changed(slot);
   groups_.sweep(slot);
+  presence_.leadership_changed(slot, leadership);
 }
 
 bool Shard::may_host(Slot slot) const {

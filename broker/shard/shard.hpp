@@ -19,12 +19,15 @@
 #include "broker/shard/hosting.hpp"
 #include "broker/shard/inbox.hpp"
 #include "broker/shard/limit_log.hpp"
+#include "broker/shard/listeners.hpp"
+#include "broker/shard/marks.hpp"
 #include "broker/shard/node_links.hpp"
 #include "broker/shard/node_topics.hpp"
 #include "broker/shard/options.hpp"
 #include "broker/shard/plain_journal.hpp"
 #include "broker/shard/plain_topics.hpp"
 #include "broker/shard/ports.hpp"
+#include "broker/shard/presence.hpp"
 #include "broker/shard/publishing.hpp"
 #include "broker/shard/reauthentication.hpp"
 #include "broker/shard/remote_homes.hpp"
@@ -38,6 +41,7 @@
 #include "broker/shard/throttling.hpp"
 #include "broker/shard/timers.hpp"
 #include "broker/shard/topic_access.hpp"
+#include "broker/shard/typing.hpp"
 #include "broker/shard/user_feeds.hpp"
 #include "broker/shard/user_lists.hpp"
 
@@ -152,6 +156,10 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Feeds& feeds() { return feeds_; }
   Groups& groups() { return groups_; }
   Amendments& amendments() { return amendments_; }
+  Listeners& listeners() { return listeners_; }
+  Marks& marks() { return marks_; }
+  Typing& typing() { return typing_; }
+  Presence& presence() { return presence_; }
   HistoryRequests& history_requests() { return history_requests_; }
   Hosting& hosting() { return hosting_; }
   Inboxes& inboxes() { return inboxes_; }
@@ -168,6 +176,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Dismissal& dismissal() { return dismissal_; }
   Timers& timers() { return timers_; }
 
+  /// It means ordinary topics.
+  [[nodiscard]] bool is_plain(std::string_view filter) const;
   /// To another shard, or to this one at once.
   void send(ShardId target, PeerEvent event);
   void send_outcome(const Origin& origin, Outcome outcome);
@@ -260,6 +270,10 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Groups groups_;
   Amendments amendments_;
   RetentionJob retention_;
+  Listeners listeners_;
+  Marks marks_;
+  Typing typing_;
+  Presence presence_;
   HistoryRequests history_requests_;
   Hosting hosting_;
   UserLists user_lists_;

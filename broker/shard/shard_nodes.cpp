@@ -1,5 +1,6 @@
 #include "base/log.hpp"
 #include "broker/shard/node_events.hpp"
+#include "broker/shard/presence_events.hpp"
 #include "broker/shard/shard.hpp"
 
 /// What a shard hears of other nodes, handed to whom it concerns.
@@ -18,6 +19,7 @@ void Shard::node_unreachable(NodeId node) {
   session_claims_.node_unreachable(node);
   nodes_.node_unreachable(node);
   replicas_.node_unreachable(node);
+  presence_.node_unreachable(node);
 }
 
 void Shard::node_leads(NodeId node, Slot slot, std::optional<Term> term) { replicas_.node_leads(node, slot, term); }
@@ -30,6 +32,7 @@ void Shard::node_connected(NodeId node) {
   node_topics_.node_connected(node);
   session_claims_.node_connected(node);
   user_lists_.node_connected(node);
+  presence_.node_connected(node);
 }
 
 void Shard::node_writable(NodeId node, NodeChannel channel) {
@@ -55,6 +58,19 @@ struct NodeEventVisitor {
   void operator()(const remote::Committed& event) const { shard.remote_homes().committed(from, event); }
   void operator()(const remote::Read& event) const { shard.serving().read(from, event); }
   void operator()(const remote::Access& event) const { shard.serving().access(from, event); }
+  void operator()(const remote::Notice& event) const { shard.remote_homes().noticed(from, event); }
+  void operator()(const remote::Delivered& event) const { shard.serving().delivered(event); }
+  void operator()(const remote::PresenceReport& event) const { shard.presence().receive(from, event); }
+  void operator()(const remote::PresenceFollow& event) const { shard.presence().receive(from, event); }
+  void operator()(const remote::PresenceShown& event) const { shard.presence().receive(from, event); }
+  void operator()(const remote::PresenceAsk& event) const { shard.presence().asked(remote::ask_of(event)); }
+  void operator()(const remote::PresenceAnswer& event) const {
+    shard.presence().answered({event.token, event.refusal});
+  }
+  void operator()(const remote::OnlineAsk& event) const { shard.presence().online_asked(remote::ask_of(event)); }
+  void operator()(const remote::OnlineAnswer& event) const {
+    shard.presence().online_answered(remote::answer_of(event));
+  }
   void operator()(const remote::Accessed& event) const { shard.remote_homes().accessed(from, event); }
   void operator()(const remote::Page& event) const { shard.remote_homes().page(from, event); }
   void operator()(const remote::Write& event) const { shard.serving().write(from, event); }

@@ -28,8 +28,10 @@ void Shard::dismiss(Client& client, std::string_view properties) {
 void Shard::detach(Client& client, bool publishes_will) {
   if (!client.session->connected()) return;
   session_records_.flush_cursors(client);
+  marks_.flush(client);
   feeds_.remove_followers(client);
   inboxes_.detach(client);
+  listeners_.stop_all(client);
   client.feeds_awaited = 0;
   unbind(client.connection);
   counters_.subtract(Metric::ClientsConnected);
@@ -42,6 +44,8 @@ void Shard::detach(Client& client, bool publishes_will) {
   journal_.flush_cursor(client);
   auto will = client.session->detach(now_);
   if (!publishes_will) will.reset();
+  presence_.left(client, will ? &*will : nullptr);
+  if (will && Presence::is_topic(will->message->topic())) will.reset();
   plain_topics_.connected(client, false);
   const bool lasts = client.session->expiry_interval() != 0;
   if (will && will->delay > Duration::zero() && lasts) {
@@ -69,8 +73,7 @@ void Shard::end_session(Client& client) {
     publishing_.publish_will(*will->plan.message, client, will->plan.expiry_interval);
   }
   for (const auto& subscription : client.session->subscriptions()) {
-    if (!chat::is_chat_filter(options_.root, subscription.filter))
-      plain_topics_.unsubscribe(client, subscription.filter);
+    if (is_plain(subscription.filter)) plain_topics_.unsubscribe(client, subscription.filter);
   }
   if (!client.moved) plain_topics_.return_shared(client, {});
   journal_.drop(client);
@@ -81,6 +84,10 @@ void Shard::end_session(Client& client) {
   }
   clients_.remove(client);
   counters_.set(Metric::Sessions, clients_.size());
+}
+
+bool Shard::is_plain(std::string_view filter) const {
+  return !chat::is_chat_filter(options_.root, filter) && !Presence::is_topic(filter);
 }
 
 void Shard::forget_session(Client& client) {
@@ -110,7 +117,7 @@ bool Shard::refresh(Client& client, const StoredSession& stored) {
   for (const auto& before : std::vector(session.subscriptions())) {
     const auto& now = (*latest)->subscriptions();
     if (std::ranges::find(now, before.filter, &session::Subscription::filter) != now.end()) continue;
-    if (!chat::is_chat_filter(options_.root, before.filter)) plain_topics_.unsubscribe(client, before.filter);
+    if (is_plain(before.filter)) plain_topics_.unsubscribe(client, before.filter);
     session.remove_subscription(before.filter);
   }
   for (const session::CursorId cursor : session.cursors()) session.remove_cursor(cursor);
@@ -123,7 +130,8 @@ bool Shard::refresh(Client& client, const StoredSession& stored) {
 
 /// A stored session's subscription: as a cursor, or among the ordinary topics.
 void Shard::take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored) {
-  if (!chat::is_chat_filter(options_.root, subscription.filter)) {
+  if (Presence::is_topic(subscription.filter)) return;
+  if (is_plain(subscription.filter)) {
     (void)access_.begin_reading(client, subscription.filter);
     plain_topics_.subscribe(client, subscription, nullptr);
     return;

@@ -32,7 +32,8 @@ std::optional<StartPosition> read_start(const mqtt::Properties& properties) {
 }
 
 bool is_served(const chat::ChatTopic& parts) {
-  return parts.form == chat::Form::Message || parts.form == chat::Form::Json;
+  const bool has_cursor = parts.form == chat::Form::Message || parts.form == chat::Form::Json;
+  return has_cursor || (parts.conversation != "+" && Listeners::is_form(parts.form));
 }
 
 /// A prefix counts instead of the properties.
@@ -54,6 +55,7 @@ struct Subscribing::Item {
   std::string filter;  ///< Of a conversation: its topic.
   mqtt::SubscriptionOptions options;
   bool conversation = false;
+  bool presence = false;
   std::optional<session::Subscription> previous;  ///< The subscription as it was; none: it is new.
   Seq position;                                   ///< Where a cursor begins that is new or moves.
   bool replays = false;                           ///< It was asked for the past.
@@ -132,11 +134,32 @@ void Subscribing::subscribe(Client& client, const session::SubscribeAction& acti
       subscribe_conversation(request, packet.properties, i);
       // Whoever may not read on is disconnected by what was waiting for the same feed.
       if (client_of(*request) == nullptr) return;
+    } else if (!shared && Presence::is_topic(item.filter)) {
+      item.presence = true;
+      subscribe_presence(request, client, i);
+      if (client_of(*request) == nullptr) return;
     } else {
       subscribe_plain(request, client, i);
     }
   }
   settle(request);
+}
+
+void Subscribing::subscribe_presence(const RequestPtr& request, Client& client, std::size_t index) {
+  ++request->open;
+  shard_.presence().ask(client.session->user(), request->items[index].filter, [this, request, index](Refusal refusal) {
+    if (Client* owner = client_of(*request)) {
+      Item& item = request->items[index];
+      item.refusal = refusal;
+      request->reasons[index] =
+          refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
+      if (refusal == Refusal::None) {
+        remember(*owner, item, *request);
+        shard_.presence().watch(*owner, item.filter);
+      }
+    }
+    settle(request);
+  });
 }
 
 ReasonCode Subscribing::objection(const Client& client, const Request& request, std::string_view filter) {
@@ -186,6 +209,9 @@ void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::
     return refuse(wildcard ? Refusal::Unsupported : Refusal::InvalidTopic);
   }
   if (!is_served(filter->parts)) return refuse(Refusal::Unsupported);
+  if (Listeners::is_form(filter->parts.form) && filter->start.kind != StartPosition::Kind::Live) {
+    return refuse(Refusal::InvalidTopic);
+  }
   if (filter->is_inbox()) {
     chat::InboxStart start;
     const auto refusal = read_inbox_start(*filter, properties, client_of(*request)->session->user(), start);
@@ -347,6 +373,12 @@ void Subscribing::conversation_known(Request& request, Client& client, Item& ite
   item.epoch = standing.epoch;
   item.head = standing.head;
   item.oldest = std::max(standing.oldest, access.visible_from);
+  if (Listeners::is_form(item.form)) {
+    remember(client, item, request);
+    const auto parts = chat::read_topic(shard_.options().root, item.filter);
+    shard_.listeners().listen(client, feed, item.filter, parts->conversation, item.form);
+    return;
+  }
   item.refusal = begin_cursor(client, item, feed, request);
 }
 
@@ -432,6 +464,12 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
     Item& item = request->items[i];
     item.filter = filters[i];
     request->reasons[i] = ReasonCode::NoSubscriptionExisted;
+    if (Presence::is_topic(item.filter)) {
+      if (!client.session->remove_subscription(item.filter)) continue;
+      shard_.presence().unwatch(client, item.filter);
+      request->reasons[i] = ReasonCode::Success;
+      continue;
+    }
     if (!chat::is_chat_filter(shard_.options().root, item.filter)) {
       if (!client.session->remove_subscription(item.filter)) continue;
       shard_.plain_topics().unsubscribe(client, item.filter);
@@ -465,6 +503,7 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
           owner->session->remove_cursor(*cursor);
           shard_.feeds().remove_follower(*owner, *cursor);
         }
+        shard_.listeners().stop(*owner, topic);
       }
       settle(request);
     });
@@ -530,7 +569,7 @@ void Subscribing::undo(Client& client, Item& item) {
   };
   if (item.previous) {
     session.add_subscription(*item.previous);
-    if (!item.conversation) shard_.plain_topics().subscribe(client, *item.previous, nullptr);
+    if (!item.conversation && !item.presence) shard_.plain_topics().subscribe(client, *item.previous, nullptr);
     if (item.conversation && !item.inbox) restore(item);
     for (Item& part : item.parts) {
       restore(part);
@@ -538,8 +577,12 @@ void Subscribing::undo(Client& client, Item& item) {
     }
   } else if (session.remove_subscription(item.filter)) {
     const auto cursor = session.find_cursor(item.filter);
-    if (!item.conversation) {
+    if (item.presence) {
+      shard_.presence().unwatch(client, item.filter);
+    } else if (!item.conversation) {
       shard_.plain_topics().unsubscribe(client, item.filter);
+    } else if (Listeners::is_form(item.form)) {
+      shard_.listeners().stop(client, item.filter);
     } else if (item.inbox) {
       shard_.inboxes().leave(client, item.form);
       item.parts.clear();
@@ -573,9 +616,14 @@ void Subscribing::answer(Request& request, Client& client) {
       const auto cursor = session.find_cursor(item.filter);
       Follower* follower = cursor ? shard_.feeds().find_follower(client, *cursor) : nullptr;
       if (follower != nullptr && follower->held) shard_.feeds().release(client, *follower);
+      if (item.form == chat::Form::Read && item.refusal == Refusal::None) shard_.marks().show(client, item.filter);
       continue;
     }
     if (mqtt::is_failure(request.reasons[i]) || mqtt::shared_filter(item.filter)) continue;
+    if (item.presence) {
+      shard_.presence().show(client, item.filter);
+      continue;
+    }
     const auto handling = item.options.retain_handling;
     if (handling == 2 || (handling == 1 && item.previous)) continue;  // §3.8.3.1
     shard_.plain_topics().send_retained(client, {item.filter, item.options, request.subscription_id});
@@ -600,6 +648,10 @@ void Subscribing::release_inbox(const Request& request, Client& client, const It
 std::string Subscribing::answer_properties(const Request& request) const {
   mqtt::PropertyWriter properties;
   for (const Item& item : request.items) {
+    if (item.presence && item.refusal != Refusal::None) {
+      if (request.items.size() > 1) properties.user("topic", item.filter);
+      write_refusal(properties, item.refusal);
+    }
     if (!item.conversation) continue;
     if (request.items.size() > 1) properties.user("topic", item.filter);
     if (item.refusal != Refusal::None) {

@@ -39,8 +39,8 @@ struct Client;
 /// written {conversation}:{N}, or behind where `cursor` has it. All of them begin, or the subscription is refused; see
 /// Inboxes for what happens later.
 ///
-/// Other wildcards in the chat subtree, the forms typing, read, ctl and history, and `$share` on a conversation are
-/// refused as `unsupported`.
+/// Other wildcards in the chat subtree, the forms ctl and history, and `$share` on a conversation are refused as
+/// `unsupported`. The forms typing and read have no cursor: see Listeners.
 class Subscribing {
  public:
   explicit Subscribing(Shard& shard) : shard_(shard) {}
@@ -55,6 +55,7 @@ class Subscribing {
 
   RequestPtr make_request(const Client& client, mqtt::PacketId packet_id, std::size_t items);
   void subscribe_plain(const RequestPtr& request, Client& client, std::size_t index);
+  void subscribe_presence(const RequestPtr& request, Client& client, std::size_t index);
   void subscribe_conversation(const RequestPtr& request, const mqtt::Properties& properties, std::size_t index);
   void subscribe_inbox(const RequestPtr& request, std::size_t index, chat::Form form, chat::InboxStart start);
   void inbox_known(const RequestPtr& request, std::size_t index, Client& client, const UserFeeds::List& list,

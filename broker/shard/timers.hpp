@@ -22,6 +22,9 @@ enum class TimerKind : std::uint8_t {
   Retention,
   UserLists,
   Inbox,
+  Marks,
+  Presence,
+  PresenceCheck,
 };
 
 /// What a shard has to do later. Timers aren't cancelled: whoever gets one looks whether it still means something.

@@ -54,7 +54,7 @@ void TopicAccess::look_again(Client& client) {
   for (const auto& subscription : client.session->subscriptions()) {
     const auto shared = mqtt::shared_filter(subscription.filter);
     const std::string_view filter = shared ? shared->filter : std::string_view(subscription.filter);
-    if (chat::is_chat_filter(shard_.options().root, filter)) continue;
+    if (!shard_.is_plain(filter)) continue;
     if (readable(client, filter) == auth::Coverage::Whole) continue;
     if (shared) {
       lost.push_back(subscription.filter);

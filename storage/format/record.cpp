@@ -7,6 +7,7 @@
 #include "base/bytes.hpp"
 #include "base/check.hpp"
 #include "storage/format/field_reader.hpp"
+#include "storage/format/marks.hpp"
 #include "storage/format/sealed.hpp"
 
 namespace parley::format {
@@ -59,6 +60,7 @@ std::size_t size_of(const CursorRecord& body) { return 18 + body.client_id.size(
 std::size_t size_of(const ReplicasRecord& body) { return 1 + body.voters.size() + body.learners.size(); }
 std::size_t size_of(const UserConversationRecord& body) { return 27 + body.user.size() + body.name.size(); }
 std::size_t size_of(const FedRecord& body) { return 16 + body.user.size(); }
+std::size_t size_of(const MarksRecord& body) { return 8 + body.marks.size(); }
 
 std::size_t size_of(const RetentionRecord&) { return 16; }
 
@@ -73,6 +75,7 @@ RecordKind kind_of(const CursorRecord&) { return RecordKind::Cursor; }
 RecordKind kind_of(const ReplicasRecord&) { return RecordKind::Replicas; }
 RecordKind kind_of(const UserConversationRecord&) { return RecordKind::UserConversation; }
 RecordKind kind_of(const FedRecord&) { return RecordKind::Fed; }
+RecordKind kind_of(const MarksRecord&) { return RecordKind::Marks; }
 
 RecordKind kind_of(const RetentionRecord&) { return RecordKind::Retention; }
 
@@ -154,6 +157,10 @@ void write(FieldWriter& out, const FedRecord& body) {
   out.integer(body.conversation.value);
   out.integer(body.changed.value);
   out.text(body.user);
+}
+void write(FieldWriter& out, const MarksRecord& body) {
+  out.integer(body.conversation.value);
+  out.text(body.marks);
 }
 
 void write(FieldWriter& out, const RetentionRecord& body) {
@@ -259,6 +266,13 @@ RetentionRecord read_retention(FieldReader& in) {
   body.oldest = {in.integer<std::uint64_t>()};
   return body;
 }
+MarksRecord read_marks(FieldReader& in, bool& sound) {
+  MarksRecord body;
+  body.conversation = {in.integer<std::uint64_t>()};
+  body.marks = in.rest();
+  sound = marks_of(body.marks).has_value();
+  return body;
+}
 
 template <class Body>
 std::string encode(const RecordPosition& position, const Body& body) {
@@ -323,6 +337,7 @@ Result<Record> decode_trusted_record(std::string_view bytes) {
     case RecordKind::UserConversation: record.body = read_user_conversation(in, sound); break;
     case RecordKind::Fed: record.body = read_fed(in); break;
     case RecordKind::Retention: record.body = read_retention(in); break;
+    case RecordKind::Marks: record.body = read_marks(in, sound); break;
     default: return StorageError::CorruptRecord;
   }
   if (!sound || !in.complete()) return StorageError::CorruptRecord;

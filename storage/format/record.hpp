@@ -29,6 +29,7 @@ enum class RecordKind : std::uint8_t {
   UserConversation = 9,  ///< In a user's slot: it is, or was, a member of a conversation.
   Fed = 10,              ///< In a conversation's slot: the user's slot knows of a member entry.
   Retention = 11,        ///< A conversation begins later now.
+  Marks = 14,            ///< In a conversation's slot: marks of some users have moved.
 };
 
 /// Where a record stands in its slot's log.
@@ -124,8 +125,15 @@ struct RetentionRecord {
   Seq oldest;  ///< What comes before it is gone.
 };
 
-using RecordBody = std::variant<NoOpRecord, ConversationRecord, EntryRecord, SessionRecord, SessionEndRecord,
-                                CursorRecord, ReplicasRecord, UserConversationRecord, FedRecord, RetentionRecord>;
+/// Of several users, as marks_text() writes them.
+struct MarksRecord {
+  ConversationNumber conversation;
+  std::string_view marks;
+};
+
+using RecordBody =
+    std::variant<NoOpRecord, ConversationRecord, EntryRecord, SessionRecord, SessionEndRecord, CursorRecord,
+                 ReplicasRecord, UserConversationRecord, FedRecord, RetentionRecord, MarksRecord>;
 
 struct Record {
   RecordPosition position;

@@ -230,10 +230,7 @@ class Groups(Protocol):
 class Refusing(Protocol):
     def test_what_is_not_there_yet_is_refused(self):
         alice = self.client("alice")
-        for form in ("typing", "read"):
-            answer = alice.publish(f"chat/{self.conversation}/{form}", "x")
-            self.assertEqual((answer.reason, answer.value("error")), (UNSPECIFIED_83, "unsupported"), form)
-        for name in ("chat/+/typing", "chat/#", f"$share/g/{self.topic}", f"chat/{self.conversation}/typing"):
+        for name in ("chat/+/typing", "chat/#", f"$share/g/{self.topic}", f"chat/{self.conversation}/ctl", "presence/+"):
             suback = alice.subscribe(name)
             self.assertEqual((suback.reasons, suback.value("error")), ((UNSPECIFIED_83,), "unsupported"), name)
 

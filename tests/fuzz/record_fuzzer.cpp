@@ -5,6 +5,7 @@
 
 #include "base/check.hpp"
 #include "storage/format/changes.hpp"
+#include "storage/format/marks.hpp"
 #include "storage/format/record.hpp"
 #include "storage/format/rows.hpp"
 #include "storage/format/sealed.hpp"
@@ -69,6 +70,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_row(format::decode_group_row(sealed), sealed);
   check_row(format::decode_user_conversation_row(sealed), sealed);
   check_row(format::decode_unfed_row(sealed), sealed);
+  check_row(format::decode_mark_row(sealed), sealed);
+  check_row(format::decode_tally_row(sealed), sealed);
   check_change(format::decode_member_change(bytes), bytes);
   check_change(format::decode_settings(bytes), bytes);
   return 0;

@@ -126,6 +126,13 @@ LogStoreEvents::LoadedConversation Store::load(const std::string& name) const {
   loaded.conversation = found->second.stored;
   if (faults.hides_head && loaded.conversation->head.value > 1) --loaded.conversation->head.value;
   load_members(found->second, loaded);
+  std::set<std::string> users;
+  for (const auto& [user, moves] : found->second.marks) users.insert(user);
+  for (const auto& entry : found->second.entries) users.insert(std::string((*entry)->from));
+  for (const std::string& user : users) {
+    const format::Mark mark = mark_of(found->second, user, materialised_, Lsn{~std::uint64_t{0}});
+    if (mark != format::Mark{}) loaded.marks.push_back({user, mark});
+  }
   for (std::size_t i = 0; i < found->second.entries.size(); ++i) {
     const auto& entry = found->second.entries[i];
     const bool wanted = (*entry)->id_from_client || (*entry)->kind != format::EntryKind::Message;
@@ -334,6 +341,8 @@ void Store::apply_body(const format::Record& record, const std::string& bytes, L
   } else if (const auto* fed = std::get_if<format::FedRecord>(&record.body)) {
     Seq& known = fed_.try_emplace({fed->conversation, std::string(fed->user)}).first->second;
     known = std::max(known, fed->changed);
+  } else if (const auto* marks = std::get_if<format::MarksRecord>(&record.body)) {
+    apply_marks(*marks, lsn);
   }
 }
 

@@ -41,6 +41,9 @@ class Store final : public shard::LogStore {
                                                std::string_view user) override;
   std::vector<shard::StoredMember> list_members(shard::ShardId shard, ConversationNumber conversation,
                                                 std::string_view after, std::size_t count_max) override;
+  std::optional<format::Mark> find_mark(shard::ShardId shard, ConversationNumber conversation,
+                                        std::string_view user) override;
+  shard::StoredTally find_tally(shard::ShardId shard, ConversationNumber conversation, Seq upto) override;
   std::vector<shard::UnfedMember> unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) override;
   void load_user(shard::ShardId shard, std::string user) override;
   RetentionPage due_retention(shard::ShardId shard, const RetentionRequest& request) override;
@@ -97,6 +100,10 @@ class Store final : public shard::LogStore {
   [[nodiscard]] std::size_t snapshots() const { return snapshots_; }
   /// The members by name, as the entries up to `upto` make them.
   using Members = std::map<std::string, format::MemberRow>;
+  /// A user's marks as the log has them, its own messages included, up to `upto`.
+  [[nodiscard]] format::Mark mark(const std::string& conversation, const std::string& user,
+                                  Lsn upto = {~std::uint64_t{0}}) const;
+  [[nodiscard]] std::size_t mark_records() const { return mark_records_; }
   [[nodiscard]] Members members(const std::string& conversation, Lsn upto = {~std::uint64_t{0}}) const;
   /// What the user's slot knows of the conversations it is in.
   [[nodiscard]] std::vector<shard::UserConversation> user_conversations(const std::string& user) const;
@@ -109,6 +116,7 @@ class Store final : public shard::LogStore {
     std::vector<format::EntryPtr> entries;  ///< From seq 1.
     std::vector<Lsn> positions;
     std::set<std::uint64_t> corrupt;
+    std::map<std::string, std::vector<std::pair<Lsn, format::Mark>>> marks;  ///< By user, as they were written.
   };
   struct Waiting {
     shard::AppendBatch batch;
@@ -158,6 +166,8 @@ class Store final : public shard::LogStore {
   void violation(std::string what) { violations_.push_back(std::move(what)); }
   StoredEntries* find(ConversationNumber number);
   shard::LogStoreEvents::LoadedConversation load(const std::string& name) const;
+  static format::Mark mark_of(const StoredEntries& conversation, const std::string& user, Lsn from, Lsn upto);
+  void apply_marks(const format::MarksRecord& record, Lsn lsn);
   static Members members_of(const StoredEntries& conversation, Lsn upto);
   /// What is materialised of members and settings.
   void load_members(const StoredEntries& conversation, shard::LogStoreEvents::LoadedConversation& loaded) const;
@@ -190,6 +200,7 @@ class Store final : public shard::LogStore {
   bool shared_ = false;
   std::size_t reads_ = 0;
   std::size_t snapshots_ = 0;
+  std::size_t mark_records_ = 0;
   std::vector<std::string> violations_;
 };
 

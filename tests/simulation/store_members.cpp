@@ -73,6 +73,57 @@ std::vector<shard::StoredMember> Store::list_members(ShardId /*shard*/, Conversa
   return list;
 }
 
+format::Mark Store::mark_of(const StoredEntries& conversation, const std::string& user, Lsn from, Lsn upto) {
+  format::Mark mark;
+  if (const auto moves = conversation.marks.find(user); moves != conversation.marks.end()) {
+    for (const auto& [lsn, moved] : moves->second) {
+      if (lsn > from && lsn <= upto) mark = format::further(mark, moved);
+    }
+  }
+  for (std::size_t i = 0; i < conversation.entries.size(); ++i) {
+    const format::EntryRecord& entry = **conversation.entries[i];
+    if (conversation.positions[i] <= from || conversation.positions[i] > upto) continue;
+    if (entry.kind == format::EntryKind::Message && entry.from == user) {
+      mark = format::further(mark, {entry.seq, entry.seq});
+    }
+  }
+  return mark;
+}
+
+format::Mark Store::mark(const std::string& conversation, const std::string& user, Lsn upto) const {
+  const auto found = conversations_.find(conversation);
+  return found == conversations_.end() ? format::Mark() : mark_of(found->second, user, Lsn{0}, upto);
+}
+
+void Store::apply_marks(const format::MarksRecord& record, Lsn lsn) {
+  ++mark_records_;
+  StoredEntries* of = find(record.conversation);
+  if (of == nullptr) return violation("marks of a conversation that isn't there");
+  const auto moved = format::marks_of(record.marks);
+  for (const format::UserMark& one : *moved) {
+    if (one.mark.read > of->stored.head || one.mark.delivered > of->stored.head) violation("a mark beyond the head");
+    of->marks[std::string(one.user)].emplace_back(lsn, one.mark);
+  }
+}
+
+std::optional<format::Mark> Store::find_mark(ShardId /*shard*/, ConversationNumber conversation,
+                                             std::string_view user) {
+  const StoredEntries* found = find(conversation);
+  if (found == nullptr) return std::nullopt;
+  return mark_of(*found, std::string(user), Lsn{0}, materialised_);
+}
+
+shard::StoredTally Store::find_tally(ShardId /*shard*/, ConversationNumber conversation, Seq upto) {
+  shard::StoredTally tally;
+  const StoredEntries* found = find(conversation);
+  if (found == nullptr) return tally;
+  for (std::size_t i = 0; i < found->entries.size() && i < upto.value; ++i) {
+    if (found->positions[i] > materialised_ || (*found->entries[i])->kind == format::EntryKind::Message) continue;
+    tally = {(*found->entries[i])->seq, tally.count + 1};
+  }
+  return tally;
+}
+
 std::vector<shard::UnfedMember> Store::unfed_members(ShardId /*shard*/, Slot slot, std::size_t count_max) {
   std::vector<shard::UnfedMember> list;
   for (const auto& [name, conversation] : conversations_) {

@@ -37,8 +37,8 @@ TEST(GroupsAcrossNodes, CommandsAreAnsweredFromAnyNode) {
   EXPECT_TRUE(has(command(nodes, ann, "tea", R"({"op":"add","user":"bob"})"), "\"changed\":false"));
   const std::string info = command(nodes, bob, "tea", kInfo);
   EXPECT_TRUE(has(info, R"("title":"Tea")")) << info;
-  EXPECT_TRUE(has(info, R"({"user":"ann","role":"owner","joined":1},{"user":"bob","role":"member","joined":3})"))
-      << info;
+  EXPECT_TRUE(has(info, R"({"user":"ann","role":"owner","joined":1,)")) << info;
+  EXPECT_TRUE(has(info, R"({"user":"bob","role":"member","joined":3,)")) << info;
   EXPECT_TRUE(has(command(nodes, bob, "tea", R"({"op":"add","user":"cat"})"), "not-authorized"));
   nodes.advance(31s);
   EXPECT_EQ(nodes.at(0).store().user_conversations("bob").size(), 1U) << "the user's slot knows";

@@ -278,8 +278,10 @@ TEST(Groups, InfoPagesThroughMembers) {
   const std::string first = command(world, ann, "tea", R"({"op":"info","limit":4})");
   EXPECT_NE(first.find(R"("title":"Tea")"), std::string::npos) << first;
   EXPECT_NE(first.find(R"("member_count":11)"), std::string::npos) << first;
-  EXPECT_NE(first.find(R"("role":"owner","members":[{"user":"ann","role":"owner","joined":1},{"user":"u095",)"),
-            std::string::npos)
+  EXPECT_NE(
+      first.find(
+          R"("role":"owner","members":[{"user":"ann","role":"owner","joined":1,"read":1,"delivered":1,"online":true},{"user":"u095",)"),
+      std::string::npos)
       << first;
   EXPECT_NE(first.find(R"({"user":"u12","role":"moderator",)"), std::string::npos) << first;
   EXPECT_NE(first.find(R"("next":"u12")"), std::string::npos) << first;

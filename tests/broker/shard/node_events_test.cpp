@@ -11,7 +11,7 @@ namespace {
 /// One of each, with every field set.
 std::vector<Event> samples() {
   return {
-      Propose{1, 2, "room", format::EntryKind::Edit, true, "ann", "i1", "\x01\x01", "hello"},
+      Propose{1, 2, "room", format::EntryKind::Edit, true, "ann", "i1", "\x01\x01", "hello", 2},
       Proposed{{3}, 1, 2, Status::Refused, chat::Refusal::Busy, {7}, {8}, "i1", true, ",\"role\":\"owner\""},
       Follow{4, "room"},
       Unfollow{4, "room"},
@@ -41,8 +41,8 @@ std::vector<Event> samples() {
       Group{"workers", "jobs/+", 4},
       Message{1, 2, 3, true, "workers", "jobs/+", "jobs/1", "\x01\x01", "do", 2, true, 5000, {11}, {12}},
       MessageTaken{2, 3, true},
-      Access{8, "room", "ann"},
-      Accessed{{3}, 8, Status::Done, chat::Refusal::None, {4}},
+      Access{8, "room", "ann", true},
+      Accessed{{3}, 8, Status::Done, chat::Refusal::None, {4}, {{"ann", {5}, {6}}}},
       FollowUser{9, "ann"},
       UnfollowUser{9, "ann"},
       UserConversations{{3}, 9, "ann", Status::Done, true, true, {{{99}, "room", {5}, true, {6}}}},
@@ -50,6 +50,15 @@ std::vector<Event> samples() {
       SnapshotRead{{3}, 9, "position", "known"},
       SnapshotPage{{3}, 9, Status::Done, {4}, {1'000}, {7}, "voters", "learners", "next", "piece"},
       SnapshotTaken{{3}, {4}, {1'000}},
+      Notice{4, "room", "ann", {{"bob", {5}, {6}}, {"ann", {7}, {8}}}},
+      Delivered{"room", {{"bob", {0}, {6}}}},
+      PresenceReport{"ann", 2, true, 30'000, true, "here", {7}, true, "gone"},
+      PresenceFollow{"ann", true},
+      PresenceShown{"ann", true, 2, {7}, "here"},
+      PresenceAsk{"ann", "bob", {{99}, {100}}, true, {3}, 1, 8},
+      PresenceAnswer{8, chat::Refusal::NotAuthorized},
+      OnlineAsk{{3}, {"ann", "bob"}, {3}, 1, 8},
+      OnlineAnswer{8, 2, {"ann"}},
   };
 }
 
@@ -103,7 +112,7 @@ TEST(NodeEvents, RefusesWhatItDoesntKnow) {
       {"nothing", ""},
       {"version 0", std::string("\0\x10\x01", 3)},
       {"version 2", "\x02\x10\x01"},
-      {"kind 22", "\x01\x16\x01"},
+      {"kind 38", "\x01\x26\x01"},
       {"a number longer than it need be", std::string("\x01\x10\x81\0", 4)},
       {"a number of 65 bits", "\x01\x10\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x02"},
       {"a list longer than its bytes", "\x01\x07\x03\x05\x03\x7F"},

@@ -130,7 +130,7 @@ TEST(Publishing, RefusesWithAReasonAndAWord) {
        ReasonCode::PayloadFormatInvalid,
        "invalid-id"},
       {"long id", "chat/room/msg", "x", {.id = std::string(129, 'i')}, ReasonCode::PayloadFormatInvalid, "invalid-id"},
-      {"not served yet", "chat/room/typing", "x", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
+      {"no number", "chat/room/read", "x", {}, ReasonCode::PayloadFormatInvalid, "invalid-payload"},
   };
   for (const RefusedCase& one : cases) {
     World world(1, options);
@@ -164,10 +164,10 @@ TEST(Publishing, TellsThreeOneOneClientsOfPermanentRefusalsOnTheirReplyTopic) {
   World world(1, dev());
   auto& alice = join(world, "alice", {.version = ProtocolVersion::V3_1_1});
   follow(world, alice, "client/alice/reply");
-  say(world, alice, "chat/room/typing", "x");
+  say(world, alice, "chat/room/read", "x");
   EXPECT_TRUE(alice.connected());
   ASSERT_EQ(alice.received.size(), 1U);
-  EXPECT_NE(alice.received[0].payload.find(R"("error":"unsupported")"), std::string::npos);
+  EXPECT_NE(alice.received[0].payload.find(R"("error":"invalid-payload")"), std::string::npos);
 }
 
 TEST(Publishing, ClosesOnThreeOneOneClientsWhenARefusalWillPass) {
@@ -186,7 +186,7 @@ TEST(Publishing, ClosesOnAnyRefusalOfThreeOneOneWhenItIsSetSo) {
   options.shard.v3_refuse_closes = true;
   World world(1, options);
   auto& alice = join(world, "alice", {.version = ProtocolVersion::V3_1_1});
-  alice.publish("chat/room/typing", "x");
+  alice.publish("chat/room/read", "x");
   world.settle();
   EXPECT_FALSE(alice.connected());
 }

@@ -69,7 +69,7 @@ TEST(Subscribing, AnswersForSeveralFiltersInTheirOrder) {
   World world(1, dev());
   fill(world, 2);
   auto& alice = join(world, "alice");
-  alice.subscribe({"plain/+", "chat/room/msg", "chat/room/typing", "chat/other/json", "chat/#"});
+  alice.subscribe({"plain/+", "chat/room/msg", "chat/room/ctl", "chat/other/json", "chat/#"});
   world.settle();
   const auto* suback = alice.answer(PacketType::Suback);
   ASSERT_NE(suback, nullptr);
@@ -78,7 +78,7 @@ TEST(Subscribing, AnswersForSeveralFiltersInTheirOrder) {
                          ReasonCode::GrantedQos1, ReasonCode::ImplementationSpecificError}));
   std::vector<std::string> names;
   for (const auto& [name, value] : suback->users) names.push_back(name == "topic" ? value : name);
-  EXPECT_EQ(names, (std::vector<std::string>{"chat/room/msg", "head", "oldest", "epoch", "chat/room/typing", "error",
+  EXPECT_EQ(names, (std::vector<std::string>{"chat/room/msg", "head", "oldest", "epoch", "chat/room/ctl", "error",
                                              "chat/other/json", "head", "oldest", "epoch", "chat/#", "error"}));
 }
 
@@ -99,7 +99,7 @@ TEST(Subscribing, RefusesWhatItCantServe) {
       {"$since/x/chat/room/msg", {}, ReasonCode::TopicFilterInvalid, "invalid-topic"},
       {"$last/1/plain", {}, ReasonCode::TopicFilterInvalid, "invalid-topic"},
       {"chat/+/typing", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
-      {"chat/room/read", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
+      {"chat/room/history", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
       {"chat/#", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
       {"$share/g/chat/room/msg", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
   };
@@ -117,7 +117,7 @@ TEST(Subscribing, RefusesWhatItCantServe) {
 TEST(Subscribing, RefusesWithEightyInThreeOneOne) {
   World world(1, dev());
   auto& alice = join(world, "alice", {.version = ProtocolVersion::V3_1_1});
-  EXPECT_EQ(follow(world, alice, "chat/room/read"), ReasonCode::UnspecifiedError);
+  EXPECT_EQ(follow(world, alice, "chat/room/history"), ReasonCode::UnspecifiedError);
 }
 
 TEST(Subscribing, KeepsToItsLimits) {

@@ -1,0 +1,638 @@
+#include "broker/shard/presence.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.hpp"
+#include "base/name.hpp"
+#include "broker/shard/entry_message.hpp"
+#include "broker/shard/presence_events.hpp"
+#include "broker/shard/shard.hpp"
+#include "mqtt/utf8.hpp"
+
+namespace parley::shard {
+namespace {
+
+using chat::Refusal;
+
+/// What is said of one user more often waits.
+constexpr Duration kInterval = std::chrono::seconds(1);
+constexpr Duration kAnswerWait = std::chrono::seconds(3);
+constexpr Duration kOnlineWait = std::chrono::seconds(1);
+/// How often it is asked again whether a subscriber may still see a user.
+constexpr Duration kCheckAgain = std::chrono::seconds(60);
+constexpr std::size_t kConversationsMax = 100'000;
+/// Users that are offline and that nobody follows, of whom it is known since when.
+constexpr std::size_t kGoneMax = 100'000;
+
+std::string_view user_of(std::string_view topic) { return topic.substr(Presence::kPrefix.size()); }
+
+}  // namespace
+
+std::uint64_t Presence::Relayed::count() const {
+  std::uint64_t sum = 0;
+  for (const auto& [shard, count] : devices) sum += count;
+  return sum;
+}
+
+Slot Presence::slot_of(std::string_view user) const { return slot_of_name(user, shard_.options()); }
+
+void Presence::start_timer(Instant due) {
+  if (!timers_.empty() && *timers_.begin() <= due) return;
+  timers_.insert(due);
+  shard_.timers().add({.due = due, .kind = TimerKind::Presence});
+}
+
+// -- Connections --
+
+void Presence::connected(Client& client) { count(client, {}, true); }
+
+void Presence::left(Client& client, const session::WillPlan* will) {
+  unwatch_all(client);
+  if (!std::exchange(client.is_present, false)) return;
+  chat::PresenceReport report;
+  const std::string& user = client.session->user();
+  if (will != nullptr && check(will->message->topic(), will->message->payload(), user) == Refusal::None) {
+    report.parting = will->message->payload();
+    const Duration lasts = std::chrono::seconds(client.session->expiry_interval());
+    const Duration delay = std::min(will->delay, lasts);
+    if (delay > Duration::zero()) report.grace = delay;
+  }
+  count(client, std::move(report), false);
+}
+
+void Presence::count(Client& client, chat::PresenceReport report, bool comes) {
+  const std::string& user = client.session->user();
+  std::uint64_t& connections = connections_[user];
+  connections += comes ? 1 : 0;
+  connections -= !comes && connections > 0 ? 1 : 0;
+  report.devices = connections;
+  if (connections == 0) connections_.erase(user);
+  shard_.send(home_of_name(user, shard_.options()), PeerEvent{PresenceEvent{user, shard_.id(), std::move(report)}});
+}
+
+Refusal Presence::check(std::string_view topic, std::string_view payload, const std::string& user) {
+  if (!topic.starts_with(kPrefix) || !is_name(user_of(topic))) return Refusal::InvalidTopic;
+  if (user_of(topic) != user) return Refusal::NotAuthorized;
+  if (payload.size() > kStatusSizeMax) return Refusal::TooLarge;
+  return mqtt::is_mqtt_utf8(payload) ? Refusal::None : Refusal::InvalidPayload;
+}
+
+Refusal Presence::publish(std::string_view topic, std::string_view payload, const std::string& user) {
+  const Refusal refusal = check(topic, payload, user);
+  if (refusal != Refusal::None) return refusal;
+  const auto connections = connections_.find(user);
+  chat::PresenceReport report;
+  report.devices = connections == connections_.end() ? 0 : connections->second;
+  report.status = payload;
+  report.status_at = shard_.wall();
+  shard_.send(home_of_name(user, shard_.options()), PeerEvent{PresenceEvent{user, shard_.id(), std::move(report)}});
+  return Refusal::None;
+}
+
+// -- The node's part --
+
+void Presence::report(PresenceEvent& event) {
+  Relayed& relayed = relayed_[event.user];
+  std::erase_if(relayed.devices, [&](const auto& one) { return one.first == event.shard; });
+  if (event.report.devices != 0) relayed.devices.emplace_back(event.shard, event.report.devices);
+  relayed.next.grace = event.report.grace;
+  if (event.report.parting) relayed.next.parting = std::move(event.report.parting);
+  if (relayed.count() != 0 && event.report.devices != 0) relayed.next.parting.reset();
+  if (event.report.status) {
+    relayed.status = *event.report.status;
+    relayed.status_at = event.report.status_at;
+    relayed.next.status = std::move(event.report.status);
+    relayed.next.status_at = event.report.status_at;
+  }
+  relayed.untold = true;
+  if (relayed.told + kInterval <= shard_.now() || relayed.told == Instant{}) {
+    tell_leader(event.user, relayed);
+  } else {
+    untold_.insert(event.user);
+    start_timer(relayed.told + kInterval);
+  }
+}
+
+/// May forget it.
+void Presence::tell_leader(const std::string& user, Relayed& relayed) {
+  const Slot slot = slot_of(user);
+  const auto leadership = shard_.replicas().leadership(slot);
+  const bool reachable =
+      leadership.state == Leadership::State::Here ||
+      (leadership.state == Leadership::State::Elsewhere && shard_.nodes().connected(leadership.node));
+  if (!reachable) return;  // It is told once somebody leads.
+  chat::PresenceReport report = std::exchange(relayed.next, {});
+  report.devices = relayed.count();
+  relayed.untold = false;
+  relayed.told = shard_.now();
+  if (leadership.state == Leadership::State::Here) {
+    take(shard_.nodes().self(), user, std::move(report));
+  } else {
+    shard_.nodes().send(leadership.node, NodeChannel::Sessions,
+                        remote::encode_for(slot, remote::report_of(user, report)));
+  }
+  forget_if_unused(std::string(user));
+}
+
+void Presence::follow(const PresenceFollowEvent& event) {
+  Relayed& relayed = relayed_[event.user];
+  std::erase(relayed.followers, event.shard);
+  if (event.wanted) {
+    relayed.followers.push_back(event.shard);
+    if (relayed.follows && relayed.last) {
+      shard_.send(event.shard, PeerEvent{PresenceShownEvent{event.user, *relayed.last}});
+    }
+  }
+  const bool wanted = !relayed.followers.empty();
+  if (wanted != relayed.follows) follow_leader(event.user, relayed);
+  forget_if_unused(event.user);
+}
+
+void Presence::follow_leader(const std::string& user, Relayed& relayed) {
+  const Slot slot = slot_of(user);
+  const auto leadership = shard_.replicas().leadership(slot);
+  const bool wanted = !relayed.followers.empty();
+  if (!wanted) relayed.last.reset();
+  relayed.follows = false;
+  if (leadership.state == Leadership::State::Here) {
+    relayed.follows = wanted;
+    add_follower(shard_.nodes().self(), user, wanted);
+  } else if (leadership.state == Leadership::State::Elsewhere && shard_.nodes().connected(leadership.node)) {
+    relayed.follows = wanted;
+    shard_.nodes().send(leadership.node, NodeChannel::Sessions,
+                        remote::encode_for(slot, remote::PresenceFollow{user, wanted}));
+  }
+}
+
+void Presence::forget_if_unused(const std::string& user) {
+  const auto found = relayed_.find(user);
+  if (found == relayed_.end()) return;
+  const Relayed& relayed = found->second;
+  if (relayed.devices.empty() && !relayed.untold && relayed.followers.empty() && !relayed.follows)
+    relayed_.erase(found);
+}
+
+void Presence::told_by_leader(const std::string& user, const chat::Presence& presence) {
+  const auto found = relayed_.find(user);
+  if (found == relayed_.end()) return;
+  found->second.last = presence;
+  for (const ShardId follower : std::vector(found->second.followers)) {
+    shard_.send(follower, PeerEvent{PresenceShownEvent{user, presence}});
+  }
+}
+
+void Presence::receive(NodeId from, const remote::PresenceShown& event) {
+  const auto leadership = shard_.replicas().leadership(slot_of(event.user));
+  if (leadership.state != Leadership::State::Elsewhere || leadership.node != from) return;
+  told_by_leader(std::string(event.user), remote::presence_of(event));
+}
+
+/// Everything that this node has to say to the slot's leader, and wants to hear of it.
+void Presence::tell_again(Slot slot) {
+  std::vector<std::string> users;
+  for (const auto& [user, relayed] : relayed_) {
+    if (slot_of(user) == slot) users.push_back(user);
+  }
+  for (const std::string& user : users) {
+    Relayed& relayed = relayed_.at(user);
+    if (!relayed.followers.empty()) follow_leader(user, relayed);
+    if (relayed.status_at.milliseconds != 0 && !relayed.next.status) {
+      relayed.next.status = relayed.status;
+      relayed.next.status_at = relayed.status_at;
+    }
+    tell_leader(user, relayed);
+  }
+}
+
+void Presence::leadership_changed(Slot slot, const Leadership& leadership) {
+  if (leadership.state != Leadership::State::Here) {
+    if (led_since_.erase(slot) != 0) {
+      std::erase_if(homes_, [&](const auto& one) { return slot_of(one.first) == slot; });
+    }
+  } else if (led_since_.try_emplace(slot, shard_.now()).second) {
+    const Instant settled = shard_.now() + shard_.options().presence_grace;
+    settles_.emplace(settled, slot);
+    start_timer(settled);
+  }
+  if (leadership.state != Leadership::State::Nobody) tell_again(slot);
+}
+
+void Presence::node_connected(NodeId node) {
+  std::set<Slot> slots;
+  for (const auto& [user, relayed] : relayed_) slots.insert(slot_of(user));
+  for (const Slot slot : slots) {
+    const auto leadership = shard_.replicas().leadership(slot);
+    if (leadership.state == Leadership::State::Elsewhere && leadership.node == node) tell_again(slot);
+  }
+}
+
+void Presence::node_unreachable(NodeId node) {
+  std::vector<std::string> users;
+  for (auto& [user, home] : homes_) {
+    std::erase(home.followers, node);
+    if (home.presence.has(node)) users.push_back(user);
+  }
+  for (const std::string& user : users) take(node, user, {});
+}
+
+// -- The leader's part --
+
+bool Presence::is_settled(Slot slot) const {
+  const auto found = led_since_.find(slot);
+  return found != led_since_.end() && found->second + shard_.options().presence_grace <= shard_.now();
+}
+
+void Presence::receive(NodeId from, const remote::PresenceReport& event) {
+  const std::string user(event.user);
+  if (!shard_.may_host(slot_of(user))) return;  // It hears who leads, and says it again.
+  take(from, user, remote::report_of(event));
+}
+
+void Presence::receive(NodeId from, const remote::PresenceFollow& event) {
+  const std::string user(event.user);
+  if (led_since_.contains(slot_of(user))) add_follower(from, user, event.wanted);
+}
+
+void Presence::take(NodeId node, const std::string& user, chat::PresenceReport report) {
+  Home& home = homes_[user];
+  home.presence.take(node, std::move(report), shard_.options().presence_grace, shard_.now(), shard_.wall());
+  if (const auto leaves = home.presence.leaves_at()) {
+    due_.emplace(*leaves, user);
+    start_timer(*leaves);
+  }
+  tell(user, home);
+}
+
+void Presence::add_follower(NodeId node, const std::string& user, bool wanted) {
+  Home& home = homes_[user];
+  std::erase(home.followers, node);
+  if (!wanted) {
+    if (!home.presence.is_known() && home.followers.empty()) homes_.erase(user);
+    return;
+  }
+  home.followers.push_back(node);
+  if (home.presence.is_known() || is_settled(slot_of(user))) tell(node, user, home.presence.shown());
+}
+
+void Presence::tell(const std::string& user, Home& home) {
+  if (!home.presence.is_known() && !is_settled(slot_of(user))) return;
+  if (home.told == home.presence.shown()) return;
+  if (home.told && home.told_at + kInterval > shard_.now()) {
+    if (std::exchange(home.untold, true)) return;
+    due_.emplace(home.told_at + kInterval, user);
+    start_timer(home.told_at + kInterval);
+    return;
+  }
+  home.untold = false;
+  home.told = home.presence.shown();
+  home.told_at = shard_.now();
+  for (const NodeId follower : std::vector(home.followers)) tell(follower, user, *homes_.at(user).told);
+}
+
+void Presence::tell(NodeId node, const std::string& user, const chat::Presence& presence) {
+  if (node == shard_.nodes().self()) {
+    told_by_leader(user, chat::Presence(presence));
+  } else {
+    shard_.nodes().send(node, NodeChannel::Sessions,
+                        remote::encode_for(slot_of(user), remote::shown_of(user, presence)));
+  }
+}
+
+void Presence::settle(Slot slot) {
+  if (!is_settled(slot)) return;
+  std::vector<std::string> users;
+  for (const auto& [user, home] : homes_) {
+    if (!home.presence.is_known() && slot_of(user) == slot) users.push_back(user);
+  }
+  for (const std::string& user : users) tell(user, homes_.at(user));
+}
+
+// -- Time --
+
+void Presence::run_timer() {
+  std::erase_if(timers_, [&](Instant due) { return due <= shard_.now(); });
+  while (!settles_.empty() && settles_.begin()->first <= shard_.now()) {
+    const Slot slot = settles_.begin()->second;
+    settles_.erase(settles_.begin());
+    settle(slot);
+  }
+  while (!due_.empty() && due_.begin()->first <= shard_.now()) {
+    const std::string user = due_.begin()->second;
+    due_.erase(due_.begin());
+    const auto found = homes_.find(user);
+    if (found == homes_.end()) continue;
+    found->second.presence.look(shard_.now());
+    tell(user, found->second);
+  }
+  std::vector<std::string> untold;
+  for (const std::string& user : untold_) {
+    const auto found = relayed_.find(user);
+    if (found == relayed_.end() || found->second.told + kInterval <= shard_.now()) untold.push_back(user);
+  }
+  for (const std::string& user : untold) {
+    untold_.erase(user);
+    const auto found = relayed_.find(user);
+    if (found != relayed_.end() && found->second.untold) tell_leader(user, found->second);
+  }
+  for (auto one = questions_.begin(); one != questions_.end();) {
+    if (one->second.due > shard_.now()) {
+      ++one;
+      continue;
+    }
+    const auto known = std::move(one->second.known);
+    one = questions_.erase(one);
+    known(Refusal::NoMajority);
+  }
+  for (auto one = online_questions_.begin(); one != online_questions_.end();) {
+    if (one->second.due > shard_.now()) {
+      ++one;
+      continue;
+    }
+    const OnlineQuestion question = std::move(one->second);
+    one = online_questions_.erase(one);
+    question.known(question.online);
+  }
+  std::optional<Instant> next;
+  const auto at = [&next](Instant due) { next = next ? std::min(*next, due) : due; };
+  if (!settles_.empty()) at(settles_.begin()->first);
+  if (!due_.empty()) at(due_.begin()->first);
+  for (const std::string& user : untold_) at(relayed_.at(user).told + kInterval);
+  for (const auto& [token, question] : questions_) at(question.due);
+  for (const auto& [token, question] : online_questions_) at(question.due);
+  if (next) start_timer(*next);
+}
+
+void Presence::sweep() {
+  recheck();
+  if (homes_.size() < kGoneMax) return;
+  std::erase_if(homes_, [](const auto& one) {
+    const Home& home = one.second;
+    return home.followers.empty() && !home.untold && !home.presence.shown().online;
+  });
+}
+
+// -- Subscriptions --
+
+void Presence::watch(Client& client, std::string_view filter) {
+  const std::string user(user_of(filter));
+  Watched& watched = watched_[user];
+  const auto is_same = [&](const Watcher& one) { return one.client == &client && one.filter == filter; };
+  if (std::ranges::find_if(watched.watchers, is_same) != watched.watchers.end()) return;
+  // Not checked: its SUBACK comes first; see show().
+  watched.watchers.push_back({&client, std::string(filter), Instant{}});
+  watches_[&client].push_back(user);
+  if (watched.watchers.size() == 1) {
+    shard_.send(home_of_name(user, shard_.options()), PeerEvent{PresenceFollowEvent{user, shard_.id(), true}});
+  }
+}
+
+void Presence::unwatch(Client& client, std::string_view filter) {
+  const std::string user(user_of(filter));
+  const auto found = watched_.find(user);
+  if (found == watched_.end()) return;
+  std::erase_if(found->second.watchers, [&](const Watcher& one) { return one.client == &client; });
+  if (const auto watches = watches_.find(&client); watches != watches_.end()) {
+    std::erase(watches->second, user);
+    if (watches->second.empty()) watches_.erase(watches);
+  }
+  if (!found->second.watchers.empty()) return;
+  watched_.erase(found);
+  shard_.send(home_of_name(user, shard_.options()), PeerEvent{PresenceFollowEvent{user, shard_.id(), false}});
+}
+
+void Presence::unwatch_all(Client& client) {
+  const auto found = watches_.find(&client);
+  if (found == watches_.end()) return;
+  for (const std::string& user : std::vector(found->second)) unwatch(client, std::string(kPrefix).append(user));
+}
+
+void Presence::resume(Client& client) {
+  const ConnectionId connection = client.connection;
+  for (const auto& subscription : std::vector(client.session->subscriptions())) {
+    if (!is_topic(subscription.filter)) continue;
+    ask(client.session->user(), subscription.filter, [this, connection, filter = subscription.filter](Refusal refusal) {
+      Client* resumed = shard_.client_of(connection);
+      if (resumed == nullptr || !resumed->session->find_subscription(filter)) return;
+      if (refusal == Refusal::NotAuthorized) {
+        resumed->session->remove_subscription(filter);
+      } else {
+        watch(*resumed, filter);
+        show(*resumed, filter);
+      }
+    });
+  }
+}
+
+void Presence::show(Client& client, std::string_view filter) {
+  const auto found = watches_.find(&client);
+  if (found == watches_.end()) return;
+  for (const std::string& user : std::vector(found->second)) {
+    const auto watched = watched_.find(user);
+    if (watched == watched_.end()) continue;
+    for (Watcher& one : watched->second.watchers) {
+      if (one.client != &client || (!filter.empty() && one.filter != filter)) continue;
+      one.checked = shard_.now();
+      if (watched->second.last) send(one, user, *watched->second.last, true);
+    }
+  }
+}
+
+void Presence::shown(const PresenceShownEvent& event) {
+  const auto found = watched_.find(event.user);
+  if (found == watched_.end()) return;
+  Watched& watched = found->second;
+  if (watched.last == event.presence) return;
+  const bool is_first = !watched.last;
+  watched.last = event.presence;
+  for (const Watcher& one : watched.watchers) {
+    if (one.checked != Instant{}) send(one, event.user, event.presence, is_first);
+  }
+}
+
+void Presence::send(const Watcher& watcher, const std::string& user, const chat::Presence& presence, bool retain) {
+  Client& client = *watcher.client;
+  const auto* subscription = client.session->find_subscription(watcher.filter);
+  if (subscription == nullptr || client.quiet) return;
+  const std::uint32_t id = subscription->subscription_id;
+  const std::span<const std::uint32_t> ids(&id, id != 0 ? 1 : 0);
+  client.session->deliver(presence_message(user, presence), subscription->options.qos, retain, ids, shard_.now());
+  shard_.wrote(client);
+}
+
+/// Who shares no conversation any more sees nothing from then on.
+void Presence::recheck() {
+  for (auto& [user, watched] : watched_) {
+    for (Watcher& one : watched.watchers) {
+      if (one.checked == Instant{} || one.checked + kCheckAgain > shard_.now()) continue;
+      one.checked = shard_.now();
+      shard_.timers().add({.due = shard_.now(),
+                           .kind = TimerKind::PresenceCheck,
+                           .client = one.client->place,
+                           .identity = one.client->session->identity()});
+    }
+  }
+}
+
+void Presence::recheck(Client& client) {
+  const auto found = watches_.find(&client);
+  if (found == watches_.end()) return;
+  const ConnectionId connection = client.connection;
+  for (const std::string& user : std::vector(found->second)) {
+    const std::string filter = std::string(kPrefix).append(user);
+    ask(client.session->user(), filter, [this, connection, filter](Refusal refusal) {
+      Client* owner = shard_.client_of(connection);
+      if (owner == nullptr || refusal != Refusal::NotAuthorized) return;
+      unwatch(*owner, filter);
+      if (owner->session->remove_subscription(filter) && owner->persisted) {
+        shard_.session_records().write(*owner, {}, nullptr);
+      }
+    });
+  }
+}
+
+// -- Who may see whom --
+
+/// First the asker's home says in which conversations it is, then the other one's whether that user is in one of them.
+void Presence::ask(const std::string& asker, std::string_view filter, std::function<void(Refusal)> known) {
+  if (!filter.starts_with(kPrefix)) return known(Refusal::InvalidTopic);
+  const std::string target(user_of(filter));
+  if (target == "+" || target == "#") return known(Refusal::Unsupported);
+  if (!is_name(target)) return known(Refusal::InvalidTopic);
+  if (target == asker) return known(Refusal::None);
+  const std::uint64_t token = next_question_++;
+  questions_[token] = {std::move(known), shard_.now() + kAnswerWait};
+  start_timer(shard_.now() + kAnswerWait);
+  shard_.send(home_of_name(asker, shard_.options()), PeerEvent{PresenceAskEvent{.asker = asker,
+                                                                                .target = target,
+                                                                                .conversations = {},
+                                                                                .asks_target = false,
+                                                                                .node = shard_.nodes().self(),
+                                                                                .shard = shard_.id(),
+                                                                                .token = token}});
+}
+
+void Presence::asked(PresenceAskEvent event) {
+  const std::string& user = event.asks_target ? event.target : event.asker;
+  const Slot slot = slot_of(user);
+  const auto leadership = shard_.replicas().leadership(slot);
+  if (leadership.state == Leadership::State::Here) {
+    if (const UserFeeds::List* list = shard_.user_feeds().find(user)) return answer(std::move(event), *list);
+    const std::string name = user;
+    auto& waiting = loading_[name];
+    waiting.push_back(std::move(event));
+    // Last, since it may be known at once.
+    if (waiting.size() == 1) shard_.user_feeds().watch(name, *this);
+  } else if (leadership.state == Leadership::State::Elsewhere && !event.is_forwarded) {
+    shard_.nodes().send(leadership.node, NodeChannel::Sessions, remote::encode_for(slot, remote::ask_of(event)));
+  } else {
+    answer(event, Refusal::NoMajority);
+  }
+}
+
+void Presence::user_known(const std::string& user) {
+  const auto found = loading_.find(user);
+  if (found == loading_.end()) return;
+  auto waiting = std::move(found->second);
+  loading_.erase(found);
+  const UserFeeds::List list = *shard_.user_feeds().find(user);
+  shard_.user_feeds().unwatch(user, *this);
+  for (PresenceAskEvent& event : waiting) answer(std::move(event), list);
+}
+
+void Presence::user_unknown(const std::string& user, Refusal why) {
+  const auto found = loading_.find(user);
+  if (found == loading_.end()) return;
+  auto waiting = std::move(found->second);
+  loading_.erase(found);
+  shard_.user_feeds().unwatch(user, *this);
+  for (const PresenceAskEvent& event : waiting) answer(event, why);
+}
+
+/// `list`: of the asker, or in the second step of the target.
+void Presence::answer(PresenceAskEvent event, const UserFeeds::List& list) {
+  if (event.asks_target) {
+    const auto has = [&](ConversationNumber number) { return list.contains(number); };
+    answer(event, std::ranges::any_of(event.conversations, has) ? Refusal::None : Refusal::NotAuthorized);
+    return;
+  }
+  for (const auto& [number, conversation] : list) {
+    if (event.conversations.size() < kConversationsMax) event.conversations.push_back(number);
+  }
+  if (event.conversations.empty()) return answer(event, Refusal::NotAuthorized);
+  event.asks_target = true;
+  event.is_forwarded = false;
+  const ShardId home = home_of_name(event.target, shard_.options());
+  shard_.send(home, PeerEvent{std::move(event)});
+}
+
+void Presence::answer(const PresenceAskEvent& event, Refusal refusal) {
+  if (event.node == shard_.nodes().self()) {
+    shard_.send(event.shard, PeerEvent{PresenceAnswerEvent{event.token, refusal}});
+  } else {
+    shard_.nodes().send(event.node, NodeChannel::Sessions,
+                        remote::encode_for_shard(event.shard, remote::PresenceAnswer{event.token, refusal}));
+  }
+}
+
+void Presence::answered(const PresenceAnswerEvent& event) {
+  const auto found = questions_.find(event.token);
+  if (found == questions_.end()) return;
+  const auto known = std::move(found->second.known);
+  questions_.erase(found);
+  known(event.refusal);
+}
+
+// -- Who of some users is online --
+
+void Presence::ask_online(const std::vector<std::string>& users,
+                          std::function<void(const std::set<std::string>&)> known) {
+  if (users.empty()) return known({});
+  const std::uint64_t token = next_question_++;
+  online_questions_[token] = {
+      .open = users.size(), .online = {}, .known = std::move(known), .due = shard_.now() + kOnlineWait};
+  start_timer(shard_.now() + kOnlineWait);
+  std::map<Slot, std::vector<std::string>> by_slot;
+  for (const std::string& user : users) by_slot[slot_of(user)].push_back(user);
+  for (auto& [slot, list] : by_slot) {
+    shard_.send(home_of_slot(slot, shard_.options()), PeerEvent{OnlineAskEvent{.slot = slot,
+                                                                               .users = std::move(list),
+                                                                               .is_forwarded = false,
+                                                                               .node = shard_.nodes().self(),
+                                                                               .shard = shard_.id(),
+                                                                               .token = token}});
+  }
+}
+
+void Presence::online_asked(const OnlineAskEvent& event) {
+  const auto leadership = shard_.replicas().leadership(event.slot);
+  if (leadership.state == Leadership::State::Elsewhere && !event.is_forwarded) {
+    shard_.nodes().send(leadership.node, NodeChannel::Sessions, remote::encode_for(event.slot, remote::ask_of(event)));
+    return;
+  }
+  OnlineAnswerEvent answer{.token = event.token, .asked = event.users.size(), .online = {}};
+  for (const std::string& user : event.users) {
+    const auto home = homes_.find(user);
+    if (home != homes_.end() && home->second.presence.shown().online) answer.online.push_back(user);
+  }
+  if (event.node == shard_.nodes().self()) {
+    shard_.send(event.shard, PeerEvent{std::move(answer)});
+  } else {
+    shard_.nodes().send(event.node, NodeChannel::Sessions,
+                        remote::encode_for_shard(event.shard, remote::answer_of(answer)));
+  }
+}
+
+void Presence::online_answered(const OnlineAnswerEvent& event) {
+  const auto found = online_questions_.find(event.token);
+  if (found == online_questions_.end()) return;
+  OnlineQuestion& question = found->second;
+  question.online.insert(event.online.begin(), event.online.end());
+  question.open -= std::min<std::size_t>(question.open, event.asked);
+  if (question.open != 0) return;
+  const OnlineQuestion done = std::move(question);
+  online_questions_.erase(found);
+  done.known(done.online);
+}
+
+}  // namespace parley::shard

@@ -1,0 +1,179 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/chat/presence.hpp"
+#include "broker/routing/subscription_tree.hpp"
+#include "broker/shard/events.hpp"
+#include "broker/shard/node_events.hpp"
+#include "broker/shard/replica_slots.hpp"
+#include "broker/shard/user_feeds.hpp"
+#include "mqtt/types.hpp"
+
+namespace parley::session {
+struct WillPlan;
+}  // namespace parley::session
+
+namespace parley::shard {
+
+class Shard;
+struct Client;
+
+/// Who is online, in three parts that one shard may play for different users. Belongs to its shard's thread.
+///
+/// - Every shard counts the connections that its users have to it, and keeps the subscriptions of its clients to
+///   presence/{user}.
+/// - On every node the shard where the user's slot has its home adds that up for the node, and tells the slot's leader:
+///   at once, then once a second at the most, and again whenever another node leads or is connected anew. What the
+///   leader says comes back the same way.
+/// - The leader's shard knows what is shown (chat::UserPresence), in memory only. Within the grace time after it began
+/// to
+///   lead it says nothing of users that it hasn't heard of, so that none seems to go.
+class Presence final : public UserFeeds::Watcher {
+ public:
+  explicit Presence(Shard& shard) : shard_(shard) {}
+
+  static constexpr std::string_view kPrefix = "presence/";
+  static constexpr std::size_t kStatusSizeMax = 256;
+  static bool is_topic(std::string_view topic) { return topic.starts_with(kPrefix) || topic == "presence"; }
+
+  // -- Connections of this shard --
+  void connected(Client& client);
+  /// `will`: of the connection, if it is to be published; null: none. One on presence/{user} is the parting status, and
+  /// its delay the grace time.
+  void left(Client& client, const session::WillPlan* will);
+  /// A PUBLISH to presence/{user}: its status.
+  chat::Refusal publish(std::string_view topic, std::string_view payload, const std::string& user);
+
+  // -- Subscriptions of this shard's clients --
+  /// Whether the user may see it; `known` is called once that is clear, perhaps at once.
+  void ask(const std::string& asker, std::string_view filter, std::function<void(chat::Refusal)> known);
+  void watch(Client& client, std::string_view filter);
+  void unwatch(Client& client, std::string_view filter);
+  void unwatch_all(Client& client);
+  /// The subscriptions of a client that has come back.
+  void resume(Client& client);
+  /// Sends what is known, as retained; all of the client's with an empty filter.
+  void show(Client& client, std::string_view filter);
+  /// Calls `known` with those of `users` that are online, as far as their homes answer in time.
+  void ask_online(const std::vector<std::string>& users, std::function<void(const std::set<std::string>&)> known);
+
+  // -- From this node's shards and, at a leader, from other nodes --
+  void report(PresenceEvent& event);
+  void follow(const PresenceFollowEvent& event);
+  void shown(const PresenceShownEvent& event);
+  void asked(PresenceAskEvent event);
+  void answered(const PresenceAnswerEvent& event);
+  void online_asked(const OnlineAskEvent& event);
+  void online_answered(const OnlineAnswerEvent& event);
+
+  // -- UserFeeds::Watcher --
+  void user_known(const std::string& user) override;
+  void user_unknown(const std::string& user, chat::Refusal why) override;
+  void user_changed(const std::string& /*user*/, const UserConversation& /*change*/) override {}
+
+  void receive(NodeId from, const remote::PresenceReport& event);
+  void receive(NodeId from, const remote::PresenceFollow& event);
+  void receive(NodeId from, const remote::PresenceShown& event);
+
+  void leadership_changed(Slot slot, const Leadership& leadership);
+  void node_connected(NodeId node);
+  void node_unreachable(NodeId node);
+  void run_timer();
+  void sweep();
+  /// Asks again whether the client may still see whom it watches.
+  void recheck(Client& client);
+
+ private:
+  template <class T>
+  using ByUser = std::unordered_map<std::string, T, routing::StringHash, std::equal_to<>>;
+
+  /// A client's subscription.
+  struct Watcher {
+    Client* client = nullptr;
+    std::string filter;
+    Instant checked;  ///< 0: nothing may be sent yet, since its SUBACK comes first.
+  };
+  struct Watched {
+    std::vector<Watcher> watchers;
+    std::optional<chat::Presence> last;
+  };
+  /// What this node's shards say and want to know of a user.
+  struct Relayed {
+    std::vector<std::pair<ShardId, std::uint64_t>> devices;
+    chat::PresenceReport next;  ///< Not told yet, but for the number of devices.
+    std::string status;         ///< As last set here.
+    Timestamp status_at;
+    bool untold = false;
+    bool follows = false;  ///< The leader knows of `followers`.
+    Instant told;
+    std::vector<ShardId> followers;
+    std::optional<chat::Presence> last;  ///< As the leader has said.
+
+    [[nodiscard]] std::uint64_t count() const;
+  };
+  /// A user whose slot is led here.
+  struct Home {
+    chat::UserPresence presence;
+    std::vector<NodeId> followers;
+    std::optional<chat::Presence> told;
+    Instant told_at;
+    bool untold = false;
+  };
+  struct Question {
+    std::function<void(chat::Refusal)> known;
+    Instant due;
+  };
+  struct OnlineQuestion {
+    std::size_t open = 0;
+    std::set<std::string> online;
+    std::function<void(const std::set<std::string>&)> known;
+    Instant due;
+  };
+
+  [[nodiscard]] Slot slot_of(std::string_view user) const;
+  static chat::Refusal check(std::string_view topic, std::string_view payload, const std::string& user);
+  void count(Client& client, chat::PresenceReport report, bool comes);
+  void tell_leader(const std::string& user, Relayed& relayed);
+  void follow_leader(const std::string& user, Relayed& relayed);
+  void tell_again(Slot slot);
+  void forget_if_unused(const std::string& user);
+  void take(NodeId node, const std::string& user, chat::PresenceReport report);
+  void add_follower(NodeId node, const std::string& user, bool wanted);
+  void told_by_leader(const std::string& user, const chat::Presence& presence);
+  void tell(const std::string& user, Home& home);
+  void tell(NodeId node, const std::string& user, const chat::Presence& presence);
+  [[nodiscard]] bool is_settled(Slot slot) const;
+  void settle(Slot slot);
+  void start_timer(Instant due);
+  void answer(const PresenceAskEvent& event, chat::Refusal refusal);
+  void answer(PresenceAskEvent event, const UserFeeds::List& list);
+  void recheck();
+  void send(const Watcher& watcher, const std::string& user, const chat::Presence& presence, bool retain);
+
+  Shard& shard_;
+  ByUser<std::uint64_t> connections_;
+  ByUser<Watched> watched_;
+  std::unordered_map<Client*, std::vector<std::string>> watches_;  ///< Of each client the users that it watches.
+  ByUser<Relayed> relayed_;
+  std::set<std::string> untold_;  ///< Relayed users with something to tell the leader.
+  ByUser<Home> homes_;
+  std::multimap<Instant, std::string> due_;                       ///< Homes to be looked at.
+  std::map<Slot, Instant> led_since_;                             ///< Slots led here.
+  std::multimap<Instant, Slot> settles_;                          ///< When they may say of whom they haven't heard.
+  std::map<std::string, std::vector<PresenceAskEvent>> loading_;  ///< By the user whose conversations are being read.
+  std::map<std::uint64_t, Question> questions_;
+  std::map<std::uint64_t, OnlineQuestion> online_questions_;
+  std::uint64_t next_question_ = 1;
+  std::set<Instant> timers_;
+};
+
+}  // namespace parley::shard

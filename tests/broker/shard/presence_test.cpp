@@ -1,0 +1,410 @@
+#include "broker/shard/presence.hpp"
+
+#include <algorithm>
+
+#include "tests/broker/shard/nodes.hpp"
+
+namespace parley::shard {
+namespace {
+
+WorldOptions closed(std::uint32_t shards = 1) {
+  WorldOptions options = dev(shards);
+  options.shard.auto_create = false;
+  return options;
+}
+
+simulation::Client& enter(World& world, const std::string& id, const ConnectOptions& options = {}) {
+  auto& client = join(world, id, options);
+  follow(world, client, "client/" + id + "/reply");
+  return client;
+}
+simulation::Client& enter(Nodes& nodes, std::size_t at, const std::string& id) {
+  auto& client = join(nodes, at, id);
+  follow(nodes, client, "client/" + id + "/reply");
+  return client;
+}
+
+std::string command(auto& world, simulation::Client& client, const std::string& conversation, const std::string& json) {
+  const std::size_t before = client.received.size();
+  client.publish("chat/" + conversation + "/ctl", json);
+  world.settle();
+  for (std::size_t i = client.received.size(); i-- > before;) {
+    if (client.received[i].topic.starts_with("client/")) return client.received[i].payload;
+  }
+  return "";
+}
+
+/// The owner creates conversation tea and adds the others, who needn't be connected.
+void create(auto& world, simulation::Client& owner, const std::vector<std::string>& others) {
+  command(world, owner, "tea", R"({"op":"create"})");
+  for (const std::string& user : others) command(world, owner, "tea", R"({"op":"add","user":")" + user + "\"}");
+}
+
+bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+/// "online/1", "offline/0 gone": what came on presence/{user}, in order.
+std::vector<std::string> seen(const simulation::Client& client, const std::string& user) {
+  std::vector<std::string> list;
+  for (const Received& one : client.received) {
+    if (one.topic != "presence/" + user) continue;
+    const auto field = [&](std::string_view name) {
+      const auto at = one.payload.find(name);
+      const auto begin = at + name.size();
+      return at == std::string::npos ? "" : one.payload.substr(begin, one.payload.find_first_of(",}\"", begin) - begin);
+    };
+    std::string text = field("\"state\":\"") + "/" + field("\"devices\":");
+    if (const std::string status = field("\"status\":\""); !status.empty()) text.append(" ").append(status);
+    list.push_back(text);
+  }
+  return list;
+}
+
+using List = std::vector<std::string>;
+using simulation::WillOptions;
+
+class PresenceVersions : public testing::TestWithParam<ProtocolVersion> {
+ protected:
+  [[nodiscard]] static ConnectOptions as() {
+    ConnectOptions options;
+    options.version = GetParam();
+    return options;
+  }
+  [[nodiscard]] static bool five() { return GetParam() == ProtocolVersion::V5; }
+};
+INSTANTIATE_TEST_SUITE_P(Presence, PresenceVersions, testing::Values(ProtocolVersion::V5, ProtocolVersion::V3_1_1));
+
+TEST_P(PresenceVersions, IsSeenByWhoSharesAConversation) {
+  World world(1, closed(2));
+  auto& ann = enter(world, "ann", as());
+  auto& bob = enter(world, "bob", as());
+  auto& cat = enter(world, "cat", as());
+  create(world, ann, {"bob"});
+  world.advance(11s);
+  EXPECT_EQ(follow(world, ann, "presence/bob"), ReasonCode::GrantedQos1);
+  EXPECT_EQ(follow(world, ann, "presence/ann"), ReasonCode::GrantedQos1) << "oneself";
+  EXPECT_EQ(follow(world, cat, "presence/ann"), five() ? ReasonCode::NotAuthorized : ReasonCode::UnspecifiedError);
+  EXPECT_EQ(follow(world, ann, "presence/+"),
+            five() ? ReasonCode::ImplementationSpecificError : ReasonCode::UnspecifiedError);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  EXPECT_TRUE(ann.received.back().retain);
+  EXPECT_TRUE(has(ann.received.back().payload, "\"since\":")) << ann.received.back().payload;
+  bob.disconnect();
+  world.advance(9s);
+  EXPECT_EQ(seen(ann, "bob").size(), 1U) << "within the grace time";
+  world.advance(2s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1", "offline/0"}));
+  EXPECT_FALSE(ann.received.back().retain);
+  bob.connect(as());
+  world.settle();
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1", "offline/0", "online/1"}));
+  EXPECT_TRUE(seen(cat, "ann").empty());
+}
+
+TEST_P(PresenceVersions, AStatusIsOnesOwn) {
+  World world(1, closed(2));
+  auto& ann = enter(world, "ann", as());
+  auto& bob = enter(world, "bob", as());
+  create(world, ann, {"bob"});
+  follow(world, ann, "presence/bob");
+  world.advance(2s);
+  EXPECT_EQ(say(world, bob, "presence/bob", "at lunch").reason(), ReasonCode::Success);
+  EXPECT_EQ(seen(ann, "bob").back(), "online/1 at lunch");
+  const auto refused = [&](const std::string& topic, const std::string& payload, ReasonCode reason) {
+    const auto ack = say(world, bob, topic, payload);
+    EXPECT_EQ(ack.reason(), five() ? reason : ReasonCode::Success) << topic;
+  };
+  refused("presence/ann", "x", ReasonCode::NotAuthorized);
+  refused("presence/bob/x", "x", ReasonCode::TopicNameInvalid);
+  refused("presence", "x", ReasonCode::TopicNameInvalid);
+  refused("presence/bob", std::string(257, 'x'), ReasonCode::QuotaExceeded);
+  refused("presence/bob", "\xFF\xFE", ReasonCode::PayloadFormatInvalid);
+  world.advance(2s);
+  EXPECT_EQ(seen(ann, "bob").back(), "online/1 at lunch");
+}
+
+TEST(Presence, DevicesAreCountedAndATakeOverDoesntFlicker) {
+  World world(1, closed(2));
+  auto& ann = enter(world, "ann");
+  auto& bob = enter(world, "bob");
+  create(world, ann, {"bob"});
+  follow(world, ann, "presence/bob");
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  auto& tab = join(world, "tab", {.user_name = "bob"});
+  world.advance(2s);
+  EXPECT_EQ(seen(ann, "bob").back(), "online/2");
+  tab.disconnect();
+  world.advance(2s);
+  EXPECT_EQ(seen(ann, "bob").back(), "online/1") << "no grace for one of two";
+  const std::size_t before = seen(ann, "bob").size();
+  for (int i = 0; i < 20; ++i) {
+    bob.connect();  // The same client id: the old connection is taken over.
+    world.advance(300ms);
+  }
+  world.advance(20s);
+  for (const std::string& one : seen(ann, "bob")) EXPECT_TRUE(one.starts_with("online/")) << one;
+  EXPECT_EQ(seen(ann, "bob").size(), before);
+}
+
+TEST(Presence, AReconnectWithinTheGraceTimeIsntSeen) {
+  World world(1, closed(2));
+  auto& ann = enter(world, "ann");
+  auto& bob = enter(world, "bob");
+  create(world, ann, {"bob"});
+  follow(world, ann, "presence/bob");
+  for (int i = 0; i < 10; ++i) {
+    bob.drop();
+    world.advance(9s);
+    bob.connect();
+    world.advance(2s);
+  }
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+}
+
+TEST(Presence, AWillIsThePartingStatusAndItsDelayTheGrace) {
+  World world(1, closed(2));
+  auto& ann = enter(world, "ann");
+  create(world, ann, {"bob", "cat"});
+  follow(world, ann, "presence/bob");
+  follow(world, ann, "presence/cat");
+  ConnectOptions options = lasting();
+  options.will = WillOptions{.topic = "presence/bob", .payload = "gone fishing", .delay = 30};
+  auto& bob = join(world, "bob", options);
+  ConnectOptions plain;
+  plain.will = WillOptions{.topic = "presence/cat", .payload = "lost"};
+  auto& cat = join(world, "cat", plain);
+  bob.drop();
+  cat.drop();
+  world.advance(11s);
+  EXPECT_EQ(seen(ann, "cat").back(), "offline/0 lost");
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  bob.connect(options);
+  world.advance(31s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"})) << "it came back";
+  bob.drop();
+  world.advance(29s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  world.advance(2s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1", "offline/0 gone fishing"}));
+  bob.connect(options);
+  world.settle();
+  bob.disconnect();
+  world.advance(11s);
+  EXPECT_EQ(seen(ann, "bob").back(), "offline/0 gone fishing") << "the last status stays";
+}
+
+TEST(Presence, WhoIsStillThereAfterTheBrokersDeathIsNeverShownOffline) {
+  World world(1, closed(3));
+  auto& ann = join(world, "ann", lasting());
+  follow(world, ann, "client/ann/reply");
+  auto& bob = enter(world, "bob");
+  enter(world, "cat");
+  create(world, ann, {"bob", "cat"});
+  follow(world, ann, "presence/bob");
+  follow(world, ann, "presence/cat");
+  world.crash();
+  world.start();
+  ann.connect(lasting());
+  world.advance(5s);
+  bob.connect();
+  world.advance(20s);
+  for (const std::string& one : seen(ann, "bob")) EXPECT_EQ(one, "online/1");
+  EXPECT_EQ(seen(ann, "cat").back(), "offline/0") << "once the grace time is over";
+}
+
+TEST(Presence, ThousandsThatComeBackAtOnceMakeNoStorm) {
+  constexpr int kUsers = 2'000;
+  WorldOptions options = closed(2);
+  World world(1, options);
+  auto& ann = enter(world, "ann");
+  command(world, ann, "tea", R"({"op":"create"})");
+  std::vector<simulation::Client*> clients;
+  for (int i = 0; i < kUsers; ++i) {
+    clients.push_back(&world.client("u" + std::to_string(i)));
+    clients.back()->connect();
+  }
+  world.settle();
+  for (int i = 0; i < 50; ++i) {
+    const std::string user = "u" + std::to_string(i);
+    command(world, ann, "tea", R"({"op":"add","user":")" + user + "\"}");
+    EXPECT_EQ(follow(world, ann, "presence/" + user), ReasonCode::GrantedQos1);
+  }
+  world.advance(12s);
+  const std::size_t before = ann.received.size();
+  for (int round = 0; round < 5; ++round) {
+    for (simulation::Client* client : clients) client->drop();
+    world.settle();
+    for (simulation::Client* client : clients) client->connect();
+    world.advance(200ms);
+  }
+  world.advance(30s);
+  EXPECT_EQ(ann.received.size(), before) << "nobody was away for the grace time";
+  for (int i = 0; i < 50; ++i) {
+    for (const std::string& one : seen(ann, "u" + std::to_string(i))) EXPECT_EQ(one, "online/1");
+  }
+}
+
+TEST(Presence, InfoSaysWhoIsOnline) {
+  World world(1, closed(3));
+  auto& ann = enter(world, "ann");
+  enter(world, "bob");
+  create(world, ann, {"bob", "cat"});
+  const std::string info = command(world, ann, "tea", R"({"op":"info"})");
+  EXPECT_TRUE(has(info, R"({"user":"bob","role":"member","joined":2,"read":2,"delivered":2,"online":true})")) << info;
+  EXPECT_TRUE(has(info, R"({"user":"cat","role":"member","joined":3,"read":3,"delivered":3,"online":false})")) << info;
+  EXPECT_TRUE(has(command(world, ann, "dm:bob", R"({"op":"info"})"), "not-authorized")) << "there is none";
+  say(world, ann, "chat/dm:bob/msg", "hello");
+  EXPECT_TRUE(has(command(world, ann, "dm:bob", R"({"op":"info"})"), "\"online\":true"));
+}
+
+TEST(Presence, AConnectionMayBeNoDevice) {
+  World world(1, closed());
+  auto& ann = enter(world, "ann");
+  create(world, ann, {"bob"});
+  follow(world, ann, "presence/bob");
+  auto& bob = join(world, "bob", {.users = {{"presence", "none"}}});
+  world.advance(15s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"offline/0"}));
+  bob.disconnect();
+  world.advance(15s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"offline/0"}));
+}
+
+TEST(Presence, EndsWhenNothingIsSharedAnyMore) {
+  World world(1, closed(2));
+  auto& ann = enter(world, "ann");
+  auto& bob = enter(world, "bob");
+  create(world, ann, {"bob"});
+  follow(world, ann, "presence/bob");
+  command(world, ann, "tea", R"({"op":"remove","user":"bob"})");
+  world.advance(100s);
+  const std::size_t before = seen(ann, "bob").size();
+  say(world, bob, "presence/bob", "secret");
+  world.advance(5s);
+  EXPECT_EQ(seen(ann, "bob").size(), before);
+  EXPECT_EQ(follow(world, ann, "presence/bob"), ReasonCode::NotAuthorized);
+}
+
+TEST(Presence, ASubscriptionOutlivesItsConnectionAndIsShownAnew) {
+  World world(1, closed(2));
+  auto& ann = join(world, "ann", lasting());
+  follow(world, ann, "client/ann/reply");
+  auto& bob = enter(world, "bob");
+  create(world, ann, {"bob"});
+  follow(world, ann, "presence/bob");
+  ann.drop();
+  bob.disconnect();
+  world.advance(15s);
+  ann.connect(lasting());
+  world.settle();
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1", "offline/0"}));
+  ann.unsubscribe("presence/bob");
+  world.settle();
+  EXPECT_EQ(ann.answer(PacketType::Unsuback)->reason(), ReasonCode::Success);
+  bob.connect();
+  world.advance(2s);
+  EXPECT_EQ(seen(ann, "bob").size(), 2U);
+}
+
+TEST(Presence, OrdinaryTopicsHaveNothingOfIt) {
+  World world(1, dev(2));
+  auto& ann = enter(world, "ann");
+  EXPECT_EQ(follow(world, ann, "#"), ReasonCode::GrantedQos1);
+  say(world, ann, "presence/ann", "here");
+  world.advance(2s);
+  EXPECT_TRUE(seen(ann, "ann").empty());
+}
+
+// -- Quiet mode --
+
+TEST_P(PresenceVersions, AQuietDeviceGetsTheLatestOnceItIsActive) {
+  World world(1, closed(2));
+  auto& ann = enter(world, "ann", as());
+  auto& bob = enter(world, "bob", as());
+  create(world, ann, {"bob"});
+  for (const char* filter : {"presence/bob", "chat/tea/read", "chat/tea/typing", "chat/tea/msg"}) {
+    follow(world, ann, filter);
+  }
+  world.advance(2s);
+  EXPECT_EQ(say(world, ann, "client/ann/mode", "quiet").reason(), ReasonCode::Success);
+  const std::size_t before = ann.received.size();
+  say(world, bob, "presence/bob", "one");
+  world.advance(2s);
+  say(world, bob, "presence/bob", "two");
+  say(world, bob, "chat/tea/typing", "");
+  say(world, bob, "chat/tea/msg", "hello");
+  world.advance(3s);
+  ASSERT_EQ(ann.received.size(), before + 1);
+  EXPECT_EQ(ann.received.back().payload, "hello") << "messages come";
+  say(world, ann, "client/ann/mode", "active");
+  world.settle();
+  EXPECT_EQ(seen(ann, "bob").back(), "online/1 two");
+  EXPECT_EQ(std::ranges::count(seen(ann, "bob"), "online/1 one"), 0);
+  const auto read = std::ranges::count(ann.received, R"({"user":"bob","read":3,"delivered":3})", &Received::payload);
+  EXPECT_EQ(read, 1);
+  EXPECT_EQ(std::ranges::count(ann.received, "chat/tea/typing", &Received::topic), 0);
+  say(world, bob, "chat/tea/typing", "");
+  EXPECT_EQ(std::ranges::count(ann.received, "chat/tea/typing", &Received::topic), 1);
+  EXPECT_EQ(say(world, ann, "client/ann/mode", "loud").reason(),
+            five() ? ReasonCode::PayloadFormatInvalid : ReasonCode::Success);
+  EXPECT_EQ(say(world, ann, "client/bob/mode", "quiet").reason(),
+            five() ? ReasonCode::NotAuthorized : ReasonCode::Success);
+}
+
+// -- Across nodes --
+
+TEST(PresenceAcrossNodes, IsSeenFromEveryNode) {
+  Nodes nodes(3, dev(2), dev(3));
+  auto& ann = enter(nodes, 1, "ann");
+  auto& bob = enter(nodes, 2, "bob");
+  create(nodes, ann, {"bob"});
+  nodes.advance(11s);
+  EXPECT_EQ(follow(nodes, ann, "presence/bob"), ReasonCode::GrantedQos1);
+  EXPECT_EQ(follow(nodes, ann, "presence/cat"), ReasonCode::NotAuthorized);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  EXPECT_EQ(say(nodes, bob, "presence/bob", "here").reason(), ReasonCode::Success);
+  nodes.advance(2s);
+  EXPECT_EQ(seen(ann, "bob").back(), "online/1 here");
+  EXPECT_TRUE(has(command(nodes, ann, "tea", R"({"op":"info"})"),
+                  R"("user":"bob","role":"member","joined":2,"read":2,"delivered":2,"online":true)"));
+  bob.disconnect();
+  nodes.advance(12s);
+  EXPECT_EQ(seen(ann, "bob").back(), "offline/0 here");
+}
+
+TEST(PresenceAcrossNodes, ATakeOverByAnotherNodeDoesntFlicker) {
+  Nodes nodes(3, dev(2), dev(2));
+  auto& ann = enter(nodes, 1, "ann");
+  auto& bob = enter(nodes, 2, "bob");
+  create(nodes, ann, {"bob"});
+  follow(nodes, ann, "presence/bob");
+  auto& again = nodes.at(0).client("bob");
+  again.connect();
+  nodes.settle();
+  bob.drop();
+  nodes.advance(30s);
+  for (const std::string& one : seen(ann, "bob")) EXPECT_TRUE(one.starts_with("online/")) << one;
+}
+
+TEST(PresenceAcrossNodes, ANodesDeathTakesItsDevicesAfterTheGraceTime) {
+  Nodes nodes(3, dev(2), dev(2));
+  auto& ann = enter(nodes, 1, "ann");
+  auto& bob = enter(nodes, 2, "bob");
+  create(nodes, ann, {"bob"});
+  follow(nodes, ann, "presence/bob");
+  nodes.disconnect(0, 2);
+  nodes.disconnect(1, 2);
+  nodes.advance(9s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  nodes.connect(0, 2);
+  nodes.connect(1, 2);
+  nodes.advance(20s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"})) << "it was the connection only";
+  nodes.disconnect(0, 2);
+  nodes.disconnect(1, 2);
+  nodes.advance(12s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1", "offline/0"}));
+  EXPECT_TRUE(bob.connected());
+}
+
+}  // namespace
+}  // namespace parley::shard
