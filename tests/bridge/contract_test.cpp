@@ -24,6 +24,7 @@ using test::HttpFields;
 using test::HttpReply;
 
 constexpr std::string_view kMessages = "/v1/conversations/{id}/messages";
+constexpr std::string_view kMessage = "/v1/conversations/{id}/messages/{seq}";
 constexpr std::string_view kStream = "/v1/conversations/{id}/stream";
 
 /// The part of JSON Schema that the document uses.
@@ -91,11 +92,16 @@ class Contract : public test::HistoryFixture {
     start({"--set", "bridge.broker=tcp://127.0.0.1:" + std::to_string(broker_->port())});
   }
 
-  /// The payload says how the message shall be refused: "word reason", or "ok", "dup", "bare".
+  /// The payload, and of a command its text or else its id, says how it shall be refused: an error word, or "ok",
+  /// "dup", "bare", "silence".
   bool serve(const mqtt::Packet& packet, Output& to) {
     const auto* publish = std::get_if<mqtt::Publish>(&packet);
     if (publish == nullptr) return link::test::polite(packet, to);
-    const std::string_view payload = publish->payload;
+    std::string payload(publish->payload);
+    if (publish->topic.ends_with("/ctl")) {
+      const auto command = json::parse(payload).as_object();
+      payload = command.at(command.contains("text") ? "text" : "id").as_string();
+    }
     if (payload == "silence") return true;
     mqtt::PropertyWriter writer;
     auto reason = ReasonCode::Success;
@@ -166,6 +172,14 @@ class Contract : public test::HistoryFixture {
     return client_->request("POST", "/v1/conversations/talk/messages", all, text);
   }
 
+  HttpReply change(std::string_view method, std::string_view text, const HttpFields& fields = {},
+                   std::string_view type = "text/plain") {
+    HttpFields all{{"Authorization", "Basic YW5uOg=="}};
+    if (method == "PATCH") all.emplace_back("Content-Type", type);
+    all.insert(all.end(), fields.begin(), fields.end());
+    return client_->request(method, "/v1/conversations/talk/messages/60", all, text);
+  }
+
   json::value document_;
   std::set<Status> met_;
   std::unique_ptr<link::test::ScriptedBroker> broker_;
@@ -198,6 +212,19 @@ TEST_F(Contract, IsWhatTheServerDoes) {
   meet("post", kMessages, post("{", {}, "application/json"));
   meet("post", kMessages, post("x", {}, "image/png"));
   meet("post", kMessages, client_->request("POST", "/v1/conversations/talk/messages", {}, "x"));
+
+  meet("delete", kMessage, change("DELETE", "", {{"Idempotency-Key", "bare"}}));
+  for (const auto* word : {"ok", "strange", "not-authorized", "not-found", "too-late", "too-large", "unsupported",
+                           "busy", "disk-full", "silence"}) {
+    meet("patch", kMessage, change("PATCH", word));
+    if (std::string_view(word) == "too-late" || std::string_view(word) == "too-large") continue;
+    meet("delete", kMessage, change("DELETE", "", {{"Idempotency-Key", word}}));
+  }
+  meet("patch", kMessage, change("PATCH", "{", {}, "application/json"));
+  meet("patch", kMessage, change("PATCH", "x", {}, "image/png"));
+  meet("patch", kMessage, client_->request("PATCH", "/v1/conversations/talk/messages/60", {}, "x"));
+  meet("delete", kMessage, change("DELETE", "a body"));
+  meet("delete", kMessage, client_->request("DELETE", "/v1/conversations/talk/messages/60", {}, ""));
 
   // A broker that lets nobody in.
   link::test::ScriptedBroker closed([](const mqtt::Packet&, Output& to) {

@@ -36,11 +36,26 @@ TEST(Target, NamesTheResource) {
 }
 
 TEST(Target, IsNothingForOtherPaths) {
-  for (const auto* text :
-       {"", "/", "*", "healthz", "/healthz/", "/v1", "/v1/", "/v1/healthz2", "/v2/conversations/a/messages",
-        "/v1/conversations", "/v1/conversations/a", "/v1/conversations/a/", "/v1/conversations/a/message",
-        "/v1/conversations/a/messages/", "/v1/conversations/a/messages/5", "/v1/conversations/%zz/messages",
-        "/v1/conversations/a%2/messages", "http://host"}) {
+  for (const auto* text : {"",
+                           "/",
+                           "*",
+                           "healthz",
+                           "/healthz/",
+                           "/v1",
+                           "/v1/",
+                           "/v1/healthz2",
+                           "/v2/conversations/a/messages",
+                           "/v1/conversations",
+                           "/v1/conversations/a",
+                           "/v1/conversations/a/",
+                           "/v1/conversations/a/message",
+                           "/v1/conversations/a/messages/",
+                           "/v1/conversations/a/messages/0",
+                           "/v1/conversations/a/messages/x",
+                           "/v1/conversations/a/messages/5/",
+                           "/v1/conversations/%zz/messages",
+                           "/v1/conversations/a%2/messages",
+                           "http://host"}) {
     EXPECT_EQ(read_target(text).resource, Resource::None) << text;
   }
 }
