@@ -51,7 +51,8 @@ Result<void> TailIndex::queue(Lsn position, std::string_view bytes, ReadTransact
   } else if (std::holds_alternative<format::UserConversationRecord>(record->body)) {
     note.kind = Kind::User;
   } else if (const auto* marks = std::get_if<format::MarksRecord>(&record->body)) {
-    note = {Kind::Marks, marks->conversation, {}, {}, false};
+    note.kind = Kind::Marks;
+    note.conversation = marks->conversation;
   }
   waiting_.add(slot, {position, record->position.index, note});
   return {};
