@@ -147,7 +147,8 @@ std::string Groups::info(const Hosted& hosted, const chat::Command& command, std
   json::append_settings(detail, standing.settings);
   append_number(detail, "head", state.head.value);
   append_number(detail, "oldest", state.oldest.value);
-  append_number(detail, "epoch", state.epoch.value);
+  // As text: larger than what many JSON libraries read as a number.
+  detail.append(",\"epoch\":\"").append(std::to_string(state.epoch.value)).append("\"");
   const auto direct = state.type == format::ConversationType::Direct ? format::direct_users(hosted.name) : std::nullopt;
   if (const auto mark = shard_.marks().find(hosted, actor)) {
     append_number(detail, "read", mark->read.value);
