@@ -1,41 +1,16 @@
 #include "broker/shard/amendments.hpp"
 
-#include "tests/broker/shard/scene.hpp"
+#include "tests/broker/shard/group_scene.hpp"
 
 /// Edits and redactions over MQTT. docs/PROTOCOL.md "Edits and redactions".
 namespace parley::shard {
 namespace {
 
-/// Connects and listens to its replies.
-simulation::Client& enter(World& world, const std::string& id, ConnectOptions options = {}) {
-  auto& client = join(world, id, options);
-  follow(world, client, "client/" + id + "/reply");
-  return client;
-}
-
-/// Gives a command and returns the last reply's payload.
-std::string command(World& world, simulation::Client& client, const std::string& conversation,
-                    const std::string& json) {
-  const std::size_t before = client.received.size();
-  client.publish("chat/" + conversation + "/ctl", json);
-  world.settle();
-  for (std::size_t i = client.received.size(); i-- > before;) {
-    if (client.received[i].topic.starts_with("client/")) return client.received[i].payload;
-  }
-  return "";
-}
-
 /// The refusal's word, or "ok", or "unchanged".
 std::string outcome(World& world, simulation::Client& client, const std::string& conversation,
                     const std::string& json) {
   const std::string answer = command(world, client, conversation, json);
-  if (answer.find("\"changed\":false") != std::string::npos) return "unchanged";
-  if (answer.starts_with("{\"ok\":true")) return "ok";
-  constexpr std::string_view kError = "\"error\":\"";
-  const auto at = answer.find(kError);
-  if (at == std::string::npos) return "no answer";
-  const auto begin = at + kError.size();
-  return answer.substr(begin, answer.find('"', begin) - begin);
+  return has(answer, "\"changed\":false") ? "unchanged" : word_of(answer);
 }
 
 std::string edit(std::uint64_t seq, const std::string& text) {
@@ -65,14 +40,7 @@ std::vector<std::string> described(const simulation::Client& client, const std::
   return list;
 }
 
-class AmendmentVersions : public testing::TestWithParam<ProtocolVersion> {
- protected:
-  [[nodiscard]] static ConnectOptions as() {
-    ConnectOptions options;
-    options.version = GetParam();
-    return options;
-  }
-};
+class AmendmentVersions : public BothVersions {};
 INSTANTIATE_TEST_SUITE_P(Amendments, AmendmentVersions, testing::Values(ProtocolVersion::V5, ProtocolVersion::V3_1_1));
 
 TEST_P(AmendmentVersions, AreEntriesThatLiveMembersSee) {

@@ -2,46 +2,15 @@
 
 #include <algorithm>
 
-#include "tests/broker/shard/scene.hpp"
+#include "tests/broker/shard/group_scene.hpp"
 
 namespace parley::shard {
 namespace {
 
-WorldOptions closed(std::uint32_t shards = 1) {
-  WorldOptions options = dev(shards);
-  options.shard.auto_create = false;
-  return options;
-}
-
-/// Connects and listens to its replies.
-simulation::Client& enter(World& world, const std::string& id, const ConnectOptions& options = {}) {
-  auto& client = join(world, id, options);
-  follow(world, client, "client/" + id + "/reply");
-  return client;
-}
-
-/// Gives a command and returns the last reply's payload.
-std::string command(World& world, simulation::Client& client, const std::string& conversation,
-                    const std::string& json) {
-  const std::size_t before = client.received.size();
-  client.publish("chat/" + conversation + "/ctl", json);
-  world.settle();
-  for (std::size_t i = client.received.size(); i-- > before;) {
-    if (client.received[i].topic.starts_with("client/")) return client.received[i].payload;
-  }
-  return "";
-}
-
-/// The refusal's word; "ok" for an answer that is one.
+/// The word of a command's answer.
 std::string outcome(World& world, simulation::Client& client, const std::string& conversation,
                     const std::string& json) {
-  const std::string answer = command(world, client, conversation, json);
-  if (answer.starts_with("{\"ok\":true")) return "ok";
-  constexpr std::string_view kError = "\"error\":\"";
-  const auto at = answer.find(kError);
-  if (at == std::string::npos) return "no answer";
-  const auto begin = at + kError.size();
-  return answer.substr(begin, answer.find('"', begin) - begin);
+  return word_of(command(world, client, conversation, json));
 }
 
 std::string add(const std::string& user) { return R"({"op":"add","user":")" + user + "\"}"; }
@@ -49,14 +18,7 @@ std::string remove(const std::string& user) { return R"({"op":"remove","user":")
 
 constexpr const char* kCreate = R"({"op":"create"})";
 
-class Versions : public testing::TestWithParam<ProtocolVersion> {
- protected:
-  [[nodiscard]] static ConnectOptions as() {
-    ConnectOptions options;
-    options.version = GetParam();
-    return options;
-  }
-};
+class Versions : public BothVersions {};
 INSTANTIATE_TEST_SUITE_P(Groups, Versions, testing::Values(ProtocolVersion::V5, ProtocolVersion::V3_1_1));
 
 TEST_P(Versions, MembersOnlyReadAndWriteWhatIsPrivate) {

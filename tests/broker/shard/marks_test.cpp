@@ -2,43 +2,10 @@
 
 #include <algorithm>
 
-#include "tests/broker/shard/nodes.hpp"
+#include "tests/broker/shard/group_scene.hpp"
 
 namespace parley::shard {
 namespace {
-
-WorldOptions closed(std::uint32_t shards = 1) {
-  WorldOptions options = dev(shards);
-  options.shard.auto_create = false;
-  return options;
-}
-
-/// Gives a command and returns the answer.
-std::string command(auto& world, simulation::Client& client, const std::string& conversation, const std::string& json) {
-  const std::size_t before = client.received.size();
-  client.publish("chat/" + conversation + "/ctl", json);
-  world.settle();
-  for (std::size_t i = client.received.size(); i-- > before;) {
-    if (client.received[i].topic.starts_with("client/")) return client.received[i].payload;
-  }
-  return "";
-}
-
-simulation::Client& enter(World& world, const std::string& id, const ConnectOptions& options = {}) {
-  auto& client = join(world, id, options);
-  follow(world, client, "client/" + id + "/reply");
-  return client;
-}
-simulation::Client& enter(Nodes& nodes, std::size_t at, const std::string& id) {
-  auto& client = join(nodes, at, id);
-  follow(nodes, client, "client/" + id + "/reply");
-  return client;
-}
-
-void create(auto& world, simulation::Client& owner, const std::vector<std::string>& others) {
-  command(world, owner, "tea", R"({"op":"create"})");
-  for (const std::string& user : others) command(world, owner, "tea", R"({"op":"add","user":")" + user + "\"}");
-}
 
 std::vector<std::string> on(const simulation::Client& client, std::string_view topic, bool retained) {
   std::vector<std::string> payloads;
@@ -47,8 +14,6 @@ std::vector<std::string> on(const simulation::Client& client, std::string_view t
   }
   return payloads;
 }
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 std::string marks(const std::string& user, int read, int delivered) {
   return R"({"user":")" + user + R"(","read":)" + std::to_string(read) + R"(,"delivered":)" +
@@ -63,14 +28,7 @@ std::string mine(int read, int delivered, int unread) {
 
 constexpr const char* kInfo = R"({"op":"info"})";
 
-class MarksVersions : public testing::TestWithParam<ProtocolVersion> {
- protected:
-  [[nodiscard]] static ConnectOptions as() {
-    ConnectOptions options;
-    options.version = GetParam();
-    return options;
-  }
-};
+class MarksVersions : public BothVersions {};
 INSTANTIATE_TEST_SUITE_P(Marks, MarksVersions, testing::Values(ProtocolVersion::V5, ProtocolVersion::V3_1_1));
 
 TEST_P(MarksVersions, MoveForwardAndAreSeenByMembers) {

@@ -2,45 +2,10 @@
 
 #include <algorithm>
 
-#include "tests/broker/shard/nodes.hpp"
+#include "tests/broker/shard/group_scene.hpp"
 
 namespace parley::shard {
 namespace {
-
-WorldOptions closed(std::uint32_t shards = 1) {
-  WorldOptions options = dev(shards);
-  options.shard.auto_create = false;
-  return options;
-}
-
-simulation::Client& enter(World& world, const std::string& id, const ConnectOptions& options = {}) {
-  auto& client = join(world, id, options);
-  follow(world, client, "client/" + id + "/reply");
-  return client;
-}
-simulation::Client& enter(Nodes& nodes, std::size_t at, const std::string& id) {
-  auto& client = join(nodes, at, id);
-  follow(nodes, client, "client/" + id + "/reply");
-  return client;
-}
-
-std::string command(auto& world, simulation::Client& client, const std::string& conversation, const std::string& json) {
-  const std::size_t before = client.received.size();
-  client.publish("chat/" + conversation + "/ctl", json);
-  world.settle();
-  for (std::size_t i = client.received.size(); i-- > before;) {
-    if (client.received[i].topic.starts_with("client/")) return client.received[i].payload;
-  }
-  return "";
-}
-
-/// The owner creates conversation tea and adds the others, who needn't be connected.
-void create(auto& world, simulation::Client& owner, const std::vector<std::string>& others) {
-  command(world, owner, "tea", R"({"op":"create"})");
-  for (const std::string& user : others) command(world, owner, "tea", R"({"op":"add","user":")" + user + "\"}");
-}
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 /// "online/1", "offline/0 gone": what came on presence/{user}, in order.
 std::vector<std::string> seen(const simulation::Client& client, const std::string& user) {
@@ -62,15 +27,7 @@ std::vector<std::string> seen(const simulation::Client& client, const std::strin
 using List = std::vector<std::string>;
 using simulation::WillOptions;
 
-class PresenceVersions : public testing::TestWithParam<ProtocolVersion> {
- protected:
-  [[nodiscard]] static ConnectOptions as() {
-    ConnectOptions options;
-    options.version = GetParam();
-    return options;
-  }
-  [[nodiscard]] static bool five() { return GetParam() == ProtocolVersion::V5; }
-};
+class PresenceVersions : public BothVersions {};
 INSTANTIATE_TEST_SUITE_P(Presence, PresenceVersions, testing::Values(ProtocolVersion::V5, ProtocolVersion::V3_1_1));
 
 TEST_P(PresenceVersions, IsSeenByWhoSharesAConversation) {

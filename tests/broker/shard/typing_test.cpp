@@ -2,27 +2,10 @@
 
 #include <algorithm>
 
-#include "tests/broker/shard/nodes.hpp"
+#include "tests/broker/shard/group_scene.hpp"
 
 namespace parley::shard {
 namespace {
-
-WorldOptions closed(std::uint32_t shards = 1) {
-  WorldOptions options = dev(shards);
-  options.shard.auto_create = false;
-  return options;
-}
-
-simulation::Client& enter(World& world, const std::string& id, const ConnectOptions& options = {}) {
-  auto& client = join(world, id, options);
-  follow(world, client, "client/" + id + "/reply");
-  return client;
-}
-
-void command(World& world, simulation::Client& client, const std::string& conversation, const std::string& json) {
-  client.publish("chat/" + conversation + "/ctl", json);
-  world.settle();
-}
 
 std::vector<std::string> on(const simulation::Client& client, std::string_view topic) {
   std::vector<std::string> payloads;
@@ -32,15 +15,7 @@ std::vector<std::string> on(const simulation::Client& client, std::string_view t
   return payloads;
 }
 
-class TypingVersions : public testing::TestWithParam<ProtocolVersion> {
- protected:
-  [[nodiscard]] static ConnectOptions as() {
-    ConnectOptions options;
-    options.version = GetParam();
-    return options;
-  }
-  [[nodiscard]] static bool five() { return GetParam() == ProtocolVersion::V5; }
-};
+class TypingVersions : public BothVersions {};
 INSTANTIATE_TEST_SUITE_P(Typing, TypingVersions, testing::Values(ProtocolVersion::V5, ProtocolVersion::V3_1_1));
 
 TEST_P(TypingVersions, IsSeenByWhoMayReadAndSaidByWhoMayPost) {
