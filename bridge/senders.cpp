@@ -126,6 +126,7 @@ std::shared_ptr<Senders::Sender> Senders::take(const Credentials& credentials) {
   if (!credentials.user.empty()) options.user_name = credentials.user;
   options.password = credentials.password;
   options.connect_timeout = options_.connect_limit;
+  options.user_properties.emplace_back("presence", "none");  // Who reads over HTTP isn't there.
   auto sender = std::make_shared<Sender>(executor_, std::move(options));
   senders_.emplace(key, sender);
   metrics_.senders.store(senders_.size(), std::memory_order_relaxed);

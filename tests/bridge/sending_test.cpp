@@ -32,6 +32,7 @@ struct Seen {
   std::set<std::string> users;
   std::set<std::string> passwords;
   std::set<std::string> client_ids;
+  std::string presence;
   std::string topic;
   std::string payload;
   std::string id;
@@ -67,6 +68,7 @@ class BridgeSending : public ::testing::Test {
       seen_.users.emplace(connect->user_name.value_or(""));
       if (connect->password) seen_.passwords.emplace(*connect->password);
       seen_.client_ids.emplace(connect->client_id);
+      seen_.presence = connect->properties.user("presence").value_or("");
     }
     const auto* publish = std::get_if<mqtt::Publish>(&packet);
     if (publish == nullptr) return link::test::polite(packet, to);
@@ -118,6 +120,7 @@ TEST_F(BridgeSending, AnswersWithTheBrokersReceipt) {
   EXPECT_EQ(reply.status, 201U);
   EXPECT_EQ(reply.body, R"({"seq":7,"ts":1700000000000,"id":"k1"})");
   const std::lock_guard lock(seen_.mutex);
+  EXPECT_EQ(seen_.presence, "none") << "its connection makes nobody online";
   EXPECT_EQ(seen_.topic, "chat/talk/msg");
   EXPECT_EQ(seen_.payload, "hello");
   EXPECT_EQ(seen_.id, "k1");
