@@ -525,29 +525,31 @@ Result<void> Materialiser::write_snapshot(const SnapshotPiece& piece, WriteTrans
 }
 
 Result<void> Materialiser::finish_snapshot(const SnapshotEnd& end) {
+  Lsn log_last;
+  {
+    // Before the store's transaction, as everywhere: the log first.
+    const ReadScope scope(*log_);
+    PARLEY_TRY(scope.begun());
+    PARLEY_TRY(const LogRange range, read_log_range(*log_));
+    log_last = range.last;
+  }
   WriteTransaction store(files_->store());
   auto done = store.begin();
-  if (done) done = write_snapshot_end(end, store);
+  if (done) done = write_snapshot_end(end, log_last, store);
   if (done) done = store.commit();
   if (!done) return failed(store, done.error());
   return {};
 }
 
-Result<void> Materialiser::write_snapshot_end(const SnapshotEnd& end, WriteTransaction& store) {
+Result<void> Materialiser::write_snapshot_end(const SnapshotEnd& end, Lsn log_last, WriteTransaction& store) {
   const auto key = format::number_key(end.slot);
   PARLEY_TRY(const auto before, store.get(kSlots, key));
   if (before) {
     PARLEY_TRY(const auto row, format::decode_slot_row(*before));
     if (row.last >= end.index) return {};  // Done before.
   }
-  Lsn through;
-  {
-    const ReadScope scope(*log_);
-    PARLEY_TRY(scope.begun());
-    PARLEY_TRY(const LogRange range, read_log_range(*log_));
-    PARLEY_TRY(const Lsn watermark, read_watermark(store));
-    through = std::max(range.last, watermark);
-  }
+  PARLEY_TRY(const Lsn watermark, read_watermark(store));
+  const Lsn through = std::max(log_last, watermark);
   format::SlotRow row{.term = end.term,
                       .last = end.index,
                       .through = through,

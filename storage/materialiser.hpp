@@ -100,7 +100,7 @@ class Materialiser {
   void drop_batch();
   void forget();
   Result<void> write_snapshot(const SnapshotPiece& piece, WriteTransaction& store);
-  Result<void> write_snapshot_end(const SnapshotEnd& end, WriteTransaction& store);
+  Result<void> write_snapshot_end(const SnapshotEnd& end, Lsn log_last, WriteTransaction& store);
   boost::system::error_code failed(const WriteTransaction& store, boost::system::error_code why);
 
   std::shared_ptr<Files> files_;
