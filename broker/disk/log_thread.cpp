@@ -154,10 +154,14 @@ void LogThread::cut_if_due() {
   const std::uint64_t wall = wall_milliseconds();
   const auto retention =
       static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(options_.retention).count());
-  const auto gone = writer_.cut({.watermark = store_.watermark(),
+  const Lsn watermark = store_.watermark();
+  const auto gone = writer_.cut({.watermark = watermark,
                                  .older_than = {wall > retention ? wall - retention : 0},
                                  .size_max = options_.size_max,
                                  .records_max = kCutRecordsMax});
+  if (gone && *gone != 0) {
+    log::debug("the log was cut", {{"records", *gone}, {"watermark", watermark}, {"end", writer_.end()}});
+  }
   next_cut_ = now() + (gone && *gone == kCutRecordsMax ? options_.cut_every / 10 : options_.cut_every);
 }
 

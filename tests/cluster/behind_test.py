@@ -3,6 +3,7 @@
 come for the first time. They get what they lack from the others' stores, while clients chat."""
 
 import asyncio
+import contextlib
 import json
 import random
 import subprocess
@@ -13,17 +14,12 @@ from cluster import BINARIES, Cluster, wait_until
 from harness import flow
 from harness.client import Client
 from harness.watch import Sightings
-from lab.traffic import Nodes, Publisher, Reader
+from lab.hosts import last
+from lab.traffic import Nodes, Publisher, Reader, judge, replay
 
 CONVERSATIONS = [f"room{i}" for i in range(24)]
 # Everything that is in the store leaves the log at once.
 SETTINGS = {"storage.log_retention": "0s", "log.level": "debug"}
-
-
-def replay(node, conversation):
-    with Client(node.port, f"replay-{node.name}") as client:
-        suback = client.subscribe(f"chat/{conversation}/json", user=(("since", 0),))
-        return [json.loads(client.message().payload) for _ in range(int(suback.value("head")))]
 
 
 def say(node, count, size=200):
@@ -35,6 +31,17 @@ def say(node, count, size=200):
                 puback = client.publish(f"chat/{name}/msg", f"{i} of {name} ".ljust(size, "."), 1)
                 said[name].append(int(puback.value("seq")))
     return said
+
+
+@contextlib.contextmanager
+def logs_cut(nodes, records):
+    """Waits at its end until each node has cut off what was said meanwhile, `records` at least."""
+    is_cut = lambda line: line.get("event") == "the log was cut"
+    ends = [max((line["end"] for line in node.program.lines if is_cut(line)), default=0) for node in nodes]
+    yield
+    for node, end in zip(nodes, ends, strict=True):
+        # All but the last record goes once the store has it.
+        node.program.wait_for(lambda line, least=end + records: is_cut(line) and line["watermark"] == line["end"] >= least)
 
 
 def texts(history):
@@ -60,8 +67,8 @@ class BehindTheLog(unittest.TestCase):
                 for _ in before["room0"]:
                     sleeper.message()
             c.kill()
-            say(a, 20)
-            time.sleep(4)  # The logs are cut once a second, and nothing shows it.
+            with logs_cut((a, b), 20 * len(CONVERSATIONS)):
+                say(a, 20)
             for node in (a, b):  # What was said lately they have in memory.
                 node.kill()
                 node.start()
@@ -95,8 +102,8 @@ class BehindTheLog(unittest.TestCase):
             a, b, c = cluster.nodes
             say(a, 20, 16_000)
             c.kill()
-            say(a, 30, 16_000)
-            time.sleep(4)  # As above.
+            with logs_cut((a, b), 30 * len(CONVERSATIONS)):
+                say(a, 30, 16_000)
             for node in (a, b):
                 node.kill()
                 node.start()
@@ -105,7 +112,7 @@ class BehindTheLog(unittest.TestCase):
             chance = random.Random(1)
             for _ in range(4):
                 c.start(ready=False)
-                time.sleep(chance.uniform(0.3, 2.0))  # Anywhere.
+                last(chance.uniform(0.3, 2.0))
                 say(a, 1)
                 c.kill()
             c.start()
@@ -132,8 +139,8 @@ class FourthNode(unittest.TestCase):
         with Cluster(("n1", "n2", "n3"), **SETTINGS, **{"cluster.snapshot_rate": "8MB"}) as cluster:
             cluster.start()
             cluster.wait_spread()
-            say(cluster.nodes[0], 30, 2000)
-            time.sleep(4)
+            with logs_cut(cluster.nodes, 30 * len(CONVERSATIONS)):
+                say(cluster.nodes[0], 30, 2000)
             for node in cluster.nodes:  # What was said lately they have in memory.
                 node.program.stop()
                 node.start()
@@ -184,13 +191,7 @@ class FourthNode(unittest.TestCase):
         async with flow.Crowd([*publishers, *readers]) as crowd:
             await crowd.beside(grow_and_shrink())
             await crowd.finish(publishers, 30)
-            for reader in readers:
-                acknowledged = {(one.user, key): place for one in publishers for key, place in one.acknowledged.items()
-                                if one.topic == f"chat/{reader.conversation}/msg"}
-                for node in cluster.nodes:
-                    history = await asyncio.to_thread(replay, node, reader.conversation)
-                    sightings.judge(reader.conversation, history, acknowledged)
-                await reader.reach(len(history))
+            await judge(cluster.nodes, publishers, readers, sightings)
         total = sum(len(one.acknowledged) for one in publishers)
         print(f"{total} acknowledged, none lost; the fourth node had its share after {told['joined']:.1f} s ({told['slots']}), "
               f"longest pause of a publisher {told['pause']:.2f} s; it was out again after {told['left']:.1f} s")

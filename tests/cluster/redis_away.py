@@ -15,15 +15,9 @@ from cluster import Cluster
 from harness import flow
 from harness.client import Client
 from harness.watch import Sightings
-from lab.traffic import Nodes, Publisher, Reader
+from lab.traffic import Nodes, Publisher, Reader, judge
 
 CONVERSATIONS = ["lobby", "kitchen", "attic"]
-
-
-def replay(node, conversation):
-    with Client(node.port, f"replay-{node.name}") as client:
-        suback = client.subscribe(f"chat/{conversation}/json", user=(("since", 0),))
-        return [json.loads(client.message().payload) for _ in range(int(suback.value("head")))]
 
 
 class Scenario:
@@ -80,14 +74,7 @@ class Scenario:
         async with flow.Crowd([*self.publishers, *self.readers]) as crowd:
             await crowd.beside(self.work())
             await crowd.finish(self.publishers, 30)
-            for reader in self.readers:
-                acknowledged = {(one.user, key): place for one in self.publishers
-                                for key, place in one.acknowledged.items()
-                                if one.topic == f"chat/{reader.conversation}/msg"}
-                for node in self.cluster.nodes:
-                    history = await asyncio.to_thread(replay, node, reader.conversation)
-                    self.sightings.judge(reader.conversation, history, acknowledged)
-                await reader.reach(len(history))
+            await judge(self.cluster.nodes, self.publishers, self.readers, self.sightings)
         print(f"{self.acknowledged()} acknowledged, all of them on each of {len(self.cluster.nodes)} nodes, once and in order")
 
 

@@ -4,7 +4,6 @@ but who asks the leaving node is turned away."""
 
 import asyncio
 import http.client
-import json
 import random
 import subprocess
 import time
@@ -16,7 +15,7 @@ from harness.client import Client
 from harness.packets import DISCONNECT, PUBLISH
 from harness.server import free_port
 from harness.watch import Sightings
-from lab.traffic import Nodes, Publisher, Reader
+from lab.traffic import Nodes, Publisher, Reader, judge
 
 USE_ANOTHER_SERVER = 0x9C
 CONVERSATIONS = ["lobby", "kitchen", "attic"]
@@ -45,12 +44,6 @@ class TimedReader(Reader):
         super().on_packet(packet)
 
     longest_pause = Publisher.longest_pause
-
-
-def replay(node, conversation):
-    with Client(node.port, f"replay-{node.name}") as client:
-        suback = client.subscribe(f"chat/{conversation}/json", user=(("since", 0),))
-        return [json.loads(client.message().payload) for _ in range(int(suback.value("head")))]
 
 
 class RollingRestart(unittest.TestCase):
@@ -95,13 +88,7 @@ class RollingRestart(unittest.TestCase):
         async with flow.Crowd([*publishers, *readers]) as crowd:
             await crowd.beside(restarts())
             await crowd.finish(publishers, 30)
-            for reader in readers:
-                acknowledged = {(one.user, key): place for one in publishers for key, place in one.acknowledged.items()
-                                if one.topic == f"chat/{reader.conversation}/msg"}
-                for node in cluster.nodes:
-                    history = await asyncio.to_thread(replay, node, reader.conversation)
-                    sightings.judge(reader.conversation, history, acknowledged)
-                await reader.reach(len(history))
+            await judge(cluster.nodes, publishers, readers, sightings)
         self.assertEqual(Doors.turned_away, [])
         total = sum(len(one.acknowledged) for one in publishers)
         print(f"rolling restart of {len(cluster.nodes)} nodes: {total} acknowledged, none lost, nobody turned away elsewhere")

@@ -178,8 +178,9 @@ def main():
             for name in dice.sample(tail, len(tail)):
                 seqs[name] += 1
                 sent.append((name, seqs[name], "the last one"))
-                ann.publish(f"chat/{name}/msg", "the last one")
-                time.sleep(0.002)
+                said_at = int(ann.publish(f"chat/{name}/msg", "the last one").value("ts"))
+                while time.time_ns() // 1_000_000 <= said_at:  # Less than a millisecond.
+                    pass
         size = sum(len(payload) for _, _, payload in sent) / len(sent)
         print(f"{len(names)} conversations, {len(sent)} messages of {size:.1f} bytes; the cursor has {len(cursor)} characters")
         for number, (what, values, user) in enumerate(lasting):

@@ -1,9 +1,11 @@
 """Clients of a cluster: each knows all nodes and goes to another one when its own is gone or says nothing."""
 
 import asyncio
+import json
 import time
 
 from harness import flow
+from harness.client import Client
 from harness.packets import DISCONNECT, PUBACK
 from harness.watch import Follower
 
@@ -139,3 +141,20 @@ class Reader(Follower):
 def quantile(values, part):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
+
+
+def replay(node, conversation):
+    with Client(node.port, f"replay-{node.name}") as client:
+        suback = client.subscribe(f"chat/{conversation}/json", user=(("since", 0),))
+        return [json.loads(client.message().payload) for _ in range(int(suback.value("head")))]
+
+
+async def judge(nodes, publishers, readers, sightings):
+    """What was acknowledged is on each node, once and in order, and each reader comes to see all of it."""
+    for reader in readers:
+        acknowledged = {(one.user, key): place for one in publishers for key, place in one.acknowledged.items()
+                        if one.topic == f"chat/{reader.conversation}/msg"}
+        for node in nodes:
+            history = await asyncio.to_thread(replay, node, reader.conversation)
+            sightings.judge(reader.conversation, history, acknowledged)
+        await reader.reach(len(history))
