@@ -113,10 +113,10 @@ std::optional<NodeId> Placement::superfluous(const Led& slot, const std::vector<
   std::optional<NodeId> leaving;
   for (const NodeId voter : voters) {
     if (has(wanted, voter)) continue;
-    const NodeView* node = find(voter);
-    // A dead node without a successor still counts: it may be back before the next one dies.
+    // A node without a successor still counts: a dead one may be back, and one that drains is there, when the next one
+    // dies.
     const bool replaced = wanted.size() >= options_.replicas;
-    if (!replaced && node != nullptr && !node->draining) continue;
+    if (!replaced && find(voter) != nullptr) continue;
     if (!leaving || !reachable(voter)) leaving = voter;
   }
   if (!leaving) return std::nullopt;

@@ -57,7 +57,7 @@ class Placement {
   };
   /// What to do next for it; nothing when it is where it shall be, or can't be now. One change at a time, and none
   /// while the last one isn't committed. A voter leaves only when those that shall take its place vote already, unless
-  /// it drains or was removed and nobody is left to take its place; never the last one.
+  /// it was removed and nobody is left to take its place; never the last one.
   [[nodiscard]] std::optional<Step> next(const Led& slot) const;
   /// This node is.
   [[nodiscard]] bool leaving() const;

@@ -21,6 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from harness import flow
 from harness.client import Client
 from harness.watch import Sightings
+from cluster import wait_until
 from lab.hosts import PORT, Hosts, SentinelHosts, last
 from lab.network import Network
 from lab.traffic import Nodes, Publisher, Reader, quantile
@@ -178,9 +179,18 @@ async def rounds(hosts, load, options, chance, pauses):
         print(f"round {number}: {name} {what} after {before} acknowledged; longest pause {longest:.2f} s", flush=True)
 
 
+def judge_at(node):
+    """A client at that node; None while it takes none, as when it was about to leave."""
+    client = Client(PORT, f"judge-{node.name}", host=node.address)
+    if client.connack.reason == 0:
+        return client
+    client.socket.close()
+    return None
+
+
 def history_at(node, conversation):
     """Every entry as that node shows it to a subscriber."""
-    with Client(PORT, f"judge-{node.name}", host=node.address) as client:
+    with wait_until(lambda: judge_at(node), f"{node.name} takes clients") as client:
         suback = client.subscribe(f"chat/{conversation}/json", user=(("since", 0),))
         if suback.value("head") is None:
             raise AssertionError(f"{node.name} doesn't show {conversation}: {suback}")

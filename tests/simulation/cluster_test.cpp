@@ -165,6 +165,7 @@ class Sleeper {
     answers_from_ = client_->answers.size();
     received_ = client_->received.size();
     here_ = 0;
+    if (member_ && !subscribed_) seen_ = 0;  // A subscription without SUBACK is none, whatever came of it.
     ConnectOptions options;
     options.clean_start = false;
     options.expiry = 0xFFFF'FFFF;

@@ -69,7 +69,7 @@ class SentinelRedis:
                  f"sentinel monitor {self.NAME} {self.servers[0].address} {REDIS_PORT} 1",
                  f"sentinel down-after-milliseconds {self.NAME} 1000", f"sentinel failover-timeout {self.NAME} 4000"]
         path.write_text("\n".join(lines) + "\n", encoding="ascii")
-        self.sentinel = subprocess.Popen([*network.inside(watcher), "redis-sentinel", str(path)],
+        self.sentinel = subprocess.Popen([*network.inside(watcher), "redis-server", str(path), "--sentinel"],
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(lambda: self.ask("replicas", self.NAME), "the Sentinel knows the replica")
 
