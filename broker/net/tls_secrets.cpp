@@ -3,7 +3,10 @@
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
 
+#include <array>
 #include <optional>
+
+#include "broker/net/tls_key_block.hpp"
 
 namespace parley::net {
 namespace {
@@ -17,6 +20,16 @@ std::optional<unsigned> hex_digit(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return std::nullopt;
+}
+
+/// The contexts allow no other ciphers in TLS 1.2.
+std::optional<Aead> aead_of(const SSL_CIPHER* cipher) {
+  switch (::SSL_CIPHER_get_cipher_nid(cipher)) {
+    case NID_aes_128_gcm: return Aead::Aes128Gcm;
+    case NID_aes_256_gcm: return Aead::Aes256Gcm;
+    case NID_chacha20_poly1305: return Aead::ChaCha20Poly1305;
+    default: return std::nullopt;
+  }
 }
 
 }  // namespace
@@ -59,18 +72,43 @@ void TlsSecrets::learn(Secret& secret, std::string_view hex) {
 
 void TlsSecrets::count(int writing, int, int type, const void* bytes, std::size_t size, SSL*, void* self) {
   if (type != SSL3_RT_HEADER || size == 0) return;
-  if (*static_cast<const unsigned char*>(bytes) != SSL3_RT_APPLICATION_DATA) return;
   auto& secrets = *static_cast<TlsSecrets*>(self);
-  ++(writing != 0 ? secrets.server_ : secrets.client_).records;
+  Secret& secret = writing != 0 ? secrets.server_ : secrets.client_;
+  const unsigned char content = *static_cast<const unsigned char*>(bytes);
+  if (content == SSL3_RT_APPLICATION_DATA) ++secret.records;
+  secret.records_tls12 = content == SSL3_RT_CHANGE_CIPHER_SPEC ? 0 : secret.records_tls12 + 1;
 }
 
 std::unique_ptr<TlsRecords> TlsSecrets::take(SSL* ssl) const {
-  const SSL_CIPHER* cipher = ::SSL_get_current_cipher(ssl);
   const SSL_SESSION* session = ::SSL_get_session(ssl);
-  if (::SSL_version(ssl) != TLS1_3_VERSION || cipher == nullptr || session == nullptr) return nullptr;
+  if (::SSL_get_current_cipher(ssl) == nullptr || session == nullptr) return nullptr;
   if (::SSL_SESSION_get_max_fragment_length(session) != TLSEXT_max_fragment_length_DISABLED) return nullptr;
   if (::SSL_has_pending(ssl) != 0) return nullptr;
-  const auto suite = ::SSL_CIPHER_get_protocol_id(cipher);
+  switch (::SSL_version(ssl)) {
+    case TLS1_2_VERSION: return take_tls12(ssl);
+    case TLS1_3_VERSION: return take_tls13(ssl);
+    default: return nullptr;
+  }
+}
+
+std::unique_ptr<TlsRecords> TlsSecrets::take_tls12(SSL* ssl) const {
+  const auto aead = aead_of(::SSL_get_current_cipher(ssl));
+  if (!aead) return nullptr;
+  std::array<unsigned char, SSL_MAX_MASTER_KEY_LENGTH> master{};
+  std::array<unsigned char, SSL3_RANDOM_SIZE> client_random{};
+  std::array<unsigned char, SSL3_RANDOM_SIZE> server_random{};
+  const auto size = ::SSL_SESSION_get_master_key(::SSL_get_session(ssl), master.data(), master.size());
+  ::SSL_get_client_random(ssl, client_random.data(), client_random.size());
+  ::SSL_get_server_random(ssl, server_random.data(), server_random.size());
+  const auto keys = expand_key_block(
+      *aead, {.master = std::span(master).first(size), .client_random = client_random, .server_random = server_random},
+      {.client = client_.records_tls12, .server = server_.records_tls12});
+  ::OPENSSL_cleanse(master.data(), master.size());
+  return keys ? std::make_unique<TlsRecords>(keys->client, keys->server) : nullptr;
+}
+
+std::unique_ptr<TlsRecords> TlsSecrets::take_tls13(SSL* ssl) const {
+  const auto suite = ::SSL_CIPHER_get_protocol_id(::SSL_get_current_cipher(ssl));
   const auto client = TrafficKeys::make(suite, std::span(client_.bytes).first(client_.size), client_.records);
   const auto server = TrafficKeys::make(suite, std::span(server_.bytes).first(server_.size), server_.records);
   if (!client || !server) return nullptr;

@@ -55,7 +55,7 @@ class Pieces {
 
 /// Where a thread encrypts.
 std::span<char> scratch() {
-  constexpr std::size_t kSize = kRecordsPerWrite * (kTextMax + TlsRecords::kOverhead);
+  constexpr std::size_t kSize = kRecordsPerWrite * (kTextMax + TlsRecords::kOverheadMax);
   thread_local const std::unique_ptr<char[]> bytes(new char[kSize]);
   return {bytes.get(), kSize};
 }
@@ -181,15 +181,16 @@ IoResult TlsStream::write(std::span<const iovec> pieces) {
     return result;
   }
   const auto sealed = scratch();
+  const std::size_t overhead = records_->overhead();
   std::size_t size = 0;
   Pieces source(pieces);
   for (std::size_t record = 0; record < kRecordsPerWrite; ++record) {
-    const auto room = sealed.subspan(size, kTextMax + TlsRecords::kOverhead);
-    const std::size_t text = source.copy(room.subspan(TlsRecords::kHeaderSize, kTextMax));
+    const auto room = sealed.subspan(size, kTextMax + overhead);
+    const std::size_t text = source.copy(room.subspan(records_->text_offset(), kTextMax));
     if (text == 0) break;
-    if (!records_->seal(room.first(text + TlsRecords::kOverhead))) return {.size = 0, .status = Status::Ended};
+    if (!records_->seal(room.first(text + overhead))) return {.size = 0, .status = Status::Ended};
     result.size += text;
-    size += text + TlsRecords::kOverhead;
+    size += text + overhead;
     if (text < kTextMax || records_->owes_key_update()) break;
   }
   if (size == 0) return result;

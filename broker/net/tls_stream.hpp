@@ -14,11 +14,11 @@
 
 namespace parley::net {
 
-/// TLS on one socket. OpenSSL shakes hands; with TLS 1.3 its object goes then, and TlsRecords goes on; with TLS 1.2 it
-/// stays. Belongs to the connection's thread, but while the handshake pool has it.
+/// TLS on one socket. OpenSSL shakes hands; then its object goes, and TlsRecords goes on. It stays where a client asked
+/// for smaller records (TlsSecrets). Belongs to the connection's thread, but while the handshake pool has it.
 ///
-/// Memory while idle: 400 bytes with TLS 1.3, 13 kB of OpenSSL's with TLS 1.2. A record that hasn't come or isn't
-/// written whole is held besides, in pieces of no more than 17 kB and 66 kB.
+/// Memory while idle: 400 bytes, 13 kB where OpenSSL stays. A record that hasn't come or isn't written whole is held
+/// besides, in pieces of no more than 17 kB and 66 kB.
 class TlsStream {
  public:
   /// `socket` lives longer.

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""One Paho Python client that hears itself at every QoS: paho_echo.py tcp|tls|ws|wss PORT CA_FILE. Ends with 0
-when it has. MQTT_USER and MQTT_PASSWORD are its credentials."""
+"""One Paho Python client that hears itself at every QoS: paho_echo.py tcp|tls|ws|wss PORT CA_FILE [1.2].
+Ends with 0 when it has. 1.2: that version of TLS. MQTT_USER and MQTT_PASSWORD are its credentials."""
 
 import os
+import ssl
 import sys
 import threading
 
@@ -27,7 +28,10 @@ def hear(_client, _data, message):
 
 client = mqtt.Client(f"echo-{kind}", protocol=mqtt.MQTTv5, transport="tcp" if kind in ("tls", "tcp") else "websockets")
 if kind in ("tls", "wss"):
-    client.tls_set(authority)
+    context = ssl.create_default_context(cafile=authority)
+    if sys.argv[4:] == ["1.2"]:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    client.tls_set_context(context)
 if "MQTT_USER" in os.environ:
     client.username_pw_set(os.environ["MQTT_USER"] or None, os.environ.get("MQTT_PASSWORD"))
 client.on_connect = lambda client, *_: client.subscribe(f"echo/paho/{kind}", 2)

@@ -71,6 +71,7 @@ class Transports(unittest.TestCase):
     def setUpClass(cls):
         cls.directory, cls.authority = temporary_authority(cls, "parley-tls-")
         cls.authority.make("other", common_name="other.example", alternative="DNS:other.example")
+        cls.authority.make("rsa", common_name="rsa.example", alternative="DNS:rsa.example", rsa=True)
         cls.authority.make("alice")
         cls.authority.make("mallory")
         cls.authority.make("late", days=-1)
@@ -86,11 +87,12 @@ class Transports(unittest.TestCase):
         ca = cls.authority.directory
         certificate = f'[[listener.certificate]]\nchain = "{ca}/server.crt"\nkey = "{ca}/server.key"\n'
         other = f'[[listener.certificate]]\nchain = "{ca}/other.crt"\nkey = "{ca}/other.key"\n'
+        rsa = f'[[listener.certificate]]\nchain = "{ca}/rsa.crt"\nkey = "{ca}/rsa.key"\n'
         mutual = f'client_certificate = "required"\nclient_ca = "{ca}/ca.crt"\nclient_crl = "{ca}/ca.crl"\n'
         origins = 'origins = ["https://good.example"]\n'
         begin = lambda scheme, name: f'[[listener]]\nurl = "{scheme}://127.0.0.1:{cls.ports[name]}"\n'
         return "".join([
-            begin("tls", "tls"), certificate, other,
+            begin("tls", "tls"), certificate, other, rsa,
             begin("tls", "tls13"), 'tls_min = "1.3"\n', certificate,
             begin("tls", "mutual"), mutual, certificate,
             begin("ws", "ws"), origins,
@@ -198,6 +200,79 @@ class Certificates(Transports):
         connection = self.secure("tls13")
         self.assertNotEqual(connection.getpeercert()["serialNumber"], before)
         self.expect_connack(connection)
+
+
+class Tls12(Transports):
+    """TLS 1.2 with each of its suites, where the broker goes on with the records itself after the handshake."""
+
+    SUITES = [(f"ECDHE-{key}-{cipher}", host) for cipher in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305")
+              for key, host in (("ECDSA", "localhost"), ("RSA", "rsa.example"))]  # fmt: skip
+
+    def context12(self, suite=None):
+        context = self.context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        if suite:
+            context.set_ciphers(suite)
+        return context
+
+    def exchange(self, connection, size):
+        """A message to itself at QoS 1, there and back."""
+        payload = os.urandom(size)
+        connection.sendall(packets.subscribe(1, [("plain/big", 0)], 4) + packets.publish("plain/big", payload, 4, qos=1, packet_id=2))
+        received = b""
+        while payload not in received or b"\x40" not in received:
+            part = connection.recv(100_000)
+            self.assertTrue(part, "the connection ended")
+            received += part
+
+    def test_each_suite_carries_big_messages(self):
+        for suite, host in self.SUITES:
+            with self.subTest(suite):
+                connection = self.secure("tls", self.context12(suite), host=host)
+                self.assertEqual((connection.version(), connection.cipher()[0]), ("TLSv1.2", suite))
+                self.expect_connack(connection, packets.connect(f"big-{suite}", 4))
+                for size in (1, 100, 16_384, 1_000_000):
+                    self.exchange(connection, size)
+
+    def test_each_suite_resumes_sessions(self):
+        for suite, host in self.SUITES:
+            with self.subTest(suite):
+                context = self.context12(suite)
+                connection = self.secure("tls", context, host=host)
+                for round_ in range(3):
+                    self.assertEqual(connection.session_reused, round_ > 0)
+                    self.expect_connack(connection, packets.connect(f"again-{suite}", 4))
+                    self.exchange(connection, 30_000)
+                    connection = self.secure("tls", context, host=host, session=connection.session)
+
+    def test_other_suites_are_refused(self):
+        for suite in ("ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-CCM", "ECDHE-RSA-AES256-SHA384", "AES128-GCM-SHA256",
+                      "DHE-RSA-AES128-GCM-SHA256"):  # fmt: skip
+            with self.subTest(suite):
+                self.refused(self.context12(suite), "no shared cipher", "tls")
+
+    def test_what_was_tampered_with_ends_the_connection(self):
+        raw = self.connect("tls")
+        port = raw.getsockname()[1]
+        connection = self.context12().wrap_socket(raw, server_hostname="localhost")
+        self.addCleanup(connection.close)
+        self.expect_connack(connection)
+        forged = b"\x17\x03\x03\x00\x30" + os.urandom(0x30)
+        with socket.socket(fileno=os.dup(connection.fileno())) as below:
+            below.sendall(forged)
+        with self.assertRaisesRegex(ssl.SSLError, "BAD_RECORD_MAC"):
+            while connection.recv(1000):
+                pass
+        self.why("transport refused", port, "tampered")
+
+    def test_close_is_said_and_heard(self):
+        connection = self.secure("tls", self.context12())
+        self.expect_connack(connection)
+        connection.sendall(packets.disconnect())
+        rest = receive(connection, 1)
+        while connection.recv(1000):  # An end without close_notify would be an error.
+            pass
+        self.assertTrue(rest)
 
 
 class Reloads(Transports):
@@ -420,6 +495,19 @@ class Clients(Transports):
     def test_mosquitto_over_tls(self):
         self.mosquitto("-h", "localhost", "-p", self.ports["tls"], "--cafile", self.authority.file("ca.crt"))
 
+    def test_mosquitto_over_tls12(self):
+        self.mosquitto("-h", "localhost", "-p", self.ports["tls"], "--cafile", self.authority.file("ca.crt"),
+                       "--tls-version", "tlsv1.2")
+
+    def test_openssl_speaks_tls12(self):
+        for suite in ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"):
+            command = ["openssl", "s_client", "-connect", f"127.0.0.1:{self.ports['tls']}", "-CAfile", self.authority.file("ca.crt"),
+                       "-tls1_2", "-cipher", suite]  # fmt: skip
+            accepted = [(b"", b"Verify return code"), (packets.connect("openssl", 5), self.ACCEPTED)]
+            self.interact(command, [*accepted, *[(self.PING, self.PONG)] * 3])
+            # What asks for another handshake is refused, and ends.
+            self.interact(command, [*accepted, (b"R\n", b"no renegotiation")])
+
     def test_mosquitto_with_a_certificate(self):
         self.mosquitto("-h", "localhost", "-p", self.ports["mutual"], "--cafile", self.authority.file("ca.crt"),
                        "--cert", self.authority.file("alice.crt"), "--key", self.authority.file("alice.key"))
@@ -469,6 +557,8 @@ class Clients(Transports):
     def test_paho_python(self):
         for kind in ("tls", "ws", "wss"):
             self.run_program(sys.executable, HERE / "paho_echo.py", kind, self.ports[kind], self.authority.file("ca.crt"))
+        for kind in ("tls", "wss"):
+            self.run_program(sys.executable, HERE / "paho_echo.py", kind, self.ports[kind], self.authority.file("ca.crt"), "1.2")
 
     def test_paho_c_and_cpp(self):
         authority, client = self.authority.file("ca.crt"), [self.authority.file("alice.crt"), self.authority.file("alice.key")]

@@ -10,9 +10,18 @@ namespace {
 
 using namespace parley::net;
 
+/// Of TLS 1.3 or, by the highest bit, of one of TLS 1.2's suites.
+TrafficKeys keys_by(std::uint8_t choice, unsigned char byte) {
+  if ((choice & 0x80) == 0) return keys_of(kAnySuite, byte);
+  return keys12_of((choice & 0x40) == 0 ? Aead::Aes128Gcm : Aead::ChaCha20Poly1305, byte);
+}
+
 /// What a client sends: sealed records of any type, with padding, with keys changed or not, and bytes that are none.
-std::string stream_of(std::string_view script) {
-  TrafficKeys keys = keys_of(kAnySuite, 1);
+std::string stream_of(std::uint8_t choice, std::string_view script) {
+  TrafficKeys keys = keys_by(choice, 1);
+  const auto update = [&] {
+    if (!keys.is_tls12()) keys.update();
+  };
   std::string stream;
   while (!script.empty()) {
     const auto control = static_cast<std::uint8_t>(script[0]);
@@ -20,12 +29,12 @@ std::string stream_of(std::string_view script) {
     script.remove_prefix(std::min(script.size(), 1 + content.size()));
     switch (control >> 4) {
       case 0: stream += content; break;
-      case 1: keys.update(); break;
-      case 2: stream += seal_record(keys, std::string("\x18\0\0\1\0\x16", 6)), keys.update(); break;
-      case 3: stream += seal_record(keys, std::string("\x18\0\0\1\1\x16", 6)), keys.update(); break;
+      case 1: update(); break;
+      case 2: stream += seal_record(keys, std::string("\x18\0\0\1\0\x16", 6)), update(); break;
+      case 3: stream += seal_record(keys, std::string("\x18\0\0\1\1\x16", 6)), update(); break;
       case 4: stream += seal_record(keys, content + '\x16'); break;
       case 5: stream += seal_record(keys, content + '\x15'); break;
-      case 6: stream += seal_record(keys, content); break;
+      case 6: stream += seal_record(keys, content.empty() ? std::string(1, '\0') : content); break;
       case 7: stream += seal_record(keys, std::string(TlsRecords::kTextMax - 8 + content.size(), 'x') + '\x17'); break;
       default: stream += seal_record(keys, content + '\x17' + std::string(control >> 4 & 3, '\0'));
     }
@@ -42,8 +51,8 @@ struct Read {
 };
 
 /// As TlsStream does: what isn't whole comes again with what follows.
-Read read(const std::string& stream, std::size_t piece_size) {
-  TlsRecords records(keys_of(kAnySuite, 1), keys_of(kAnySuite, 2));
+Read read(std::uint8_t choice, const std::string& stream, std::size_t piece_size) {
+  TlsRecords records(keys_by(choice, 1), keys_by(choice, 2));
   Read all;
   std::string unread;
   for (std::size_t at = 0; at < stream.size() && !all.ended; at += piece_size) {
@@ -66,8 +75,10 @@ Read read(const std::string& stream, std::size_t piece_size) {
 /// However a stream is cut, it is the same text, and it ends in the same way.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 2 || size > 2'000) return 0;
-  const std::string stream = stream_of({reinterpret_cast<const char*>(data + 1), size - 1});
+  const std::uint8_t choice = data[0];
+  const std::size_t piece_size = 1U + (choice & 0x3FU) * 28U;
+  const std::string stream = stream_of(choice, {reinterpret_cast<const char*>(data + 1), size - 1});
   if (stream.empty()) return 0;
-  if (read(stream, stream.size()) != read(stream, 1U + data[0] * 7U)) __builtin_trap();
+  if (read(choice, stream, stream.size()) != read(choice, stream, piece_size)) __builtin_trap();
   return 0;
 }

@@ -13,6 +13,7 @@ TlsClient::TlsClient(int socket, const TlsSpeech& speech) : context_(::SSL_CTX_n
   SSL_CTX_set_min_proto_version(context, version);
   SSL_CTX_set_max_proto_version(context, version);
   ::SSL_CTX_set_ciphersuites(context, speech.suites.c_str());
+  if (!speech.suites12.empty()) ::SSL_CTX_set_cipher_list(context, speech.suites12.c_str());
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   if (speech.fragment != 0) ::SSL_CTX_set_tlsext_max_fragment_length(context, speech.fragment);
   if (!speech.chain.empty()) {

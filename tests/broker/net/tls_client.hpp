@@ -14,6 +14,7 @@ namespace parley::net {
 struct TlsSpeech {
   int version = 0;                                ///< TLS1_2_VERSION; else 1.3.
   std::string suites = "TLS_AES_128_GCM_SHA256";  ///< Of TLS 1.3.
+  std::string suites12 = {};                      ///< Of TLS 1.2; else OpenSSL's own.
   unsigned char fragment = 0;                     ///< RFC 6066 §4.
   std::string name = {};                          ///< Of the server, to be asked for.
   std::string chain = {};                         ///< A certificate's file.

@@ -24,8 +24,8 @@ class TlsRecordsTest : public testing::Test {
   std::string sealed(std::string_view inner) { return seal_record(client, inner); }
   std::string sealed(std::initializer_list<std::string_view> inners) { return seal_records(client, inners); }
   std::string seal_text(std::string_view data) {
-    std::string record(data.size() + TlsRecords::kOverhead, '\0');
-    std::ranges::copy(data, record.begin() + TlsRecords::kHeaderSize);
+    std::string record(data.size() + records.overhead(), '\0');
+    std::ranges::copy(data, record.begin() + static_cast<std::ptrdiff_t>(records.text_offset()));
     EXPECT_TRUE(records.seal(record));
     return record;
   }
@@ -180,7 +180,7 @@ TEST_F(TlsRecordsTest, SayAlerts) {
 TEST_F(TlsRecordsTest, ChangeTheirKeysInTime) {
   const std::vector<unsigned char> secret(32, 2);
   TlsRecords old(client, *TrafficKeys::make(kAnySuite, secret, (1U << 23) - 1));
-  std::string record(TlsRecords::kOverhead + 1, 'x');
+  std::string record(old.overhead() + 1, 'x');
   EXPECT_FALSE(old.owes_key_update());
   EXPECT_TRUE(old.seal(record));
   EXPECT_TRUE(old.owes_key_update());

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <vector>
 
 #include "broker/net/socket.hpp"
 #include "tests/broker/net/certificates.hpp"
@@ -80,14 +81,33 @@ class TlsStreamTest : public testing::Test {
   bool ended = false;
 };
 
-const TlsSpeech kSpeeches[] = {
-    {.suites = "TLS_AES_128_GCM_SHA256"},         {.suites = "TLS_AES_256_GCM_SHA384"},
-    {.suites = "TLS_CHACHA20_POLY1305_SHA256"},   {.version = TLS1_2_VERSION},
-    {.fragment = TLSEXT_max_fragment_length_512},
+/// Where OpenSSL's object goes after the handshake.
+const TlsSpeech kLightSpeeches[] = {
+    {.suites = "TLS_AES_128_GCM_SHA256"},
+    {.suites = "TLS_AES_256_GCM_SHA384"},
+    {.suites = "TLS_CHACHA20_POLY1305_SHA256"},
+    {.version = TLS1_2_VERSION},
+    {.version = TLS1_2_VERSION, .suites12 = "ECDHE-ECDSA-AES128-GCM-SHA256"},
+    {.version = TLS1_2_VERSION, .suites12 = "ECDHE-ECDSA-AES256-GCM-SHA384"},
+    {.version = TLS1_2_VERSION, .suites12 = "ECDHE-ECDSA-CHACHA20-POLY1305"},
 };
 
+/// And where it stays.
+const TlsSpeech kHeavySpeeches[] = {
+    {.fragment = TLSEXT_max_fragment_length_512},
+    {.version = TLS1_2_VERSION, .fragment = TLSEXT_max_fragment_length_512},
+};
+
+std::vector<TlsSpeech> all_speeches() {
+  std::vector<TlsSpeech> all(std::begin(kLightSpeeches), std::end(kLightSpeeches));
+  all.insert(all.end(), std::begin(kHeavySpeeches), std::end(kHeavySpeeches));
+  return all;
+}
+
+const TlsSpeech kTls12{.version = TLS1_2_VERSION};
+
 TEST_F(TlsStreamTest, ExchangesWithOpenSsl) {
-  for (const TlsSpeech& speech : kSpeeches) {
+  for (const TlsSpeech& speech : all_speeches()) {
     connect(speech);
     for (int i = 0; i < 5; ++i) expect_exchange(i);
     stream->say_goodbye();
@@ -99,7 +119,7 @@ TEST_F(TlsStreamTest, ExchangesWithOpenSsl) {
 TEST_F(TlsStreamTest, LosesNothingOfWhatIsLong) {
   std::string text;
   for (int i = 0; text.size() < 3'000'000; ++i) text += std::to_string(i);
-  for (const TlsSpeech& speech : kSpeeches) {
+  for (const TlsSpeech& speech : all_speeches()) {
     connect(speech);
     std::string heard;
     std::size_t written = 0;
@@ -123,27 +143,29 @@ TEST_F(TlsStreamTest, LosesNothingOfWhatIsLong) {
 }
 
 TEST_F(TlsStreamTest, TakesBytesOneByOne) {
-  connect({});
-  // Between the client and us is somebody who passes on one byte at a time.
-  std::array<int, 2> pair{};
-  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()), 0);
-  const Descriptor near(pair[0]);
-  const Descriptor far(pair[1]);
-  ::SSL_set_fd(client->ssl(), near.number());
-  ASSERT_EQ(client->say("hello"), 5U);
-  ::SSL_key_update(client->ssl(), SSL_KEY_UPDATE_NOT_REQUESTED);
-  ASSERT_EQ(client->say("again"), 5U);
-  std::string heard;
-  char byte = 0;
-  while (::read(far.number(), &byte, 1) == 1) {
-    ASSERT_EQ(::write(theirs.number(), &byte, 1), 1);
-    heard += read();
+  for (const TlsSpeech& speech : kLightSpeeches) {
+    connect(speech);
+    // Between the client and us is somebody who passes on one byte at a time.
+    std::array<int, 2> pair{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()), 0);
+    const Descriptor near(pair[0]);
+    const Descriptor far(pair[1]);
+    ::SSL_set_fd(client->ssl(), near.number());
+    ASSERT_EQ(client->say("hello"), 5U);
+    if (speech.version == 0) ::SSL_key_update(client->ssl(), SSL_KEY_UPDATE_NOT_REQUESTED);
+    ASSERT_EQ(client->say("again"), 5U);
+    std::string heard;
+    char byte = 0;
+    while (::read(far.number(), &byte, 1) == 1) {
+      ASSERT_EQ(::write(theirs.number(), &byte, 1), 1);
+      heard += read();
+    }
+    EXPECT_EQ(heard, "helloagain");
   }
-  EXPECT_EQ(heard, "helloagain");
 }
 
 TEST_F(TlsStreamTest, ChangesKeysAsOftenAsTheClientWants) {
-  for (const TlsSpeech& speech : std::span(kSpeeches).first(3)) {
+  for (const TlsSpeech& speech : std::span(kLightSpeeches).first(3)) {
     connect(speech);
     for (int i = 0; i < 50; ++i) {
       ASSERT_EQ(::SSL_key_update(client->ssl(), i % 3 == 0 ? SSL_KEY_UPDATE_NOT_REQUESTED : SSL_KEY_UPDATE_REQUESTED),
@@ -185,7 +207,7 @@ TEST_F(TlsStreamTest, ChangesKeysWhileTheSocketIsFull) {
 }
 
 TEST_F(TlsStreamTest, ResumesSessions) {
-  for (const TlsSpeech& speech : kSpeeches) {
+  for (const TlsSpeech& speech : all_speeches()) {
     connect(speech);
     expect_exchange(0);
     SSL_SESSION* session = ::SSL_get1_session(client->ssl());
@@ -201,33 +223,74 @@ TEST_F(TlsStreamTest, ResumesSessions) {
 }
 
 TEST_F(TlsStreamTest, EndsWhenTheClientDoes) {
-  connect({});
-  ASSERT_EQ(client->say("last"), 4U);
-  ::SSL_shutdown(client->ssl());
-  EXPECT_EQ(read(), "last");
-  EXPECT_TRUE(ended);
-  EXPECT_EQ(stream->failure(), "");
-  EXPECT_EQ(write("you, too"), 8U);  // Our direction is still open.
-  EXPECT_EQ(client->hear(), "you, too");
-  stream->say_goodbye();
-  EXPECT_EQ(client->hear(), "");
-  EXPECT_EQ(client->error(), SSL_ERROR_ZERO_RETURN);
+  for (const TlsSpeech& speech : {TlsSpeech{}, kTls12}) {
+    connect(speech);
+    ASSERT_EQ(client->say("last"), 4U);
+    ::SSL_shutdown(client->ssl());
+    EXPECT_EQ(read(), "last");
+    EXPECT_TRUE(ended);
+    EXPECT_EQ(stream->failure(), "");
+    EXPECT_EQ(write("you, too"), 8U);  // Our direction is still open.
+    EXPECT_EQ(client->hear(), "you, too");
+    stream->say_goodbye();
+    EXPECT_EQ(client->hear(), "");
+    EXPECT_EQ(client->error(), SSL_ERROR_ZERO_RETURN);
+  }
 }
 
 TEST_F(TlsStreamTest, TellsTheClientWhatIsWrong) {
-  connect({});
-  const std::string forged = "\x17\3\3" + std::string("\0\x20", 2) + std::string(32, 'x');
-  ASSERT_EQ(::write(theirs.number(), forged.data(), forged.size()), static_cast<ssize_t>(forged.size()));
+  for (const TlsSpeech& speech : kLightSpeeches) {
+    connect(speech);
+    const std::string forged = "\x17\3\3" + std::string("\0\x20", 2) + std::string(32, 'x');
+    ASSERT_EQ(::write(theirs.number(), forged.data(), forged.size()), static_cast<ssize_t>(forged.size()));
+    EXPECT_EQ(read(), "");
+    EXPECT_TRUE(ended);
+    EXPECT_EQ(stream->failure(), "a TLS record was tampered with");
+    EXPECT_EQ(write("nothing more"), 12U);  // It is thrown away.
+    stream->say_goodbye();
+    ::ERR_clear_error();
+    EXPECT_EQ(client->hear(), "");
+    EXPECT_EQ(client->error(), SSL_ERROR_SSL);
+    EXPECT_EQ(ERR_GET_REASON(::ERR_peek_error()), SSL_R_SSLV3_ALERT_BAD_RECORD_MAC);
+    ::ERR_clear_error();
+  }
+}
+
+TEST_F(TlsStreamTest, DoesNotRenegotiate) {
+  connect(kTls12);
+  expect_exchange(1);
+  ASSERT_EQ(::SSL_renegotiate(client->ssl()), 1);
+  EXPECT_FALSE(client->shake_hands());
   EXPECT_EQ(read(), "");
   EXPECT_TRUE(ended);
-  EXPECT_EQ(stream->failure(), "a TLS record was tampered with");
-  EXPECT_EQ(write("nothing more"), 12U);  // It is thrown away.
-  stream->say_goodbye();
+  EXPECT_EQ(stream->failure(), "a client wants to renegotiate");
+  EXPECT_EQ(stream->flush(), IoResult::Status::Done);
   ::ERR_clear_error();
-  EXPECT_EQ(client->hear(), "");
-  EXPECT_EQ(client->error(), SSL_ERROR_SSL);
-  EXPECT_EQ(ERR_GET_REASON(::ERR_peek_error()), SSL_R_SSLV3_ALERT_BAD_RECORD_MAC);
+  EXPECT_FALSE(client->shake_hands());
+  EXPECT_EQ(ERR_GET_REASON(::ERR_peek_error()), SSL_R_NO_RENEGOTIATION);
   ::ERR_clear_error();
+}
+
+TEST_F(TlsStreamTest, TakesWhatCameRightBehindTheHandshake) {
+  connect(kTls12);
+  SSL_SESSION* session = ::SSL_get1_session(client->ssl());
+  std::array<int, 2> pair{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()), 0);
+  ours = Descriptor(pair[0]);
+  theirs = Descriptor(pair[1]);
+  stream = std::make_unique<TlsStream>(context, ours.number());
+  client = std::make_unique<TlsClient>(theirs.number(), kTls12);
+  ::SSL_set_session(client->ssl(), session);
+  ::SSL_SESSION_free(session);
+  std::string why;
+  EXPECT_FALSE(client->shake_hands());
+  EXPECT_EQ(stream->shake_hands(why), TlsStream::Handshake::WantsRead);
+  ASSERT_TRUE(client->shake_hands());  // A resumed client speaks last, and needn't wait.
+  ASSERT_EQ(client->say("early"), 5U);
+  ASSERT_EQ(client->say("bird"), 4U);
+  ASSERT_EQ(stream->shake_hands(why), TlsStream::Handshake::Finished);
+  EXPECT_EQ(read(), "earlybird");
+  expect_exchange(1);
 }
 
 }  // namespace

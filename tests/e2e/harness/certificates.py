@@ -46,12 +46,13 @@ class Authority:
     def file(self, name):
         return self.directory / name
 
-    def make(self, name, *, common_name=None, alternative="", days=2):
+    def make(self, name, *, common_name=None, alternative="", days=2, rsa=False):
         """The certificate's file; days=-1: it has expired."""
         self.serial += 1
         request, extensions = self.file(f"{name}.csr"), self.file(f"{name}.ext")
         extensions.write_text(f"subjectAltName={alternative}\n" if alternative else "", encoding="ascii")
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-config", self.config,
+        key = ["rsa:2048"] if rsa else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+        openssl("req", "-newkey", *key, "-nodes", "-config", self.config,
                 "-subj", f"/CN={common_name or name}", "-keyout", self.file(f"{name}.key"), "-out", request)
         openssl("x509", "-req", "-in", request, "-CA", self.file("ca.crt"), "-CAkey", self.file("ca.key"),
                 "-set_serial", self.serial, "-days", days, "-extfile", extensions, "-out", self.file(f"{name}.crt"))
