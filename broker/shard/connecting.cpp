@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/log.hpp"
 #include "broker/chat/topic.hpp"
 #include "broker/shard/entry_message.hpp"
@@ -39,6 +40,44 @@ ProtocolVersion version_spoken(const mqtt::Frame& frame) {
   const auto level = reader.integer<std::uint8_t>();
   const bool five = name && level && *name == "MQTT" && *level >= static_cast<std::uint8_t>(ProtocolVersion::V5);
   return five ? ProtocolVersion::V5 : ProtocolVersion::V3_1_1;
+}
+
+/// What a CONNECT is refused with for a limit. docs/PROTOCOL.md "Too many".
+struct QuotaRule {
+  Metric limit;
+  ReasonCode reason;
+  std::string_view error;
+  std::string_view retry_after;  ///< Seconds; empty: it won't pass by itself.
+  std::string_view why;
+};
+
+constexpr std::array kQuotaRules{
+    QuotaRule{Metric::LimitConnections, ReasonCode::QuotaExceeded, "too-many-connections", "10",
+              "This server has too many connections."},
+    QuotaRule{Metric::LimitConnectionsPerAddress, ReasonCode::QuotaExceeded, "too-many-of-address", "",
+              "The address has too many connections."},
+    QuotaRule{Metric::LimitConnectionsPerUser, ReasonCode::QuotaExceeded, "too-many-of-user", "",
+              "The user has too many connections."},
+    QuotaRule{Metric::LimitSessions, ReasonCode::QuotaExceeded, "too-many-sessions", "",
+              "This server has too many sessions."},
+    QuotaRule{Metric::LimitConnectRate, ReasonCode::ConnectionRateExceeded, "too-many-connects", "1",
+              "More clients connect than this server takes at a time."},
+};
+
+const QuotaRule& quota_rule(Metric limit) {
+  const auto* found = std::ranges::find(kQuotaRules, limit, &QuotaRule::limit);
+  PARLEY_CHECK(found != kQuotaRules.end(), "a CONNECT is refused for a limit that has no rule");
+  return *found;
+}
+
+/// Nothing: it is welcome.
+std::optional<Metric> limit_of(Admission admission) {
+  switch (admission) {
+    case Admission::TooManyConnections: return Metric::LimitConnections;
+    case Admission::TooManyOfAddress: return Metric::LimitConnectionsPerAddress;
+    case Admission::Welcome: break;
+  }
+  return std::nullopt;
 }
 
 struct Refused {
@@ -121,6 +160,9 @@ Connecting::Outcome Connecting::admit(ConnectionId connection, const mqtt::Conne
   if (const auto refused = objection(connect, shard_.options().limits); refused.reason != ReasonCode::Success) {
     return refuse(connection, connect.version, refused.reason, refused.why, connect.client_id, largest(connect));
   }
+  if (const auto limit = limit_of(shard_.links().admission(connection))) {  // Counted when it came.
+    return refuse_quota(connection, connect.version, *limit, largest(connect));
+  }
   if (shard_.is_stopping()) {
     return refuse(connection, connect.version, ReasonCode::ServerUnavailable, "The server is going away.",
                   connect.client_id, largest(connect));
@@ -138,8 +180,7 @@ Connecting::Outcome Connecting::admit(ConnectionId connection, const mqtt::Conne
   if (connects_.is_limited()) {
     if (connects_bucket_.wait(connects_, shard_.now()) > Duration::zero()) {
       shard_.limit_reached(Metric::LimitConnectRate, connection, login.client_id, {});
-      return refuse(connection, connect.version, ReasonCode::ConnectionRateExceeded,
-                    "More clients connect than this server takes at a time.", login.client_id, largest(connect));
+      return refuse_quota(connection, connect.version, Metric::LimitConnectRate, largest(connect));
     }
     connects_bucket_.take(connects_, shard_.now(), 1);
   }
@@ -295,13 +336,11 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   }
   if (!user_has_place(client, login)) {
     shard_.limit_reached(Metric::LimitConnectionsPerUser, connection, login.client_id, login.user);
-    return refuse(connection, connect.version, ReasonCode::QuotaExceeded, "The user has too many connections.",
-                  login.client_id, login.packet_size_max);
+    return refuse_quota(connection, connect.version, Metric::LimitConnectionsPerUser, login.packet_size_max);
   }
   if (client == nullptr && !session_has_place()) {
     shard_.limit_reached(Metric::LimitSessions, connection, login.client_id, login.user);
-    return refuse(connection, connect.version, ReasonCode::QuotaExceeded, "This server has too many sessions.",
-                  login.client_id, login.packet_size_max);
+    return refuse_quota(connection, connect.version, Metric::LimitSessions, login.packet_size_max);
   }
   std::uint64_t generation = client != nullptr ? client->generation : 0;
   if (claimed) {
@@ -576,17 +615,31 @@ void Connecting::shut_down() {
 Connecting::Outcome Connecting::refuse(ConnectionId connection, ProtocolVersion version, ReasonCode reason,
                                        std::string_view why, std::string_view client_id, std::uint32_t packet_size_max,
                                        std::string_view properties) {
-  shard_.counters().refused(static_cast<std::uint8_t>(reason));
   log::info("refusing a connection", {{"client_id", client_id},
                                       {"address", shard_.links().address(connection)},
                                       {"reason", mqtt::name_of(reason)},
                                       {"why", why}});
+  return turn_away(connection, version, reason, why, packet_size_max, properties);
+}
+
+Connecting::Outcome Connecting::refuse_quota(ConnectionId connection, ProtocolVersion version, Metric limit,
+                                             std::uint32_t packet_size_max) {
+  const QuotaRule& rule = quota_rule(limit);
+  mqtt::PropertyWriter properties;
+  properties.user("error", rule.error);
+  if (!rule.retry_after.empty()) properties.user("retry-after", rule.retry_after);
+  return turn_away(connection, version, rule.reason, rule.why, packet_size_max, properties.bytes());
+}
+
+Connecting::Outcome Connecting::turn_away(ConnectionId connection, ProtocolVersion version, ReasonCode reason,
+                                          std::string_view why, std::uint32_t packet_size_max,
+                                          std::string_view properties) {
+  shard_.counters().refused(static_cast<std::uint8_t>(reason));
   // 3.x has an answer for a protocol level and a client id, and none for a packet that isn't one. 3.1.1 §4.8.
   const bool silent = version != ProtocolVersion::V5 && reason == ReasonCode::MalformedPacket;
   if (!silent && mqtt::may_carry(mqtt::PacketType::Connack, reason)) {
     mqtt::PropertyWriter own;
     own.text(PropertyId::ReasonString, why);
-    if (reason == ReasonCode::ConnectionRateExceeded) own.user("retry-after", "1");
     const std::string all = std::string(own.bytes()).append(properties);
     mqtt::Connack packet{.reason = reason, .properties = mqtt::Properties::trusted(all)};
     if (mqtt::encoded_size(packet, version) > packet_size_max) packet.properties = {};  // [MQTT-3.2.2-19]
