@@ -635,8 +635,10 @@ Connecting::Outcome Connecting::turn_away(ConnectionId connection, ProtocolVersi
                                           std::string_view why, std::uint32_t packet_size_max,
                                           std::string_view properties) {
   shard_.counters().refused(static_cast<std::uint8_t>(reason));
-  // 3.x has an answer for a protocol level and a client id, and none for a packet that isn't one. 3.1.1 §4.8.
-  const bool silent = version != ProtocolVersion::V5 && reason == ReasonCode::MalformedPacket;
+  // 3.x has an answer for a protocol level and a client id, and none for a packet that isn't one. 3.1.1 §3.2.2.3, §4.8.
+  const bool is_wrong = reason == ReasonCode::MalformedPacket || reason == ReasonCode::ProtocolError ||
+                        reason == ReasonCode::TopicNameInvalid;
+  const bool silent = version != ProtocolVersion::V5 && is_wrong;
   if (!silent && mqtt::may_carry(mqtt::PacketType::Connack, reason)) {
     mqtt::PropertyWriter own;
     own.text(PropertyId::ReasonString, why);
