@@ -224,7 +224,8 @@ shard::ConnectionDescription Connections::description(shard::ConnectionId id) co
   return {.listener = listener.number,
           .allow_anonymous = listener.settings.allow_anonymous,
           .is_secure = listener.settings.is_secure(),
-          .certificate_user = connection.transport ? connection.transport->certificate_user() : std::string()};
+          .certificate_user = connection.transport ? connection.transport->certificate_user() : std::string(),
+          .transport = config::name_of(listener.settings.scheme)};
 }
 
 shard::Admission Connections::admission(shard::ConnectionId id) const {

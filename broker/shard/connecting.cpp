@@ -500,6 +500,7 @@ Client* Connecting::earlier_session(const mqtt::Connect& connect, std::string_vi
 void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, Client& client, const Opening& opening) {
   session::Session& session = *client.session;
   session.attach(connect, shard_.links().output(connection), shard_.now());
+  client.connected_at = shard_.now();
   client.meta = *wanted_meta(connect);
   client.accepted = read_accept(connect.properties.user("accept").value_or(std::string_view()));
   client.named_senders.clear();

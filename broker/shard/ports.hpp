@@ -328,6 +328,7 @@ struct ConnectionDescription {
   bool allow_anonymous = true;
   bool is_secure = false;        ///< By TLS.
   std::string certificate_user;  ///< Whom its verified certificate names; empty: it has shown none.
+  std::string_view transport;    ///< `tcp`, `tls`, `ws`, `wss`, `unix`.
 };
 
 /// Whether a connection may become a client's. One above a limit is there only to be told so.
