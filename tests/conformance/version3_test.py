@@ -33,6 +33,7 @@ class Connecting(Case):
     def test_wrong_flags_are_closed_without_a_word(self):
         self.assertIsNone(self.refusal(connect("x", 4, flags=0x03), 4))
         self.assertIsNone(self.refusal(connect("x", 4, password=b"p"), 4))
+        self.assertIsNone(self.refusal(connect("x", 4, will={"topic": ""}), 4))
 
     @shows("MQTT31-3.1", "MQTT31-3.2")
     def test_3_1_is_accepted(self):
