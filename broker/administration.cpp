@@ -3,12 +3,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
+#include <future>
 #include <map>
 #include <utility>
 
 #include "base/log.hpp"
 #include "base/version.hpp"
 #include "broker/cluster/state_values.hpp"
+#include "broker/shard/shard.hpp"
 #include "config/cluster_settings.hpp"
 #include "mqtt/types.hpp"
 
@@ -82,17 +86,64 @@ std::vector<admin::SlotRow> slot_rows(const cluster::ClusterView& view) {
   return list;
 }
 
+/// How long shards and other nodes are waited for.
+constexpr Duration kClientsWait = std::chrono::milliseconds(1'500);
+
+constexpr std::array<std::string_view, 6> kVersions{"", "", "", "3.1", "3.1.1", "5.0"};
+
+/// Asks a shard on its thread. The answer may come when nobody waits for it any more.
+class ClientListLetter final : public net::Letter {
+ public:
+  explicit ClientListLetter(shard::ClientSearch search) : search_(std::move(search)) {}
+  std::future<std::vector<shard::ClientView>> answer() { return answer_.get_future(); }
+  void deliver(shard::Shard& shard) override { answer_.set_value(shard.client_views().list(search_)); }
+
+ private:
+  shard::ClientSearch search_;
+  std::promise<std::vector<shard::ClientView>> answer_;
+};
+
+class ClientLetter final : public net::Letter {
+ public:
+  using Found = std::optional<shard::ClientViews::Found>;
+
+  ClientLetter(std::string client_id, shard::ClientOrder order)
+      : client_id_(std::move(client_id)), order_(std::move(order)), answer_(std::make_shared<std::promise<Found>>()) {}
+  std::future<Found> answer() { return answer_->get_future(); }
+  void deliver(shard::Shard& shard) override {
+    shard.client_views().find(client_id_, order_,
+                              [answer = answer_](Found found) { answer->set_value(std::move(found)); });
+  }
+
+ private:
+  std::string client_id_;
+  shard::ClientOrder order_;
+  std::shared_ptr<std::promise<Found>> answer_;
+};
+
+/// Nothing: it didn't come in time, or never will.
+template <class T>
+std::optional<T> wait_for(std::future<T>& answer, Instant end) {
+  if (answer.wait_until(end) != std::future_status::ready) return std::nullopt;
+  try {
+    return answer.get();
+  } catch (const std::future_error&) {  // The shard has stopped.
+    return std::nullopt;
+  }
+}
+
 std::string socket_path(const config::Config& config) {
   return config.admin.socket.empty() ? config.node.data_dir + "/admin.sock" : config.admin.socket;
 }
 
 }  // namespace
 
-Administration::Administration(const config::Config& config, const Metrics& metrics, std::uint32_t threads,
-                               Clustering* clustering)
+Administration::Administration(const config::Config& config, const Metrics& metrics, const shard::ShardOptions& options,
+                               net::Server& server, Clustering* clustering)
     : config_(config),
       metrics_(metrics),
-      threads_(threads),
+      options_(options),
+      clients_server_(server),
       name_(config::node_name(config)),
       started_(std::chrono::steady_clock::now()),
       clustering_(clustering),
@@ -114,7 +165,7 @@ admin::NodeStatus Administration::status() {
                            .version = std::string(version()),
                            .pid = ::getpid(),
                            .uptime_seconds = seconds(std::chrono::steady_clock::now() - started_),
-                           .threads = threads_};
+                           .threads = options_.shards};
   if (clustering_ == nullptr) return status;
   const auto view = clustering_->node().view();
   status.clustered = true;
@@ -160,6 +211,68 @@ std::vector<admin::NodeRow> Administration::nodes() {
 std::vector<admin::SlotRow> Administration::slots() {
   if (clustering_ == nullptr) return {};
   return slot_rows(clustering_->node().view());
+}
+
+admin::ClientRow Administration::row_of(shard::ClientView view, const std::string& node) const {
+  return {.client_id = std::move(view.client_id),
+          .user = std::move(view.user),
+          .node = node,
+          .address = std::move(view.address),
+          .transport = std::move(view.transport),
+          .version = std::string(view.version < kVersions.size() ? kVersions.at(view.version) : std::string_view()),
+          .connected = view.connected,
+          .connected_seconds = view.seconds,
+          .subscriptions = view.subscriptions,
+          .inflight = view.under_way,
+          .queued = view.queued,
+          .expiry_seconds = view.expiry};
+}
+
+std::string Administration::node_name(NodeId node) {
+  if (clustering_ == nullptr) return name_;
+  for (const auto& one : clustering_->node().view().nodes) {
+    if (one.id == node) return one.name;
+  }
+  return cluster::hex_text(node.value);
+}
+
+std::optional<std::vector<admin::ClientRow>> Administration::clients(const admin::ClientQuery& query) {
+  std::vector<std::future<std::vector<shard::ClientView>>> answers;
+  for (shard::ShardId id = 0; id < options_.shards; ++id) {
+    auto letter = std::make_unique<ClientListLetter>(shard::ClientSearch{.prefix = query.prefix,
+                                                                         .user = query.user,
+                                                                         .after = query.after,
+                                                                         .limit = query.limit,
+                                                                         .absent = query.absent});
+    answers.push_back(letter->answer());
+    clients_server_.send(id, std::move(letter));
+  }
+  std::vector<admin::ClientRow> rows;
+  const auto end = std::chrono::steady_clock::now() + kClientsWait;
+  for (auto& answer : answers) {
+    auto views = wait_for(answer, end);
+    if (!views) return std::nullopt;
+    for (shard::ClientView& view : *views) rows.push_back(row_of(std::move(view), name_));
+  }
+  std::ranges::sort(rows, {}, &admin::ClientRow::client_id);
+  if (rows.size() > query.limit) rows.resize(query.limit);
+  return rows;
+}
+
+std::optional<admin::ClientRow> Administration::find(const std::string& client_id, shard::ClientOrder order) {
+  auto letter = std::make_unique<ClientLetter>(client_id, std::move(order));
+  auto answer = letter->answer();
+  clients_server_.send(shard::home_of_name(client_id, options_), std::move(letter));
+  auto found = wait_for(answer, std::chrono::steady_clock::now() + kClientsWait);
+  if (!found || !*found) return std::nullopt;
+  return row_of(std::move((**found).view), node_name((**found).node));
+}
+
+std::optional<admin::ClientRow> Administration::client(const std::string& client_id) { return find(client_id, {}); }
+
+std::optional<admin::ClientRow> Administration::kick(const std::string& client_id, const std::string& reason) {
+  auto row = find(client_id, {.kick = true, .reason = reason});
+  return row && row->connected ? row : std::nullopt;
 }
 
 std::optional<std::string> Administration::set_draining(const std::string& node, bool draining) {

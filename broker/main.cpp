@@ -275,7 +275,7 @@ void run(const config::Config& config, const sigset_t& signals) {
   answers.connect(server);
   logins.connect(server);
   restore(server, *store, options);
-  Administration administration(config, metrics, options.shards, clustering.get());
+  Administration administration(config, metrics, options, server, clustering.get());
   listen(server, config);
   if (clustering) {
     clustering->connect(server);

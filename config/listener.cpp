@@ -89,9 +89,13 @@ Listener read_listener_url(std::string_view setting, std::string_view url) {
       .scheme = scheme, .address = std::move(target.address), .path = std::move(target.path), .allow_anonymous = local};
 }
 
+std::string_view name_of(Scheme scheme) {
+  const auto* rule = std::ranges::find(kSchemes, scheme, &SchemeRule::scheme);
+  return rule == kSchemes.end() ? std::string_view() : rule->word;
+}
+
 std::string url_of(const Listener& listener) {
-  const auto rule = std::ranges::find(kSchemes, listener.scheme, &SchemeRule::scheme);
-  std::string url = std::string(rule->word).append("://");
+  std::string url = std::string(name_of(listener.scheme)).append("://");
   if (listener.scheme != Scheme::Unix) url.append(to_text(listener.address));
   return url.append(listener.path);
 }

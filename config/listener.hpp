@@ -53,6 +53,9 @@ struct Listener {
   [[nodiscard]] bool is_local() const { return scheme == Scheme::Unix || is_loopback(address.host); }
 };
 
+/// As it stands in URLs. For ever.
+std::string_view name_of(Scheme scheme);
+
 /// As `read_listener_url` reads it.
 std::string url_of(const Listener& listener);
 

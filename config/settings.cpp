@@ -64,9 +64,10 @@ const std::array kSettings{
             "The same in bytes."},
     Setting{"mqtt.max_subscriptions", Kind::Integer, PARLEY_PLACE(mqtt.max_subscriptions), "10000", "1", "10000000",
             "Subscriptions of one client; a further one is refused (0x97)."},
-    Setting{
-        "mqtt.max_connections", Kind::Integer, PARLEY_PLACE(mqtt.max_connections), "1000000", "1", "100000000",
-        "Connections of all listeners together; a further one is closed at once. The limit of open files counts, too."},
+    Setting{"mqtt.max_connections", Kind::Integer, PARLEY_PLACE(mqtt.max_connections), "1000000", "1", "100000000",
+            "Connections of all listeners together; a further one is refused (0x97), or closed at once where too many "
+            "come. "
+            "The limit of open files counts, too."},
     Setting{
         "mqtt.max_sessions", Kind::Integer, PARLEY_PLACE(mqtt.max_sessions), "0", "0", "100000000",
         "Sessions that this node has, of clients that are here or away; a further one is refused (0x97). 0: no limit."},
@@ -74,10 +75,11 @@ const std::array kSettings{
             "Levels of a topic or filter; a deeper filter is refused (0x97), a publish, too (0x90)."},
     Setting{"mqtt.max_connections_per_user", Kind::Integer, PARLEY_PLACE(mqtt.max_connections_per_user), "0", "0",
             "1000000", "Connections of one user to this node; a further CONNECT is refused (0x97). 0: no limit."},
-    Setting{"mqtt.max_connections_per_address", Kind::Integer, PARLEY_PLACE(mqtt.max_connections_per_address), "0", "0",
-            "1000000",
-            "Connections from one address, before TLS where no load balancer speaks for it; a further one is closed. "
-            "0: no limit."},
+    Setting{
+        "mqtt.max_connections_per_address", Kind::Integer, PARLEY_PLACE(mqtt.max_connections_per_address), "0", "0",
+        "1000000",
+        "Connections from one address; a further one is refused (0x97), or closed at once where too many come. 0: no "
+        "limit."},
     Setting{"mqtt.max_accept_rate", Kind::Integer, PARLEY_PLACE(mqtt.max_accept_rate), "10000", "0", "1000000",
             "Connections accepted a second, by all threads together; more wait in the kernel. 0: no limit."},
     Setting{"mqtt.max_connect_rate", Kind::Integer, PARLEY_PLACE(mqtt.max_connect_rate), "0", "0", "1000000",

@@ -48,6 +48,33 @@ struct SlotRow {
   std::uint64_t commit = 0;
 };
 
+/// A client as its node sees it. Without a connection `address`, `transport` and `version` are empty.
+struct ClientRow {
+  std::string client_id;
+  std::string user;
+  std::string node;  ///< A name.
+  std::string address;
+  std::string transport;  ///< A listener's scheme.
+  std::string version;    ///< Of MQTT: `3.1`, `3.1.1`, `5.0`.
+  bool connected = false;
+  std::uint64_t connected_seconds = 0;
+  std::uint64_t subscriptions = 0;
+  std::uint64_t inflight = 0;  ///< Messages sent to it and not settled.
+  std::uint64_t queued = 0;    ///< Messages of ordinary topics that wait for it.
+  std::uint64_t expiry_seconds = 0;
+};
+
+/// Which clients of this node.
+struct ClientQuery {
+  std::string prefix;               ///< Of the client id.
+  std::optional<std::string> user;  ///< Nothing: anybody's.
+  std::string after;                ///< Behind this client id.
+  std::uint64_t limit = 100;        ///< Up to kMax.
+  bool absent = false;              ///< Also those without a connection.
+
+  static constexpr std::uint64_t kMax = 1'000;
+};
+
 /// Called on the admin server's thread; may wait for other threads, but no longer than a second or two.
 class NodeAdmin {
  public:
@@ -57,6 +84,12 @@ class NodeAdmin {
   virtual std::string metrics() = 0;
   virtual std::vector<NodeRow> nodes() = 0;
   virtual std::vector<SlotRow> slots() = 0;
+  /// By client id. Nothing: the node is too busy to say.
+  virtual std::optional<std::vector<ClientRow>> clients(const ClientQuery& query) = 0;
+  /// Of this or another node. Nothing: there is none, as far as could be found out.
+  virtual std::optional<ClientRow> client(const std::string& client_id) = 0;
+  /// Ends its connection, wherever it is, and says what it was; nothing: it has none. An empty reason isn't told.
+  virtual std::optional<ClientRow> kick(const std::string& client_id, const std::string& reason) = 0;
   /// Each answers why it can't be done, if so.
   virtual std::optional<std::string> set_draining(const std::string& node, bool draining) = 0;
   virtual std::optional<std::string> remove_node(const std::string& node) = 0;

@@ -82,7 +82,24 @@ Answer done(const std::optional<std::string>& why_not) {
   return {.status = 200, .body = "{\"ok\":true}"};
 }
 
-Answer show_status(NodeAdmin& node, const std::string& /*name*/) {
+constexpr std::size_t kReasonMax = 256;
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
+
+/// What a call was asked.
+struct Asked {
+  std::string name;  ///< In the path.
+  std::vector<std::pair<std::string, std::string>> parameters;
+
+  [[nodiscard]] std::optional<std::string> get(std::string_view parameter) const {
+    for (const auto& [key, value] : parameters) {
+      if (key == parameter) return value;
+    }
+    return std::nullopt;
+  }
+};
+
+Answer show_status(NodeAdmin& node, const Asked& /*asked*/) {
   const NodeStatus status = node.status();
   Answer answer;
   Json json(answer.body);
@@ -117,11 +134,11 @@ Answer show_status(NodeAdmin& node, const std::string& /*name*/) {
   return answer;
 }
 
-Answer show_metrics(NodeAdmin& node, const std::string& /*name*/) {
+Answer show_metrics(NodeAdmin& node, const Asked& /*asked*/) {
   return {.status = 200, .type = "text/plain; version=0.0.4", .body = node.metrics()};
 }
 
-Answer show_nodes(NodeAdmin& node, const std::string& /*name*/) {
+Answer show_nodes(NodeAdmin& node, const Asked& /*asked*/) {
   Answer answer;
   Json json(answer.body);
   json.open('[');
@@ -144,7 +161,7 @@ Answer show_nodes(NodeAdmin& node, const std::string& /*name*/) {
   return answer;
 }
 
-Answer show_slots(NodeAdmin& node, const std::string& /*name*/) {
+Answer show_slots(NodeAdmin& node, const Asked& /*asked*/) {
   Answer answer;
   Json json(answer.body);
   json.open('[');
@@ -164,8 +181,8 @@ Answer show_slots(NodeAdmin& node, const std::string& /*name*/) {
   return answer;
 }
 
-Answer drain(NodeAdmin& node, const std::string& name) { return done(node.set_draining(name, true)); }
-Answer undrain(NodeAdmin& node, const std::string& name) { return done(node.set_draining(name, false)); }
+Answer drain(NodeAdmin& node, const Asked& asked) { return done(node.set_draining(asked.name, true)); }
+Answer undrain(NodeAdmin& node, const Asked& asked) { return done(node.set_draining(asked.name, false)); }
 /// `NUMBER`, or `NUMBER:NODE`.
 std::optional<std::uint64_t> slot_in(std::string_view name) {
   std::uint64_t slot = 0;
@@ -176,31 +193,98 @@ std::optional<std::uint64_t> slot_in(std::string_view name) {
 }
 Answer refuse_slot() { return refuse(400, "no-slot", "A slot is a number."); }
 
-Answer move(NodeAdmin& node, const std::string& name) {
-  const auto slot = slot_in(name);
-  const auto colon = name.find(':');
-  if (!slot || colon == name.npos) return refuse_slot();
-  return done(node.move_slot(*slot, name.substr(colon + 1)));
+Answer move(NodeAdmin& node, const Asked& asked) {
+  const auto slot = slot_in(asked.name);
+  const auto colon = asked.name.find(':');
+  if (!slot || colon == asked.name.npos) return refuse_slot();
+  return done(node.move_slot(*slot, asked.name.substr(colon + 1)));
 }
-Answer release(NodeAdmin& node, const std::string& name) {
-  const auto slot = slot_in(name);
-  if (!slot || name.find(':') != name.npos) return refuse_slot();
+Answer release(NodeAdmin& node, const Asked& asked) {
+  const auto slot = slot_in(asked.name);
+  if (!slot || asked.name.find(':') != asked.name.npos) return refuse_slot();
   return done(node.release_slot(*slot));
 }
-Answer remove(NodeAdmin& node, const std::string& name) { return done(node.remove_node(name)); }
+Answer remove(NodeAdmin& node, const Asked& asked) { return done(node.remove_node(asked.name)); }
+
+void write(Json& json, const ClientRow& row) {
+  json.open('{')
+      .member("client_id", row.client_id)
+      .member("user", row.user)
+      .member("node", row.node)
+      .member("connected", row.connected)
+      .member("address", row.address)
+      .member("transport", row.transport)
+      .member("version", row.version)
+      .member("connected_seconds", row.connected_seconds)
+      .member("subscriptions", row.subscriptions)
+      .member("inflight", row.inflight)
+      .member("queued", row.queued)
+      .member("expiry_seconds", row.expiry_seconds)
+      .close('}');
+}
+Answer show(const ClientRow& row) {
+  Answer answer;
+  Json json(answer.body);
+  write(json, row);
+  return answer;
+}
+
+Answer show_clients(NodeAdmin& node, const Asked& asked) {
+  ClientQuery query{.prefix = asked.get("prefix").value_or(""),
+                    .user = asked.get("user"),
+                    .after = asked.get("after").value_or(""),
+                    .absent = asked.get("absent") == "true"};
+  if (const auto limit = asked.get("limit")) {
+    const auto number = slot_in(*limit);
+    if (!number || *number == 0 || *number > ClientQuery::kMax || limit->find(':') != limit->npos) {
+      return refuse(400, "no-limit", "A limit is a number from 1 to " + std::to_string(ClientQuery::kMax) + ".");
+    }
+    query.limit = *number;
+  }
+  const auto rows = node.clients(query);
+  if (!rows) return refuse(503, "busy", "The node is too busy to say.");
+  Answer answer;
+  Json json(answer.body);
+  json.open('[');
+  for (const ClientRow& row : *rows) write(json, row);
+  json.close(']');
+  return answer;
+}
+
+Answer show_client(NodeAdmin& node, const Asked& asked) {
+  const auto row = node.client(asked.name);
+  return row ? show(*row) : refuse(404, "no-such-client", "No node knows a client of this id.");
+}
+
+Answer kick(NodeAdmin& node, const Asked& asked) {
+  const std::string reason = asked.get("reason").value_or("");
+  if (reason.size() > kReasonMax || std::ranges::any_of(reason, is_control)) {
+    return refuse(400, "no-reason", "A reason is a text of up to " + std::to_string(kReasonMax) + " bytes.");
+  }
+  const auto row = node.kick(asked.name, reason);
+  return row ? show(*row) : refuse(404, "not-connected", "No client of this id is connected to any node.");
+}
 
 struct Call {
   std::string_view method;
-  std::string_view before;  ///< The path, up to the name in it …
-  std::string_view after;   ///< … and behind it; empty: the path has no name.
-  Answer (*make)(NodeAdmin& node, const std::string& name);
+  std::string_view before;  ///< The path; up to the name in it, if it ends with a slash …
+  std::string_view after;   ///< … and behind the name.
+  Answer (*make)(NodeAdmin& node, const Asked& asked);
+  std::string_view parameters = "";  ///< Those that it takes, in spaces.
 };
 constexpr std::array kCalls{
-    Call{"GET", "/metrics", "", show_metrics},       Call{"GET", "/v1/status", "", show_status},
-    Call{"GET", "/v1/nodes", "", show_nodes},        Call{"GET", "/v1/slots", "", show_slots},
-    Call{"POST", "/v1/nodes/", "/drain", drain},     Call{"POST", "/v1/nodes/", "/undrain", undrain},
-    Call{"POST", "/v1/nodes/", "/remove", remove},   Call{"POST", "/v1/slots/", "/move", move},
+    Call{"GET", "/metrics", "", show_metrics},
+    Call{"GET", "/v1/status", "", show_status},
+    Call{"GET", "/v1/nodes", "", show_nodes},
+    Call{"GET", "/v1/slots", "", show_slots},
+    Call{"POST", "/v1/nodes/", "/drain", drain},
+    Call{"POST", "/v1/nodes/", "/undrain", undrain},
+    Call{"POST", "/v1/nodes/", "/remove", remove},
+    Call{"POST", "/v1/slots/", "/move", move},
     Call{"POST", "/v1/slots/", "/release", release},
+    Call{"GET", "/v1/clients", "", show_clients, " prefix user after limit absent "},
+    Call{"GET", "/v1/clients/", "", show_client},
+    Call{"POST", "/v1/clients/", "/kick", kick, " reason "},
 };
 
 std::optional<std::string> decoded(std::string_view text) {
@@ -222,14 +306,32 @@ std::optional<std::string> decoded(std::string_view text) {
 }
 
 /// The name in the path; nothing when the call isn't meant.
-std::optional<std::string> name_in(const Call& call, std::string_view target) {
-  if (call.after.empty()) return target == call.before ? std::optional<std::string>("") : std::nullopt;
-  if (!target.starts_with(call.before) || !target.ends_with(call.after) ||
-      target.size() <= call.before.size() + call.after.size()) {
+std::optional<std::string> name_in(const Call& call, std::string_view path) {
+  if (!call.before.ends_with('/')) return path == call.before ? std::optional<std::string>("") : std::nullopt;
+  if (!path.starts_with(call.before) || !path.ends_with(call.after) ||
+      path.size() <= call.before.size() + call.after.size()) {
     return std::nullopt;
   }
-  const auto name = target.substr(call.before.size(), target.size() - call.before.size() - call.after.size());
+  const auto name = path.substr(call.before.size(), path.size() - call.before.size() - call.after.size());
   return name.find('/') == name.npos ? decoded(name) : std::nullopt;
+}
+
+/// Nothing when the query has something that the call doesn't take, or takes once only.
+std::optional<std::vector<std::pair<std::string, std::string>>> parameters_in(const Call& call,
+                                                                              std::string_view query) {
+  std::vector<std::pair<std::string, std::string>> list;
+  while (!query.empty()) {
+    const auto pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), pair.size() + 1));
+    const auto equals = pair.find('=');
+    const auto key = pair.substr(0, equals);
+    const auto value = decoded(equals == pair.npos ? std::string_view() : pair.substr(equals + 1));
+    const bool takes = !key.empty() && call.parameters.find(std::string(" ").append(key) + " ") != key.npos;
+    const bool twice = std::ranges::any_of(list, [key](const auto& one) { return one.first == key; });
+    if (!value || !takes || twice) return std::nullopt;
+    list.emplace_back(key, *value);
+  }
+  return list;
 }
 
 std::string_view reason_of(unsigned status) {
@@ -238,6 +340,7 @@ std::string_view reason_of(unsigned status) {
     case 400: return "Bad Request";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
+    case 503: return "Service Unavailable";
     default: return "Conflict";
   }
 }
@@ -246,11 +349,16 @@ std::string_view reason_of(unsigned status) {
 
 Answer answer(const Request& request, NodeAdmin& node) {
   bool known = false;
+  const auto path = request.target.substr(0, request.target.find('?'));
+  const auto query = request.target.substr(std::min(request.target.size(), path.size() + 1));
   for (const Call& call : kCalls) {
-    const auto name = name_in(call, request.target);
+    auto name = name_in(call, path);
     if (!name) continue;
     known = true;
-    if (call.method == request.method) return call.make(node, *name);
+    if (call.method != request.method) continue;
+    auto parameters = parameters_in(call, query);
+    if (!parameters) return refuse(400, "no-such-parameter", "The query has something that this call doesn't take.");
+    return call.make(node, {.name = *std::move(name), .parameters = *std::move(parameters)});
   }
   if (known) return refuse(405, "method-not-allowed", "This path doesn't take this method.");
   return refuse(404, "no-such-resource", "There is nothing at this path.");

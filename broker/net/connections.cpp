@@ -188,7 +188,7 @@ void Connections::drop(shard::ConnectionId id) {
   if (connection == nullptr) return;
   if (connection->socket >= 0) ::close(connection->socket);  // Which takes it out of the epoll set, too.
   const std::uint32_t generation = connection->generation;
-  *connection = {};
+  *connection = Connection{};
   connection->generation = generation;
   free_.push_back(id.place);
   --size_;
@@ -224,7 +224,12 @@ shard::ConnectionDescription Connections::description(shard::ConnectionId id) co
   return {.listener = listener.number,
           .allow_anonymous = listener.settings.allow_anonymous,
           .is_secure = listener.settings.is_secure(),
-          .certificate_user = connection.transport ? connection.transport->certificate_user() : std::string()};
+          .certificate_user = connection.transport ? connection.transport->certificate_user() : std::string(),
+          .transport = config::name_of(listener.settings.scheme)};
+}
+
+shard::Admission Connections::admission(shard::ConnectionId id) const {
+  return id.place < connections_.size() ? connections_[id.place].admission : shard::Admission::Welcome;
 }
 
 void Connections::take_lost(std::vector<shard::ConnectionId>& lost) {

@@ -42,10 +42,11 @@ struct Connection {
   bool again = false;        ///< In the list of those whose kept bytes are handed to the shard again.
   bool stalls = false;       ///< In the worker's list of those that are looked at from time to time; see Worker.
   bool counted : 1 = false;  ///< `place` has been asked for.
-  bool away : 1 = false;     ///< The handshake pool has its TlsStream; it may not go before that is back.
-  Instant partial_since;     ///< When the packet in `unconsumed` was begun.
-  Instant taken_at;          ///< When the socket last took something, or was first blocked.
-  CountedPlace place;        ///< Among the connections of its address.
+  shard::Admission admission : 2 = shard::Admission::Welcome;
+  bool away : 1 = false;  ///< The handshake pool has its TlsStream; it may not go before that is back.
+  Instant partial_since;  ///< When the packet in `unconsumed` was begun.
+  Instant taken_at;       ///< When the socket last took something, or was first blocked.
+  CountedPlace place;     ///< Among the connections of its address.
 };
 
 /// The client connections of one worker, and its shard's ClientLinks. Belongs to the worker's thread.
@@ -71,6 +72,7 @@ class Connections final : public shard::ClientLinks {
   std::shared_ptr<shard::UserAccount> account(std::string_view user) override;
   [[nodiscard]] std::string address(shard::ConnectionId connection) const override;
   [[nodiscard]] shard::ConnectionDescription description(shard::ConnectionId connection) const override;
+  [[nodiscard]] shard::Admission admission(shard::ConnectionId connection) const override;
 
   // -- For the worker --
   /// `listener` lives longer.

@@ -28,6 +28,10 @@ constexpr int kAcceptsMax = 8;         ///< In one turn, so that a storm of conn
 constexpr int kSecureAcceptsMax = 16;  ///< The same where each is followed by a handshake.
 constexpr std::size_t kHandshakesMax = 8;  ///< That a worker has in the pool at a time.
 constexpr std::size_t kHandshakesWaitingMax = 256;
+/// Connections above a limit that are here to be told so, in all, those over TLS no more than …
+constexpr std::size_t kSurplusMax = 256;
+constexpr std::size_t kSecureSurplusMax = 64;
+constexpr std::uint32_t kAddressSurplusMax = 8;  ///< … and of one address above its own limit. The others are cut.
 constexpr Duration kAcceptPause = std::chrono::seconds(1);
 constexpr Duration kStallLook = std::chrono::milliseconds(500);
 /// So many packets are handled in a turn, whoever sends them, so that one who waits waits for no more than these …
@@ -349,8 +353,21 @@ bool Worker::finds_place(shard::ConnectionId id, Connection& connection) {
   host.resize(std::min(host.size(), host.rfind(':')));
   connection.place = CountedPlace(crowds_.addresses.join(host));
   if (connection.place.count() <= options_.address_connections_max) return true;
+  if (finds_surplus_place(connection, host)) {
+    shard_.limit_reached(Metric::LimitConnectionsPerAddress, connections_.address(id));
+    return true;
+  }
   cut(id, Metric::LimitConnectionsPerAddress, "its address has too many connections");
   return false;
+}
+
+/// It doesn't count among those that are welcome, so that it stands in nobody's way.
+bool Worker::finds_surplus_place(Connection& connection, const std::string& host) {
+  if (connection.admission != shard::Admission::Welcome) return false;
+  connection.place = CountedPlace(crowds_.addresses.join("surplus of " + host));
+  if (connection.place.count() > kAddressSurplusMax || !takes_surplus(*connection.listener)) return false;
+  connection.admission = shard::Admission::TooManyOfAddress;
+  return true;
 }
 
 void Worker::receive_mail() {
@@ -457,8 +474,10 @@ void Worker::drop(shard::ConnectionId id) {
     connection->lost = true;
     return;
   }
+  const auto admission = connection->admission;
   connections_.drop(id);
-  crowds_.connections.fetch_sub(1, std::memory_order_relaxed);
+  if (admission != shard::Admission::Welcome) crowds_.surplus.fetch_sub(1, std::memory_order_relaxed);
+  if (admission != shard::Admission::TooManyConnections) crowds_.connections.fetch_sub(1, std::memory_order_relaxed);
 }
 
 // -- Accepting
@@ -484,10 +503,11 @@ void Worker::accept(std::size_t listener) {
 }
 
 void Worker::admit(Descriptor socket, const ListenerProfile& profile) {
-  if (crowds_.connections.fetch_add(1, std::memory_order_relaxed) >= options_.connections_max) {
+  const bool fits = crowds_.connections.fetch_add(1, std::memory_order_relaxed) < options_.connections_max;
+  if (!fits) {
     crowds_.connections.fetch_sub(1, std::memory_order_relaxed);
     shard_.limit_reached(Metric::LimitConnections, peer_address(socket.number()));
-    return;
+    if (!takes_surplus(profile)) return;
   }
   counters_.add(Metric::SocketsAccepted);
   const int on = 1;
@@ -496,10 +516,20 @@ void Worker::admit(Descriptor socket, const ListenerProfile& profile) {
   }
   auto transport = Transport::make(profile, socket.number());
   const auto id = connections_.add(std::move(socket), &profile, std::move(transport));
+  if (!fits) connections_.find(id)->admission = shard::Admission::TooManyConnections;
   connect_deadlines_.push_back({id, now_ + options_.connect_timeout});
   if (!profile.has_proxies() && profile.settings.scheme != config::Scheme::Unix) {
     (void)finds_place(id, *connections_.find(id));
   }
+}
+
+/// Whether one more may stay until it has been told that it is one too many. It costs as much as any until then, so
+/// they are few.
+bool Worker::takes_surplus(const ListenerProfile& profile) {
+  const std::size_t most = profile.tls ? kSecureSurplusMax : kSurplusMax;
+  if (crowds_.surplus.fetch_add(1, std::memory_order_relaxed) < most) return true;
+  crowds_.surplus.fetch_sub(1, std::memory_order_relaxed);
+  return false;
 }
 
 /// Those that wait stay in the kernel's queue.

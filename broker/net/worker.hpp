@@ -35,6 +35,7 @@ struct WorkerOptions {
 /// What the workers of a node share.
 struct Crowds {
   std::atomic<std::size_t> connections = 0;
+  std::atomic<std::size_t> surplus = 0;  ///< Connections above a limit, here to be told so.
   Crowd<CountedPlace::Count> addresses;
   Crowd<shard::UserAccount> users;
 };
@@ -94,6 +95,7 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   void read_backlog();
   void process(shard::ConnectionId id, Connection& connection, std::string_view bytes);
   [[nodiscard]] bool finds_place(shard::ConnectionId id, Connection& connection);
+  [[nodiscard]] bool finds_surplus_place(Connection& connection, const std::string& host);
   void read_through(shard::ConnectionId id, Connection& connection);
   void refuse(shard::ConnectionId id, std::string_view why);
   void end(shard::ConnectionId id);
@@ -116,6 +118,7 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   // -- Accepting --
   void accept(std::size_t listener);
   void admit(Descriptor socket, const ListenerProfile& profile);
+  [[nodiscard]] bool takes_surplus(const ListenerProfile& profile);
   void pause_accepting(int error);
   bool may_accept();
   void watch_listeners();

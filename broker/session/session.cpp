@@ -569,6 +569,8 @@ bool Session::settled() const { return !outbound_ || outbound_->empty(); }
 
 std::uint32_t Session::packet_size_max() const { return connection_ ? connection_->packet_size_max : 0; }
 
+std::size_t Session::under_way() const { return outbound_ ? outbound_->size() : 0; }
+
 std::size_t Session::queued() const { return outbound_ ? outbound_->queued() : 0; }
 
 }  // namespace parley::session

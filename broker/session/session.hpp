@@ -250,6 +250,7 @@ class Session {
   [[nodiscard]] mqtt::ProtocolVersion version() const;  ///< Of the current connection.
   [[nodiscard]] bool problem_information() const;       ///< Request Problem Information. MQTT 5 §3.1.2.11.7.
   [[nodiscard]] std::size_t queued() const;
+  [[nodiscard]] std::size_t under_way() const;
   [[nodiscard]] bool settled() const;  ///< Nothing is under way to the client.
   /// The client's Maximum Packet Size.
   [[nodiscard]] std::uint32_t packet_size_max() const;

@@ -44,6 +44,7 @@ struct Client {
   std::unique_ptr<PendingWill> will;
   std::unique_ptr<ClientQueue> queue;     ///< What is stored of its ordinary messages; null: nothing yet.
   std::uint64_t generation = 0;           ///< In which this node has the session; 0: it was never claimed.
+  Instant connected_at;                   ///< While connected.
   Instant expires_at = Instant::max();    ///< While disconnected.
   Instant login_ends = Instant::max();    ///< While connected: when the credentials have expired; see Reauthentication.
   Instant login_notice = Instant::max();  ///< When to tell the client of that.

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/log.hpp"
 #include "broker/chat/topic.hpp"
 #include "broker/shard/entry_message.hpp"
@@ -41,12 +42,50 @@ ProtocolVersion version_spoken(const mqtt::Frame& frame) {
   return five ? ProtocolVersion::V5 : ProtocolVersion::V3_1_1;
 }
 
-/// 3.x has an answer for a protocol level and a client id, and none for a packet that isn't one. 3.1.1 §4.8,
-/// [MQTT-3.1.4-1].
+/// 3.x has an answer for a protocol level and a client id, and none for a packet that isn't one. 3.1.1 §3.2.2.3,
+/// §4.8, [MQTT-3.1.4-1].
 bool is_silent(ProtocolVersion version, ReasonCode reason) {
   constexpr std::array kFaults{ReasonCode::MalformedPacket, ReasonCode::ProtocolError, ReasonCode::PacketTooLarge,
                                ReasonCode::TopicNameInvalid};
   return version != ProtocolVersion::V5 && std::ranges::find(kFaults, reason) != kFaults.end();
+}
+
+/// What a CONNECT is refused with for a limit. docs/PROTOCOL.md "Too many".
+struct QuotaRule {
+  Metric limit;
+  ReasonCode reason;
+  std::string_view error;
+  std::string_view retry_after;  ///< Seconds; empty: it won't pass by itself.
+  std::string_view why;
+};
+
+constexpr std::array kQuotaRules{
+    QuotaRule{Metric::LimitConnections, ReasonCode::QuotaExceeded, "too-many-connections", "10",
+              "This server has too many connections."},
+    QuotaRule{Metric::LimitConnectionsPerAddress, ReasonCode::QuotaExceeded, "too-many-of-address", "",
+              "The address has too many connections."},
+    QuotaRule{Metric::LimitConnectionsPerUser, ReasonCode::QuotaExceeded, "too-many-of-user", "",
+              "The user has too many connections."},
+    QuotaRule{Metric::LimitSessions, ReasonCode::QuotaExceeded, "too-many-sessions", "",
+              "This server has too many sessions."},
+    QuotaRule{Metric::LimitConnectRate, ReasonCode::ConnectionRateExceeded, "too-many-connects", "1",
+              "More clients connect than this server takes at a time."},
+};
+
+const QuotaRule& quota_rule(Metric limit) {
+  const auto* found = std::ranges::find(kQuotaRules, limit, &QuotaRule::limit);
+  PARLEY_CHECK(found != kQuotaRules.end(), "a CONNECT is refused for a limit that has no rule");
+  return *found;
+}
+
+/// Nothing: it is welcome.
+std::optional<Metric> limit_of(Admission admission) {
+  switch (admission) {
+    case Admission::TooManyConnections: return Metric::LimitConnections;
+    case Admission::TooManyOfAddress: return Metric::LimitConnectionsPerAddress;
+    case Admission::Welcome: break;
+  }
+  return std::nullopt;
 }
 
 struct Refused {
@@ -129,6 +168,9 @@ Connecting::Outcome Connecting::admit(ConnectionId connection, const mqtt::Conne
   if (const auto refused = objection(connect, shard_.options().limits); refused.reason != ReasonCode::Success) {
     return refuse(connection, connect.version, refused.reason, refused.why, connect.client_id, largest(connect));
   }
+  if (const auto limit = limit_of(shard_.links().admission(connection))) {  // Counted when it came.
+    return refuse_quota(connection, connect.version, *limit, largest(connect));
+  }
   if (shard_.is_stopping()) {
     return refuse(connection, connect.version, ReasonCode::ServerUnavailable, "The server is going away.",
                   connect.client_id, largest(connect));
@@ -146,8 +188,7 @@ Connecting::Outcome Connecting::admit(ConnectionId connection, const mqtt::Conne
   if (connects_.is_limited()) {
     if (connects_bucket_.wait(connects_, shard_.now()) > Duration::zero()) {
       shard_.limit_reached(Metric::LimitConnectRate, connection, login.client_id, {});
-      return refuse(connection, connect.version, ReasonCode::ConnectionRateExceeded,
-                    "More clients connect than this server takes at a time.", login.client_id, largest(connect));
+      return refuse_quota(connection, connect.version, Metric::LimitConnectRate, largest(connect));
     }
     connects_bucket_.take(connects_, shard_.now(), 1);
   }
@@ -303,13 +344,11 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   }
   if (!user_has_place(client, login)) {
     shard_.limit_reached(Metric::LimitConnectionsPerUser, connection, login.client_id, login.user);
-    return refuse(connection, connect.version, ReasonCode::QuotaExceeded, "The user has too many connections.",
-                  login.client_id, login.packet_size_max);
+    return refuse_quota(connection, connect.version, Metric::LimitConnectionsPerUser, login.packet_size_max);
   }
   if (client == nullptr && !session_has_place()) {
     shard_.limit_reached(Metric::LimitSessions, connection, login.client_id, login.user);
-    return refuse(connection, connect.version, ReasonCode::QuotaExceeded, "This server has too many sessions.",
-                  login.client_id, login.packet_size_max);
+    return refuse_quota(connection, connect.version, Metric::LimitSessions, login.packet_size_max);
   }
   std::uint64_t generation = client != nullptr ? client->generation : 0;
   if (claimed) {
@@ -469,6 +508,7 @@ Client* Connecting::earlier_session(const mqtt::Connect& connect, std::string_vi
 void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, Client& client, const Opening& opening) {
   session::Session& session = *client.session;
   session.attach(connect, shard_.links().output(connection), shard_.now());
+  client.connected_at = shard_.now();
   client.meta = *wanted_meta(connect);
   client.accepted = read_accept(connect.properties.user("accept").value_or(std::string_view()));
   client.named_senders.clear();
@@ -590,15 +630,29 @@ void Connecting::shut_down() {
 Connecting::Outcome Connecting::refuse(ConnectionId connection, ProtocolVersion version, ReasonCode reason,
                                        std::string_view why, std::string_view client_id, std::uint32_t packet_size_max,
                                        std::string_view properties) {
-  shard_.counters().refused(static_cast<std::uint8_t>(reason));
   log::info("refusing a connection", {{"client_id", client_id},
                                       {"address", shard_.links().address(connection)},
                                       {"reason", mqtt::name_of(reason)},
                                       {"why", why}});
+  return turn_away(connection, version, reason, why, packet_size_max, properties);
+}
+
+Connecting::Outcome Connecting::refuse_quota(ConnectionId connection, ProtocolVersion version, Metric limit,
+                                             std::uint32_t packet_size_max) {
+  const QuotaRule& rule = quota_rule(limit);
+  mqtt::PropertyWriter properties;
+  properties.user("error", rule.error);
+  if (!rule.retry_after.empty()) properties.user("retry-after", rule.retry_after);
+  return turn_away(connection, version, rule.reason, rule.why, packet_size_max, properties.bytes());
+}
+
+Connecting::Outcome Connecting::turn_away(ConnectionId connection, ProtocolVersion version, ReasonCode reason,
+                                          std::string_view why, std::uint32_t packet_size_max,
+                                          std::string_view properties) {
+  shard_.counters().refused(static_cast<std::uint8_t>(reason));
   if (!is_silent(version, reason) && mqtt::may_carry(mqtt::PacketType::Connack, reason)) {
     mqtt::PropertyWriter own;
     own.text(PropertyId::ReasonString, why);
-    if (reason == ReasonCode::ConnectionRateExceeded) own.user("retry-after", "1");
     const std::string all = std::string(own.bytes()).append(properties);
     mqtt::Connack packet{.reason = reason, .properties = mqtt::Properties::trusted(all)};
     if (mqtt::encoded_size(packet, version) > packet_size_max) packet.properties = {};  // [MQTT-3.2.2-19]

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/metrics.hpp"
 #include "broker/shard/ports.hpp"
 #include "broker/shard/rate.hpp"
 #include "broker/shard/session_claims.hpp"
@@ -118,6 +119,11 @@ class Connecting {
   Outcome refuse(ConnectionId connection, mqtt::ProtocolVersion version, mqtt::ReasonCode reason, std::string_view why,
                  std::string_view client_id, std::uint32_t packet_size_max = 0xFFFF'FFFF,
                  std::string_view properties = {});
+  /// Without a line of its own in the log, since limits are summed up there.
+  Outcome refuse_quota(ConnectionId connection, mqtt::ProtocolVersion version, Metric limit,
+                       std::uint32_t packet_size_max);
+  Outcome turn_away(ConnectionId connection, mqtt::ProtocolVersion version, mqtt::ReasonCode reason,
+                    std::string_view why, std::uint32_t packet_size_max, std::string_view properties);
   /// Null when there is no session to go on with: none of that client id, or it ends here.
   Client* earlier_session(const mqtt::Connect& connect, std::string_view client_id);
   std::string make_client_id();

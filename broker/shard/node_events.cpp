@@ -348,6 +348,29 @@ void describe(auto& io, Is<OnlineAnswer> auto& event) {
   io(event.online);
 }
 
+void describe(auto& io, Is<ClientAsk> auto& event) {
+  io(event.slot);
+  io(event.client_id);
+  io(event.kick);
+  io(event.reason);
+  io(event.shard);
+  io(event.token);
+}
+void describe(auto& io, Is<ClientAnswer> auto& event) {
+  io(event.token);
+  io(event.found);
+  io(event.client_id);
+  io(event.user);
+  io(event.address);
+  io(event.transport);
+  io(event.version);
+  io(event.seconds);
+  io(event.subscriptions);
+  io(event.under_way);
+  io(event.queued);
+  io(event.expiry);
+}
+
 template <class Event>
 concept NamesUser = Is<Event, FollowUser> || Is<Event, UnfollowUser>;
 void describe(auto& io, NamesUser auto& event) {
@@ -443,6 +466,8 @@ constexpr std::array kChannels{
     NodeChannel::Sessions,   // PresenceAnswer
     NodeChannel::Sessions,   // OnlineAsk
     NodeChannel::Sessions,   // OnlineAnswer
+    NodeChannel::Sessions,   // ClientAsk
+    NodeChannel::Sessions,   // ClientAnswer
 };
 static_assert(kChannels.size() == kReaders.size());
 

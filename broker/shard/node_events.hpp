@@ -362,11 +362,38 @@ struct OnlineAnswer {
   std::vector<std::string_view> online;
 };
 
-using Event = std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield,
-                           Yielded, Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access,
-                           Accessed, FollowUser, UnfollowUser, UserConversations, SnapshotOffer, SnapshotRead,
-                           SnapshotPage, SnapshotTaken, Notice, Delivered, PresenceReport, PresenceFollow,
-                           PresenceShown, PresenceAsk, PresenceAnswer, OnlineAsk, OnlineAnswer>;
+// -- What operators ask; see ClientViews --
+
+/// To every node: is that client connected there, and shall its connection end?
+struct ClientAsk {
+  Slot slot;
+  std::string_view client_id;
+  bool kick = false;
+  std::string_view reason;
+  std::uint64_t shard = 0;  ///< That asks.
+  std::uint64_t token = 0;
+};
+struct ClientAnswer {
+  std::uint64_t token = 0;
+  bool found = false;
+  std::string_view client_id;
+  std::string_view user;
+  std::string_view address;
+  std::string_view transport;
+  std::uint64_t version = 0;
+  std::uint64_t seconds = 0;
+  std::uint64_t subscriptions = 0;
+  std::uint64_t under_way = 0;
+  std::uint64_t queued = 0;
+  std::uint64_t expiry = 0;
+};
+
+using Event =
+    std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield, Yielded,
+                 Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access, Accessed,
+                 FollowUser, UnfollowUser, UserConversations, SnapshotOffer, SnapshotRead, SnapshotPage, SnapshotTaken,
+                 Notice, Delivered, PresenceReport, PresenceFollow, PresenceShown, PresenceAsk, PresenceAnswer,
+                 OnlineAsk, OnlineAnswer, ClientAsk, ClientAnswer>;
 
 std::vector<Marks> remote_marks(const std::vector<chat::UserMarks>& marks);
 std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks);

@@ -328,7 +328,11 @@ struct ConnectionDescription {
   bool allow_anonymous = true;
   bool is_secure = false;        ///< By TLS.
   std::string certificate_user;  ///< Whom its verified certificate names; empty: it has shown none.
+  std::string_view transport;    ///< `tcp`, `tls`, `ws`, `wss`, `unix`.
 };
+
+/// Whether a connection may become a client's. One above a limit is there only to be told so.
+enum class Admission : std::uint8_t { Welcome, TooManyConnections, TooManyOfAddress };
 
 /// The shard's client connections, on its own thread. Bytes may be lost with the connection at any time.
 class ClientLinks {
@@ -354,6 +358,8 @@ class ClientLinks {
   [[nodiscard]] virtual std::string address(ConnectionId connection) const = 0;
   /// What authentication may go by. Costs a look into the certificate, so it is asked once a connection.
   [[nodiscard]] virtual ConnectionDescription description(ConnectionId) const { return {}; }
+  /// What its CONNECT is answered with.
+  [[nodiscard]] virtual Admission admission(ConnectionId) const { return Admission::Welcome; }
 };
 
 /// What an authentication of several steps remembers between them; whoever implements Authenticator knows what.

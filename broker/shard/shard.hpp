@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "broker/shard/amendments.hpp"
+#include "broker/shard/client_views.hpp"
 #include "broker/shard/clients.hpp"
 #include "broker/shard/connecting.hpp"
 #include "broker/shard/dismissal.hpp"
@@ -174,6 +175,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   SessionClaims& session_claims() { return session_claims_; }
   Connecting& connecting() { return connecting_; }
   Dismissal& dismissal() { return dismissal_; }
+  ClientViews& client_views() { return client_views_; }
   Timers& timers() { return timers_; }
 
   /// It means ordinary topics.
@@ -191,8 +193,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   bool append_here(Slot slot, const format::RecordBody& body, std::function<void(Result<void>)>& done);
   /// The client's output has grown: it is flushed with the turn, or now when there is much of it.
   void wrote(Client& client);
-  /// Ends the connection with a DISCONNECT; the session goes on or ends as it should.
-  void close_client(Client& client, mqtt::ReasonCode reason);
+  /// Ends the connection with a DISCONNECT; the session goes on or ends as it should. `properties`: its, encoded.
+  void close_client(Client& client, mqtt::ReasonCode reason, std::string_view properties = {});
   /// The same, to have it go to another node; publishes no will. `properties` of DISCONNECT, encoded.
   void dismiss(Client& client, std::string_view properties);
   /// The client's connection is gone: will, expiry, persistence. May end the session, and `client` with it.
@@ -291,6 +293,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Throttling throttling_;
   Connecting connecting_;
   Dismissal dismissal_;
+  ClientViews client_views_{*this};
   Reauthentication reauthentication_;
   Timers timers_;
   std::vector<Bound> bound_;

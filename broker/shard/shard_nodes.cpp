@@ -20,6 +20,7 @@ void Shard::node_unreachable(NodeId node) {
   nodes_.node_unreachable(node);
   replicas_.node_unreachable(node);
   presence_.node_unreachable(node);
+  client_views_.node_unreachable(node);
 }
 
 void Shard::node_leads(NodeId node, Slot slot, std::optional<Term> term) { replicas_.node_leads(node, slot, term); }
@@ -71,6 +72,8 @@ struct NodeEventVisitor {
   void operator()(const remote::OnlineAnswer& event) const {
     shard.presence().online_answered(remote::answer_of(event));
   }
+  void operator()(const remote::ClientAsk& event) const { shard.client_views().asked(from, event); }
+  void operator()(const remote::ClientAnswer& event) const { shard.client_views().answered(from, event); }
   void operator()(const remote::Accessed& event) const { shard.remote_homes().accessed(from, event); }
   void operator()(const remote::Page& event) const { shard.remote_homes().page(from, event); }
   void operator()(const remote::Write& event) const { shard.serving().write(from, event); }

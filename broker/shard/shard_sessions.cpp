@@ -8,9 +8,9 @@
 /// How a client's session ends, waits, goes on, and comes back from the disk.
 namespace parley::shard {
 
-void Shard::close_client(Client& client, mqtt::ReasonCode reason) {
+void Shard::close_client(Client& client, mqtt::ReasonCode reason, std::string_view properties) {
   if (!client.session->connected()) return;
-  client.session->write_disconnect(reason);
+  client.session->write_disconnect(reason, properties);
   counters_.disconnected(static_cast<std::uint8_t>(reason));
   if (reason == mqtt::ReasonCode::KeepAliveTimeout) counters_.add(Metric::LimitKeepAlive);
   const ConnectionId closing = client.connection;

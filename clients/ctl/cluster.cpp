@@ -1,9 +1,9 @@
 #include <CLI/CLI.hpp>
 #include <array>
-#include <boost/json/serialize.hpp>
 #include <memory>
 #include <string>
 
+#include "clients/ctl/admin_call.hpp"
 #include "clients/ctl/admin_client.hpp"
 #include "clients/ctl/table.hpp"
 #include "clients/ctl/verb.hpp"
@@ -12,36 +12,19 @@
 namespace parley::ctl {
 namespace {
 
-struct Options {
-  std::string socket;
-  std::string config_file;
+struct Options : AdminOptions {
   std::string node;
   std::uint64_t slot = 0;
-  bool json = false;
 };
 
 std::shared_ptr<Options> common_options(CLI::App& command) {
   auto options = std::make_shared<Options>();
-  command.add_option("--socket", options->socket, "The node's admin socket")->option_text("PATH");
-  command.add_option("--config", options->config_file, "The node's configuration file, which says where it is")
-      ->option_text("FILE");
-  command.add_flag("--json", options->json, "Print JSON");
+  add_admin_options(command, *options);
   return options;
 }
 
-boost::json::value ask_for(const Options& options, const std::string& method, const std::string& path) {
-  return ask_node(admin_socket(options.socket, options.config_file), method, path);
-}
-
-void print_json(const boost::json::value& value) { print(boost::json::serialize(value) + "\n"); }
-
 int show_table(const Options& options, const std::string& path, std::span<const Column> columns) {
-  const auto value = ask_for(options, "GET", path);
-  if (options.json) {
-    print_json(value);
-  } else {
-    print(table(columns, value.is_array() ? value.as_array() : boost::json::array()));
-  }
+  show(options, ask_for(options, "GET", path), columns);
   return 0;
 }
 

@@ -17,6 +17,9 @@ constexpr std::array kVerbs{
     Verb{"slots", "list", "Lists the slots: who leads them and who has them", declare_slots_list},
     Verb{"slots", "move", "Moves a slot to a node, which leads it from then on", declare_slots_move},
     Verb{"slots", "release", "Lets placement decide again about a slot that was moved", declare_slots_release},
+    Verb{"clients", "list", "Lists a node's clients", declare_clients_list},
+    Verb{"clients", "show", "Shows a client, wherever it is connected", declare_clients_show},
+    Verb{"clients", "kick", "Ends a client's connection, wherever it is", declare_clients_kick},
     Verb{"users", "add", "Adds a user to a users file", declare_users_add},
     Verb{"users", "passwd", "Gives a user of a users file another password", declare_users_passwd},
     Verb{"users", "remove", "Takes a user out of a users file", declare_users_remove},
@@ -34,6 +37,7 @@ struct Noun {
 constexpr std::array kNouns{
     Noun{"nodes", "The nodes of the cluster"},
     Noun{"slots", "What conversations, sessions and users are spread over"},
+    Noun{"clients", "Who is connected, and sessions"},
     Noun{"users", "A file of users and their passwords' hashes"},
     Noun{"token", "Tokens (JWT) and the keys that sign them"},
 };

@@ -6,6 +6,7 @@ import subprocess
 import unittest
 
 from cluster import BINARIES, Cluster, wait_until
+from harness.client import Client
 
 
 def founders(cluster):
@@ -140,6 +141,22 @@ class Administration(unittest.TestCase):
             status, _, err = self.parleyctl(a, "nodes", "remove", "nobody")
             self.assertEqual((status, err), (1, 'parleyctl: there is no node "nobody"\n'))
             self.assertEqual(self.parleyctl(a, "nodes", "fly")[0], 2)
+
+    def test_clients_are_found_wherever_they_are(self):
+        with Cluster() as cluster:
+            cluster.start()
+            a, b, c = cluster.nodes
+            with Client(c.port, "phone") as phone, Client(a.port, "laptop"):
+                for node in (a, b, c):
+                    status, out, err = self.parleyctl(node, "clients", "show", "phone", "--json")
+                    self.assertEqual(status, 0, err)
+                    self.assertEqual((json.loads(out)["node"], json.loads(out)["connected"]), ("c", True))
+                status, out, _ = self.parleyctl(a, "clients", "list", "--json")
+                self.assertEqual([row["client_id"] for row in json.loads(out)], ["laptop"])
+                self.assertEqual(self.parleyctl(b, "clients", "kick", "phone", "--reason", "out")[0], 0)
+                end = phone.expect_end()
+                self.assertEqual((end.reason, end.properties["reason_string"]), (0x98, "out"))
+                wait_until(lambda: self.parleyctl(b, "clients", "kick", "phone")[0] == 1, "it is connected nowhere")
 
 
 if __name__ == "__main__":

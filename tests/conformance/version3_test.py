@@ -35,6 +35,12 @@ class Connecting(Case):
         self.assertIsNone(self.refusal(connect("x", 4, password=b"p"), 4))
         self.assertIsNone(self.refusal(connect("x", 4, will={"topic": ""}), 4))
 
+    @shows("MQTT3-3.2.2-6")
+    def test_what_no_return_code_is_for_is_closed_without_a_word(self):
+        for topic in ("", "a/+", "#"):
+            for version in (3, 4):
+                self.assertIsNone(self.refusal(connect("x", version, will={"topic": topic, "payload": b""}), version))
+
     @shows("MQTT31-3.1", "MQTT31-3.2")
     def test_3_1_is_accepted(self):
         link = self.lasting(self.name(), 3, clean=False)

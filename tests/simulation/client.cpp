@@ -47,6 +47,7 @@ void Client::connect(const ConnectOptions& options) {
   aliases_.clear();
   wire_ = std::make_shared<Wire>();
   wire_->room = room;
+  wire_->admission = options.admission;
   world_.accept(wire_, options.shard);
   mqtt::PropertyWriter properties;
   if (options.expiry != 0) properties.integer(PropertyId::SessionExpiryInterval, options.expiry);
@@ -226,7 +227,9 @@ void Client::take(const mqtt::Frame& frame) {
           .method = std::string(auth->properties.text(PropertyId::AuthenticationMethod).value_or("")),
           .data = std::string(auth->properties.text(PropertyId::AuthenticationData).value_or(""))});
   } else if (const auto* disconnect = std::get_if<mqtt::Disconnect>(&*packet)) {
-    note({.type = frame.type, .reasons = {disconnect->reason}});
+    note({.type = frame.type,
+          .reasons = {disconnect->reason},
+          .text = std::string(disconnect->properties.text(PropertyId::ReasonString).value_or(""))});
   } else {
     note({.type = frame.type});
   }

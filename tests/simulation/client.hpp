@@ -78,6 +78,7 @@ struct ConnectOptions {
   std::string authentication_data;
   UserProperties users;
   std::optional<shard::ShardId> shard;  ///< Which one accepts it; else chance decides.
+  shard::Admission admission = shard::Admission::Welcome;
 };
 
 struct PublishOptions {

@@ -149,6 +149,11 @@ void Links::hand_over(ConnectionId id, shard::ShardId target, std::string_view u
   hand_over_(target, std::move(wire), std::string(unread));
 }
 
+shard::Admission Links::admission(ConnectionId connection) const {
+  const auto& found = *connections_.at(connection.place);
+  return found.wire ? found.wire->admission : shard::Admission::Welcome;
+}
+
 std::string Links::address(ConnectionId connection) const { return "wire:" + std::to_string(connection.place); }
 
 }  // namespace parley::simulation

@@ -20,6 +20,7 @@ struct Wire {
   std::size_t room = 1024 * 1024;  ///< Of `to_client`: what socket buffers take before the client reads.
   bool client_gone = false;
   bool broker_gone = false;
+  shard::Admission admission = shard::Admission::Welcome;
 };
 using WirePtr = std::shared_ptr<Wire>;
 
@@ -49,6 +50,7 @@ class Links final : public shard::ClientLinks {
   void pause(shard::ConnectionId connection) override;
   void resume(shard::ConnectionId connection) override;
   [[nodiscard]] std::string address(shard::ConnectionId connection) const override;
+  [[nodiscard]] shard::Admission admission(shard::ConnectionId connection) const override;
 
  private:
   struct Connection {

@@ -30,6 +30,19 @@ class FakeNode final : public NodeAdmin {
     return {{.slot = 0, .leader = "a", .term = 2, .replicas = {"a", "b"}, .learners = {}, .last = 9, .commit = 8},
             {.slot = 1}};
   }
+  std::optional<std::vector<ClientRow>> clients(const ClientQuery& query) override {
+    told.push_back("list " + query.prefix + "|" + query.user.value_or("-") + "|" + query.after + "|" +
+                   std::to_string(query.limit) + (query.absent ? "|absent" : ""));
+    if (busy) return std::nullopt;
+    return std::vector<ClientRow>{phone};
+  }
+  std::optional<ClientRow> client(const std::string& client_id) override {
+    return client_id == phone.client_id ? std::optional(phone) : std::nullopt;
+  }
+  std::optional<ClientRow> kick(const std::string& client_id, const std::string& reason) override {
+    told.push_back("kick " + client_id + " for " + reason);
+    return client(client_id);
+  }
   std::optional<std::string> set_draining(const std::string& node, bool draining) override {
     told.push_back((draining ? "drain " : "undrain ") + node);
     return refusal;
@@ -48,6 +61,19 @@ class FakeNode final : public NodeAdmin {
   }
 
   bool clustered = true;
+  bool busy = false;
+  ClientRow phone{.client_id = "a/ph\"one",
+                  .user = "ann",
+                  .node = "b",
+                  .address = "10.0.0.1:99",
+                  .transport = "tls",
+                  .version = "5.0",
+                  .connected = true,
+                  .connected_seconds = 60,
+                  .subscriptions = 3,
+                  .inflight = 2,
+                  .queued = 1,
+                  .expiry_seconds = 3'600};
   std::optional<std::string> refusal;
   std::vector<std::string> told;
 };

@@ -56,6 +56,44 @@ TEST(AdminPages, PassOnWhereASlotShallBe) {
   EXPECT_EQ(answer({"POST", "/v1/slots/7:x/move"}, node).status, 409U);
 }
 
+TEST(AdminPages, ShowClients) {
+  test::FakeNode node;
+  const std::string phone =
+      R"({"client_id":"a/ph\"one","user":"ann","node":"b","connected":true,"address":"10.0.0.1:99","transport":"tls",)"
+      R"("version":"5.0","connected_seconds":60,"subscriptions":3,"inflight":2,"queued":1,"expiry_seconds":3600})";
+  EXPECT_EQ(answer({"GET", "/v1/clients"}, node).body, "[" + phone + "]");
+  EXPECT_EQ(answer({"GET", "/v1/clients?user=&after=b%26c&limit=1000&prefix=a%2F&absent=true"}, node).status, 200U);
+  EXPECT_EQ(node.told, (std::vector<std::string>{"list |-||100", "list a/||b&c|1000|absent"}));
+  EXPECT_EQ(answer({"GET", "/v1/clients/a%2Fph%22one"}, node).body, phone);
+  EXPECT_EQ(answer({"GET", "/v1/clients/else"}, node).status, 404U);
+  node.busy = true;
+  EXPECT_EQ(answer({"GET", "/v1/clients"}, node).status, 503U);
+}
+
+TEST(AdminPages, KickClients) {
+  test::FakeNode node;
+  EXPECT_EQ(answer({"POST", "/v1/clients/a%2Fph%22one/kick"}, node).status, 200U);
+  EXPECT_EQ(answer({"POST", "/v1/clients/a%2Fph%22one/kick?reason=go%20away"}, node).status, 200U);
+  EXPECT_EQ(answer({"POST", "/v1/clients/else/kick"}, node).status, 404U);
+  EXPECT_EQ(node.told,
+            (std::vector<std::string>{"kick a/ph\"one for ", "kick a/ph\"one for go away", "kick else for "}));
+}
+
+TEST(AdminPages, RefuseQueriesThatTheyDontTake) {
+  test::FakeNode node;
+  for (const auto* target :
+       {"/v1/clients?limit=0", "/v1/clients?limit=1001", "/v1/clients?limit=1:b",
+        "/v1/clients?limit=", "/v1/clients?colour=red", "/v1/clients?user=a&user=b", "/v1/clients?user=%zz",
+        "/v1/clients?=", "/v1/clients? prefix=", "/v1/nodes?limit=1", "/v1/clients/x?limit=1"}) {
+    EXPECT_EQ(answer({"GET", target}, node).status, 400U) << target;
+  }
+  EXPECT_EQ(answer({"POST", "/v1/clients/x/kick?reason=a%0Ab"}, node).status, 400U);
+  EXPECT_EQ(answer({"POST", "/v1/clients/x/kick?reason=" + std::string(257, 'x')}, node).status, 400U);
+  EXPECT_EQ(answer({"POST", "/v1/clients"}, node).status, 405U);
+  EXPECT_EQ(answer({"GET", "/v1/clients/"}, node).status, 404U);
+  EXPECT_TRUE(node.told.empty());
+}
+
 TEST(AdminPages, RefuseWhatIsntThere) {
   test::FakeNode node;
   for (const auto* target : {"", "/", "/v1/status/", "/v1/nodes//drain", "/v1/nodes/a/b/drain", "/v1/nodes/%4/drain",

@@ -98,12 +98,48 @@ TEST(Limits, RefuseConnectionsAboveTheRateAndSayWhenToComeAgain) {
     if (client.connack()->reason() == ReasonCode::Success) continue;
     ++refused;
     EXPECT_EQ(client.connack()->reason(), ReasonCode::ConnectionRateExceeded);
+    EXPECT_EQ(client.connack()->user("error"), "too-many-connects");
     EXPECT_EQ(client.connack()->user("retry-after"), "1");
   }
   EXPECT_EQ(refused, 7);
   EXPECT_EQ(limited.reached(Metric::LimitConnectRate), 7U);
   world.advance(1s);
   join(world, "later");
+}
+
+TEST(Limits, TellConnectionsThatTheyAreTooMany) {
+  const struct {
+    Admission admission;
+    std::string error;
+    std::string retry_after;
+  } cases[] = {{Admission::TooManyConnections, "too-many-connections", "10"},
+               {Admission::TooManyOfAddress, "too-many-of-address", ""}};
+  for (const auto& one : cases) {
+    LimitedWorld limited([](ShardOptions& options) { options.shards = 1; });
+    World& world = limited.world;
+    join(world, "alice");
+    auto& bob = world.client("bob");
+    bob.connect({.admission = one.admission});
+    world.settle();
+    ASSERT_NE(bob.connack(), nullptr);
+    EXPECT_EQ(bob.connack()->reason(), ReasonCode::QuotaExceeded);
+    EXPECT_EQ(bob.connack()->user("error"), one.error);
+    EXPECT_EQ(bob.connack()->user("retry-after"), one.retry_after);
+    EXPECT_FALSE(bob.connected());
+    EXPECT_EQ(limited.metrics.sum().refused[0x97], 1U);
+    auto& carol = world.client("carol");  // Who takes no long packet still hears the reason.
+    carol.connect({.packet_size_max = 10, .admission = one.admission});
+    world.settle();
+    ASSERT_NE(carol.connack(), nullptr);
+    EXPECT_EQ(carol.connack()->reason(), ReasonCode::QuotaExceeded);
+    auto& old = world.client("old");  // 3.1.1 §3.2.2.3.
+    old.connect({.version = ProtocolVersion::V3_1_1, .admission = one.admission});
+    world.settle();
+    ASSERT_NE(old.connack(), nullptr);
+    EXPECT_EQ(old.connack()->reason(), ReasonCode::ServerUnavailable);
+    EXPECT_FALSE(old.connected());
+    join(world, "bob");  // Another time there is room.
+  }
 }
 
 TEST(Limits, RefuseSessionsThatAreTooMany) {

@@ -59,6 +59,8 @@ std::vector<Event> samples() {
       PresenceAnswer{8, chat::Refusal::NotAuthorized},
       OnlineAsk{{3}, {"ann", "bob"}, {3}, 1, 8},
       OnlineAnswer{8, 2, {"ann"}},
+      ClientAsk{{3}, "phone", true, "go away", 1, 9},
+      ClientAnswer{9, true, "phone", "ann", "10.0.0.1:99", "tls", 5, 60, 3, 2, 1, 3'600},
   };
 }
 
