@@ -64,9 +64,10 @@ class Limited(unittest.TestCase):
             raise unittest.SkipTest("each kind of limit is a class of its own")
         _, cls.authority = temporary_authority(cls, "parley-limits-")
         ca = cls.authority.directory
-        cls.tls, cls.ws = free_port(), free_port()
+        cls.tls, cls.ws, cls.proxied = free_port(), free_port(), free_port()
         listeners = (f'[[listener]]\nurl = "tls://127.0.0.1:{cls.tls}"\n[[listener.certificate]]\nchain = "{ca}/server.crt"\n'
-                     f'key = "{ca}/server.key"\n[[listener]]\nurl = "ws://127.0.0.1:{cls.ws}"\nallow_anonymous = true\n')
+                     f'key = "{ca}/server.key"\n[[listener]]\nurl = "ws://127.0.0.1:{cls.ws}"\nallow_anonymous = true\n'
+                     f'[[listener]]\nurl = "tcp://127.0.0.1:{cls.proxied}"\nproxy_protocol = ["127.0.0.1"]\nallow_anonymous = true\n')
         cls.server = cls.enterClassContext(Server(listeners=listeners, settings=cls.SETTINGS))
         cls.honest = [cls.enterClassContext(Client(cls.server.port, f"honest-{number}")) for number in range(5)]
 
@@ -192,6 +193,16 @@ class Addresses(Limited):
     SETTINGS = {"mqtt.max_connections_per_address": 5, "mqtt.connect_timeout": "2s"}
     LIMIT, ERROR = "max_connections_per_address", "too-many-of-address"
     SURPLUS = ADDRESS_SURPLUS
+
+    def test_clients_of_a_balancer_count_by_their_own_addresses(self):
+        def come(address, number):
+            connection = open_socket(self.proxied)
+            self.addCleanup(connection.close)
+            connection.sendall(f"PROXY TCP4 {address} 127.0.0.1 {1000 + number} 1883\r\n".encode() + packets.connect(f"p-{address}-{number}", 4))
+            return connection.recv(4)[3]
+
+        self.assertEqual([come("203.0.113.7", number) for number in range(6)], [0, 0, 0, 0, 0, 3])
+        self.assertEqual(come("203.0.113.8", 0), 0)
 
     def test_other_addresses_are_welcome(self):
         flood = [open_socket(self.server.port) for _ in range(50)]
