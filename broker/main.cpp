@@ -261,6 +261,8 @@ void run(const config::Config& config, const sigset_t& signals) {
   const auto store = disk::DiskStore::open(disk_options(config, options.shards), answers);
   Logins logins(config, usable_cores(), options.shards);
   std::unique_ptr<Clustering> clustering;
+  // Alone it leads as soon as the disk has taken its votes: nobody else could, and no other node is to be tried.
+  if (!config.cluster.enabled) options.leader_wait = options.login_timeout;
   if (config.cluster.enabled) {
     auto file = enter_cluster(config, store->log_end() != Lsn{}, [&signals] { return is_told_to_stop(signals); });
     if (!file) return;

@@ -118,7 +118,7 @@ void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) 
   }
 }
 
-void Session::write_connack(bool session_present, bool assigned_client_id, std::string_view extra) {
+bool Session::write_connack(bool session_present, bool assigned_client_id, std::string_view extra) {
   mqtt::PropertyWriter properties;
   const Connection& link = *connection_;
   if (link.expiry_lowered) properties.integer(PropertyId::SessionExpiryInterval, expiry_interval_);
@@ -141,8 +141,10 @@ void Session::write_connack(bool session_present, bool assigned_client_id, std::
                        .properties = mqtt::Properties::trusted(properties.bytes())};
   if (mqtt::encoded_size(packet, link.version) > link.packet_size_max) {  // [MQTT-3.2.2-19], [MQTT-3.2.2-20]
     packet.properties = mqtt::Properties::trusted(properties.bytes().substr(0, needed));
+    if (mqtt::encoded_size(packet, link.version) > link.packet_size_max) return false;
   }
   write(packet);
+  return true;
 }
 
 std::optional<WillPlan> Session::detach(Instant /*now*/) {
@@ -157,6 +159,7 @@ void Session::write_disconnect(ReasonCode reason, std::string_view properties) {
   if (!connection_ || connection_->version != ProtocolVersion::V5) return;
   mqtt::Disconnect packet{.reason = reason, .properties = mqtt::Properties::trusted(properties)};
   if (mqtt::encoded_size(packet, connection_->version) > connection_->packet_size_max) packet.properties = {};
+  if (mqtt::encoded_size(packet, connection_->version) > connection_->packet_size_max) return;
   write(packet);
 }
 

@@ -45,7 +45,8 @@ using CursorId = std::uint32_t;
 enum class Delivered : std::uint8_t {
   Sent,
   Queued,   ///< Waits for the window or for the client to come back.
-  Dropped,  ///< QoS 0 while the output is full or nobody is connected, a full queue, or larger than the client takes.
+  Dropped,  ///< QoS 0 while the output is full or nobody is connected, expired, or larger than the client takes.
+  QueueFull,
 };
 
 /// A subscription as the session remembers it (and as it is persisted).
@@ -87,8 +88,8 @@ class Session {
   /// Writes CONNACK with what MQTT 5 §3.2.2.3 wants said: Session Expiry (if changed), Receive Maximum, Maximum QoS,
   /// Retain Available, Maximum Packet Size, Assigned Client Identifier, Topic Alias Maximum, Server Keep Alive (if
   /// changed), availability flags; `extra` are further property bytes, left out where the client's Maximum Packet Size
-  /// has no room for them.
-  void write_connack(bool session_present, bool assigned_client_id, std::string_view extra);
+  /// has no room for them. False, and nothing is written, where that has no room for the rest. [MQTT-3.1.2-24]
+  [[nodiscard]] bool write_connack(bool session_present, bool assigned_client_id, std::string_view extra);
   /// After CONNACK: resends what was in flight, in its old order, with DUP and the old packet ids (MQTT 5 §4.4), then
   /// what is queued. Stops where an entry has to be fetched; see resend_wanted().
   void resume(Instant now);

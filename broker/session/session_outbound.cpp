@@ -91,7 +91,7 @@ Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool 
   const bool holds = stored && effective == mqtt::Qos::ExactlyOnce;
   if (flow.queued() != 0 || !can_send(effective)) {
     if (flow.queued() >= limits_.queued_messages_max || flow.queue_bytes + message->size() > limits_.queued_bytes_max) {
-      return Delivered::Dropped;
+      return Delivered::QueueFull;
     }
     flow.enqueue(std::move(outgoing));
     return Delivered::Queued;

@@ -42,6 +42,14 @@ ProtocolVersion version_spoken(const mqtt::Frame& frame) {
   return five ? ProtocolVersion::V5 : ProtocolVersion::V3_1_1;
 }
 
+/// 3.x has an answer for a protocol level and a client id, and none for a packet that isn't one. 3.1.1 §3.2.2.3,
+/// §4.8, [MQTT-3.1.4-1].
+bool is_silent(ProtocolVersion version, ReasonCode reason) {
+  constexpr std::array kFaults{ReasonCode::MalformedPacket, ReasonCode::ProtocolError, ReasonCode::PacketTooLarge,
+                               ReasonCode::TopicNameInvalid};
+  return version != ProtocolVersion::V5 && std::ranges::find(kFaults, reason) != kFaults.end();
+}
+
 /// What a CONNECT is refused with for a limit. docs/PROTOCOL.md "Too many".
 struct QuotaRule {
   Metric limit;
@@ -521,7 +529,12 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
     if (!opening.login.data.empty()) extra.text(PropertyId::AuthenticationData, opening.login.data);
   }
   if (client.accepted.batch) extra.user("accept", name_of(client.accepted));
-  session.write_connack(opening.session_present, opening.login.assigned, extra.bytes());
+  if (!session.write_connack(opening.session_present, opening.login.assigned, extra.bytes())) {
+    shard_.detach(client, false);
+    refuse(connection, connect.version, ReasonCode::PacketTooLarge, "CONNACK is larger than what the client takes.",
+           opening.login.client_id, opening.login.packet_size_max);
+    return;
+  }
   session.resume(shard_.now());
   shard_.schedule(client);
   follow_cursors(client);
@@ -547,9 +560,10 @@ void Connecting::settled(ConnectionId connection, Result<void> outcome) {
   const Opening failed = std::move(*opening);
   openings_.erase(connection.place);
   const bool full = outcome.error() == make_error_code(StorageError::DiskFull);
+  const bool stored = outcome.error().category() == make_error_code(StorageError::DiskFull).category();
   refuse(connection, failed.version, full ? ReasonCode::QuotaExceeded : ReasonCode::ServerUnavailable,
-         "The session can't be written to disk.", client != nullptr ? client->session->client_id() : "",
-         failed.login.packet_size_max);
+         stored ? "The session can't be written to disk." : "Nobody leads the session's slot now.",
+         client != nullptr ? client->session->client_id() : "", failed.login.packet_size_max);
   if (client == nullptr) return;
   client->opening = {};
   if (failed.session_present) {
@@ -636,17 +650,15 @@ Connecting::Outcome Connecting::turn_away(ConnectionId connection, ProtocolVersi
                                           std::string_view why, std::uint32_t packet_size_max,
                                           std::string_view properties) {
   shard_.counters().refused(static_cast<std::uint8_t>(reason));
-  // 3.x has an answer for a protocol level and a client id, and none for a packet that isn't one. 3.1.1 §3.2.2.3, §4.8.
-  const bool is_wrong = reason == ReasonCode::MalformedPacket || reason == ReasonCode::ProtocolError ||
-                        reason == ReasonCode::TopicNameInvalid;
-  const bool silent = version != ProtocolVersion::V5 && is_wrong;
-  if (!silent && mqtt::may_carry(mqtt::PacketType::Connack, reason)) {
+  if (!is_silent(version, reason) && mqtt::may_carry(mqtt::PacketType::Connack, reason)) {
     mqtt::PropertyWriter own;
     own.text(PropertyId::ReasonString, why);
     const std::string all = std::string(own.bytes()).append(properties);
     mqtt::Connack packet{.reason = reason, .properties = mqtt::Properties::trusted(all)};
     if (mqtt::encoded_size(packet, version) > packet_size_max) packet.properties = {};  // [MQTT-3.2.2-19]
-    mqtt::encode(shard_.links().output(connection), packet, version);
+    if (mqtt::encoded_size(packet, version) <= packet_size_max) {                       // [MQTT-3.1.2-24]
+      mqtt::encode(shard_.links().output(connection), packet, version);
+    }
   }
   shard_.links().close(connection);
   return Outcome::Refused;

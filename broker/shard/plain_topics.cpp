@@ -217,11 +217,10 @@ void PlainTopics::hand_over(Client& client, const mqtt::MessagePtr& message, mqt
   if (outcome == session::Delivered::Sent) shard_.wrote(client);
   // Nobody is told of QoS 0 while away, which is no loss.
   const bool is_due = client.session->connected() || std::min(qos, message->qos()) != mqtt::Qos::AtMostOnce;
-  if (outcome == session::Delivered::Dropped && is_due) {
-    shard_.counters().add(Metric::PublishesDropped);
-    if (std::min(qos, message->qos()) != mqtt::Qos::AtMostOnce) shard_.limit_reached(Metric::LimitQueue, client);
-  }
-  if (!keeps || outcome == session::Delivered::Dropped) return;
+  const bool is_lost = outcome == session::Delivered::Dropped || outcome == session::Delivered::QueueFull;
+  if (is_lost && is_due) shard_.counters().add(Metric::PublishesDropped);
+  if (outcome == session::Delivered::QueueFull) shard_.limit_reached(Metric::LimitQueue, client);
+  if (!keeps || is_lost) return;
   routing_.targets.push_back(
       {shard_.journal().queue_of(client), qos, retain, {subscription_ids.begin(), subscription_ids.end()}, share});
 }

@@ -294,6 +294,15 @@ class Requests(Case):
         self.assertNotIn("response_information", link.connack.properties)
         self.assertNotIn("reason_string", link.connack.properties)
 
+    @shows("MQTT-3.1.2-24")
+    def test_a_client_that_takes_no_connack_gets_none(self):
+        for size in (1, 4):
+            self.assertIsNone(self.refusal(connect(self.name(), values={"maximum_packet_size": size})))
+        self.assertEqual(self.refusal(connect(self.name(), values={"maximum_packet_size": 15})), 0x95)
+        # Four bytes are too few for any refusal.
+        self.assertIsNone(self.refusal(connect("x", values={"maximum_packet_size": 4, "authentication_method": "NO"})))
+        self.assertEqual(self.refusal(connect("x", values={"maximum_packet_size": 5, "authentication_method": "NO"})), 0x8C)
+
     @shows("MQTT-3.1.2-22", "MQTT-3.1.2-20")
     def test_a_silent_client_is_disconnected_after_one_and_a_half_keep_alives(self):
         link = self.join("", keep_alive=1)

@@ -155,7 +155,7 @@ class Input(Case):
 
     @shows("MQTT-3.14.2-3", "MQTT-3.14.2-4")
     def test_a_disconnect_fits_the_maximum_packet_size(self):
-        link = self.join("", values={"maximum_packet_size": 20})
+        link = self.join(self.name(), values={"maximum_packet_size": 20})
         link.forget()
         link.send(raw("00 00"))
         link.end()

@@ -64,7 +64,7 @@ class Inbound(Case):
 
     @shows("MQTT-3.4.2-2", "MQTT-3.4.2-3", "MQTT-3.5.2-2", "MQTT-3.5.2-3")
     def test_reasons_fit_the_maximum_packet_size(self):
-        link = self.join("", values={"maximum_packet_size": 30})
+        link = self.join(self.name(), values={"maximum_packet_size": 30})
         for qos in (1, 2):
             answer = link.publish("chat/lobby/nothing", qos=qos)
             self.assertGreaterEqual(answer.reason, 0x80)
@@ -161,7 +161,7 @@ class Outbound(Case):
 
     @shows("MQTT-3.6.2-2", "MQTT-3.6.2-3", "MQTT-3.7.2-2", "MQTT-3.7.2-3")
     def test_pubrel_and_pubcomp_have_no_reason_strings(self):
-        link = self.join("", values={"maximum_packet_size": 30})
+        link = self.join(self.name(), values={"maximum_packet_size": 30})
         link.send(ack(PUBREL, 77), ack(PUBREC, 78))
         self.assertEqual([(link.next().type) for _ in range(2)], [PUBCOMP, PUBREL])
 

@@ -45,7 +45,7 @@ class Subscribing(Case):
 
     @shows("MQTT-3.9.2-1", "MQTT-3.9.2-2", "MQTT-3.11.2-1", "MQTT-3.11.2-2")
     def test_answers_fit_the_maximum_packet_size(self):
-        link = self.join("", values={"maximum_packet_size": 30})
+        link = self.join(self.name(), values={"maximum_packet_size": 30})
         answer = link.subscribe("chat/lobby/msg", 1)
         self.assertEqual((answer.properties, answer.user), ({}, []))
         answer = link.unsubscribe("chat/lobby/msg")

@@ -33,6 +33,7 @@ class Connecting(Case):
     def test_wrong_flags_are_closed_without_a_word(self):
         self.assertIsNone(self.refusal(connect("x", 4, flags=0x03), 4))
         self.assertIsNone(self.refusal(connect("x", 4, password=b"p"), 4))
+        self.assertIsNone(self.refusal(connect("x", 4, will={"topic": ""}), 4))
 
     @shows("MQTT3-3.2.2-6")
     def test_what_no_return_code_is_for_is_closed_without_a_word(self):

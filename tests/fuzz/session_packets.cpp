@@ -86,7 +86,11 @@ class Player {
     size_max_ = connect.properties.integer(mqtt::PropertyId::MaximumPacketSize).value_or(0xFFFF'FFFF);
     output_ = std::make_unique<Output>();
     session_->attach(connect, *output_, now_);
-    session_->write_connack(true, false, {});
+    if (!session_->write_connack(true, false, {})) {
+      PARLEY_CHECK(output_->size() == 0, "something was written that the client doesn't take");
+      session_->detach(now_);
+      return;
+    }
     output_->clear();
     session_->resume(now_);
     PARLEY_CHECK(session_->keep_alive_deadline(), "a keep alive was forgotten");

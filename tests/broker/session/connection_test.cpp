@@ -12,7 +12,7 @@ using enum ProtocolVersion;
 std::string connack(Limits limits, const mqtt::Connect& connect, bool assigned = false, std::string_view extra = {}) {
   Rig rig(limits);
   rig.session->attach(connect, *rig.output, rig.now);
-  rig.session->write_connack(false, assigned, extra);
+  if (!rig.session->write_connack(false, assigned, extra)) return "nothing";
   return hex(rig.received_bytes());
 }
 
@@ -52,6 +52,11 @@ TEST(Connack, LeavesOutWhatDoesNotFit) {
   };
   EXPECT_EQ(with("27 00 00 00 12"), 18U);
   EXPECT_EQ(with("27 00 00 00 11"), 13U);  // [MQTT-3.2.2-19]
+  const auto bare = [&](std::string_view maximum) {
+    return connack(limits, {.properties = mqtt::properties(maximum)});
+  };
+  EXPECT_EQ(bare("27 00 00 00 0D"), hex(bytes("20 0B 00 00 08 21 00 01 27 00 00 00 01")));
+  EXPECT_EQ(bare("27 00 00 00 0C"), "nothing");  // [MQTT-3.1.2-24]
 }
 
 TEST(KeepAlive, EndsAfterOneAndAHalfTimes) {

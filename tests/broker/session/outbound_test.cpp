@@ -156,12 +156,12 @@ TEST(OutboundReceiveMaximum, IsTheLowerOfBothSides) {
 TEST(OutboundQueue, KeepsToItsLimits) {
   Rig rig({.queued_messages_max = 3, .queued_bytes_max = 100});
   EXPECT_EQ(rig.deliver("a", "1", Q1), Delivered::Queued);
-  EXPECT_EQ(rig.deliver("a", std::string(98, '2'), Q1), Delivered::Dropped);
+  EXPECT_EQ(rig.deliver("a", std::string(98, '2'), Q1), Delivered::QueueFull);
   EXPECT_EQ(rig.deliver("a", std::string(97, '2'), Q1), Delivered::Queued);
-  EXPECT_EQ(rig.deliver("a", "", Q1), Delivered::Dropped);
+  EXPECT_EQ(rig.deliver("a", "", Q1), Delivered::QueueFull);
   Rig other({.queued_messages_max = 3});
   for (int i = 0; i < 3; ++i) EXPECT_EQ(other.deliver("a", "x", Q1), Delivered::Queued);
-  EXPECT_EQ(other.deliver("a", "x", Q1), Delivered::Dropped);
+  EXPECT_EQ(other.deliver("a", "x", Q1), Delivered::QueueFull);
   other.connect();
   EXPECT_EQ(other.received().size(), 3U);
   EXPECT_EQ(other.session->queued(), 0U);
