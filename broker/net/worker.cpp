@@ -150,6 +150,7 @@ void Worker::end_turn() {
 
 /// Milliseconds until something is due; -1: nothing is.
 int Worker::wait_timeout() const {
+  if (now_ == Instant{}) return 0;  // The first turn starts the shard, whether or not anybody comes.
   if (connections_.has_lost() || connections_.has_again() || !backlog_.empty()) return 0;
   Instant due = Instant::max();
   if (const auto timer = shard_.next_timer()) due = *timer;
