@@ -61,6 +61,14 @@ constexpr std::array<MetricRule, kMetrics> kRules{{
     {Metric::LimitPacketTime, kLimit, "limit=\"mqtt.packet_timeout\"", false, ""},
     {Metric::LimitQueue, kLimit, "limit=\"mqtt.max_queued_messages\"", false, ""},
     {Metric::LimitRetained, kLimit, "limit=\"mqtt.max_retained_messages\"", false, ""},
+    {Metric::PurgesOfRedactions, "parley_purges_pending", "kind=\"redaction\"", true,
+     "What is gone for readers and not from the disk yet: redacted entries, and conversations with entries before "
+     "their "
+     "beginning."},
+    {Metric::PurgesOfRetention, "parley_purges_pending", "kind=\"retention\"", true, ""},
+    {Metric::PurgedByRedaction, "parley_purged_entries_total", "kind=\"redaction\"", false,
+     "Entries whose content was taken out of the files, or that were deleted from them."},
+    {Metric::PurgedByRetention, "parley_purged_entries_total", "kind=\"retention\"", false, ""},
 }};
 
 consteval bool in_order() {

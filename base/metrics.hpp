@@ -66,6 +66,11 @@ enum class Metric : std::uint8_t {
   LimitPacketTime,
   LimitQueue,
   LimitRetained,
+  // -- What is to go from the disk --
+  PurgesOfRedactions,
+  PurgesOfRetention,
+  PurgedByRedaction,
+  PurgedByRetention,
   End,
 };
 inline constexpr std::size_t kMetrics = static_cast<std::size_t>(Metric::End);

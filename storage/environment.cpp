@@ -242,6 +242,13 @@ Result<std::optional<std::string_view>> ReadTransaction::get(std::size_t table, 
   return std::optional<std::string_view>(view_of(found));
 }
 
+Result<std::uint64_t> ReadTransaction::count(std::size_t table) {
+  MDB_stat stat{};
+  const int code = mdb_stat(transaction_, environment_.handle(table), &stat);
+  if (code != MDB_SUCCESS) return environment_.translate(code, "count a table's rows");
+  return std::uint64_t{stat.ms_entries};
+}
+
 Result<Cursor> ReadTransaction::cursor(std::size_t table) {
   KeptCursor& kept = cursors_.at(table);
   int code = MDB_SUCCESS;

@@ -132,6 +132,8 @@ class ReadTransaction {
 
   /// Valid until end(). Nothing when there is no such key; fails with Failed.
   Result<std::optional<std::string_view>> get(std::size_t table, std::string_view key);
+  /// How many rows a table has. Costs one look.
+  Result<std::uint64_t> count(std::size_t table);
   /// One cursor a table, made once; the next call for the same table means the same cursor.
   Result<Cursor> cursor(std::size_t table);
   Environment& environment() { return environment_; }

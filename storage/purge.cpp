@@ -27,6 +27,12 @@ Purge::Purge(std::shared_ptr<Files> files)
       store_(std::make_unique<ReadTransaction>(files_->store())) {}
 Purge::~Purge() = default;
 
+std::uint64_t Purge::pending() const {
+  const ReadScope scope(*store_);
+  const auto count = scope.begun() ? store_->count(kScrubs) : Result<std::uint64_t>(StorageError::Failed);
+  return count ? *count : 0;
+}
+
 Result<Purge::Progress> Purge::step() {
   auto progress = advance();
   if (progress) return progress;

@@ -40,6 +40,8 @@ class Purge {
   /// Of the last pass that was finished: entries whose content is gone, and pages of which something was cleaned.
   [[nodiscard]] std::size_t entries() const { return entries_; }
   [[nodiscard]] std::size_t pages() const { return pages_; }
+  /// Entries whose content is to be taken out still; 0 when that can't be read.
+  [[nodiscard]] std::uint64_t pending() const;
 
  private:
   enum class Phase : std::uint8_t { Idle, Log, LogOpening, LogPages, StoreOpening, StorePages, Forgetting };

@@ -91,7 +91,15 @@ Result<Seq> Retention::first_since(ConversationNumber number, Seq first, Seq hea
   return first;
 }
 
-Trim::Trim(std::shared_ptr<Files> files) : files_(std::move(files)) {}
+Trim::Trim(std::shared_ptr<Files> files)
+    : files_(std::move(files)), store_(std::make_unique<ReadTransaction>(files_->store())) {}
+Trim::~Trim() = default;
+
+std::uint64_t Trim::pending() const {
+  const ReadScope scope(*store_);
+  const auto count = scope.begun() ? store_->count(kTrims) : Result<std::uint64_t>(StorageError::Failed);
+  return count ? *count : 0;
+}
 
 Result<std::size_t> Trim::step(std::size_t rows_max) {
   WriteTransaction store(files_->store());

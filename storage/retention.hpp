@@ -55,6 +55,7 @@ class Retention {
 class Trim {
  public:
   explicit Trim(std::shared_ptr<Files> files);
+  ~Trim();
 
   /// Something was taken away.
   void wanted() { wanted_ = true; }
@@ -62,9 +63,12 @@ class Trim {
   [[nodiscard]] bool is_due() const { return wanted_; }
   /// How many rows are gone. Fails with Failed, DiskFull; may be tried again.
   Result<std::size_t> step(std::size_t rows_max);
+  /// Conversations of which something is to be deleted still; 0 when that can't be read.
+  [[nodiscard]] std::uint64_t pending() const;
 
  private:
   std::shared_ptr<Files> files_;
+  std::unique_ptr<ReadTransaction> store_;
   bool wanted_ = true;
 };
 

@@ -187,7 +187,9 @@ void StoreThread::purge() {
   if (progress && *progress == Progress::Finished) {
     log::info("redacted content is gone from the files",
               {{"entries", purge_.entries()}, {"pages_cleaned", purge_.pages()}});
+    if (options_.counters != nullptr) options_.counters->add(Metric::PurgedByRedaction, purge_.entries());
   }
+  count_purges();
 }
 
 void StoreThread::trim() {
@@ -196,10 +198,18 @@ void StoreThread::trim() {
   const auto gone = trim_.step(kTrimRowsMax);
   if (gone) {
     trim_next_ = now() + std::max<Duration>(kTrimPause, now() - begun);
+    if (options_.counters != nullptr) options_.counters->add(Metric::PurgedByRetention, *gone);
   } else {
     log::warn("what retention has taken away can't be deleted yet, trying again", {{"error", gone.error().message()}});
     trim_next_ = now() + kPurgeRetry;
   }
+  count_purges();
+}
+
+void StoreThread::count_purges() {
+  if (options_.counters == nullptr) return;
+  options_.counters->set(Metric::PurgesOfRedactions, purge_.pending());
+  options_.counters->set(Metric::PurgesOfRetention, trim_.pending());
 }
 
 bool StoreThread::catch_up(Lsn target) {
@@ -226,6 +236,7 @@ bool StoreThread::catch_up(Lsn target) {
 void StoreThread::took_step(const storage::Materialiser::Done& done) {
   if (done.redactions != 0) purge_.wanted();
   if (done.retentions != 0) trim_.wanted();
+  if (done.redactions != 0 || done.retentions != 0) count_purges();
   if (failing_) log::info("the store takes entries again", {{"watermark", done.watermark}});
   failing_ = false;
   retry_after_ = {};

@@ -11,6 +11,7 @@
 #include <thread>
 #include <variant>
 
+#include "base/metrics.hpp"
 #include "base/number.hpp"
 #include "base/time.hpp"
 #include "broker/disk/store_event.hpp"
@@ -36,6 +37,7 @@ class StoreThread {
     Duration after = std::chrono::seconds(1);  ///< … or the first has waited for so long.
     std::size_t bytes_max = 32ULL << 20;
     storage::LogPlaces* places = nullptr;  ///< Loses what was materialised. Records are indexed if there is one.
+    Counters* counters = nullptr;          ///< For this thread alone.
   };
 
   /// `log_end`: what is in the log already. Throws nothing but what starting a thread throws.
@@ -72,6 +74,7 @@ class StoreThread {
   /// A step, if it is time for one.
   void purge();
   void trim();
+  void count_purges();
   void report_failure(boost::system::error_code error);
   /// Those that wait; false when one must be tried again later.
   bool take_snapshots();
