@@ -10,11 +10,13 @@
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/name.hpp"
 #include "base/version.hpp"
 #include "broker/cluster/state_values.hpp"
 #include "broker/shard/shard.hpp"
 #include "config/cluster_settings.hpp"
 #include "mqtt/types.hpp"
+#include "mqtt/utf8.hpp"
 
 namespace parley {
 namespace {
@@ -136,13 +138,23 @@ std::string socket_path(const config::Config& config) {
   return config.admin.socket.empty() ? config.node.data_dir + "/admin.sock" : config.admin.socket;
 }
 
+class EraseLetter final : public net::Letter {
+ public:
+  explicit EraseLetter(std::string user) : user_(std::move(user)) {}
+  void deliver(shard::Shard& shard) override { shard.erasures().begin(user_); }
+
+ private:
+  std::string user_;
+};
+
 }  // namespace
 
 Administration::Administration(const config::Config& config, const Metrics& metrics, const shard::ShardOptions& options,
-                               net::Server& server, Clustering* clustering)
+                               const disk::DiskStore& store, net::Server& server, Clustering* clustering)
     : config_(config),
       metrics_(metrics),
       options_(options),
+      store_(store),
       clients_server_(server),
       name_(config::node_name(config)),
       started_(std::chrono::steady_clock::now()),
@@ -206,6 +218,42 @@ std::vector<admin::NodeRow> Administration::nodes() {
   }
   std::ranges::sort(rows, {}, &admin::NodeRow::name);
   return rows;
+}
+
+std::optional<std::string> Administration::erase_user(const std::string& user) {
+  if (!mqtt::is_mqtt_utf8(user) || !is_name(user)) return "\"" + user + "\" is no name that a user can have";
+  clients_server_.send(shard::home_of_name(user, options_), std::make_unique<EraseLetter>(user));
+  return std::nullopt;
+}
+
+std::vector<admin::ErasureRow> Administration::erasures() {
+  using State = format::ErasureState;
+  std::map<std::string, admin::ErasureRow> rows;
+  std::map<std::string, std::uint64_t> sums;
+  for (const shard::StoredErasure& one : store_.erasures()) {
+    admin::ErasureRow& row = rows[one.user];
+    // What is left of an earlier erasure of the same user doesn't count.
+    if (one.started.milliseconds < row.started) continue;
+    if (one.started.milliseconds > row.started) row = {.user = one.user, .started = one.started.milliseconds};
+    row.slots_all = options_.slots;
+    ++row.slots;
+    if (one.state != State::Open) ++row.slots_done;
+    const bool is_own = one.slot == shard::slot_of_name(one.user, options_);
+    if (is_own) row.state = one.state == State::Finished ? "finished" : "open";
+    // In the end the user's slot has the sum of all.
+    if (one.state == State::Finished) {
+      sums[one.user] = one.redacted;
+    } else {
+      row.messages += one.redacted;
+    }
+  }
+  std::vector<admin::ErasureRow> list;
+  for (auto& [user, row] : rows) {
+    if (row.state == "finished") row.messages = sums[user];
+    if (row.state.empty()) row.state = row.slots_done == row.slots ? "unknown" : "open";
+    list.push_back(std::move(row));
+  }
+  return list;
 }
 
 std::vector<admin::SlotRow> Administration::slots() {

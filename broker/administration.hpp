@@ -9,6 +9,7 @@
 #include "base/metrics.hpp"
 #include "broker/admin/admin_server.hpp"
 #include "broker/clustering.hpp"
+#include "broker/disk/disk_store.hpp"
 #include "broker/net/server.hpp"
 #include "broker/shard/client_views.hpp"
 #include "config/config.hpp"
@@ -20,7 +21,7 @@ class Administration final : private admin::NodeAdmin {
  public:
   /// `clustering` is null on a standalone node. All arguments live longer.
   Administration(const config::Config& config, const Metrics& metrics, const shard::ShardOptions& options,
-                 net::Server& server, Clustering* clustering);
+                 const disk::DiskStore& store, net::Server& server, Clustering* clustering);
 
   /// Where admin.socket says; a socket that can't be made is logged, and the node goes on without.
   /// After the server has started.
@@ -40,6 +41,8 @@ class Administration final : private admin::NodeAdmin {
   std::optional<std::string> remove_node(const std::string& node) override;
   std::optional<std::string> move_slot(std::uint64_t slot, const std::string& node) override;
   std::optional<std::string> release_slot(std::uint64_t slot) override;
+  std::optional<std::string> erase_user(const std::string& user) override;
+  std::vector<admin::ErasureRow> erasures() override;
 
   std::optional<admin::ClientRow> find(const std::string& client_id, shard::ClientOrder order);
   [[nodiscard]] admin::ClientRow row_of(shard::ClientView view, const std::string& node) const;
@@ -48,6 +51,7 @@ class Administration final : private admin::NodeAdmin {
   const config::Config& config_;
   const Metrics& metrics_;
   const shard::ShardOptions& options_;
+  const disk::DiskStore& store_;
   net::Server& clients_server_;
   const std::string name_;
   const Instant started_;

@@ -132,8 +132,9 @@ shard::ShardOptions shard_options(const config::Config& config) {
   return options;
 }
 
-disk::DiskOptions disk_options(const config::Config& config, std::uint32_t shards) {
+disk::DiskOptions disk_options(const config::Config& config, std::uint32_t shards, Counters& counters) {
   disk::DiskOptions options;
+  options.counters = &counters;
   options.data_dir = config.node.data_dir;
   options.shards = shards;
   options.readers = static_cast<unsigned>(config.storage.readers);
@@ -255,10 +256,10 @@ void run(const config::Config& config, const sigset_t& signals) {
                                 config.mqtt.max_user_byte_rate != 0;
   worker_options.packet_timeout = config.mqtt.packet_timeout;
   worker_options.write_timeout = config.mqtt.write_timeout;
-  Metrics metrics(options.shards);
+  Metrics metrics(options.shards + 1);  // One for each shard, and one for the disk.
   options.metrics = &metrics;
   StoreAnswers answers;
-  const auto store = disk::DiskStore::open(disk_options(config, options.shards), answers);
+  const auto store = disk::DiskStore::open(disk_options(config, options.shards, metrics.of(options.shards)), answers);
   Logins logins(config, usable_cores(), options.shards);
   std::unique_ptr<Clustering> clustering;
   // Alone it leads as soon as the disk has taken its votes: nobody else could, and no other node is to be tried.
@@ -275,7 +276,7 @@ void run(const config::Config& config, const sigset_t& signals) {
   answers.connect(server);
   logins.connect(server);
   restore(server, *store, options);
-  Administration administration(config, metrics, options, server, clustering.get());
+  Administration administration(config, metrics, options, *store, server, clustering.get());
   listen(server, config);
   if (clustering) {
     clustering->connect(server);

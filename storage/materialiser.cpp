@@ -39,6 +39,7 @@ class Materialiser::Writing {
     PARLEY_TRY(write_retentions());
     PARLEY_TRY(batch_.members().write(store_));
     PARLEY_TRY(batch_.marks().write(store_));
+    PARLEY_TRY(batch_.erasures().write(store_));
     PARLEY_TRY(write_ids());
     PARLEY_TRY(prune_ids());
     for (const auto& [client_id, change] : batch_.sessions().clients()) {

@@ -28,6 +28,7 @@ void Materialiser::Batch::clear() {
   sessions_.clear();
   members_.clear();
   marks_.clear();
+  erasures_.clear();
   slots_.clear();
   places_.clear();
   counts_.clear();
@@ -106,6 +107,7 @@ Result<void> Materialiser::Batch::take(Slot slot, const Waiting::Item& item, std
   const Lsn position = item.position;
   members_.take(*record);
   marks_.take(*record);
+  erasures_.take(*record);
   if (const auto* entry = std::get_if<format::EntryRecord>(&record->body)) {
     const bool has_id = entry->id_from_client;
     items_.push_back({entry->conversation, entry->seq, entry->ts,

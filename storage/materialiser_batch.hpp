@@ -9,6 +9,7 @@
 #include "base/number.hpp"
 #include "base/result.hpp"
 #include "storage/environment.hpp"
+#include "storage/erasures.hpp"
 #include "storage/format/keyed_hash.hpp"
 #include "storage/format/record.hpp"
 #include "storage/format/rows.hpp"
@@ -80,6 +81,7 @@ class Materialiser::Batch {
   [[nodiscard]] const SessionChanges& sessions() const { return sessions_; }
   [[nodiscard]] const MemberChanges& members() const { return members_; }
   [[nodiscard]] const MarkChanges& marks() const { return marks_; }
+  [[nodiscard]] const ErasureChanges& erasures() const { return erasures_; }
   /// Of each slot that was read of: its last record, where its terms begin, and the replicas that were named.
   [[nodiscard]] const std::map<Slot, format::SlotRow>& slots() const { return slots_; }
   /// Where the slot's records stand, ascending.
@@ -106,6 +108,7 @@ class Materialiser::Batch {
   SessionChanges sessions_;
   MemberChanges members_;
   MarkChanges marks_;
+  ErasureChanges erasures_;
   std::map<Slot, format::SlotRow> slots_;
   std::map<Slot, std::vector<Place>> places_;
   std::map<Slot, std::size_t> counts_;

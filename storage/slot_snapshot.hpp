@@ -25,7 +25,7 @@ class WriteTransaction;
 /// Tables that don't follow from the log alone, or not from what stores have kept of it: they are copied row by row.
 /// Keys begin with a conversation's number, and doing again what the log says changes a row only forward. New ones come
 /// at the end.
-inline constexpr std::array kSnapshotTables{kUnfed, kGroups, kMembers, kMarks};
+inline constexpr std::array kSnapshotTables{kUnfed, kGroups, kMembers, kMarks, kErasures};
 
 /// One element of a piece; views the piece's bytes.
 struct SnapshotItem {

@@ -34,11 +34,13 @@ enum Table : std::size_t {
   kScrubs,
   kTrims,
   kMarks,
-  kTallies
+  kTallies,
+  kErasures
 };
 inline constexpr const char* kTableNames[] = {
     "entries", "conversations",      "names", "ids",        "sessions",   "cursors", "slots", "meta",  "members",
-    "groups",  "user_conversations", "unfed", "slot_index", "amendments", "scrubs",  "trims", "marks", "tallies"};
+    "groups",  "user_conversations", "unfed", "slot_index", "amendments", "scrubs",  "trims", "marks", "tallies",
+    "erasures"};
 /// Those that readers in other processes want.
 inline constexpr std::size_t kTablesToRead = kSlotIndex;
 

@@ -75,6 +75,17 @@ struct ClientQuery {
   static constexpr std::uint64_t kMax = 1'000;
 };
 
+/// How far the erasure of a user is, as far as this node has its slots.
+struct ErasureRow {
+  std::string user;
+  std::uint64_t started = 0;     ///< Unix ms.
+  std::string state;             ///< `open`, `finished`; `unknown`: it is over in all slots that are here.
+  std::uint64_t slots = 0;       ///< That this node knows of …
+  std::uint64_t slots_done = 0;  ///< … and that are done.
+  std::uint64_t slots_all = 0;   ///< Of the cluster.
+  std::uint64_t messages = 0;    ///< That were redacted.
+};
+
 /// Called on the admin server's thread; may wait for other threads, but no longer than a second or two.
 class NodeAdmin {
  public:
@@ -95,6 +106,9 @@ class NodeAdmin {
   virtual std::optional<std::string> remove_node(const std::string& node) = 0;
   virtual std::optional<std::string> move_slot(std::uint64_t slot, const std::string& node) = 0;
   virtual std::optional<std::string> release_slot(std::uint64_t slot) = 0;
+  /// It has begun when a row is there: until then it is asked for again.
+  virtual std::optional<std::string> erase_user(const std::string& user) = 0;
+  virtual std::vector<ErasureRow> erasures() = 0;
 };
 
 }  // namespace parley::admin

@@ -265,6 +265,26 @@ Answer kick(NodeAdmin& node, const Asked& asked) {
   return row ? show(*row) : refuse(404, "not-connected", "No client of this id is connected to any node.");
 }
 
+Answer erase(NodeAdmin& node, const Asked& asked) { return done(node.erase_user(asked.name)); }
+Answer show_erasures(NodeAdmin& node, const Asked& /*asked*/) {
+  Answer answer;
+  Json json(answer.body);
+  json.open('[');
+  for (const ErasureRow& row : node.erasures()) {
+    json.open('{')
+        .member("user", row.user)
+        .member("state", row.state)
+        .member("started", row.started)
+        .member("messages", row.messages)
+        .member("slots", row.slots)
+        .member("slots_done", row.slots_done)
+        .member("slots_all", row.slots_all)
+        .close('}');
+  }
+  json.close(']');
+  return answer;
+}
+
 struct Call {
   std::string_view method;
   std::string_view before;  ///< The path; up to the name in it, if it ends with a slash …
@@ -285,6 +305,8 @@ constexpr std::array kCalls{
     Call{"GET", "/v1/clients", "", show_clients, " prefix user after limit absent "},
     Call{"GET", "/v1/clients/", "", show_client},
     Call{"POST", "/v1/clients/", "/kick", kick, " reason "},
+    Call{"POST", "/v1/users/", "/erase", erase},
+    Call{"GET", "/v1/erasures", "", show_erasures},
 };
 
 std::optional<std::string> decoded(std::string_view text) {

@@ -10,6 +10,7 @@
 #include "broker/disk/store_thread.hpp"
 #include "storage/commit_indexes.hpp"
 #include "storage/data_directory.hpp"
+#include "storage/erasures.hpp"
 #include "storage/files.hpp"
 #include "storage/id_finder.hpp"
 #include "storage/log_places.hpp"
@@ -66,6 +67,14 @@ shard::StoredSlot owned(storage::SlotState state, Index committed) {
   return slot;
 }
 
+std::vector<shard::StoredErasure> owned(std::vector<storage::StoredErasure> rows) {
+  std::vector<shard::StoredErasure> list;
+  for (storage::StoredErasure& row : rows) {
+    list.push_back({row.slot, std::move(row.user), row.started, row.state, row.conversation, row.seq, row.redacted});
+  }
+  return list;
+}
+
 }  // namespace
 
 /// Declared in the order they are built in; they end in the opposite one.
@@ -82,7 +91,8 @@ struct DiskStore::Parts {
                .records = options.materialise_records,
                .after = options.materialise_after,
                .bytes_max = options.materialise_bytes_max,
-               .places = options.index_slots ? places.get() : nullptr},
+               .places = options.index_slots ? places.get() : nullptr,
+               .counters = options.counters},
               files->watermark(), files->log_end(), sink),
         log(storage::LogWriter(files),
             {.shards = options.shards,
@@ -100,6 +110,7 @@ struct DiskStore::Parts {
       id_finders.push_back(std::make_unique<storage::IdFinder>(files));
       members.push_back(std::make_unique<storage::Members>(files));
       retentions.push_back(std::make_unique<storage::Retention>(files));
+      erasures.push_back(std::make_unique<storage::Erasures>(files));
     }
   }
 
@@ -116,6 +127,7 @@ struct DiskStore::Parts {
   std::vector<std::unique_ptr<storage::IdFinder>> id_finders;   ///< By shard, each used by its thread only.
   std::vector<std::unique_ptr<storage::Members>> members;       ///< The same.
   std::vector<std::unique_ptr<storage::Retention>> retentions;  ///< The same.
+  std::vector<std::unique_ptr<storage::Erasures>> erasures;     ///< The same.
 };
 
 std::unique_ptr<DiskStore> DiskStore::open(DiskOptions options, StoreEventSink& sink) {
@@ -265,6 +277,27 @@ shard::LogStore::RetentionPage DiskStore::due_retention(shard::ShardId shard, co
   page.next = found->next;
   for (auto& due : found->due) page.due.push_back({due.number, std::move(due.name), due.oldest});
   return page;
+}
+
+std::vector<shard::StoredErasure> DiskStore::erasures(shard::ShardId shard, Slot slot) {
+  PARLEY_CHECK(shard < parts_->erasures.size(), "erasures are asked for by a shard that the disk wasn't told of");
+  auto found = parts_->erasures[shard]->list(slot);
+  if (!found) return {};  // Another time.
+  return owned(*std::move(found));
+}
+
+std::vector<shard::StoredErasure> DiskStore::erasures() const {
+  auto found = storage::Erasures(parts_->files).list(std::nullopt);
+  if (!found) return {};
+  return owned(*std::move(found));
+}
+
+void DiskStore::find_erasure(shard::ShardId shard, ErasureRequest request) {
+  parts_->readers.add(ReadThreads::FindErasure{shard, std::move(request)});
+}
+
+void DiskStore::find_sessions(shard::ShardId shard, SessionsRequest request) {
+  parts_->readers.add(ReadThreads::FindSessions{shard, std::move(request)});
 }
 
 void DiskStore::load_user(shard::ShardId shard, std::string user) {

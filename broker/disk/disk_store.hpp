@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/metrics.hpp"
 #include "base/number.hpp"
 #include "base/time.hpp"
 #include "broker/disk/store_event.hpp"
@@ -34,6 +35,7 @@ struct DiskOptions {
   Duration log_retention = std::chrono::hours(24);       ///< [storage] log_retention.
   std::uint64_t log_size_max = 8ULL << 30;  ///< [storage] log_size_max: older materialised records go first.
   Duration log_cut_every = std::chrono::seconds(1);
+  Counters* counters = nullptr;  ///< For this alone; null: nothing is counted.
   bool index_slots = false;  ///< Other nodes may want to read the slots' logs: read_log finds records, and StoredSlot
                              ///< has a base that is behind what is materialised.
 };
@@ -95,6 +97,12 @@ class DiskStore final : public shard::LogStore {
   std::vector<shard::UnfedMember> unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) override;
   void load_user(shard::ShardId shard, std::string user) override;
   RetentionPage due_retention(shard::ShardId shard, const RetentionRequest& request) override;
+  std::vector<shard::StoredErasure> erasures(shard::ShardId shard, Slot slot) override;
+  void find_erasure(shard::ShardId shard, ErasureRequest request) override;
+  void find_sessions(shard::ShardId shard, SessionsRequest request) override;
+
+  /// Of all slots that are kept here. Any thread.
+  [[nodiscard]] std::vector<shard::StoredErasure> erasures() const;
 
  private:
   struct Parts;

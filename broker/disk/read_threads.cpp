@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "base/log.hpp"
+#include "storage/erasures.hpp"
 #include "storage/history.hpp"
 #include "storage/log_reader.hpp"
 #include "storage/recovery.hpp"
@@ -79,6 +80,18 @@ Result<shard::SnapshotPiece> read_snapshot_from(storage::SlotSnapshotReader& sna
       .at = {.term = piece.term, .index = piece.index}, .bytes = std::move(piece.bytes), .next = std::move(piece.next)};
 }
 
+Result<shard::ErasurePage> find_erasure(storage::Erasures& erasures, shard::LogStore::ErasureRequest& request) {
+  PARLEY_TRY(auto found, erasures.find({.slot = request.slot,
+                                        .user = std::move(request.user),
+                                        .conversation = request.conversation,
+                                        .seq = request.seq,
+                                        .rows_max = request.rows_max,
+                                        .messages_max = request.messages_max}));
+  shard::ErasurePage page{.found = {}, .conversation = found.conversation, .seq = found.seq};
+  for (auto& one : found.found) page.found.push_back({std::move(one.name), one.is_member, std::move(one.messages)});
+  return page;
+}
+
 }  // namespace
 
 struct ReadThreads::Readers {
@@ -86,6 +99,7 @@ struct ReadThreads::Readers {
   storage::LogReader log;
   storage::SlotSnapshotReader snapshots;
   storage::SessionFinder sessions;
+  storage::Erasures erasures;
 };
 
 ReadThreads::ReadThreads(const std::shared_ptr<storage::Files>& files, const storage::LogPlaces& places, unsigned count,
@@ -95,7 +109,8 @@ ReadThreads::ReadThreads(const std::shared_ptr<storage::Files>& files, const sto
     readers_.push_back(std::unique_ptr<Readers>(new Readers{.history = storage::History(files),
                                                             .log = storage::LogReader(files, places),
                                                             .snapshots = storage::SlotSnapshotReader(files),
-                                                            .sessions = storage::SessionFinder(files)}));
+                                                            .sessions = storage::SessionFinder(files),
+                                                            .erasures = storage::Erasures(files)}));
     threads_.emplace_back([this, readers = readers_.back().get()] { run(*readers); });
   }
 }
@@ -167,6 +182,20 @@ void ReadThreads::carry_out(Readers& readers, LoadSession& load) {
     return found;
   });
   sink_.post(load.shard, SessionLoadedEvent{std::move(load.client_id), std::move(loaded)});
+}
+
+void ReadThreads::carry_out(Readers& readers, FindErasure& find) {
+  auto page = guarded([&readers, &find] { return find_erasure(readers.erasures, find.request); });
+  sink_.post(find.shard, ErasureFoundEvent{find.request.token, std::move(page)});
+}
+
+void ReadThreads::carry_out(Readers& readers, FindSessions& find) {
+  const auto& [token, user, from, rows_max] = find.request;
+  auto found = guarded([&]() -> Result<shard::ErasureSessions> {
+    PARLEY_TRY(auto sessions, readers.erasures.sessions(user, from, rows_max));
+    return shard::ErasureSessions{std::move(sessions.client_ids), std::move(sessions.next)};
+  });
+  sink_.post(find.shard, SessionsFoundEvent{token, std::move(found)});
 }
 
 shard::StoredSession owned(const storage::StoredSessionView& view) {

@@ -59,7 +59,15 @@ class ReadThreads {
     shard::ShardId shard = 0;
     shard::LogStore::SnapshotReadRequest request;
   };
-  using Work = std::variant<Load, Read, LoadSession, LoadUser, ReadLog, ReadSnapshot>;
+  struct FindErasure {
+    shard::ShardId shard = 0;
+    shard::LogStore::ErasureRequest request;
+  };
+  struct FindSessions {
+    shard::ShardId shard = 0;
+    shard::LogStore::SessionsRequest request;
+  };
+  using Work = std::variant<Load, Read, LoadSession, LoadUser, ReadLog, ReadSnapshot, FindErasure, FindSessions>;
 
   /// Any thread. Answered by an event of that kind.
   void add(Work work);
@@ -76,6 +84,8 @@ class ReadThreads {
   void carry_out(Readers& readers, LoadUser& load);
   void carry_out(Readers& readers, ReadLog& read);
   void carry_out(Readers& readers, ReadSnapshot& read);
+  void carry_out(Readers& readers, FindErasure& find);
+  void carry_out(Readers& readers, FindSessions& find);
 
   StoreEventSink& sink_;
   std::mutex mutex_;  ///< Guards the rest; nothing else is taken under it.

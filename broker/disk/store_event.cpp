@@ -29,6 +29,12 @@ void deliver_one(PlainWrittenEvent& event, shard::LogStoreEvents& to) { to.plain
 void deliver_one(UserLoadedEvent& event, shard::LogStoreEvents& to) {
   to.user_loaded(event.user, std::move(event.loaded));
 }
+void deliver_one(ErasureFoundEvent& event, shard::LogStoreEvents& to) {
+  to.erasure_found(event.token, std::move(event.page));
+}
+void deliver_one(SessionsFoundEvent& event, shard::LogStoreEvents& to) {
+  to.sessions_found(event.token, std::move(event.sessions));
+}
 void deliver_one(MaterialisedEvent& event, shard::LogStoreEvents& to) { to.materialised(event.upto); }
 
 }  // namespace

@@ -61,6 +61,16 @@ struct UserLoadedEvent {
   Result<std::vector<shard::UserConversation>> loaded;
 };
 
+struct ErasureFoundEvent {
+  std::uint64_t token = 0;
+  Result<shard::ErasurePage> page;
+};
+
+struct SessionsFoundEvent {
+  std::uint64_t token = 0;
+  Result<shard::ErasureSessions> sessions;
+};
+
 struct MaterialisedEvent {
   Lsn upto;
 };
@@ -70,9 +80,9 @@ struct PlainWrittenEvent {
   Result<void> outcome;
 };
 
-using StoreEvent =
-    std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, SessionLoadedEvent, UserLoadedEvent, LogReadEvent,
-                 MaterialisedEvent, PlainWrittenEvent, SnapshotReadEvent, SnapshotTakenEvent, SnapshotFinishedEvent>;
+using StoreEvent = std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, SessionLoadedEvent, UserLoadedEvent,
+                                LogReadEvent, MaterialisedEvent, PlainWrittenEvent, SnapshotReadEvent,
+                                SnapshotTakenEvent, SnapshotFinishedEvent, ErasureFoundEvent, SessionsFoundEvent>;
 
 /// Brings events to the shards' threads; written by whoever owns those. Called on the disk's threads; must not block.
 /// Events of one shard are delivered in the order they were posted by one thread.

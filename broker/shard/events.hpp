@@ -65,7 +65,8 @@ struct Outcome {
 struct ProposeEvent {
   /// What is no Entry is never stored as one, and has no id: whoever types, or (in `payload`, decimal) up to where the
   /// sender has read.
-  enum class Purpose : std::uint8_t { Entry, Typing, Read };
+  /// Erase: what of `from` is to go from the conversation; see Erasures.
+  enum class Purpose : std::uint8_t { Entry, Typing, Read, Erase };
 
   Purpose purpose = Purpose::Entry;
   std::string conversation;
@@ -241,6 +242,25 @@ struct OnlineAnswerEvent {
   std::vector<std::string> online;
 };
 
+/// To the home shard of the slot: is the user erased in it? And if nobody has begun that, begin. `begins`: in the
+/// user's slot, on behalf of an operator; begins anew if the last erasure is over, and isn't answered.
+struct ErasureAskEvent {
+  Slot slot;
+  std::string user;
+  Timestamp started;
+  bool begins = false;
+  bool is_forwarded = false;
+  NodeId node;
+  ShardId shard = 0;
+};
+struct ErasureAnswerEvent {
+  Slot slot;
+  std::string user;
+  Timestamp started;
+  bool done = false;
+  std::uint64_t redacted = 0;
+};
+
 /// To the home shard, which knows where a page can be had: answered with ReadHereEvent or PageEvent.
 struct ReadEvent {
   std::string conversation;
@@ -374,7 +394,8 @@ struct PeerEvent {
                SharedMemberEvent, SharedDeliveryEvent, SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent,
                NodeFiltersEvent, NodeFiltersTakenEvent, NodeGroupEvent, SystemTopicsEvent, FollowUserEvent,
                UnfollowUserEvent, UserConversationsEvent, PresenceEvent, PresenceFollowEvent, PresenceShownEvent,
-               PresenceAskEvent, PresenceAnswerEvent, OnlineAskEvent, OnlineAnswerEvent>
+               PresenceAskEvent, PresenceAnswerEvent, OnlineAskEvent, OnlineAnswerEvent, ErasureAskEvent,
+               ErasureAnswerEvent>
       what;
 };
 

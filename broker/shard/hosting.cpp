@@ -85,6 +85,7 @@ void Hosting::propose_ready(Hosted& hosted, ProposeEvent proposal) {
     case ProposeEvent::Purpose::Entry: propose_ready(hosted, draft_of(proposal), std::move(proposal.origin)); return;
     case ProposeEvent::Purpose::Typing: shard_.typing().take(hosted, proposal); return;
     case ProposeEvent::Purpose::Read: shard_.marks().read(hosted, std::move(proposal)); return;
+    case ProposeEvent::Purpose::Erase: shard_.erasures().take(hosted, proposal); return;
   }
 }
 

@@ -72,6 +72,9 @@ class Hosting {
   /// It can't be looked up.
   void forget_lookup(const std::string& conversation, std::uint64_t token);
 
+  /// Appends to a conversation that is ready, whoever may do what.
+  void append_unasked(Hosted& hosted, const chat::EntryDraft& draft) { append(hosted, draft, Origin{}); }
+
   /// Retention has taken away what comes before `oldest`.
   void retained(const std::string& name, ConversationNumber number, Seq oldest);
 

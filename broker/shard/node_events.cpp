@@ -370,6 +370,21 @@ void describe(auto& io, Is<ClientAnswer> auto& event) {
   io(event.queued);
   io(event.expiry);
 }
+void describe(auto& io, Is<ErasureAsk> auto& event) {
+  io(event.slot);
+  io(event.user);
+  io(event.started);
+  io(event.begins);
+  io(event.node);
+  io(event.shard);
+}
+void describe(auto& io, Is<ErasureAnswer> auto& event) {
+  io(event.slot);
+  io(event.user);
+  io(event.started);
+  io(event.done);
+  io(event.redacted);
+}
 
 template <class Event>
 concept NamesUser = Is<Event, FollowUser> || Is<Event, UnfollowUser>;
@@ -468,6 +483,8 @@ constexpr std::array kChannels{
     NodeChannel::Sessions,   // OnlineAnswer
     NodeChannel::Sessions,   // ClientAsk
     NodeChannel::Sessions,   // ClientAnswer
+    NodeChannel::Sessions,   // ErasureAsk
+    NodeChannel::Sessions,   // ErasureAnswer
 };
 static_assert(kChannels.size() == kReaders.size());
 

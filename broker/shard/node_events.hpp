@@ -388,12 +388,30 @@ struct ClientAnswer {
   std::uint64_t expiry = 0;
 };
 
+// -- Erasures; see the events of these names in events.hpp --
+
+struct ErasureAsk {
+  Slot slot;
+  std::string_view user;
+  Timestamp started;
+  bool begins = false;
+  NodeId node;
+  std::uint64_t shard = 0;
+};
+struct ErasureAnswer {
+  Slot slot;
+  std::string_view user;
+  Timestamp started;
+  bool done = false;
+  std::uint64_t redacted = 0;
+};
+
 using Event =
     std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield, Yielded,
                  Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access, Accessed,
                  FollowUser, UnfollowUser, UserConversations, SnapshotOffer, SnapshotRead, SnapshotPage, SnapshotTaken,
                  Notice, Delivered, PresenceReport, PresenceFollow, PresenceShown, PresenceAsk, PresenceAnswer,
-                 OnlineAsk, OnlineAnswer, ClientAsk, ClientAnswer>;
+                 OnlineAsk, OnlineAnswer, ClientAsk, ClientAnswer, ErasureAsk, ErasureAnswer>;
 
 std::vector<Marks> remote_marks(const std::vector<chat::UserMarks>& marks);
 std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks);

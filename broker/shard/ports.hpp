@@ -44,6 +44,32 @@ struct StoredConversation {
   std::string title;
 };
 
+/// How far the erasure of a user is in one slot; see format::ErasureRecord.
+struct StoredErasure {
+  Slot slot;
+  std::string user;
+  Timestamp started;
+  format::ErasureState state = format::ErasureState::Open;
+  ConversationNumber conversation;
+  Seq seq;
+  std::uint64_t redacted = 0;
+};
+/// What was found of a user who is to be erased.
+struct ErasurePage {
+  struct Found {
+    std::string name;  ///< Of the conversation.
+    bool is_member = false;
+    std::vector<Seq> messages;  ///< Those that aren't redacted.
+  };
+  std::vector<Found> found;
+  ConversationNumber conversation;  ///< Where to go on; 0: the slot has no more.
+  Seq seq;
+};
+struct ErasureSessions {
+  std::vector<std::string> client_ids;
+  std::string next;  ///< Where to go on; empty: there is no more.
+};
+
 using format::StoredMember;
 using format::UnfedMember;
 using format::UserConversation;
@@ -270,6 +296,29 @@ class LogStore {
   };
   virtual RetentionPage due_retention(ShardId /*shard*/, const RetentionRequest& /*request*/) { return {}; }
 
+  // -- Erasing users. All of it tells of what is materialised. --
+  /// On the calling shard's thread; cheap where there are none.
+  virtual std::vector<StoredErasure> erasures(ShardId /*shard*/, Slot /*slot*/) { return {}; }
+  /// What there is of a user in the slot, from some place on. Answered by Inbox::erasure_found.
+  struct ErasureRequest {
+    std::uint64_t token = 0;
+    Slot slot;
+    std::string user;
+    ConversationNumber conversation;  ///< 0: from the beginning.
+    Seq seq;
+    std::size_t rows_max = 0;      ///< To be looked at.
+    std::size_t messages_max = 0;  ///< To be found, of a conversation.
+  };
+  virtual void find_erasure(ShardId /*shard*/, ErasureRequest /*request*/) {}
+  /// Sessions of a user, of all slots. Answered by Inbox::sessions_found.
+  struct SessionsRequest {
+    std::uint64_t token = 0;
+    std::string user;
+    std::string from;  ///< Empty: the beginning.
+    std::size_t rows_max = 0;
+  };
+  virtual void find_sessions(ShardId /*shard*/, SessionsRequest /*request*/) {}
+
   /// A user's marks in a conversation, of what is materialised; a point read like find_id.
   virtual std::optional<format::Mark> find_mark(ShardId /*shard*/, ConversationNumber /*conversation*/,
                                                 std::string_view /*user*/) {
@@ -311,6 +360,8 @@ class LogStoreEvents {
   virtual void plain_written(std::uint64_t ticket, Result<void> outcome) = 0;
   /// All conversations of the user, the unmaterialised ones included, in any order.
   virtual void user_loaded(const std::string& /*user*/, Result<std::vector<UserConversation>> /*loaded*/) {}
+  virtual void erasure_found(std::uint64_t /*token*/, Result<ErasurePage> /*page*/) {}
+  virtual void sessions_found(std::uint64_t /*token*/, Result<ErasureSessions> /*sessions*/) {}
   /// find_id now knows everything up to here.
   virtual void materialised(Lsn upto) = 0;
 };

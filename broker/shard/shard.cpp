@@ -39,6 +39,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       groups_(*this),
       amendments_(*this),
       retention_(*this),
+      erasures_(*this),
       listeners_(*this),
       marks_(*this),
       typing_(*this),
@@ -88,6 +89,7 @@ void Shard::start(Instant now) {
   timers_.add({.due = now + options_.cursor_flush, .kind = TimerKind::CursorFlush});
   timers_.add({.due = now + kHousekeeping, .kind = TimerKind::Housekeeping});
   timers_.add({.due = now + kRetention, .kind = TimerKind::Retention});
+  erasures_.start();
   system_topics_.start();
   // Sessions were restored before there was a time: they count from zero.
   clients_.for_each([&](Client& client) {
@@ -144,6 +146,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
       retention_.run();
       timers_.add({.due = now_ + kRetention, .kind = TimerKind::Retention});
       return;
+    case TimerKind::Erasures: erasures_.run_timer(); return;
     case TimerKind::NodeTopics: node_topics_.run_timer(); return;
     case TimerKind::UserLists: user_lists_.run_timer(); return;
     case TimerKind::Inbox: {
@@ -500,6 +503,8 @@ struct PeerEventVisitor {
   void operator()(PresenceAnswerEvent& event) const { shard.presence().answered(event); }
   void operator()(OnlineAskEvent& event) const { shard.presence().online_asked(event); }
   void operator()(OnlineAnswerEvent& event) const { shard.presence().online_answered(event); }
+  void operator()(ErasureAskEvent& event) const { shard.erasures().asked(event); }
+  void operator()(ErasureAnswerEvent& event) const { shard.erasures().answered(event); }
   void operator()(SystemTopicsEvent& event) const { shard.system_topics().receive(event.messages); }
 };
 

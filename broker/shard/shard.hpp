@@ -13,6 +13,7 @@
 #include "broker/shard/clients.hpp"
 #include "broker/shard/connecting.hpp"
 #include "broker/shard/dismissal.hpp"
+#include "broker/shard/erasures.hpp"
 #include "broker/shard/events.hpp"
 #include "broker/shard/feeds.hpp"
 #include "broker/shard/groups.hpp"
@@ -120,6 +121,10 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void snapshot_finished(std::uint64_t token) override;
   void plain_written(std::uint64_t ticket, Result<void> outcome) override;
   void user_loaded(const std::string& user, Result<std::vector<UserConversation>> loaded) override;
+  void erasure_found(std::uint64_t token, Result<ErasurePage> page) override { erasures_.found(token, page); }
+  void sessions_found(std::uint64_t token, Result<ErasureSessions> sessions) override {
+    erasures_.sessions_found(token, sessions);
+  }
   void materialised(Lsn upto) override;
 
   /// Tells every client that the server goes away, publishes no will, and writes what sessions have to keep. The caller
@@ -157,6 +162,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Feeds& feeds() { return feeds_; }
   Groups& groups() { return groups_; }
   Amendments& amendments() { return amendments_; }
+  Erasures& erasures() { return erasures_; }
   Listeners& listeners() { return listeners_; }
   Marks& marks() { return marks_; }
   Typing& typing() { return typing_; }
@@ -272,6 +278,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Groups groups_;
   Amendments amendments_;
   RetentionJob retention_;
+  Erasures erasures_;
   Listeners listeners_;
   Marks marks_;
   Typing typing_;

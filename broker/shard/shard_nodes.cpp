@@ -74,6 +74,8 @@ struct NodeEventVisitor {
   }
   void operator()(const remote::ClientAsk& event) const { shard.client_views().asked(from, event); }
   void operator()(const remote::ClientAnswer& event) const { shard.client_views().answered(from, event); }
+  void operator()(const remote::ErasureAsk& event) const { shard.erasures().asked(Erasures::event_of(event)); }
+  void operator()(const remote::ErasureAnswer& event) const { shard.erasures().answered(Erasures::event_of(event)); }
   void operator()(const remote::Accessed& event) const { shard.remote_homes().accessed(from, event); }
   void operator()(const remote::Page& event) const { shard.remote_homes().page(from, event); }
   void operator()(const remote::Write& event) const { shard.serving().write(from, event); }

@@ -24,6 +24,8 @@ constexpr std::array kVerbs{
     Verb{"users", "passwd", "Gives a user of a users file another password", declare_users_passwd},
     Verb{"users", "remove", "Takes a user out of a users file", declare_users_remove},
     Verb{"users", "list", "Lists the users of a users file", declare_users_list},
+    Verb{"users", "erase", "Erases what a user has said and where it was, on all nodes", declare_users_erase},
+    Verb{"users", "erasures", "Lists the users that are being or were erased", declare_users_erasures},
     Verb{"token", "key", "Makes a key that signs tokens", declare_token_key},
     Verb{"token", "publish", "Prints the public halves of keys, for auth.keys_file", declare_token_publish},
     Verb{"token", "make", "Makes a token", declare_token_make},
@@ -38,7 +40,7 @@ constexpr std::array kNouns{
     Noun{"nodes", "The nodes of the cluster"},
     Noun{"slots", "What conversations, sessions and users are spread over"},
     Noun{"clients", "Who is connected, and sessions"},
-    Noun{"users", "A file of users and their passwords' hashes"},
+    Noun{"users", "A file of users and their passwords' hashes; what there is of a user"},
     Noun{"token", "Tokens (JWT) and the keys that sign them"},
 };
 

@@ -46,6 +46,8 @@ std::function<int()> declare_users_add(CLI::App& command);
 std::function<int()> declare_users_passwd(CLI::App& command);
 std::function<int()> declare_users_remove(CLI::App& command);
 std::function<int()> declare_users_list(CLI::App& command);
+std::function<int()> declare_users_erase(CLI::App& command);
+std::function<int()> declare_users_erasures(CLI::App& command);
 std::function<int()> declare_token_key(CLI::App& command);
 std::function<int()> declare_token_publish(CLI::App& command);
 std::function<int()> declare_token_make(CLI::App& command);

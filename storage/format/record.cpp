@@ -63,6 +63,7 @@ std::size_t size_of(const FedRecord& body) { return 16 + body.user.size(); }
 std::size_t size_of(const MarksRecord& body) { return 8 + body.marks.size(); }
 
 std::size_t size_of(const RetentionRecord&) { return 16; }
+std::size_t size_of(const ErasureRecord& body) { return 33 + body.user.size(); }
 
 RecordKind kind_of(const NoOpRecord&) { return RecordKind::NoOp; }
 RecordKind kind_of(const ConversationRecord&) { return RecordKind::Conversation; }
@@ -78,6 +79,7 @@ RecordKind kind_of(const FedRecord&) { return RecordKind::Fed; }
 RecordKind kind_of(const MarksRecord&) { return RecordKind::Marks; }
 
 RecordKind kind_of(const RetentionRecord&) { return RecordKind::Retention; }
+RecordKind kind_of(const ErasureRecord&) { return RecordKind::Erasure; }
 
 void check_short(std::string_view text) {
   PARLEY_CHECK(text.size() <= kShortTextMax, "a name, id or topic of a record is longer than 65535 bytes");
@@ -166,6 +168,15 @@ void write(FieldWriter& out, const MarksRecord& body) {
 void write(FieldWriter& out, const RetentionRecord& body) {
   out.integer(body.conversation.value);
   out.integer(body.oldest.value);
+}
+
+void write(FieldWriter& out, const ErasureRecord& body) {
+  out.integer(static_cast<std::uint8_t>(body.state));
+  out.integer(body.started.milliseconds);
+  out.integer(body.conversation.value);
+  out.integer(body.seq.value);
+  out.integer(body.redacted);
+  out.text(body.user);
 }
 
 ConversationRecord read_conversation(FieldReader& in, bool& sound) {
@@ -266,6 +277,19 @@ RetentionRecord read_retention(FieldReader& in) {
   body.oldest = {in.integer<std::uint64_t>()};
   return body;
 }
+ErasureRecord read_erasure(FieldReader& in, bool& sound) {
+  ErasureRecord body;
+  const auto state = in.integer<std::uint8_t>();
+  sound = state >= static_cast<std::uint8_t>(ErasureState::Open) &&
+          state <= static_cast<std::uint8_t>(ErasureState::Forgotten);
+  body.state = static_cast<ErasureState>(state);
+  body.started = {in.integer<std::uint64_t>()};
+  body.conversation = {in.integer<std::uint64_t>()};
+  body.seq = {in.integer<std::uint64_t>()};
+  body.redacted = in.integer<std::uint64_t>();
+  body.user = in.rest();
+  return body;
+}
 MarksRecord read_marks(FieldReader& in, bool& sound) {
   MarksRecord body;
   body.conversation = {in.integer<std::uint64_t>()};
@@ -338,6 +362,7 @@ Result<Record> decode_trusted_record(std::string_view bytes) {
     case RecordKind::Fed: record.body = read_fed(in); break;
     case RecordKind::Retention: record.body = read_retention(in); break;
     case RecordKind::Marks: record.body = read_marks(in, sound); break;
+    case RecordKind::Erasure: record.body = read_erasure(in, sound); break;
     default: return StorageError::CorruptRecord;
   }
   if (!sound || !in.complete()) return StorageError::CorruptRecord;

@@ -30,6 +30,7 @@ enum class RecordKind : std::uint8_t {
   Fed = 10,              ///< In a conversation's slot: the user's slot knows of a member entry.
   Retention = 11,        ///< A conversation begins later now.
   Marks = 14,            ///< In a conversation's slot: marks of some users have moved.
+  Erasure = 21,          ///< How far a user is erased in the slot.
 };
 
 /// Where a record stands in its slot's log.
@@ -125,6 +126,21 @@ struct RetentionRecord {
   Seq oldest;  ///< What comes before it is gone.
 };
 
+enum class ErasureState : std::uint8_t {
+  Open = 1,      ///< There may be something left in the slot.
+  Done = 2,      ///< There isn't.
+  Finished = 3,  ///< In the user's slot: nor in any other one.
+  Forgotten = 4  ///< Nobody needs to know any more.
+};
+struct ErasureRecord {
+  std::string_view user;
+  Timestamp started;  ///< Which erasure of the user; the higher one counts.
+  ErasureState state = ErasureState::Open;
+  ConversationNumber conversation;  ///< While it is open: what comes before this one is done …
+  Seq seq;                          ///< … and in it what comes before this entry.
+  std::uint64_t redacted = 0;       ///< About so many messages.
+};
+
 /// Of several users, as marks_text() writes them.
 struct MarksRecord {
   ConversationNumber conversation;
@@ -133,7 +149,7 @@ struct MarksRecord {
 
 using RecordBody =
     std::variant<NoOpRecord, ConversationRecord, EntryRecord, SessionRecord, SessionEndRecord, CursorRecord,
-                 ReplicasRecord, UserConversationRecord, FedRecord, RetentionRecord, MarksRecord>;
+                 ReplicasRecord, UserConversationRecord, FedRecord, RetentionRecord, MarksRecord, ErasureRecord>;
 
 struct Record {
   RecordPosition position;

@@ -221,6 +221,7 @@ void Store::forget_commits() {
   sessions_.clear();
   users_.clear();
   fed_.clear();
+  erasures_.clear();
   for (auto& [slot, log] : slots_) {
     std::uint64_t known = log.base.value;
     while (known < log.commit.value && log.records[known].lsn <= materialised_) ++known;
@@ -343,6 +344,8 @@ void Store::apply_body(const format::Record& record, const std::string& bytes, L
     known = std::max(known, fed->changed);
   } else if (const auto* marks = std::get_if<format::MarksRecord>(&record.body)) {
     apply_marks(*marks, lsn);
+  } else if (const auto* erasure = std::get_if<format::ErasureRecord>(&record.body)) {
+    apply_erasure(record.position.slot, *erasure, lsn);
   }
 }
 

@@ -47,6 +47,9 @@ class Store final : public shard::LogStore {
   std::vector<shard::UnfedMember> unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) override;
   void load_user(shard::ShardId shard, std::string user) override;
   RetentionPage due_retention(shard::ShardId shard, const RetentionRequest& request) override;
+  std::vector<shard::StoredErasure> erasures(shard::ShardId shard, Slot slot) override;
+  void find_erasure(shard::ShardId shard, ErasureRequest request) override;
+  void find_sessions(shard::ShardId shard, SessionsRequest request) override;
 
   // -- For the world --
   /// Syncs what is due, and hands `shard` the answers that are.
@@ -168,6 +171,9 @@ class Store final : public shard::LogStore {
   shard::LogStoreEvents::LoadedConversation load(const std::string& name) const;
   static format::Mark mark_of(const StoredEntries& conversation, const std::string& user, Lsn from, Lsn upto);
   void apply_marks(const format::MarksRecord& record, Lsn lsn);
+  void apply_erasure(Slot slot, const format::ErasureRecord& record, Lsn lsn);
+  shard::ErasurePage find_erased(const ErasureRequest& request);
+  static Lsn redacted_at(const StoredEntries& conversation, Seq message);
   static Members members_of(const StoredEntries& conversation, Lsn upto);
   /// What is materialised of members and settings.
   void load_members(const StoredEntries& conversation, shard::LogStoreEvents::LoadedConversation& loaded) const;
@@ -196,6 +202,8 @@ class Store final : public shard::LogStore {
   /// By user, then by conversation, the last word on each; and up to which seq the conversation's slot knows of that.
   std::map<std::string, std::map<ConversationNumber, shard::UserConversation>> users_;
   std::map<std::pair<ConversationNumber, std::string>, Seq> fed_;
+  /// As they were written: the store knows of those that are materialised.
+  std::map<Slot, std::vector<std::pair<Lsn, shard::StoredErasure>>> erasures_;
   std::map<Slot, SlotLog> slots_;
   bool shared_ = false;
   std::size_t reads_ = 0;

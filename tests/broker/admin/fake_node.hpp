@@ -59,6 +59,13 @@ class FakeNode final : public NodeAdmin {
     told.push_back("release " + std::to_string(slot));
     return refusal;
   }
+  std::optional<std::string> erase_user(const std::string& user) override {
+    told.push_back("erase " + user);
+    return refusal;
+  }
+  std::vector<ErasureRow> erasures() override {
+    return {{.user = "ann", .started = 5, .state = "open", .slots = 3, .slots_done = 1, .slots_all = 4, .messages = 2}};
+  }
 
   bool clustered = true;
   bool busy = false;

@@ -94,6 +94,17 @@ TEST(AdminPages, RefuseQueriesThatTheyDontTake) {
   EXPECT_TRUE(node.told.empty());
 }
 
+TEST(AdminPages, EraseUsersAndShowHowFarThatIs) {
+  test::FakeNode node;
+  EXPECT_EQ(answer({"POST", "/v1/users/ann%20b/erase"}, node).body, "{\"ok\":true}");
+  EXPECT_EQ(node.told, std::vector<std::string>{"erase ann b"});
+  EXPECT_EQ(answer({"GET", "/v1/erasures"}, node).body,
+            R"([{"user":"ann","state":"open","started":5,"messages":2,"slots":3,"slots_done":1,"slots_all":4}])");
+  node.refusal = "why not";
+  EXPECT_EQ(answer({"POST", "/v1/users/ann/erase"}, node).status, 409U);
+  EXPECT_EQ(answer({"GET", "/v1/users/ann/erase"}, node).status, 405U);
+}
+
 TEST(AdminPages, RefuseWhatIsntThere) {
   test::FakeNode node;
   for (const auto* target : {"", "/", "/v1/status/", "/v1/nodes//drain", "/v1/nodes/a/b/drain", "/v1/nodes/%4/drain",
