@@ -20,7 +20,9 @@ constexpr Duration kInterval = std::chrono::seconds(1);
 constexpr Duration kAnswerWait = std::chrono::seconds(3);
 constexpr Duration kOnlineWait = std::chrono::seconds(1);
 /// How often it is asked again whether a subscriber may still see a user.
-constexpr Duration kCheckAgain = std::chrono::seconds(60);
+constexpr Duration kCheckAgain = std::chrono::minutes(10);
+/// Of one subscriber's, in a second.
+constexpr std::size_t kChecksMax = 100;
 constexpr std::size_t kConversationsMax = 100'000;
 /// What was said to a node that doesn't lead the slot, and how long that may mean something.
 constexpr std::size_t kEarlyMax = 200'000;
@@ -639,26 +641,40 @@ void Presence::show_now(Client& client, const std::string& user) {
   send(client, shard_.inbox_listeners().filter(Hearing::Presence), user, *found->second.last, true);
 }
 
-/// Who shares no conversation any more sees nothing from then on.
+/// Memberships that end are told; this is for what was lost on the way.
 void Presence::recheck() {
-  for (auto& [user, watched] : watched_) {
-    for (Watcher& one : watched.watchers) {
-      if (one.checked == Instant{} || one.checked + kCheckAgain > shard_.now()) continue;
-      one.checked = shard_.now();
-      shard_.timers().add({.due = shard_.now(),
-                           .kind = TimerKind::PresenceCheck,
-                           .client = one.client->place,
-                           .identity = one.client->session->identity()});
-    }
+  for (const auto& [client, users] : watches_) {
+    shard_.timers().add({.due = shard_.now(),
+                         .kind = TimerKind::PresenceCheck,
+                         .client = client->place,
+                         .identity = client->session->identity()});
   }
 }
 
+/// Those whose time has come, a few at a time.
 void Presence::recheck(Client& client) {
   const auto found = watches_.find(&client);
   if (found == watches_.end()) return;
   const ConnectionId connection = client.connection;
+  std::size_t asked = 0;
   for (const std::string& user : std::vector(found->second)) {
-    if (shard_.client_of(connection) == &client) recheck(client, user);
+    const auto watched = watched_.find(user);
+    if (watched == watched_.end()) continue;
+    bool is_due = false;
+    for (Watcher& one : watched->second.watchers) {
+      if (one.client != &client || one.checked == Instant{} || one.checked + kCheckAgain > shard_.now()) continue;
+      one.checked = shard_.now();
+      is_due = true;
+    }
+    if (!is_due) continue;
+    recheck(client, user);
+    if (shard_.client_of(connection) != &client) return;
+    if (++asked < kChecksMax) continue;
+    shard_.timers().add({.due = shard_.now() + kInterval,
+                         .kind = TimerKind::PresenceCheck,
+                         .client = client.place,
+                         .identity = client.session->identity()});
+    return;
   }
 }
 
@@ -678,7 +694,16 @@ void Presence::recheck(Client& client, const std::string& user) {
 void Presence::recheck_all_of(const std::string& asker) {
   const auto found = askers_.find(asker);
   if (found == askers_.end()) return;
-  for (Client* client : std::vector(found->second)) recheck(*client);
+  std::vector<ConnectionId> clients;
+  for (const Client* client : found->second) clients.push_back(client->connection);
+  for (const ConnectionId connection : clients) {
+    Client* client = shard_.client_of(connection);
+    const auto watches = client != nullptr ? watches_.find(client) : watches_.end();
+    if (watches == watches_.end()) continue;
+    for (const std::string& user : std::vector(watches->second)) {
+      if (shard_.client_of(connection) == client) recheck(*client, user);
+    }
+  }
 }
 
 /// Another one has, whom clients here watch.

@@ -552,6 +552,23 @@ TEST(PresenceAcrossNodes, SinceWhenAndTheStatusOutliveTheLeader) {
   EXPECT_TRUE(has_got(of_cat));
 }
 
+TEST(PresenceAcrossNodes, WhoWatchesManyAsksOnceForEach) {
+  constexpr std::size_t kUsers = 300;
+  Nodes nodes(2, closed(2), closed(2));
+  auto& ann = enter(nodes, 1, "ann");
+  command(nodes, ann, "tea", R"({"op":"create"})");
+  for (std::size_t i = 0; i < kUsers; ++i) {
+    const std::string user = "u" + std::to_string(i);
+    command(nodes, ann, "tea", R"({"op":"add","user":")" + user + "\"}");
+    EXPECT_EQ(follow(nodes, ann, "presence/" + user), ReasonCode::GrantedQos1);
+  }
+  nodes.advance(15s);
+  const std::size_t before = nodes.delivered(NodeChannel::Sessions);
+  nodes.advance(660s);
+  EXPECT_LE(nodes.delivered(NodeChannel::Sessions) - before, 6 * kUsers)
+      << "there and back for both steps, at the most";
+}
+
 TEST(PresenceAcrossNodes, ANodesDeathTakesItsDevicesAfterTheGraceTime) {
   Nodes nodes(3, dev(2), dev(2));
   auto& ann = enter(nodes, 1, "ann");
