@@ -111,7 +111,7 @@ void Presence::report(PresenceEvent& event) {
     relayed.next.status = std::move(event.report.status);
     relayed.next.status_at = event.report.status_at;
   }
-  relayed.untold = true;
+  const Instant waits_for = std::exchange(relayed.untold, true) ? relayed.due : Instant{};
   const bool is_here = relayed.count() != 0;
   relayed.due = relayed.told == Instant{} ? shard_.now() : relayed.told + kInterval;
   if (is_here && relayed.told_devices == 0) relayed.due = shard_.now();
@@ -119,7 +119,7 @@ void Presence::report(PresenceEvent& event) {
   if (relayed.due <= shard_.now()) {
     tell_leader(event.user, relayed);
   } else {
-    untold_.insert(event.user);
+    if (relayed.due != waits_for) untold_.emplace(relayed.due, event.user);
     start_timer(relayed.due);
   }
 }
@@ -398,15 +398,13 @@ void Presence::run_timer() {
     found->second.presence.look(shard_.now());
     tell(user, found->second);
   }
-  std::vector<std::string> untold;
-  for (const std::string& user : untold_) {
+  while (!untold_.empty() && untold_.begin()->first <= shard_.now()) {
+    const std::string user = untold_.begin()->second;
+    untold_.erase(untold_.begin());
+    // Has it been told meanwhile, or been put off, there is nothing to do now.
     const auto found = relayed_.find(user);
-    if (found == relayed_.end() || found->second.due <= shard_.now()) untold.push_back(user);
-  }
-  for (const std::string& user : untold) {
-    untold_.erase(user);
-    const auto found = relayed_.find(user);
-    if (found != relayed_.end() && found->second.untold) tell_leader(user, found->second);
+    if (found == relayed_.end() || !found->second.untold || found->second.due > shard_.now()) continue;
+    tell_leader(user, found->second);
   }
   for (auto one = questions_.begin(); one != questions_.end();) {
     if (one->second.due > shard_.now()) {
@@ -430,7 +428,7 @@ void Presence::run_timer() {
   const auto at = [&next](Instant due) { next = next ? std::min(*next, due) : due; };
   if (!settles_.empty()) at(settles_.begin()->first);
   if (!due_.empty()) at(due_.begin()->first);
-  for (const std::string& user : untold_) at(relayed_.at(user).due);
+  if (!untold_.empty()) at(untold_.begin()->first);
   for (const auto& [token, question] : questions_) at(question.due);
   for (const auto& [token, question] : online_questions_) at(question.due);
   if (next) start_timer(*next);

@@ -218,7 +218,7 @@ class Presence final : public UserFeeds::Watcher {
   ByUser<std::vector<Client*>> askers_;                            ///< Of each user the clients that watch somebody.
   Askers askers_watch_{*this};
   ByUser<Relayed> relayed_;
-  std::set<std::string> untold_;  ///< Relayed users with something to tell the leader.
+  std::multimap<Instant, std::string> untold_;  ///< When relayed users are to be told of to the leader.
   ByUser<Home> homes_;
   std::multimap<Instant, std::string> due_;  ///< Homes to be looked at.
   std::map<Slot, Instant> led_since_;        ///< Slots led here.
