@@ -112,8 +112,7 @@ def packet(kind, flags, body):
     return bytes([kind << 4 | flags]) + varint(len(body)) + body
 
 
-def connect(client_id, version=5, *, clean=True, keep_alive=60, username=None, password=None, will=None, will_values=None,
-            values=None, user=()):
+def connect(client_id, version=5, *, clean=True, keep_alive=60, username=None, password=None, will=None, will_values=None, values=None, user=()):
     """`will` is (topic, payload, qos, retain), `will_values` its properties."""
     flags = 0x02 if clean else 0
     tail = text(client_id)
