@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "base/log.hpp"
+#include "broker/shard/session_list.hpp"
 #include "storage/erasures.hpp"
 #include "storage/history.hpp"
 #include "storage/log_reader.hpp"
@@ -99,6 +100,7 @@ struct ReadThreads::Readers {
   storage::LogReader log;
   storage::SlotSnapshotReader snapshots;
   storage::SessionFinder sessions;
+  std::shared_ptr<storage::Files> files;
   storage::Erasures erasures;
 };
 
@@ -110,6 +112,7 @@ ReadThreads::ReadThreads(const std::shared_ptr<storage::Files>& files, const sto
                                                             .log = storage::LogReader(files, places),
                                                             .snapshots = storage::SlotSnapshotReader(files),
                                                             .sessions = storage::SessionFinder(files),
+                                                            .files = files,
                                                             .erasures = storage::Erasures(files)}));
     threads_.emplace_back([this, readers = readers_.back().get()] { run(*readers); });
   }
@@ -167,6 +170,17 @@ void ReadThreads::carry_out(Readers& readers, ReadLog& read) {
 void ReadThreads::carry_out(Readers& readers, ReadSnapshot& read) {
   auto piece = guarded([&readers, &read] { return read_snapshot_from(readers.snapshots, read.request); });
   sink_.post(read.shard, SnapshotReadEvent{read.request.token, std::move(piece)});
+}
+
+void ReadThreads::carry_out(Readers& readers, ListSessions& list) {
+  auto listed = guarded([&]() -> Result<shard::SessionList> {
+    shard::SessionList found;
+    PARLEY_TRY(storage::for_each_session_record(*readers.files, [&](const storage::StoredSessionView& view) {
+      shard::list_session(found, list.shard, list.request, owned(view));
+    }));
+    return found;
+  });
+  sink_.post(list.shard, SessionsListedEvent{list.request.token, std::move(listed)});
 }
 
 void ReadThreads::carry_out(Readers& readers, LoadUser& load) {

@@ -28,6 +28,8 @@ enum class TimerKind : std::uint8_t {
   Marks,
   Presence,
   PresenceCheck,
+  Wills,
+  Orphans,
   Erasures,
 };
 
