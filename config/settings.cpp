@@ -163,7 +163,8 @@ const std::array kSettings{
     Setting{"chat.inbox_cursor_interval", Kind::Duration, PARLEY_PLACE(chat.inbox_cursor_interval), "10s", "0", "1h",
             "How often a client with an inbox is told its cursor at the most; 0: only when it has caught up."},
     Setting{"chat.marks_fanout", Kind::Integer, PARLEY_PLACE(chat.marks_fanout), "100", "0", "1000",
-            "In groups with more members than that nobody is told when others' marks move."},
+            "In groups with more members than that nobody is told when others' marks move, and presence/+ doesn't "
+            "follow them."},
 
     Setting{"presence.grace", Kind::Duration, PARLEY_PLACE(presence.grace), "10s", "0", "1h",
             "How long a user counts as online after its last connection has ended."},

@@ -32,12 +32,12 @@ struct PresenceReport {
   std::optional<std::string> parting;  ///< Counts once the user is offline, if no device comes before.
 };
 
-/// One user at its home. Belongs to one thread. Memory: about 150 bytes and its status.
+/// One user at its home. Belongs to one thread. Memory: about 160 bytes and its status.
 class UserPresence {
  public:
   void take(NodeId node, PresenceReport report, Duration grace, Instant now, Timestamp wall) {
     const bool was_here = devices() != 0;
-    if (!was_here && report.devices == 0 && !report.status) return;
+    if (!was_here && report.devices == 0 && !report.status && !report.parting) return;
     set(node, report.devices);
     if (report.status && report.status_at >= status_at_) {
       shown_.status = *std::move(report.status);
@@ -47,7 +47,7 @@ class UserPresence {
     if (const auto count = devices(); count != 0) {
       leaves_at_.reset();
       if (report.devices != 0) parting_.reset();
-      if (!shown_.online) shown_.since = wall;
+      if (!shown_.online) shown_.since = remembered_.milliseconds != 0 ? std::exchange(remembered_, {}) : wall;
       shown_.online = true;
       shown_.devices = count;
     } else if (was_here) {
@@ -56,6 +56,24 @@ class UserPresence {
       is_known_ = true;
     }
     is_known_ = is_known_ || shown_.online;
+  }
+
+  /// What an earlier home has told of the user, of which this one can't know since when it is so, and the status that
+  /// was set.
+  void remember(const Presence& told) {
+    if (status_at_ == Timestamp{}) shown_.status = told.status;
+    if (!told.online) {
+      if (!shown_.online) shown_.since = told.since;
+    } else if (!shown_.online) {
+      remembered_ = told.since;
+    } else if (told.since != Timestamp{} && told.since < shown_.since) {
+      shown_.since = told.since;
+    }
+  }
+  /// Nobody who is here keeps it to himself any more.
+  void settle() {
+    remembered_ = {};
+    if (!is_known_ && parting_) shown_.status = *std::exchange(parting_, std::nullopt);
   }
 
   /// When it turns offline unless a device comes.
@@ -95,6 +113,7 @@ class UserPresence {
   std::vector<std::pair<NodeId, std::uint64_t>> nodes_;  ///< With connections of its.
   std::optional<Instant> leaves_at_;
   Timestamp left_;
+  Timestamp remembered_;  ///< Since when it was online at an earlier home.
   Presence shown_;
   Timestamp status_at_;
   std::optional<std::string> parting_;

@@ -541,6 +541,9 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   if (shard_.client_of(connection) != &client) return;
   if (opening.session_present) {
     shard_.listeners().resume(client);
+    if (shard_.client_of(connection) != &client) return;
+    shard_.inbox_listeners().resume(client);
+    if (shard_.client_of(connection) != &client) return;
     shard_.presence().resume(client);
   }
   if (shard_.client_of(connection) != &client) return;

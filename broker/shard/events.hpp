@@ -210,6 +210,10 @@ struct PresenceShownEvent {
   std::string user;
   chat::Presence presence;
 };
+/// To the shards that follow a user: it is no member of some conversation any more.
+struct PresenceRecheckEvent {
+  std::string user;
+};
 /// To the home shard of the asker, then to that of the target: do they share a conversation? Answered with
 /// PresenceAnswerEvent to that shard of that node.
 struct PresenceAskEvent {
@@ -374,7 +378,7 @@ struct PeerEvent {
                SharedMemberEvent, SharedDeliveryEvent, SharedReturnEvent, NodeInterestEvent, NodeInterestTakenEvent,
                NodeFiltersEvent, NodeFiltersTakenEvent, NodeGroupEvent, SystemTopicsEvent, FollowUserEvent,
                UnfollowUserEvent, UserConversationsEvent, PresenceEvent, PresenceFollowEvent, PresenceShownEvent,
-               PresenceAskEvent, PresenceAnswerEvent, OnlineAskEvent, OnlineAnswerEvent>
+               PresenceAskEvent, PresenceAnswerEvent, OnlineAskEvent, OnlineAnswerEvent, PresenceRecheckEvent>
       what;
 };
 

@@ -127,10 +127,15 @@ void Feeds::followed(FollowedEvent& event) {
 void Feeds::stand_anew(Feed& feed, FollowedEvent& event) {
   if (event.refusal != chat::Refusal::None || event.number.value == 0) return;
   if (feed.standing.number.value != 0 && event.epoch != feed.standing.epoch) return begin_anew(feed, event);
+  // Retention says so as well, which changes nothing else.
+  const bool is_retention =
+      event.oldest > feed.standing.oldest && event.head == feed.standing.head && event.remote == feed.standing.remote;
   // What this shard has seen is committed, wherever it is read from next.
   feed.standing.remote = event.remote;
   feed.standing.oldest = std::max(feed.standing.oldest, event.oldest);
+  if (is_retention) return;
   shard_.marks().stand_anew(feed);
+  shard_.rosters().stand_anew(feed);
   if (event.head <= feed.standing.head) return;
   feed.standing = std::move(event);
   feed.recent.clear();
@@ -369,7 +374,9 @@ void Feeds::take_change(Feed& feed, const format::EntryRecord& entry) {
     }
   } else if (entry.kind == format::EntryKind::Member) {
     const auto change = format::decode_member_change(entry.payload);
-    if (!change || !change->ends()) return;
+    if (!change) return;
+    shard_.rosters().changed(feed, std::string(change->user), !change->ends());
+    if (!change->ends()) return;
     pump_followers(feed);
     // An inbox has what its user is a member of; whoever subscribed to a public conversation reads on.
     end_of(feed, change->user, entry.seq, was_open);
@@ -397,7 +404,7 @@ void Feeds::end_of(Feed& feed, std::string_view user, Seq seq, bool inbox_only) 
     end_subscription(*client, one.cursor);
     if (shard_.client_of(one.connection) == client) shard_.inboxes().ended(*client, feed.name, one.form, seq);
   }
-  shard_.listeners().end_of(feed, user);
+  shard_.listeners().end_of(feed, user, seq, inbox_only);
 }
 
 void Feeds::end_subscription(Client& client, session::CursorId cursor) {

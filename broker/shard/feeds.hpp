@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,6 +59,14 @@ struct CatchUp {
   [[nodiscard]] bool has_page() const { return token == 0 && next < page.size(); }
 };
 
+/// The members of a conversation, for the subscriptions to presence/+ of this shard's clients.
+struct Roster {
+  std::set<std::string, std::less<>> members;
+  std::uint64_t asked = 0;  ///< The question under way; 0: none.
+  bool crowded = false;     ///< Has too many members, and none is here.
+  bool shrunk = false;      ///< Somebody has left since that was found.
+};
+
 /// What this shard's clients get of one conversation: its committed head and its latest entries.
 struct Feed {
   std::string name;
@@ -66,6 +75,7 @@ struct Feed {
   FollowedEvent standing;  ///< As the home shard last said it; head moves with the entries.
   std::vector<Follower*> followers;
   std::vector<Listener> listeners;
+  std::unique_ptr<Roster> roster;                   ///< While some listener hears of presence.
   std::vector<std::function<void(Feed&)>> waiting;  ///< For Ready.
   std::uint32_t questions = 0;                      ///< About access or for a page of history, not answered yet.
   std::vector<std::function<void()>> waiting_answers;

@@ -167,10 +167,8 @@ void Hosting::retained(const std::string& name, ConversationNumber number, Seq o
   Hosted& hosted = *found->second;
   if (hosted.conversation->state().number != number) return;
   hosted.conversation->retained(oldest);
-  // Other nodes' followers see it when they read.
-  const std::vector<ShardId> followers = hosted.followers;
-  for (const ShardId follower : followers) {
-    if ((follower & kOtherNode) == 0) answer_follower(hosted, follower, chat::Refusal::None);
+  for (const ShardId follower : std::vector(hosted.followers)) {
+    answer_follower(hosted, follower, chat::Refusal::None);
   }
 }
 

@@ -7,11 +7,11 @@
 
 namespace parley::shard {
 
-void Listeners::listen(Client& client, Feed& feed, std::string_view filter, std::string_view name, chat::Form form) {
+void Listeners::listen(Client& client, Feed& feed, std::string_view filter, std::string_view name, Hearing hearing) {
   const auto is_same = [&](const Listener& one) { return one.client == &client && one.filter == filter; };
   const auto found = std::ranges::find_if(feed.listeners, is_same);
   if (found == feed.listeners.end()) {
-    feed.listeners.push_back({&client, std::string(filter), std::string(name), form});
+    feed.listeners.push_back({&client, std::string(filter), std::string(name), hearing});
   } else {
     found->name = name;
   }
@@ -29,8 +29,15 @@ void Listeners::remove(Client& client, const std::function<bool(const Listener&)
   }
 }
 
+void Listeners::stop(Client& client, Feed& feed, std::string_view filter) {
+  const Feeds::Hold hold(shard_.feeds(), feed);
+  std::erase_if(feed.listeners, [&](const Listener& one) { return one.client == &client && one.filter == filter; });
+  forget_if_none(client, feed);
+}
+
 /// The client may have no listener in the feed any more.
 void Listeners::forget_if_none(Client& client, Feed& feed) {
+  if (!any(feed, Hearing::Presence)) shard_.rosters().end(feed);
   const auto found = feeds_.find(&client);
   if (found == feeds_.end()) return;
   if (std::ranges::find(feed.listeners, &client, &Listener::client) != feed.listeners.end()) return;
@@ -46,20 +53,20 @@ void Listeners::stop_all(Client& client) {
   remove(client, [](const Listener& /*any*/) { return true; });
 }
 
-void Listeners::end_of(Feed& feed, std::string_view user) {
+void Listeners::end_of(Feed& feed, std::string_view user, Seq seq, bool inbox_only) {
   std::vector<std::pair<Client*, std::string>> ended;
   for (const Listener& one : feed.listeners) {
     if (one.client->session->user() == user) ended.emplace_back(one.client, one.filter);
   }
   const Feeds::Hold hold(shard_.feeds(), feed);
   for (const auto& [client, filter] : ended) {
-    std::erase_if(feed.listeners, [&, of = client, &which = filter](const Listener& one) {
-      return one.client == of && one.filter == which;
-    });
-    forget_if_none(*client, feed);
-    // That of the inbox goes on, for the user's other conversations.
-    const auto parts = chat::read_filter(shard_.options().root, filter);
-    if (parts && parts->parts.conversation == "+") continue;
+    if (shard_.inbox_listeners().is_filter(filter)) {
+      // The subscription goes on, for the user's other conversations.
+      if (!shard_.inbox_listeners().has_come_back(*client, feed, seq)) stop(*client, feed, filter);
+      continue;
+    }
+    if (inbox_only) continue;
+    stop(*client, feed, filter);
     if (client->session->remove_subscription(filter) && client->persisted) {
       shard_.session_records().write(*client, {}, nullptr);
     }
@@ -88,12 +95,13 @@ void Listeners::resume(Client& client, const std::string& filter) {
   const auto conversation = chat::conversation_meant(parts.conversation, user);
   if (!conversation) return;
   shard_.feeds().with_access(*conversation, user,
-                             [this, filter, name = std::string(parts.conversation), form = parts.form,
+                             [this, filter, name = std::string(parts.conversation), hearing = hearing_of(parts.form),
                               connection = client.connection](Feed& feed, const Feeds::Access& access) {
                                Client* resumed = shard_.client_of(connection);
                                if (resumed == nullptr || !resumed->session->find_subscription(filter)) return;
                                if (access.refusal == chat::Refusal::None) {
-                                 listen(*resumed, feed, filter, name, form);
+                                 listen(*resumed, feed, filter, name, hearing);
+                                 if (hearing == Hearing::Read) shard_.shows().marks(*resumed, feed.name, filter);
                                } else if (access.refusal == chat::Refusal::NotAuthorized) {
                                  resumed->session->remove_subscription(filter);
                                }
@@ -103,20 +111,31 @@ void Listeners::resume(Client& client, const std::string& filter) {
 void Listeners::show_all(Client& client) {
   const auto found = feeds_.find(&client);
   if (found == feeds_.end()) return;
-  for (Feed* feed : std::vector(found->second)) shard_.marks().show_all(client, *feed);
+  for (const Feed* feed : found->second) {
+    for (const Listener& one : feed->listeners) {
+      if (one.client != &client) continue;
+      if (one.hearing == Hearing::Read) shard_.shows().marks(client, feed->name, one.filter);
+      if (one.hearing == Hearing::Presence) shard_.rosters().show(client, *feed);
+    }
+  }
 }
 
-bool Listeners::any(const Feed& feed, chat::Form form) {
-  return std::ranges::find(feed.listeners, form, &Listener::form) != feed.listeners.end();
+bool Listeners::is_listening(const Client& client, const Feed& feed, std::string_view filter) {
+  return std::ranges::any_of(feed.listeners,
+                             [&](const Listener& one) { return one.client == &client && one.filter == filter; });
 }
 
-void Listeners::send(Feed& feed, chat::Form form, const Make& make) {
+bool Listeners::any(const Feed& feed, Hearing hearing) {
+  return std::ranges::find(feed.listeners, hearing, &Listener::hearing) != feed.listeners.end();
+}
+
+void Listeners::send(Feed& feed, Hearing hearing, const Make& make, bool retain) {
   mqtt::MessagePtr message;
   std::string_view name;
   for (const Listener& listener : feed.listeners) {
-    if (listener.form != form) continue;
+    if (listener.hearing != hearing) continue;
     if (!message || name != listener.name) message = make(name = listener.name);
-    send(listener, message, false);
+    send(listener, message, retain);
   }
 }
 

@@ -327,9 +327,9 @@ void Marks::tell_home(std::map<std::string, std::vector<UserMarks>>& told) {
 }
 
 void Marks::noticed(Feed& feed, const std::vector<UserMarks>& marks) {
-  if (!Listeners::any(feed, chat::Form::Read)) return;
+  if (!Listeners::any(feed, Hearing::Read)) return;
   for (const UserMarks& one : marks) {
-    shard_.listeners().send(feed, chat::Form::Read,
+    shard_.listeners().send(feed, Hearing::Read,
                             [&](std::string_view name) { return marks_message(shard_.options().root, name, one); });
   }
 }
@@ -338,27 +338,22 @@ void Marks::show(Client& client, const std::string& filter) {
   const auto parts = chat::read_topic(shard_.options().root, filter);
   const auto conversation =
       parts ? chat::conversation_meant(parts->conversation, client.session->user()) : std::nullopt;
-  if (Feed* feed = conversation ? shard_.feeds().find(*conversation) : nullptr) show(client, *feed, filter);
+  if (Feed* feed = conversation ? shard_.feeds().find(*conversation) : nullptr) show(client, *feed, filter, nullptr);
 }
 
-void Marks::show_all(Client& client, Feed& feed) {
-  std::vector<std::string> filters;
-  for (const Listener& one : feed.listeners) {
-    if (one.client == &client && one.form == chat::Form::Read) filters.push_back(one.filter);
-  }
-  for (const std::string& filter : filters) show(client, feed, filter);
-}
-
-void Marks::show(Client& client, Feed& feed, const std::string& filter) {
+void Marks::show(Client& client, Feed& feed, const std::string& filter, std::function<void()> shown) {
   shard_.feeds().with_marks(
-      feed, client.session->user(), [this, filter, connection = client.connection](Feed& of, const Feeds::Access& all) {
+      feed, client.session->user(),
+      [this, filter, connection = client.connection, then = std::move(shown)](Feed& of, const Feeds::Access& all) {
         const Client* owner = shard_.client_of(connection);
         const auto listener = std::ranges::find_if(
             of.listeners, [&](const Listener& one) { return one.client == owner && one.filter == filter; });
-        if (owner == nullptr || listener == of.listeners.end()) return;
-        for (const UserMarks& one : all.marks) {
-          shard_.listeners().send(*listener, marks_message(shard_.options().root, listener->name, one), true);
+        if (owner != nullptr && listener != of.listeners.end()) {
+          for (const UserMarks& one : all.marks) {
+            shard_.listeners().send(*listener, marks_message(shard_.options().root, listener->name, one), true);
+          }
         }
+        if (then) then();
       });
 }
 
@@ -368,11 +363,15 @@ void Marks::stand_anew(Feed& feed) {
     follower->delivered = follower->began;
     acknowledged(*follower->client);
   }
-  std::vector<std::pair<Client*, std::string>> listeners;
-  for (const Listener& one : feed.listeners) {
-    if (one.form == chat::Form::Read) listeners.emplace_back(one.client, one.filter);
-  }
-  for (const auto& [client, filter] : listeners) show(*client, filter);
+  const auto listener = std::ranges::find(feed.listeners, Hearing::Read, &Listener::hearing);
+  if (listener == feed.listeners.end()) return;
+  // Once for all of them.
+  shard_.feeds().with_marks(feed, listener->client->session->user(), [this](Feed& of, const Feeds::Access& all) {
+    for (const UserMarks& one : all.marks) {
+      const auto make = [&](std::string_view name) { return marks_message(shard_.options().root, name, one); };
+      shard_.listeners().send(of, Hearing::Read, make, true);
+    }
+  });
 }
 
 }  // namespace parley::shard

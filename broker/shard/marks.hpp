@@ -80,8 +80,8 @@ class Marks {
   void noticed(Feed& feed, const std::vector<chat::UserMarks>& marks);
   /// Sends the client everybody's marks as they are, for its subscription `filter`.
   void show(Client& client, const std::string& filter);
-  /// The same of all its subscriptions in this feed.
-  void show_all(Client& client, Feed& feed);
+  /// The same, to its listener in this feed, and calls `shown` then.
+  void show(Client& client, Feed& feed, const std::string& filter, std::function<void()> shown);
   /// The conversation is led anew: what was told may have been lost.
   void stand_anew(Feed& feed);
 
@@ -97,7 +97,6 @@ class Marks {
   void work(Hosted& hosted);
   void list_busy(Hosted& hosted);
   void start_timer();
-  void show(Client& client, Feed& feed, const std::string& filter);
   void collect(Client& client, std::map<std::string, std::vector<chat::UserMarks>>& to);
   void tell_home(std::map<std::string, std::vector<chat::UserMarks>>& told);
 

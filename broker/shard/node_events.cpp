@@ -315,6 +315,7 @@ void describe(auto& io, Is<PresenceFollow> auto& event) {
   io(event.user);
   io(event.wanted);
 }
+void describe(auto& io, Is<PresenceRecheck> auto& event) { io(event.user); }
 void describe(auto& io, Is<PresenceShown> auto& event) {
   io(event.user);
   io(event.online);
@@ -468,6 +469,7 @@ constexpr std::array kChannels{
     NodeChannel::Sessions,   // OnlineAnswer
     NodeChannel::Sessions,   // ClientAsk
     NodeChannel::Sessions,   // ClientAnswer
+    NodeChannel::Sessions,   // PresenceRecheck
 };
 static_assert(kChannels.size() == kReaders.size());
 

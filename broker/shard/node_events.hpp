@@ -362,6 +362,11 @@ struct OnlineAnswer {
   std::vector<std::string_view> online;
 };
 
+/// To the nodes that follow a user: it is no member of some conversation any more.
+struct PresenceRecheck {
+  std::string_view user;
+};
+
 // -- What operators ask; see ClientViews --
 
 /// To every node: is that client connected there, and shall its connection end?
@@ -393,7 +398,7 @@ using Event =
                  Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access, Accessed,
                  FollowUser, UnfollowUser, UserConversations, SnapshotOffer, SnapshotRead, SnapshotPage, SnapshotTaken,
                  Notice, Delivered, PresenceReport, PresenceFollow, PresenceShown, PresenceAsk, PresenceAnswer,
-                 OnlineAsk, OnlineAnswer, ClientAsk, ClientAnswer>;
+                 OnlineAsk, OnlineAnswer, ClientAsk, ClientAnswer, PresenceRecheck>;
 
 std::vector<Marks> remote_marks(const std::vector<chat::UserMarks>& marks);
 std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks);

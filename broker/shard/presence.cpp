@@ -20,8 +20,13 @@ constexpr Duration kInterval = std::chrono::seconds(1);
 constexpr Duration kAnswerWait = std::chrono::seconds(3);
 constexpr Duration kOnlineWait = std::chrono::seconds(1);
 /// How often it is asked again whether a subscriber may still see a user.
-constexpr Duration kCheckAgain = std::chrono::seconds(60);
+constexpr Duration kCheckAgain = std::chrono::minutes(10);
+/// Of one subscriber's, in a second.
+constexpr std::size_t kChecksMax = 100;
 constexpr std::size_t kConversationsMax = 100'000;
+/// What was said to a node that doesn't lead the slot, and how long that may mean something.
+constexpr std::size_t kEarlyMax = 200'000;
+constexpr Duration kEarlyWait = std::chrono::seconds(30);
 /// Users that are offline and that nobody follows, of whom it is known since when.
 constexpr std::size_t kGoneMax = 100'000;
 
@@ -94,6 +99,7 @@ Refusal Presence::publish(std::string_view topic, std::string_view payload, cons
 
 void Presence::report(PresenceEvent& event) {
   Relayed& relayed = relayed_[event.user];
+  const bool was_here = relayed.count() != 0;
   std::erase_if(relayed.devices, [&](const auto& one) { return one.first == event.shard; });
   if (event.report.devices != 0) relayed.devices.emplace_back(event.shard, event.report.devices);
   relayed.next.grace = event.report.grace;
@@ -105,12 +111,16 @@ void Presence::report(PresenceEvent& event) {
     relayed.next.status = std::move(event.report.status);
     relayed.next.status_at = event.report.status_at;
   }
-  relayed.untold = true;
-  if (relayed.told + kInterval <= shard_.now() || relayed.told == Instant{}) {
+  const Instant waits_for = std::exchange(relayed.untold, true) ? relayed.due : Instant{};
+  const bool is_here = relayed.count() != 0;
+  relayed.due = relayed.told == Instant{} ? shard_.now() : relayed.told + kInterval;
+  if (is_here && relayed.told_devices == 0) relayed.due = shard_.now();
+  if (was_here && !is_here) relayed.left = shard_.now();
+  if (relayed.due <= shard_.now()) {
     tell_leader(event.user, relayed);
   } else {
-    untold_.insert(event.user);
-    start_timer(relayed.told + kInterval);
+    if (relayed.due != waits_for) untold_.emplace(relayed.due, event.user);
+    start_timer(relayed.due);
   }
 }
 
@@ -123,7 +133,12 @@ void Presence::tell_leader(const std::string& user, Relayed& relayed) {
       (leadership.state == Leadership::State::Elsewhere && shard_.nodes().connected(leadership.node));
   if (!reachable) return;  // It is told once somebody leads.
   chat::PresenceReport report = std::exchange(relayed.next, {});
-  report.devices = relayed.count();
+  report.devices = relayed.told_devices = relayed.count();
+  const Instant left = std::exchange(relayed.left, {});
+  if (report.devices == 0 && left != Instant{}) {
+    const Duration grace = report.grace.value_or(shard_.options().presence_grace);
+    report.grace = std::max<Duration>(grace - (shard_.now() - left), Duration::zero());
+  }
   relayed.untold = false;
   relayed.told = shard_.now();
   if (leadership.state == Leadership::State::Here) {
@@ -183,9 +198,13 @@ void Presence::told_by_leader(const std::string& user, const chat::Presence& pre
 }
 
 void Presence::receive(NodeId from, const remote::PresenceShown& event) {
-  const auto leadership = shard_.replicas().leadership(slot_of(event.user));
-  if (leadership.state != Leadership::State::Elsewhere || leadership.node != from) return;
-  told_by_leader(std::string(event.user), remote::presence_of(event));
+  const std::string user(event.user);
+  const auto leadership = shard_.replicas().leadership(slot_of(user));
+  if (leadership.state == Leadership::State::Elsewhere && leadership.node == from) {
+    return told_by_leader(user, remote::presence_of(event));
+  }
+  const Slot slot = slot_of(user);
+  once_led(slot, from, [this, slot, user, told = remote::presence_of(event)] { remember(slot, user, told); });
 }
 
 /// Everything that this node has to say to the slot's leader, and wants to hear of it.
@@ -196,13 +215,36 @@ void Presence::tell_again(Slot slot) {
   }
   for (const std::string& user : users) {
     Relayed& relayed = relayed_.at(user);
-    if (!relayed.followers.empty()) follow_leader(user, relayed);
+    if (!relayed.followers.empty()) {
+      const auto last = relayed.last;
+      follow_leader(user, relayed);
+      if (last) tell_last(slot, user, *last);
+    }
     if (relayed.status_at.milliseconds != 0 && !relayed.next.status) {
       relayed.next.status = relayed.status;
       relayed.next.status_at = relayed.status_at;
     }
     tell_leader(user, relayed);
   }
+}
+
+/// What the last leader said: the next one may have been told less.
+void Presence::tell_last(Slot slot, const std::string& user, const chat::Presence& last) {
+  const auto leadership = shard_.replicas().leadership(slot);
+  if (leadership.state == Leadership::State::Here) {
+    remember(slot, user, last);
+  } else if (leadership.state == Leadership::State::Elsewhere && shard_.nodes().connected(leadership.node)) {
+    shard_.nodes().send(leadership.node, NodeChannel::Sessions, remote::encode_for(slot, remote::shown_of(user, last)));
+  }
+}
+
+/// Later it is known better here.
+void Presence::remember(Slot slot, const std::string& user, const chat::Presence& told) {
+  if (!led_since_.contains(slot) || is_settled(slot)) return;
+  const auto found = homes_.find(user);
+  if (found == homes_.end()) return;
+  found->second.presence.remember(told);
+  tell(user, found->second);
 }
 
 void Presence::leadership_changed(Slot slot, const Leadership& leadership) {
@@ -215,7 +257,10 @@ void Presence::leadership_changed(Slot slot, const Leadership& leadership) {
     settles_.emplace(settled, slot);
     start_timer(settled);
   }
-  if (leadership.state != Leadership::State::Nobody) tell_again(slot);
+  if (leadership.state != Leadership::State::Nobody) {
+    take_early(slot);
+    tell_again(slot);
+  }
 }
 
 void Presence::node_connected(NodeId node) {
@@ -228,6 +273,9 @@ void Presence::node_connected(NodeId node) {
 }
 
 void Presence::node_unreachable(NodeId node) {
+  for (auto& [slot, list] : early_) {
+    early_count_ -= std::erase_if(list, [node](const Early& one) { return one.from == node; });
+  }
   std::vector<std::string> users;
   for (auto& [user, home] : homes_) {
     std::erase(home.followers, node);
@@ -245,13 +293,36 @@ bool Presence::is_settled(Slot slot) const {
 
 void Presence::receive(NodeId from, const remote::PresenceReport& event) {
   const std::string user(event.user);
-  if (!shard_.may_host(slot_of(user))) return;  // It hears who leads, and says it again.
-  take(from, user, remote::report_of(event));
+  once_led(slot_of(user), from,
+           [this, from, user, report = remote::report_of(event)] { take(from, user, chat::PresenceReport(report)); });
+}
+
+/// Others hear that a node is elected before it leads, and say what they have once. Whatever it doesn't come to lead is
+/// said again to the one who does.
+void Presence::once_led(Slot slot, NodeId from, std::function<void()> take) {
+  if (led_since_.contains(slot)) return take();
+  if (early_count_ >= kEarlyMax) {
+    log::warn("too much was said of presence to a node that doesn't lead, forgetting it", {{"count", early_count_}});
+    early_.clear();
+    early_count_ = 0;
+  }
+  early_[slot].push_back({.from = from, .came = shard_.now(), .take = std::move(take)});
+  ++early_count_;
+}
+
+void Presence::take_early(Slot slot) {
+  auto found = early_.extract(slot);
+  if (found.empty()) return;
+  early_count_ -= found.mapped().size();
+  if (!led_since_.contains(slot)) return;
+  for (const Early& one : found.mapped()) {
+    if (one.came + kEarlyWait > shard_.now()) one.take();
+  }
 }
 
 void Presence::receive(NodeId from, const remote::PresenceFollow& event) {
   const std::string user(event.user);
-  if (led_since_.contains(slot_of(user))) add_follower(from, user, event.wanted);
+  once_led(slot_of(user), from, [this, from, user, wanted = event.wanted] { add_follower(from, user, wanted); });
 }
 
 void Presence::take(NodeId node, const std::string& user, chat::PresenceReport report) {
@@ -302,8 +373,10 @@ void Presence::tell(NodeId node, const std::string& user, const chat::Presence& 
 void Presence::settle(Slot slot) {
   if (!is_settled(slot)) return;
   std::vector<std::string> users;
-  for (const auto& [user, home] : homes_) {
-    if (!home.presence.is_known() && slot_of(user) == slot) users.push_back(user);
+  for (auto& [user, home] : homes_) {
+    if (slot_of(user) != slot) continue;
+    home.presence.settle();
+    if (!home.presence.is_known()) users.push_back(user);
   }
   for (const std::string& user : users) tell(user, homes_.at(user));
 }
@@ -325,15 +398,13 @@ void Presence::run_timer() {
     found->second.presence.look(shard_.now());
     tell(user, found->second);
   }
-  std::vector<std::string> untold;
-  for (const std::string& user : untold_) {
+  while (!untold_.empty() && untold_.begin()->first <= shard_.now()) {
+    const std::string user = untold_.begin()->second;
+    untold_.erase(untold_.begin());
+    // Has it been told meanwhile, or been put off, there is nothing to do now.
     const auto found = relayed_.find(user);
-    if (found == relayed_.end() || found->second.told + kInterval <= shard_.now()) untold.push_back(user);
-  }
-  for (const std::string& user : untold) {
-    untold_.erase(user);
-    const auto found = relayed_.find(user);
-    if (found != relayed_.end() && found->second.untold) tell_leader(user, found->second);
+    if (found == relayed_.end() || !found->second.untold || found->second.due > shard_.now()) continue;
+    tell_leader(user, found->second);
   }
   for (auto one = questions_.begin(); one != questions_.end();) {
     if (one->second.due > shard_.now()) {
@@ -357,7 +428,7 @@ void Presence::run_timer() {
   const auto at = [&next](Instant due) { next = next ? std::min(*next, due) : due; };
   if (!settles_.empty()) at(settles_.begin()->first);
   if (!due_.empty()) at(due_.begin()->first);
-  for (const std::string& user : untold_) at(relayed_.at(user).told + kInterval);
+  if (!untold_.empty()) at(untold_.begin()->first);
   for (const auto& [token, question] : questions_) at(question.due);
   for (const auto& [token, question] : online_questions_) at(question.due);
   if (next) start_timer(*next);
@@ -377,14 +448,23 @@ void Presence::sweep() {
 void Presence::watch(Client& client, std::string_view filter) {
   const std::string user(user_of(filter));
   Watched& watched = watched_[user];
+  const bool wanted = watched.is_wanted();
   const auto is_same = [&](const Watcher& one) { return one.client == &client && one.filter == filter; };
   if (std::ranges::find_if(watched.watchers, is_same) != watched.watchers.end()) return;
   // Not checked: its SUBACK comes first; see show().
   watched.watchers.push_back({&client, std::string(filter), Instant{}});
-  watches_[&client].push_back(user);
-  if (watched.watchers.size() == 1) {
-    shard_.send(home_of_name(user, shard_.options()), PeerEvent{PresenceFollowEvent{user, shard_.id(), true}});
+  const auto [watches, is_first] = watches_.try_emplace(&client);
+  watches->second.push_back(user);
+  if (is_first) {
+    const auto [asker, added] = askers_.try_emplace(client.session->user());
+    asker->second.push_back(&client);
+    if (added) shard_.user_feeds().watch(asker->first, askers_watch_);
   }
+  if (!wanted) want(user, true);
+}
+
+void Presence::want(const std::string& user, bool wanted) {
+  shard_.send(home_of_name(user, shard_.options()), PeerEvent{PresenceFollowEvent{user, shard_.id(), wanted}});
 }
 
 void Presence::unwatch(Client& client, std::string_view filter) {
@@ -394,11 +474,23 @@ void Presence::unwatch(Client& client, std::string_view filter) {
   std::erase_if(found->second.watchers, [&](const Watcher& one) { return one.client == &client; });
   if (const auto watches = watches_.find(&client); watches != watches_.end()) {
     std::erase(watches->second, user);
-    if (watches->second.empty()) watches_.erase(watches);
+    if (watches->second.empty()) {
+      watches_.erase(watches);
+      forget_asker(client);
+    }
   }
-  if (!found->second.watchers.empty()) return;
+  if (found->second.is_wanted()) return;
   watched_.erase(found);
-  shard_.send(home_of_name(user, shard_.options()), PeerEvent{PresenceFollowEvent{user, shard_.id(), false}});
+  want(user, false);
+}
+
+void Presence::forget_asker(Client& client) {
+  const auto found = askers_.find(client.session->user());
+  if (found == askers_.end()) return;
+  std::erase(found->second, &client);
+  if (!found->second.empty()) return;
+  askers_.erase(found);
+  shard_.user_feeds().unwatch(client.session->user(), askers_watch_);
 }
 
 void Presence::unwatch_all(Client& client) {
@@ -410,7 +502,7 @@ void Presence::unwatch_all(Client& client) {
 void Presence::resume(Client& client) {
   const ConnectionId connection = client.connection;
   for (const auto& subscription : std::vector(client.session->subscriptions())) {
-    if (!is_topic(subscription.filter)) continue;
+    if (!is_topic(subscription.filter) || shard_.inbox_listeners().is_filter(subscription.filter)) continue;
     ask(client.session->user(), subscription.filter, [this, connection, filter = subscription.filter](Refusal refusal) {
       Client* resumed = shard_.client_of(connection);
       if (resumed == nullptr || !resumed->session->find_subscription(filter)) return;
@@ -433,7 +525,7 @@ void Presence::show(Client& client, std::string_view filter) {
     for (Watcher& one : watched->second.watchers) {
       if (one.client != &client || (!filter.empty() && one.filter != filter)) continue;
       one.checked = shard_.now();
-      if (watched->second.last) send(one, user, *watched->second.last, true);
+      if (watched->second.last) send(client, one.filter, user, *watched->second.last, true);
     }
   }
 }
@@ -446,48 +538,204 @@ void Presence::shown(const PresenceShownEvent& event) {
   const bool is_first = !watched.last;
   watched.last = event.presence;
   for (const Watcher& one : watched.watchers) {
-    if (one.checked != Instant{}) send(one, event.user, event.presence, is_first);
+    if (one.checked == Instant{}) continue;
+    if (is_first) {
+      send(*one.client, one.filter, event.user, event.presence, true);
+    } else {
+      send_change(*one.client, one.filter, event.user, event.presence);
+    }
   }
-}
-
-void Presence::send(const Watcher& watcher, const std::string& user, const chat::Presence& presence, bool retain) {
-  Client& client = *watcher.client;
-  const auto* subscription = client.session->find_subscription(watcher.filter);
-  if (subscription == nullptr || client.quiet) return;
-  const std::uint32_t id = subscription->subscription_id;
-  const std::span<const std::uint32_t> ids(&id, id != 0 ? 1 : 0);
-  client.session->deliver(presence_message(user, presence), subscription->options.qos, retain, ids, shard_.now());
-  shard_.wrote(client);
-}
-
-/// Who shares no conversation any more sees nothing from then on.
-void Presence::recheck() {
-  for (auto& [user, watched] : watched_) {
-    for (Watcher& one : watched.watchers) {
-      if (one.checked == Instant{} || one.checked + kCheckAgain > shard_.now()) continue;
-      one.checked = shard_.now();
-      shard_.timers().add({.due = shard_.now(),
-                           .kind = TimerKind::PresenceCheck,
-                           .client = one.client->place,
-                           .identity = one.client->session->identity()});
+  const std::string& filter = shard_.inbox_listeners().filter(Hearing::Presence);
+  for (Client* client : contacts(watched)) {
+    if (is_first) {
+      shard_.shows().presence(*client, event.user, event.presence.online);
+    } else {
+      send_change(*client, filter, event.user, event.presence);
     }
   }
 }
 
+/// What has no room now comes when there is some.
+void Presence::send_change(Client& client, std::string_view filter, const std::string& user,
+                           const chat::Presence& presence) {
+  if (client.quiet) return;
+  if (!Shows::has_room(client) || shard_.shows().awaits(client, user)) {
+    shard_.shows().presence(client, user, presence.online);
+  } else {
+    send(client, filter, user, presence, false);
+  }
+}
+
+void Presence::send(Client& client, std::string_view filter, const std::string& user, const chat::Presence& presence,
+                    bool retain) {
+  const auto* subscription = client.session->find_subscription(filter);
+  if (subscription == nullptr || client.quiet) return;
+  const std::uint32_t id = subscription->subscription_id;
+  const std::span<const std::uint32_t> ids(&id, id != 0 ? 1 : 0);
+  const bool is_one = filter != shard_.inbox_listeners().filter(Hearing::Presence);
+  const mqtt::Qos qos = is_one ? subscription->options.qos : mqtt::Qos::AtMostOnce;
+  client.session->deliver(presence_message(user, presence), qos, retain, ids, shard_.now());
+  shard_.wrote(client);
+}
+
+// -- All whom a user knows --
+
+bool Presence::is_contact(const Client& client, const Watched& watched) {
+  return std::ranges::any_of(watched.rosters, [&](const Feed* feed) {
+    return std::ranges::any_of(feed->listeners, [&](const Listener& one) {
+      return one.client == &client && one.hearing == Hearing::Presence;
+    });
+  });
+}
+
+/// Each once.
+std::vector<Client*> Presence::contacts(const Watched& watched) {
+  std::vector<Client*> clients;
+  for (const Feed* feed : watched.rosters) {
+    for (const Listener& one : feed->listeners) {
+      if (one.hearing == Hearing::Presence) clients.push_back(one.client);
+    }
+  }
+  std::ranges::sort(clients);
+  clients.erase(std::unique(clients.begin(), clients.end()), clients.end());
+  return clients;
+}
+
+void Presence::enter_roster(const std::string& user, Feed& feed) {
+  Watched& watched = watched_[user];
+  if (!watched.is_wanted()) want(user, true);
+  if (watched.last) {
+    const auto known = contacts(watched);
+    for (const Listener& one : feed.listeners) {
+      if (one.hearing != Hearing::Presence || std::ranges::binary_search(known, one.client)) continue;
+      shard_.shows().presence(*one.client, user, watched.last->online);
+    }
+  }
+  watched.rosters.push_back(&feed);
+}
+
+void Presence::leave_roster(const std::string& user, const Feed& feed) {
+  const auto found = watched_.find(user);
+  if (found == watched_.end()) return;
+  std::erase(found->second.rosters, &feed);
+  if (found->second.is_wanted()) return;
+  watched_.erase(found);
+  want(user, false);
+}
+
+void Presence::show_later(Client& client, const std::string& user) {
+  const auto found = watched_.find(user);
+  if (found == watched_.end() || !found->second.last) return;
+  shard_.shows().presence(client, user, found->second.last->online);
+}
+
+void Presence::show_now(Client& client, const std::string& user) {
+  const auto found = watched_.find(user);
+  if (found == watched_.end() || !found->second.last) return;
+  for (const Watcher& one : found->second.watchers) {
+    if (one.client == &client && one.checked != Instant{}) send(client, one.filter, user, *found->second.last, true);
+  }
+  if (!is_contact(client, found->second)) return;
+  send(client, shard_.inbox_listeners().filter(Hearing::Presence), user, *found->second.last, true);
+}
+
+/// Memberships that end are told; this is for what was lost on the way.
+void Presence::recheck() {
+  for (const auto& [client, users] : watches_) {
+    shard_.timers().add({.due = shard_.now(),
+                         .kind = TimerKind::PresenceCheck,
+                         .client = client->place,
+                         .identity = client->session->identity()});
+  }
+}
+
+/// Those whose time has come, a few at a time.
 void Presence::recheck(Client& client) {
   const auto found = watches_.find(&client);
   if (found == watches_.end()) return;
   const ConnectionId connection = client.connection;
+  std::size_t asked = 0;
   for (const std::string& user : std::vector(found->second)) {
-    const std::string filter = std::string(kPrefix).append(user);
-    ask(client.session->user(), filter, [this, connection, filter](Refusal refusal) {
-      Client* owner = shard_.client_of(connection);
-      if (owner == nullptr || refusal != Refusal::NotAuthorized) return;
-      unwatch(*owner, filter);
-      if (owner->session->remove_subscription(filter) && owner->persisted) {
-        shard_.session_records().write(*owner, {}, nullptr);
-      }
-    });
+    const auto watched = watched_.find(user);
+    if (watched == watched_.end()) continue;
+    bool is_due = false;
+    for (Watcher& one : watched->second.watchers) {
+      if (one.client != &client || one.checked == Instant{} || one.checked + kCheckAgain > shard_.now()) continue;
+      one.checked = shard_.now();
+      is_due = true;
+    }
+    if (!is_due) continue;
+    recheck(client, user);
+    if (shard_.client_of(connection) != &client) return;
+    if (++asked < kChecksMax) continue;
+    shard_.timers().add({.due = shard_.now() + kInterval,
+                         .kind = TimerKind::PresenceCheck,
+                         .client = client.place,
+                         .identity = client.session->identity()});
+    return;
+  }
+}
+
+void Presence::recheck(Client& client, const std::string& user) {
+  const std::string filter = std::string(kPrefix).append(user);
+  ask(client.session->user(), filter, [this, connection = client.connection, filter](Refusal refusal) {
+    Client* owner = shard_.client_of(connection);
+    if (owner == nullptr || refusal != Refusal::NotAuthorized) return;
+    unwatch(*owner, filter);
+    if (owner->session->remove_subscription(filter) && owner->persisted) {
+      shard_.session_records().write(*owner, {}, nullptr);
+    }
+  });
+}
+
+/// The asker has left a conversation.
+void Presence::recheck_all_of(const std::string& asker) {
+  const auto found = askers_.find(asker);
+  if (found == askers_.end()) return;
+  std::vector<ConnectionId> clients;
+  for (const Client* client : found->second) clients.push_back(client->connection);
+  for (const ConnectionId connection : clients) {
+    Client* client = shard_.client_of(connection);
+    const auto watches = client != nullptr ? watches_.find(client) : watches_.end();
+    if (watches == watches_.end()) continue;
+    for (const std::string& user : std::vector(watches->second)) {
+      if (shard_.client_of(connection) == client) recheck(*client, user);
+    }
+  }
+}
+
+/// Another one has, whom clients here watch.
+void Presence::recheck(const PresenceRecheckEvent& event) {
+  const auto found = watched_.find(event.user);
+  if (found == watched_.end()) return;
+  std::vector<ConnectionId> clients;
+  for (const Watcher& one : found->second.watchers) clients.push_back(one.client->connection);
+  for (const ConnectionId connection : clients) {
+    if (Client* client = shard_.client_of(connection)) recheck(*client, event.user);
+  }
+}
+
+void Presence::recheck_here(const std::string& user) {
+  const auto found = relayed_.find(user);
+  if (found == relayed_.end()) return;
+  for (const ShardId follower : std::vector(found->second.followers)) {
+    shard_.send(follower, PeerEvent{PresenceRecheckEvent{user}});
+  }
+}
+
+void Presence::receive(const remote::PresenceRecheck& event) { recheck_here(std::string(event.user)); }
+
+void Presence::user_left(std::string_view user) {
+  const auto found = homes_.find(user);
+  if (found == homes_.end()) return;
+  const std::string name = found->first;
+  for (const NodeId node : std::vector(found->second.followers)) {
+    if (node == shard_.nodes().self()) {
+      recheck_here(name);
+    } else {
+      shard_.nodes().send(node, NodeChannel::Sessions,
+                          remote::encode_for(slot_of(name), remote::PresenceRecheck{name}));
+    }
   }
 }
 

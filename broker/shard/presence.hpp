@@ -26,14 +26,16 @@ namespace parley::shard {
 
 class Shard;
 struct Client;
+struct Feed;
 
 /// Who is online, in three parts that one shard may play for different users. Belongs to its shard's thread.
 ///
 /// - Every shard counts the connections that its users have to it, and keeps the subscriptions of its clients to
 ///   presence/{user}.
 /// - On every node the shard where the user's slot has its home adds that up for the node, and tells the slot's leader:
-///   at once, then once a second at the most, and again whenever another node leads or is connected anew. What the
-///   leader says comes back the same way.
+///   at once that somebody has come, and everything else once a second at the most (where that is late the grace time
+///   is so much shorter); and all again whenever another node leads or is connected anew. What the leader says comes
+///   back the same way.
 /// - The leader's shard knows what is shown (chat::UserPresence), in memory only. Within the grace time after it began
 /// to
 ///   lead it says nothing of users that it hasn't heard of, so that none seems to go.
@@ -63,6 +65,13 @@ class Presence final : public UserFeeds::Watcher {
   void resume(Client& client);
   /// Sends what is known, as retained; all of the client's with an empty filter.
   void show(Client& client, std::string_view filter);
+  // -- What presence/+ sees; see Rosters --
+  void enter_roster(const std::string& user, Feed& feed);
+  void leave_roster(const std::string& user, const Feed& feed);
+  /// As soon as it is known how the user is.
+  void show_later(Client& client, const std::string& user);
+  /// Now, if the client still sees the user.
+  void show_now(Client& client, const std::string& user);
   /// Calls `known` with those of `users` that are online, as far as their homes answer in time.
   void ask_online(const std::vector<std::string>& users, std::function<void(const std::set<std::string>&)> known);
 
@@ -70,6 +79,7 @@ class Presence final : public UserFeeds::Watcher {
   void report(PresenceEvent& event);
   void follow(const PresenceFollowEvent& event);
   void shown(const PresenceShownEvent& event);
+  void recheck(const PresenceRecheckEvent& event);
   void asked(PresenceAskEvent event);
   void answered(const PresenceAnswerEvent& event);
   void online_asked(const OnlineAskEvent& event);
@@ -83,6 +93,9 @@ class Presence final : public UserFeeds::Watcher {
   void receive(NodeId from, const remote::PresenceReport& event);
   void receive(NodeId from, const remote::PresenceFollow& event);
   void receive(NodeId from, const remote::PresenceShown& event);
+  void receive(const remote::PresenceRecheck& event);
+  /// The log of a slot that is led here says that the user is no member of some conversation any more.
+  void user_left(std::string_view user);
 
   void leadership_changed(Slot slot, const Leadership& leadership);
   void node_connected(NodeId node);
@@ -96,6 +109,20 @@ class Presence final : public UserFeeds::Watcher {
   template <class T>
   using ByUser = std::unordered_map<std::string, T, routing::StringHash, std::equal_to<>>;
 
+  /// Who watches others, and stops being a member of something.
+  class Askers final : public UserFeeds::Watcher {
+   public:
+    explicit Askers(Presence& presence) : presence_(presence) {}
+    void user_known(const std::string& /*user*/) override {}
+    void user_unknown(const std::string& /*user*/, chat::Refusal /*why*/) override {}
+    void user_changed(const std::string& user, const UserConversation& change) override {
+      if (!change.present) presence_.recheck_all_of(user);
+    }
+
+   private:
+    Presence& presence_;
+  };
+
   /// A client's subscription.
   struct Watcher {
     Client* client = nullptr;
@@ -104,7 +131,10 @@ class Presence final : public UserFeeds::Watcher {
   };
   struct Watched {
     std::vector<Watcher> watchers;
+    std::vector<const Feed*> rosters;  ///< Those that the user is in.
     std::optional<chat::Presence> last;
+
+    [[nodiscard]] bool is_wanted() const { return !watchers.empty() || !rosters.empty(); }
   };
   /// What this node's shards say and want to know of a user.
   struct Relayed {
@@ -112,9 +142,12 @@ class Presence final : public UserFeeds::Watcher {
     chat::PresenceReport next;  ///< Not told yet, but for the number of devices.
     std::string status;         ///< As last set here.
     Timestamp status_at;
+    std::uint64_t told_devices = 0;
     bool untold = false;
     bool follows = false;  ///< The leader knows of `followers`.
     Instant told;
+    Instant due;   ///< When what is untold is told.
+    Instant left;  ///< When the last device here left, if that is untold.
     std::vector<ShardId> followers;
     std::optional<chat::Presence> last;  ///< As the leader has said.
 
@@ -127,6 +160,12 @@ class Presence final : public UserFeeds::Watcher {
     std::optional<chat::Presence> told;
     Instant told_at;
     bool untold = false;
+  };
+  /// What a node has said to the leader that this one has been elected to be, before it leads.
+  struct Early {
+    NodeId from;
+    Instant came;
+    std::function<void()> take;
   };
   struct Question {
     std::function<void(chat::Refusal)> known;
@@ -147,6 +186,8 @@ class Presence final : public UserFeeds::Watcher {
   void tell_again(Slot slot);
   void forget_if_unused(const std::string& user);
   void take(NodeId node, const std::string& user, chat::PresenceReport report);
+  void once_led(Slot slot, NodeId from, std::function<void()> take);
+  void take_early(Slot slot);
   void add_follower(NodeId node, const std::string& user, bool wanted);
   void told_by_leader(const std::string& user, const chat::Presence& presence);
   void tell(const std::string& user, Home& home);
@@ -157,17 +198,32 @@ class Presence final : public UserFeeds::Watcher {
   void answer(const PresenceAskEvent& event, chat::Refusal refusal);
   void answer(PresenceAskEvent event, const UserFeeds::List& list);
   void recheck();
-  void send(const Watcher& watcher, const std::string& user, const chat::Presence& presence, bool retain);
+  void recheck(Client& client, const std::string& user);
+  void recheck_all_of(const std::string& asker);
+  void recheck_here(const std::string& user);
+  void remember(Slot slot, const std::string& user, const chat::Presence& told);
+  void tell_last(Slot slot, const std::string& user, const chat::Presence& last);
+  void forget_asker(Client& client);
+  void want(const std::string& user, bool wanted);
+  [[nodiscard]] static bool is_contact(const Client& client, const Watched& watched);
+  [[nodiscard]] static std::vector<Client*> contacts(const Watched& watched);
+  void send_change(Client& client, std::string_view filter, const std::string& user, const chat::Presence& presence);
+  void send(Client& client, std::string_view filter, const std::string& user, const chat::Presence& presence,
+            bool retain);
 
   Shard& shard_;
   ByUser<std::uint64_t> connections_;
   ByUser<Watched> watched_;
   std::unordered_map<Client*, std::vector<std::string>> watches_;  ///< Of each client the users that it watches.
+  ByUser<std::vector<Client*>> askers_;                            ///< Of each user the clients that watch somebody.
+  Askers askers_watch_{*this};
   ByUser<Relayed> relayed_;
-  std::set<std::string> untold_;  ///< Relayed users with something to tell the leader.
+  std::multimap<Instant, std::string> untold_;  ///< When relayed users are to be told of to the leader.
   ByUser<Home> homes_;
-  std::multimap<Instant, std::string> due_;                       ///< Homes to be looked at.
-  std::map<Slot, Instant> led_since_;                             ///< Slots led here.
+  std::multimap<Instant, std::string> due_;  ///< Homes to be looked at.
+  std::map<Slot, Instant> led_since_;        ///< Slots led here.
+  std::map<Slot, std::vector<Early>> early_;
+  std::size_t early_count_ = 0;
   std::multimap<Instant, Slot> settles_;                          ///< When they may say of whom they haven't heard.
   std::map<std::string, std::vector<PresenceAskEvent>> loading_;  ///< By the user whose conversations are being read.
   std::map<std::uint64_t, Question> questions_;

@@ -48,6 +48,9 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       user_lists_(*this),
       user_feeds_(*this),
       inboxes_(*this),
+      inbox_listeners_(*this),
+      rosters_(*this),
+      shows_(*this),
       node_topics_(*this),
       access_(*this),
       journal_(*this),
@@ -151,6 +154,9 @@ void Shard::run_timer(const Timers::Timer& timer) {
       if (client != nullptr || timer.identity == 0) inboxes_.run_timer(client);
       return;
     }
+    case TimerKind::InboxListeners: inbox_listeners_.run_timer(); return;
+    case TimerKind::Rosters: rosters_.run_timer(); return;
+    case TimerKind::Shows: shows_.run_timer(); return;
     case TimerKind::Marks: marks_.run_timer(); return;
     case TimerKind::Presence: presence_.run_timer(); return;
     case TimerKind::PresenceCheck:
@@ -161,6 +167,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
       groups_.sweep();
       hosting_.sweep();
       inboxes_.sweep();
+      rosters_.sweep();
       typing_.sweep();
       presence_.sweep();
       plain_topics_.sweep();
@@ -496,6 +503,7 @@ struct PeerEventVisitor {
   void operator()(PresenceEvent& event) const { shard.presence().report(event); }
   void operator()(PresenceFollowEvent& event) const { shard.presence().follow(event); }
   void operator()(PresenceShownEvent& event) const { shard.presence().shown(event); }
+  void operator()(PresenceRecheckEvent& event) const { shard.presence().recheck(event); }
   void operator()(PresenceAskEvent& event) const { shard.presence().asked(std::move(event)); }
   void operator()(PresenceAnswerEvent& event) const { shard.presence().answered(event); }
   void operator()(OnlineAskEvent& event) const { shard.presence().online_asked(event); }

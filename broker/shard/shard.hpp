@@ -19,6 +19,7 @@
 #include "broker/shard/history_requests.hpp"
 #include "broker/shard/hosting.hpp"
 #include "broker/shard/inbox.hpp"
+#include "broker/shard/inbox_listeners.hpp"
 #include "broker/shard/limit_log.hpp"
 #include "broker/shard/listeners.hpp"
 #include "broker/shard/marks.hpp"
@@ -34,9 +35,11 @@
 #include "broker/shard/remote_homes.hpp"
 #include "broker/shard/replica_slots.hpp"
 #include "broker/shard/retention.hpp"
+#include "broker/shard/rosters.hpp"
 #include "broker/shard/serving.hpp"
 #include "broker/shard/session_claims.hpp"
 #include "broker/shard/session_records.hpp"
+#include "broker/shard/shows.hpp"
 #include "broker/shard/subscribing.hpp"
 #include "broker/shard/system_topics.hpp"
 #include "broker/shard/throttling.hpp"
@@ -164,6 +167,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   HistoryRequests& history_requests() { return history_requests_; }
   Hosting& hosting() { return hosting_; }
   Inboxes& inboxes() { return inboxes_; }
+  InboxListeners& inbox_listeners() { return inbox_listeners_; }
+  Rosters& rosters() { return rosters_; }
+  Shows& shows() { return shows_; }
   UserFeeds& user_feeds() { return user_feeds_; }
   UserLists& user_lists() { return user_lists_; }
   PlainTopics& plain_topics() { return plain_topics_; }
@@ -281,6 +287,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   UserLists user_lists_;
   UserFeeds user_feeds_;
   Inboxes inboxes_;
+  InboxListeners inbox_listeners_;
+  Rosters rosters_;
+  Shows shows_;
   NodeTopics node_topics_;
   TopicAccess access_;
   PlainJournal journal_;

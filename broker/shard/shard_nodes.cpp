@@ -64,6 +64,7 @@ struct NodeEventVisitor {
   void operator()(const remote::PresenceReport& event) const { shard.presence().receive(from, event); }
   void operator()(const remote::PresenceFollow& event) const { shard.presence().receive(from, event); }
   void operator()(const remote::PresenceShown& event) const { shard.presence().receive(from, event); }
+  void operator()(const remote::PresenceRecheck& event) const { shard.presence().receive(event); }
   void operator()(const remote::PresenceAsk& event) const { shard.presence().asked(remote::ask_of(event)); }
   void operator()(const remote::PresenceAnswer& event) const {
     shard.presence().answered({event.token, event.refusal});

@@ -32,6 +32,8 @@ void Shard::detach(Client& client, bool publishes_will) {
   feeds_.remove_followers(client);
   inboxes_.detach(client);
   listeners_.stop_all(client);
+  inbox_listeners_.detach(client);
+  shows_.detach(client);
   client.feeds_awaited = 0;
   unbind(client.connection);
   counters_.subtract(Metric::ClientsConnected);

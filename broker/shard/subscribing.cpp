@@ -32,8 +32,7 @@ std::optional<StartPosition> read_start(const mqtt::Properties& properties) {
 }
 
 bool is_served(const chat::ChatTopic& parts) {
-  const bool has_cursor = parts.form == chat::Form::Message || parts.form == chat::Form::Json;
-  return has_cursor || (parts.conversation != "+" && Listeners::is_form(parts.form));
+  return parts.form == chat::Form::Message || parts.form == chat::Form::Json || Listeners::is_form(parts.form);
 }
 
 /// A prefix counts instead of the properties.
@@ -56,6 +55,8 @@ struct Subscribing::Item {
   mqtt::SubscriptionOptions options;
   bool conversation = false;
   bool presence = false;
+  std::optional<Hearing> listens;                 ///< Of an inbox without cursors; see InboxListeners.
+  std::size_t conversations = 0;                  ///< The number of its.
   std::optional<session::Subscription> previous;  ///< The subscription as it was; none: it is new.
   Seq position;                                   ///< Where a cursor begins that is new or moves.
   bool replays = false;                           ///< It was asked for the past.
@@ -146,6 +147,9 @@ void Subscribing::subscribe(Client& client, const session::SubscribeAction& acti
 }
 
 void Subscribing::subscribe_presence(const RequestPtr& request, Client& client, std::size_t index) {
+  if (request->items[index].filter == shard_.inbox_listeners().filter(Hearing::Presence)) {
+    return subscribe_listening(request, index, Hearing::Presence);
+  }
   ++request->open;
   shard_.presence().ask(client.session->user(), request->items[index].filter, [this, request, index](Refusal refusal) {
     if (Client* owner = client_of(*request)) {
@@ -212,6 +216,11 @@ void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::
   if (Listeners::is_form(filter->parts.form) && filter->start.kind != StartPosition::Kind::Live) {
     return refuse(Refusal::InvalidTopic);
   }
+  if (filter->is_inbox() && Listeners::is_form(filter->parts.form)) {
+    if (!filter->start_name.empty()) return refuse(Refusal::InvalidTopic);
+    item.form = filter->parts.form;
+    return subscribe_listening(request, index, Listeners::hearing_of(item.form));
+  }
   if (filter->is_inbox()) {
     chat::InboxStart start;
     const auto refusal = read_inbox_start(*filter, properties, client_of(*request)->session->user(), start);
@@ -252,6 +261,29 @@ void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::
 }
 
 // -- Inboxes --
+
+void Subscribing::subscribe_listening(const RequestPtr& request, std::size_t index, Hearing hearing) {
+  Client& subscriber = *client_of(*request);
+  request->items[index].listens = hearing;
+  remember(subscriber, request->items[index], *request);
+  ++request->open;
+  shard_.inbox_listeners().subscribe(
+      subscriber, hearing, [this, request, index](std::size_t conversations, Refusal refusal) {
+        if (Client* client = client_of(*request)) {
+          Item& item = request->items[index];
+          item.conversations = conversations;
+          item.refusal = refusal;
+          request->reasons[index] =
+              refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
+          if (client->session->subscriptions().size() + conversations > shard_.options().subscriptions_max) {
+            shard_.limit_reached(Metric::LimitSubscriptions, *client);
+            request->reasons[index] = ReasonCode::QuotaExceeded;
+          }
+          if (mqtt::is_failure(request->reasons[index])) undo(*client, item);
+        }
+        settle(request);
+      });
+}
 
 void Subscribing::subscribe_inbox(const RequestPtr& request, std::size_t index, chat::Form form,
                                   chat::InboxStart start) {
@@ -376,7 +408,7 @@ void Subscribing::conversation_known(Request& request, Client& client, Item& ite
   if (Listeners::is_form(item.form)) {
     remember(client, item, request);
     const auto parts = chat::read_topic(shard_.options().root, item.filter);
-    shard_.listeners().listen(client, feed, item.filter, parts->conversation, item.form);
+    shard_.listeners().listen(client, feed, item.filter, parts->conversation, Listeners::hearing_of(item.form));
     return;
   }
   item.refusal = begin_cursor(client, item, feed, request);
@@ -466,7 +498,11 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
     request->reasons[i] = ReasonCode::NoSubscriptionExisted;
     if (Presence::is_topic(item.filter)) {
       if (!client.session->remove_subscription(item.filter)) continue;
-      shard_.presence().unwatch(client, item.filter);
+      if (shard_.inbox_listeners().is_filter(item.filter)) {
+        shard_.inbox_listeners().unsubscribe(client, Hearing::Presence);
+      } else {
+        shard_.presence().unwatch(client, item.filter);
+      }
       request->reasons[i] = ReasonCode::Success;
       continue;
     }
@@ -477,6 +513,12 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
       continue;
     }
     const auto filter = chat::read_filter(shard_.options().root, item.filter);
+    if (filter && filter->is_inbox() && Listeners::is_form(filter->parts.form)) {
+      if (!client.session->remove_subscription(filter->topic)) continue;
+      shard_.inbox_listeners().unsubscribe(client, Listeners::hearing_of(filter->parts.form));
+      request->reasons[i] = ReasonCode::Success;
+      continue;
+    }
     if (filter && filter->is_inbox()) {
       ++request->open;
       // A SUBSCRIBE for it that is still on its way comes first.
@@ -577,7 +619,9 @@ void Subscribing::undo(Client& client, Item& item) {
     }
   } else if (session.remove_subscription(item.filter)) {
     const auto cursor = session.find_cursor(item.filter);
-    if (item.presence) {
+    if (item.listens) {
+      shard_.inbox_listeners().unsubscribe(client, *item.listens);
+    } else if (item.presence) {
       shard_.presence().unwatch(client, item.filter);
     } else if (!item.conversation) {
       shard_.plain_topics().unsubscribe(client, item.filter);
@@ -606,6 +650,7 @@ void Subscribing::answer(Request& request, Client& client) {
   shard_.wrote(client);
   for (std::size_t i = 0; i < request.items.size(); ++i) {
     const Item& item = request.items[i];
+    if (item.listens) continue;
     if (item.inbox) {
       release_inbox(request, client, item);
       // What is sent may end the connection.
@@ -651,6 +696,11 @@ std::string Subscribing::answer_properties(const Request& request) const {
     if (item.presence && item.refusal != Refusal::None) {
       if (request.items.size() > 1) properties.user("topic", item.filter);
       write_refusal(properties, item.refusal);
+    }
+    if (item.listens && item.refusal == Refusal::None) {
+      if (request.items.size() > 1) properties.user("topic", item.filter);
+      properties.user("conversations", std::to_string(item.conversations));
+      continue;
     }
     if (!item.conversation) continue;
     if (request.items.size() > 1) properties.user("topic", item.filter);

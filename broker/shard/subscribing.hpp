@@ -40,7 +40,8 @@ struct Client;
 /// Inboxes for what happens later.
 ///
 /// Other wildcards in the chat subtree, the forms ctl and history, and `$share` on a conversation are refused as
-/// `unsupported`. The forms typing and read have no cursor: see Listeners.
+/// `unsupported`. The forms typing and read have no cursor: see Listeners, and InboxListeners for {root}/+/typing,
+/// {root}/+/read and presence/+.
 class Subscribing {
  public:
   explicit Subscribing(Shard& shard) : shard_(shard) {}
@@ -57,6 +58,7 @@ class Subscribing {
   void subscribe_plain(const RequestPtr& request, Client& client, std::size_t index);
   void subscribe_presence(const RequestPtr& request, Client& client, std::size_t index);
   void subscribe_conversation(const RequestPtr& request, const mqtt::Properties& properties, std::size_t index);
+  void subscribe_listening(const RequestPtr& request, std::size_t index, Hearing hearing);
   void subscribe_inbox(const RequestPtr& request, std::size_t index, chat::Form form, chat::InboxStart start);
   void inbox_known(const RequestPtr& request, std::size_t index, Client& client, const UserFeeds::List& list,
                    const chat::InboxStart& start);

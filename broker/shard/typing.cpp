@@ -45,8 +45,8 @@ void Typing::sweep() {
 }
 
 void Typing::noticed(Feed& feed, const std::string& user) {
-  if (!Listeners::any(feed, chat::Form::Typing)) return;
-  shard_.listeners().send(feed, chat::Form::Typing, [&](std::string_view name) {
+  if (!Listeners::any(feed, Hearing::Typing)) return;
+  shard_.listeners().send(feed, Hearing::Typing, [&](std::string_view name) {
     return typing_message(shard_.options().root, name, user, shard_.now() + kExpires);
   });
 }

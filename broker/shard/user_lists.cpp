@@ -153,6 +153,11 @@ void UserLists::become_known(const std::string& name, User& user, User::State st
 }
 
 void UserLists::committed(std::string_view name, const UserConversation& change) {
+  tell_followers(name, change);
+  if (!change.present) shard_.presence().user_left(name);
+}
+
+void UserLists::tell_followers(std::string_view name, const UserConversation& change) {
   const auto found = users_.find(name);
   if (found == users_.end()) return;
   User& user = found->second;

@@ -63,6 +63,7 @@ class UserLists {
     [[nodiscard]] bool known() const { return state == State::Here || state == State::Elsewhere; }
   };
 
+  void tell_followers(std::string_view name, const UserConversation& change);
   void add(const std::string& name, Follower follower);
   void remove(const std::string& name, const Follower& follower);
   void look(const std::string& name, User& user);

@@ -198,5 +198,33 @@ class Presence(Passing):
                 self.body(ann, topic, lambda body: body["status"] == "")
 
 
+class AllConversations(Passing):
+    def test_one_subscription_follows_the_membership(self):
+        for version in (V5, V3):
+            with self.subTest(version=version):
+                ann, bob, name = self.tea(version)
+                a, b = self.user("ann"), self.user("bob")
+                for topic in ("chat/+/typing", "chat/+/read", "presence/+"):
+                    suback = bob.subscribe(topic)
+                    self.assertEqual(suback.reasons, (1,))
+                self.body(bob, f"presence/{a}", lambda body: body["state"] == "online")
+                self.body(bob, f"chat/{name}/read", lambda body: body["user"] == b)
+                ann.publish(f"chat/{name}/typing", "")
+                self.assertEqual(self.body(bob, f"chat/{name}/typing"), {"from": a})
+                later = f"later-{name}"
+                self.assertTrue(self.command(ann, later, op="create")["ok"])
+                self.assertTrue(self.command(ann, later, op="add", user=b)["ok"])
+                self.body(bob, f"chat/{later}/read", lambda body: body["user"] == a)
+                ann.publish(f"chat/{later}/typing", "")
+                self.assertEqual(self.body(bob, f"chat/{later}/typing"), {"from": a})
+                for conversation in (name, later):
+                    self.assertTrue(self.command(ann, conversation, op="remove", user=b)["ok"])
+                time.sleep(1.1)
+                ann.publish(f"chat/{name}/typing", "")
+                ann.publish(f"presence/{a}", f"unseen {version}")
+                with self.assertRaises(AssertionError):
+                    bob.expect(3, 1.5, where=lambda message: message.topic.endswith("/typing") or f"unseen {version}".encode() in message.payload)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -108,5 +108,39 @@ TEST_F(UserPresenceTest, NobodyIsKnownByHavingNothing) {
   EXPECT_FALSE(user_.is_known());
 }
 
+TEST_F(UserPresenceTest, KeepsWhatAnEarlierHomeHasTold) {
+  user_.remember({true, 1, {500'000}, "at lunch"});
+  EXPECT_FALSE(user_.shown().online) << "that nobody has said here";
+  say(kA, 1);
+  EXPECT_EQ(user_.shown(), (Presence{true, 1, {500'000}, "at lunch"}));
+  UserPresence late;
+  late.take(kA, {.devices = 1}, kGrace, now_, wall_);
+  late.remember({true, 1, {500'000}, "at lunch"});
+  EXPECT_EQ(late.shown(), (Presence{true, 1, {500'000}, "at lunch"})) << "whoever speaks first";
+  late.remember({true, 1, {2'000'000}, ""});
+  EXPECT_EQ(late.shown().since, (Timestamp{500'000}));
+}
+
+TEST_F(UserPresenceTest, KeepsSinceWhenSomebodyIsGone) {
+  user_.remember({false, 0, {500'000}, "gone fishing"});
+  user_.settle();
+  EXPECT_EQ(user_.shown(), (Presence{false, 0, {500'000}, "gone fishing"}));
+  say(kA, 1);
+  EXPECT_EQ(user_.shown().since, wall_) << "it came now";
+}
+
+TEST_F(UserPresenceTest, WhatWasRememberedMeansNothingOnceItIsSettled) {
+  user_.remember({true, 1, {500'000}, ""});
+  user_.settle();
+  say(kA, 1);
+  EXPECT_EQ(user_.shown().since, wall_);
+}
+
+TEST_F(UserPresenceTest, AStatusSetHereIsNewerThanWhatWasTold) {
+  say(kA, 1, {.status = "back", .status_at = {900'000}});
+  user_.remember({true, 1, {500'000}, "at lunch"});
+  EXPECT_EQ(user_.shown().status, "back");
+}
+
 }  // namespace
 }  // namespace parley::chat

@@ -61,6 +61,7 @@ std::vector<Event> samples() {
       OnlineAnswer{8, 2, {"ann"}},
       ClientAsk{{3}, "phone", true, "go away", 1, 9},
       ClientAnswer{9, true, "phone", "ann", "10.0.0.1:99", "tls", 5, 60, 3, 2, 1, 3'600},
+      PresenceRecheck{"ann"},
   };
 }
 

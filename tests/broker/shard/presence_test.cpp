@@ -40,7 +40,7 @@ TEST_P(PresenceVersions, IsSeenByWhoSharesAConversation) {
   EXPECT_EQ(follow(world, ann, "presence/bob"), ReasonCode::GrantedQos1);
   EXPECT_EQ(follow(world, ann, "presence/ann"), ReasonCode::GrantedQos1) << "oneself";
   EXPECT_EQ(follow(world, cat, "presence/ann"), five() ? ReasonCode::NotAuthorized : ReasonCode::UnspecifiedError);
-  EXPECT_EQ(follow(world, ann, "presence/+"),
+  EXPECT_EQ(follow(world, ann, "presence/#"),
             five() ? ReasonCode::ImplementationSpecificError : ReasonCode::UnspecifiedError);
   EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
   EXPECT_TRUE(ann.received.back().retain);
@@ -115,6 +115,29 @@ TEST(Presence, AReconnectWithinTheGraceTimeIsntSeen) {
     world.advance(2s);
   }
   EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+}
+
+TEST(Presence, WhatFollowsWithinASecondCountsAllTheSame) {
+  WorldOptions options = closed(2);
+  options.shard.presence_grace = 3s;
+  World world(1, options);
+  auto& ann = enter(world, "ann");
+  auto& bob = enter(world, "bob");
+  create(world, ann, {"bob"});
+  follow(world, ann, "presence/bob");
+  world.advance(5s);
+  bob.drop();
+  world.advance(300ms);
+  ConnectOptions last;
+  last.will = WillOptions{.topic = "presence/bob", .payload = "lost", .delay = 4};
+  last.expiry = 100;
+  bob.connect(last);
+  world.advance(300ms);
+  bob.drop();
+  world.advance(3900ms);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"})) << "the grace time of the last connection, since it ended";
+  world.advance(200ms);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1", "offline/0 lost"}));
 }
 
 TEST(Presence, AWillIsThePartingStatusAndItsDelayTheGrace) {
@@ -226,19 +249,161 @@ TEST(Presence, AConnectionMayBeNoDevice) {
   EXPECT_EQ(seen(ann, "bob"), (List{"offline/0"}));
 }
 
-TEST(Presence, EndsWhenNothingIsSharedAnyMore) {
-  World world(1, closed(2));
+TEST(Presence, EndsForBothAsSoonAsNothingIsSharedAnyMore) {
+  World world(1, closed(3));
   auto& ann = enter(world, "ann");
   auto& bob = enter(world, "bob");
   create(world, ann, {"bob"});
   follow(world, ann, "presence/bob");
+  follow(world, bob, "presence/ann");
   command(world, ann, "tea", R"({"op":"remove","user":"bob"})");
-  world.advance(100s);
+  world.settle();
   const std::size_t before = seen(ann, "bob").size();
+  const std::size_t before_too = seen(bob, "ann").size();
   say(world, bob, "presence/bob", "secret");
+  say(world, ann, "presence/ann", "secret");
   world.advance(5s);
-  EXPECT_EQ(seen(ann, "bob").size(), before);
+  EXPECT_EQ(seen(ann, "bob").size(), before) << "who has left is seen no more";
+  EXPECT_EQ(seen(bob, "ann").size(), before_too) << "and sees no more";
   EXPECT_EQ(follow(world, ann, "presence/bob"), ReasonCode::NotAuthorized);
+  for (auto* client : {&ann, &bob}) {
+    client->unsubscribe(client == &ann ? "presence/bob" : "presence/ann");
+    world.settle();
+    EXPECT_EQ(client->answer(PacketType::Unsuback)->reason(), ReasonCode::NoSubscriptionExisted);
+  }
+}
+
+TEST(Presence, GoesOnWhileSomethingElseIsShared) {
+  World world(1, closed(3));
+  auto& ann = enter(world, "ann");
+  auto& bob = enter(world, "bob");
+  create(world, ann, {"bob"});
+  say(world, ann, "chat/dm:bob/msg", "hello");
+  follow(world, ann, "presence/bob");
+  command(world, ann, "tea", R"({"op":"remove","user":"bob"})");
+  world.advance(2s);
+  say(world, bob, "presence/bob", "still here");
+  world.advance(2s);
+  EXPECT_EQ(seen(ann, "bob").back(), "online/1 still here");
+}
+
+// -- Of everybody: presence/+ --
+
+TEST_P(PresenceVersions, OfEverybodyComesAsMembershipChanges) {
+  World world(1, closed(3));
+  auto& ann = enter(world, "ann", as());
+  auto& bob = enter(world, "bob", as());
+  auto& dan = enter(world, "dan", as());
+  create(world, ann, {"bob", "cat"});
+  say(world, ann, "chat/dm:eve/msg", "hello");
+  world.advance(11s);
+  EXPECT_EQ(follow(world, ann, "presence/+"), ReasonCode::GrantedQos1);
+  if (five()) {
+    EXPECT_EQ(ann.answer(PacketType::Suback)->user("conversations"), "2");
+  }
+  world.advance(1s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  EXPECT_EQ(seen(ann, "cat"), (List{"offline/0"}));
+  EXPECT_EQ(seen(ann, "eve"), (List{"offline/0"}));
+  EXPECT_EQ(seen(ann, "ann"), (List{"online/1"}));
+  EXPECT_TRUE(seen(ann, "dan").empty());
+  EXPECT_TRUE(ann.received.back().retain);
+  EXPECT_TRUE(has(ann.received.back().payload, "offline")) << "those online come first";
+  enter(world, "eve", as());
+  world.advance(1s);
+  EXPECT_EQ(seen(ann, "eve").back(), "online/1");
+  EXPECT_FALSE(ann.received.back().retain);
+  command(world, ann, "tea", R"({"op":"add","user":"dan"})");
+  world.advance(1s);
+  EXPECT_EQ(seen(ann, "dan"), (List{"online/1"}));
+  command(world, ann, "tea", R"({"op":"remove","user":"bob"})");
+  say(world, bob, "presence/bob", "secret");
+  world.advance(2s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  EXPECT_EQ(follow(world, bob, "presence/+"), ReasonCode::GrantedQos1);
+  EXPECT_EQ(follow(world, dan, "presence/+"), ReasonCode::GrantedQos1);
+  world.advance(1s);
+  EXPECT_TRUE(seen(bob, "ann").empty());
+  EXPECT_EQ(seen(dan, "ann"), (List{"online/1"}));
+  command(world, ann, "tea", R"({"op":"remove","user":"dan"})");
+  say(world, ann, "presence/ann", "secret");
+  world.advance(2s);
+  EXPECT_EQ(seen(dan, "ann"), (List{"online/1"})) << "at once";
+  ann.unsubscribe("presence/+");
+  world.settle();
+  if (five()) {
+    EXPECT_EQ(ann.answer(PacketType::Unsuback)->reason(), ReasonCode::Success);
+  }
+  dan.disconnect();
+  bob.disconnect();
+  world.advance(12s);
+  EXPECT_EQ(seen(ann, "dan"), (List{"online/1"}));
+}
+
+TEST(Presence, OfEverybodyLeavesLargeGroupsOut) {
+  WorldOptions options = closed(2);
+  options.shard.marks_fanout = 3;
+  World world(1, options);
+  auto& ann = enter(world, "ann");
+  for (const char* user : {"bob", "cat", "dan"}) enter(world, user);
+  create(world, ann, {"bob", "cat"});
+  follow(world, ann, "presence/+");
+  world.advance(1s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  command(world, ann, "tea", R"({"op":"add","user":"dan"})");
+  world.advance(1s);
+  EXPECT_TRUE(seen(ann, "dan").empty());
+  world.client("bob").disconnect();
+  world.advance(12s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  EXPECT_EQ(follow(world, ann, "presence/dan"), ReasonCode::GrantedQos1) << "one by one as ever";
+  command(world, ann, "tea", R"({"op":"remove","user":"dan"})");
+  world.advance(70s);
+  EXPECT_EQ(seen(ann, "bob").back(), "offline/0") << "small enough again";
+}
+
+TEST(Presence, OfEverybodyIsPartOfTheSession) {
+  World world(1, closed(2));
+  auto& ann = join(world, "ann", lasting());
+  follow(world, ann, "client/ann/reply");
+  auto& bob = enter(world, "bob");
+  create(world, ann, {"bob"});
+  follow(world, ann, "presence/+");
+  world.advance(1s);
+  ann.drop();
+  bob.disconnect();
+  world.advance(15s);
+  ann.connect(lasting());
+  world.advance(1s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1", "offline/0"}));
+}
+
+TEST(Presence, OfThousandsComesAtAMeasuredPace) {
+  constexpr int kUsers = 500;
+  WorldOptions options = closed(2);
+  options.shard.marks_fanout = 1'000;
+  World world(1, options);
+  auto& ann = enter(world, "ann");
+  command(world, ann, "tea", R"({"op":"create"})");
+  for (int i = 0; i < kUsers; ++i) {
+    const std::string user = "u" + std::to_string(i);
+    if (i % 10 == 9) enter(world, user);
+    command(world, ann, "tea", R"({"op":"add","user":")" + user + "\"}");
+  }
+  world.advance(11s);
+  ann.received.clear();
+  follow(world, ann, "presence/+");
+  world.advance(250ms);
+  const auto shown = [&] {
+    return std::ranges::count_if(ann.received, [](const Received& one) { return one.topic.starts_with("presence/"); });
+  };
+  EXPECT_GT(shown(), 50);
+  EXPECT_LE(shown(), 400) << "about 100 each 100 ms";
+  const auto online =
+      std::ranges::count_if(ann.received, [](const Received& one) { return has(one.payload, "online"); });
+  EXPECT_EQ(online, kUsers / 10 + 1) << "first";
+  world.advance(1s);
+  EXPECT_EQ(shown(), kUsers + 1);
 }
 
 TEST(Presence, ASubscriptionOutlivesItsConnectionAndIsShownAnew) {
@@ -340,6 +505,68 @@ TEST(PresenceAcrossNodes, ATakeOverByAnotherNodeDoesntFlicker) {
   bob.drop();
   nodes.advance(30s);
   for (const std::string& one : seen(ann, "bob")) EXPECT_TRUE(one.starts_with("online/")) << one;
+}
+
+TEST(PresenceAcrossNodes, SinceWhenAndTheStatusOutliveTheLeader) {
+  Nodes nodes(3, closed(2), closed(2));
+  auto& ann = enter(nodes, 1, "ann");
+  enter(nodes, 2, "bob");
+  auto& cat = enter(nodes, 2, "cat");
+  create(nodes, ann, {"bob", "cat"});
+  say(nodes, cat, "presence/cat", "gone fishing");
+  cat.disconnect();
+  nodes.advance(12s);
+  follow(nodes, ann, "presence/bob");
+  follow(nodes, ann, "presence/cat");
+  nodes.advance(1s);
+  const auto last = [&ann](const std::string& topic) {
+    const auto found = std::ranges::find(ann.received.rbegin(), ann.received.rend(), topic, &Received::topic);
+    return found == ann.received.rend() ? "" : found->payload;
+  };
+  const std::string of_bob = last("presence/bob");
+  const std::string of_cat = last("presence/cat");
+  EXPECT_TRUE(has(of_bob, "online")) << of_bob;
+  EXPECT_TRUE(has(of_cat, "gone fishing")) << of_cat;
+  nodes.disconnect(0, 1);
+  nodes.disconnect(0, 2);
+  nodes.settle();
+  nodes.at(0).crash();
+  nodes.at(0).start();
+  nodes.connect(0, 1);
+  nodes.connect(0, 2);
+  nodes.advance(15s);
+  // What is the same isn't said again: whoever looks now is told what the new leader knows.
+  auto& dan = enter(nodes, 1, "dan");
+  command(nodes, ann, "tea", R"({"op":"add","user":"dan"})");
+  nodes.advance(1s);
+  follow(nodes, dan, "presence/bob");
+  follow(nodes, dan, "presence/cat");
+  nodes.advance(1s);
+  EXPECT_EQ(last("presence/bob"), of_bob);
+  EXPECT_EQ(last("presence/cat"), of_cat);
+  ASSERT_FALSE(dan.received.empty());
+  const auto has_got = [&dan](const std::string& payload) {
+    return std::ranges::find(dan.received, payload, &Received::payload) != dan.received.end();
+  };
+  EXPECT_TRUE(has_got(of_bob));
+  EXPECT_TRUE(has_got(of_cat));
+}
+
+TEST(PresenceAcrossNodes, WhoWatchesManyAsksOnceForEach) {
+  constexpr std::size_t kUsers = 300;
+  Nodes nodes(2, closed(2), closed(2));
+  auto& ann = enter(nodes, 1, "ann");
+  command(nodes, ann, "tea", R"({"op":"create"})");
+  for (std::size_t i = 0; i < kUsers; ++i) {
+    const std::string user = "u" + std::to_string(i);
+    command(nodes, ann, "tea", R"({"op":"add","user":")" + user + "\"}");
+    EXPECT_EQ(follow(nodes, ann, "presence/" + user), ReasonCode::GrantedQos1);
+  }
+  nodes.advance(15s);
+  const std::size_t before = nodes.delivered(NodeChannel::Sessions);
+  nodes.advance(660s);
+  EXPECT_LE(nodes.delivered(NodeChannel::Sessions) - before, 6 * kUsers)
+      << "there and back for both steps, at the most";
 }
 
 TEST(PresenceAcrossNodes, ANodesDeathTakesItsDevicesAfterTheGraceTime) {

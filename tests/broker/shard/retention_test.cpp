@@ -1,6 +1,6 @@
 #include "broker/shard/retention.hpp"
 
-#include "tests/broker/shard/scene.hpp"
+#include "tests/broker/shard/nodes.hpp"
 
 /// What conversations needn't keep any longer is gone for everybody. docs/PROTOCOL.md "Retention".
 namespace parley::shard {
@@ -35,6 +35,22 @@ TEST(RetentionJob, TakesAwayWhatIsOld) {
   EXPECT_EQ(bob.answer(PacketType::Suback, id)->user("oldest"), "6");
   EXPECT_EQ(kinds(bob, "chat/tea/msg"), (std::vector<std::string>{"gap 3-5", "6", "7", "8"}));
   EXPECT_TRUE(world.store().violations().empty());
+}
+
+TEST(RetentionJob, IsKnownAtEveryNode) {
+  Nodes nodes(2, keeping(1min), keeping(1min));
+  auto& ann = join(nodes, 0, "ann");
+  auto& bob = join(nodes, 1, "bob");
+  follow(nodes, bob, "chat/tea/msg");
+  for (int i = 0; i < 5; ++i) say(nodes, ann, "chat/tea/msg", "old");
+  nodes.advance(50s);
+  say(nodes, ann, "chat/tea/msg", "new");
+  nodes.advance(20s);
+  auto& cat = join(nodes, 1, "cat");
+  const auto id = cat.subscribe("chat/tea/msg");
+  nodes.settle();
+  EXPECT_EQ(cat.answer(PacketType::Suback, id)->user("oldest"), "6");
+  EXPECT_EQ(bob.seqs("chat/tea/msg"), range(1, 6));
 }
 
 TEST(RetentionJob, TellsReadersInTheMiddleOfAGap) {

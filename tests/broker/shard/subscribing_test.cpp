@@ -98,7 +98,7 @@ TEST(Subscribing, RefusesWhatItCantServe) {
       {"chat/room", {}, ReasonCode::TopicFilterInvalid, "invalid-topic"},
       {"$since/x/chat/room/msg", {}, ReasonCode::TopicFilterInvalid, "invalid-topic"},
       {"$last/1/plain", {}, ReasonCode::TopicFilterInvalid, "invalid-topic"},
-      {"chat/+/typing", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
+      {"chat/+/ctl", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
       {"chat/room/history", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
       {"chat/#", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
       {"$share/g/chat/room/msg", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
