@@ -202,7 +202,8 @@ std::vector<admin::NodeRow> Administration::nodes() {
                     .has_lease = node.has_lease,
                     .slots = static_cast<std::uint64_t>(std::ranges::count_if(slots, has)),
                     .leading = static_cast<std::uint64_t>(std::ranges::count_if(slots, leads)),
-                    .round_trip_us = static_cast<std::uint64_t>(round_trip)});
+                    .round_trip_us = static_cast<std::uint64_t>(round_trip),
+                    .protocol = node.protocol});
   }
   std::ranges::sort(rows, {}, &admin::NodeRow::name);
   return rows;

@@ -46,6 +46,8 @@ cluster::ClusterNodeOptions node_options(const config::Config& config, const sha
           std::max<std::size_t>(shard_options.message_size_max, shard_options.limits.packet_size_max) + kBeyondAMessage,
       .lease_time = config.cluster.lease_time,
       .node_timeout = config.cluster.node_timeout,
+      .protocol_max = static_cast<std::uint16_t>(config.cluster.protocol_max != 0 ? config.cluster.protocol_max
+                                                                                  : cluster::kPeerVersions.max),
       .client_address = config.cluster.client_address,
       .hand_over_timeout = config.cluster.drain_timeout / 2,
       .placement = {.replicas = config.cluster.replicas, .replace_after = config.cluster.replace_after}};

@@ -126,6 +126,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.rates = rate_limits(config);
   options.system_interval = mqtt.sys_interval;
   options.snapshot_bytes_per_second = std::max<std::uint64_t>(config.cluster.snapshot_rate / options.shards, 1);
+  options.node_timeout = config.cluster.node_timeout;
   options.dismissals_per_second = static_cast<double>(config.cluster.drain_rate);
   options.retained_max = mqtt.max_retained_messages;
   options.retained_bytes_max = mqtt.max_retained_bytes;

@@ -113,6 +113,7 @@ struct Config {
     std::uint64_t slots = 0;
     Duration lease_time{};
     Duration node_timeout{};
+    std::uint64_t protocol_max = 0;
     Duration replace_after{};
     std::uint64_t moves = 0;
     std::string client_address;

@@ -100,15 +100,17 @@ class UnmaterialisedRecords {
 
 class SessionWalk {
  public:
-  SessionWalk(Snapshot& snapshot, const std::function<void(const StoredSessionView&)>& visit)
-      : snapshot_(snapshot), visit_(visit) {}
+  SessionWalk(Snapshot& snapshot, bool with_cursors, const std::function<void(const StoredSessionView&)>& visit)
+      : snapshot_(snapshot), with_cursors_(with_cursors), visit_(visit) {}
 
   Result<void> walk();
 
  private:
   Result<void> take_changes();
+  Result<void> visit(std::string_view key, std::string_view bytes, const SessionChange* change);
 
   Snapshot& snapshot_;
+  const bool with_cursors_;
   const std::function<void(const StoredSessionView&)>& visit_;
   SessionChanges changes_;
 };
@@ -131,13 +133,20 @@ Result<void> SessionWalk::walk() {
     const SessionChange* change = changes_.find(session->client_id);
     if (change != nullptr && change->ended) continue;
     fresh.erase(session->client_id);
-    PARLEY_TRY(visit_session(snapshot_.store, row.key,
-                             change != nullptr && change->session ? *change->session : row.value, change, visit_));
+    PARLEY_TRY(visit(row.key, change != nullptr && change->session ? *change->session : row.value, change));
   }
   if (cursor.failed()) return snapshot_.store.environment().translate(cursor.code(), "read the sessions");
   for (const auto& [client_id, change] : fresh) {
-    PARLEY_TRY(visit_session(snapshot_.store, {}, *change->session, change, visit_));
+    PARLEY_TRY(visit({}, *change->session, change));
   }
+  return {};
+}
+
+Result<void> SessionWalk::visit(std::string_view key, std::string_view bytes, const SessionChange* change) {
+  if (with_cursors_) return visit_session(snapshot_.store, key, bytes, change, visit_);
+  const auto record = format::decode_trusted_record(bytes);
+  if (!record) return record.error();
+  visit_({std::get<format::SessionRecord>(record->body), {}});
   return {};
 }
 
@@ -282,7 +291,13 @@ Result<std::vector<format::HardStateRow>> find_hard_states(Files& files) {
 Result<void> for_each_session(Files& files, const std::function<void(const StoredSessionView&)>& visit) {
   Snapshot snapshot(files);
   PARLEY_TRY(snapshot.begun());
-  return SessionWalk(snapshot, visit).walk();
+  return SessionWalk(snapshot, true, visit).walk();
+}
+
+Result<void> for_each_session_record(Files& files, const std::function<void(const StoredSessionView&)>& visit) {
+  Snapshot snapshot(files);
+  PARLEY_TRY(snapshot.begun());
+  return SessionWalk(snapshot, false, visit).walk();
 }
 
 }  // namespace parley::storage

@@ -59,5 +59,7 @@ Result<std::vector<format::HardStateRow>> find_hard_states(Files& files);
 /// Every session that has not ended, by all that is durable: what isn't known to be committed counts, too, unless it
 /// was replaced. Damaged ones are reported and passed over. O(sessions + unmaterialised records).
 Result<void> for_each_session(Files& files, const std::function<void(const StoredSessionView&)>& visit);
+/// The same without their cursors. Also while the broker runs, from any thread.
+Result<void> for_each_session_record(Files& files, const std::function<void(const StoredSessionView&)>& visit);
 
 }  // namespace parley::storage

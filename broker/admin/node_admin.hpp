@@ -34,6 +34,7 @@ struct NodeRow {
   std::uint64_t slots = 0;    ///< That have a replica there …
   std::uint64_t leading = 0;  ///< … and that it leads, as far as this node knows.
   std::uint64_t round_trip_us = 0;
+  std::uint64_t protocol = 0;  ///< Version of the protocol between nodes that both speak; 0: not known.
 };
 
 /// A slot as this node sees it.

@@ -155,6 +155,7 @@ Answer show_nodes(NodeAdmin& node, const Asked& /*asked*/) {
         .member("slots", row.slots)
         .member("leading", row.leading)
         .member("round_trip_us", row.round_trip_us)
+        .member("protocol", row.protocol)
         .close('}');
   }
   json.close(']');

@@ -38,7 +38,8 @@ LocalNode local_node(const ClusterNodeOptions& options, const NodeFile& file, st
                  .birth = file.birth,
                  .cluster = file.cluster + " " + hex_text(file.cluster_id),
                  .secret = options.secret,
-                 .slots = file.slots};
+                 .slots = file.slots,
+                 .versions = {.min = kPeerVersions.min, .max = options.protocol_max}};
   node.frame_max = std::max(node.frame_max, static_cast<std::uint32_t>(options.message_max));
   node.window = std::max(node.window, node.frame_max + 1024);
   return node;
@@ -155,6 +156,12 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
  private:
   // -- PeerNodes: the shards' threads --
   [[nodiscard]] NodeId self() const override { return self_; }
+  [[nodiscard]] shard::PeerState peer(NodeId node) const override {
+    if (node == self_) return {.version = options_.protocol_max, .incarnation = incarnation_};
+    const std::lock_guard lock(mutex_);
+    const auto found = peers_.find(node);
+    return found == peers_.end() ? shard::PeerState{.version = 0, .incarnation = 0} : found->second;
+  }
   bool send(NodeId node, shard::NodeChannel channel, std::string message) override {
     const std::size_t size = message.size();
     const auto sent = links_.send(node, static_cast<Channel>(channel), std::move(message));
@@ -175,6 +182,10 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
 
   // -- PeerLinkEvents: the links' thread --
   void connected(const LinkUp& up) override {
+    {
+      const std::lock_guard lock(mutex_);
+      peers_[up.peer.id] = {.version = up.peer.version, .incarnation = up.peer.incarnation};
+    }
     post_to_all([&up] { return std::make_unique<NodeEventLetter>(up.peer.id, NodeEvent::Connected); });
     asio::post(loop_, [this, peer = up.peer] { take_connected(peer); });
   }
@@ -398,6 +409,10 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   void forget(NodeId node, const std::string& name) {
     log::warn("a node is removed from the cluster", {{"node", name}});
     connected_.erase(node);
+    {
+      const std::lock_guard lock(mutex_);
+      peers_.erase(node);
+    }
     replication::HealthActions actions;
     health_.remove(node, actions);
     carry_out(actions);
@@ -426,7 +441,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     const auto member = members_.peers().find(node);
     const std::string name = member == members_.peers().end() ? hex_text(node.value) : member->second.known.name;
     if (is)
-      log::info("a node is there", {{"node", name}});
+      log::info("a node is there", {{"node", name}, {"protocol", peer(node).version}});
     else
       log::warn("a node is away", {{"node", name}});
     post_to_all([node, is] {
@@ -598,7 +613,8 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
                           .draining = file.draining,
                           .leaving = members_.leaving(),
                           .has_lease = redis_,
-                          .pins = file.pins});
+                          .pins = file.pins,
+                          .protocol = options_.protocol_max});
     const auto counters = links_.counters();
     for (const auto& [id, member] : members_.peers()) {
       const auto link = counters.find(id);
@@ -612,6 +628,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
                             .leaving = member.leaving,
                             .has_lease = member.has_lease,
                             .pins = member.pins,
+                            .protocol = peer(id).version,
                             .link = link == counters.end() ? LinkCounters{} : link->second});
     }
     for (const auto& report : reports_) view.slots.insert(view.slots.end(), report.begin(), report.end());
@@ -658,8 +675,9 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   Members members_;
   std::optional<ClusterState> state_;
 
-  /// Guards the three below, which other threads read; nothing is taken while it is held.
+  /// Guards the four below, which other threads read; nothing is taken while it is held.
   mutable std::mutex mutex_;
+  std::map<NodeId, shard::PeerState> peers_;  ///< By their latest connections; those that were removed aren't there.
   std::shared_ptr<const Members> known_;
   std::shared_ptr<const Placement> placement_;
   std::shared_ptr<const ClientPolicy> client_policy_ = std::make_shared<const ClientPolicy>();

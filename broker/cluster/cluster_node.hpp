@@ -28,8 +28,9 @@ struct ClusterNodeOptions {
   std::size_t message_max = 0;  ///< Largest message that shards send each other.
   Duration lease_time{};
   Duration node_timeout{};
-  std::string client_address;    ///< Of this node, for Server Reference; empty: none.
-  Duration hand_over_timeout{};  ///< After which clients go even so.
+  std::uint16_t protocol_max = kPeerVersions.max;  ///< Highest peer protocol version that this node speaks.
+  std::string client_address;                      ///< Of this node, for Server Reference; empty: none.
+  Duration hand_over_timeout{};                    ///< After which clients go even so.
   PlacementOptions placement;
   Duration placement_interval = std::chrono::seconds(1);
   Duration placement_interval_busy = std::chrono::milliseconds(100);  ///< While slots are on their way.
@@ -51,6 +52,7 @@ struct ClusterView {
     bool leaving = false;
     bool has_lease = false;
     std::map<Slot, std::uint64_t> pins;  ///< See NodeView.
+    std::uint16_t protocol = 0;          ///< Version that both speak; 0: it hasn't been there yet.
     LinkCounters link;
   };
   std::vector<Node> nodes;

@@ -199,6 +199,10 @@ void DiskStore::load_session(shard::ShardId shard, std::string client_id) {
   parts_->readers.add(ReadThreads::LoadSession{shard, std::move(client_id)});
 }
 
+void DiskStore::list_sessions(shard::ShardId shard, ListSessionsRequest request) {
+  parts_->readers.add(ReadThreads::ListSessions{shard, std::move(request)});
+}
+
 void DiskStore::read_entries(shard::ShardId shard, ReadRequest request) {
   parts_->readers.add(ReadThreads::Read{shard, request});
 }

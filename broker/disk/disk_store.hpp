@@ -82,6 +82,7 @@ class DiskStore final : public shard::LogStore {
   std::uint64_t next_plain_number() override;
   void load_conversation(shard::ShardId shard, std::string name) override;
   void load_session(shard::ShardId shard, std::string client_id) override;
+  void list_sessions(shard::ShardId shard, ListSessionsRequest request) override;
   void read_entries(shard::ShardId shard, ReadRequest request) override;
   std::optional<shard::StoredId> find_id(shard::ShardId shard, ConversationNumber conversation, std::string_view from,
                                          std::string_view id) override;

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "base/log.hpp"
+#include "broker/shard/session_list.hpp"
 #include "storage/history.hpp"
 #include "storage/log_reader.hpp"
 #include "storage/recovery.hpp"
@@ -86,6 +87,7 @@ struct ReadThreads::Readers {
   storage::LogReader log;
   storage::SlotSnapshotReader snapshots;
   storage::SessionFinder sessions;
+  std::shared_ptr<storage::Files> files;
 };
 
 ReadThreads::ReadThreads(const std::shared_ptr<storage::Files>& files, const storage::LogPlaces& places, unsigned count,
@@ -95,7 +97,8 @@ ReadThreads::ReadThreads(const std::shared_ptr<storage::Files>& files, const sto
     readers_.push_back(std::unique_ptr<Readers>(new Readers{.history = storage::History(files),
                                                             .log = storage::LogReader(files, places),
                                                             .snapshots = storage::SlotSnapshotReader(files),
-                                                            .sessions = storage::SessionFinder(files)}));
+                                                            .sessions = storage::SessionFinder(files),
+                                                            .files = files}));
     threads_.emplace_back([this, readers = readers_.back().get()] { run(*readers); });
   }
 }
@@ -152,6 +155,17 @@ void ReadThreads::carry_out(Readers& readers, ReadLog& read) {
 void ReadThreads::carry_out(Readers& readers, ReadSnapshot& read) {
   auto piece = guarded([&readers, &read] { return read_snapshot_from(readers.snapshots, read.request); });
   sink_.post(read.shard, SnapshotReadEvent{read.request.token, std::move(piece)});
+}
+
+void ReadThreads::carry_out(Readers& readers, ListSessions& list) {
+  auto listed = guarded([&]() -> Result<shard::SessionList> {
+    shard::SessionList found;
+    PARLEY_TRY(storage::for_each_session_record(*readers.files, [&](const storage::StoredSessionView& view) {
+      shard::list_session(found, list.shard, list.request, owned(view));
+    }));
+    return found;
+  });
+  sink_.post(list.shard, SessionsListedEvent{list.request.token, std::move(listed)});
 }
 
 void ReadThreads::carry_out(Readers& readers, LoadUser& load) {

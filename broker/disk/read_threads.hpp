@@ -47,6 +47,10 @@ class ReadThreads {
     shard::ShardId shard = 0;
     std::string client_id;
   };
+  struct ListSessions {
+    shard::ShardId shard = 0;
+    shard::LogStore::ListSessionsRequest request;
+  };
   struct LoadUser {
     shard::ShardId shard = 0;
     std::string user;
@@ -59,7 +63,7 @@ class ReadThreads {
     shard::ShardId shard = 0;
     shard::LogStore::SnapshotReadRequest request;
   };
-  using Work = std::variant<Load, Read, LoadSession, LoadUser, ReadLog, ReadSnapshot>;
+  using Work = std::variant<Load, Read, LoadSession, ListSessions, LoadUser, ReadLog, ReadSnapshot>;
 
   /// Any thread. Answered by an event of that kind.
   void add(Work work);
@@ -73,6 +77,7 @@ class ReadThreads {
   void carry_out(Readers& readers, Load& load);
   void carry_out(Readers& readers, Read& read);
   void carry_out(Readers& readers, LoadSession& load);
+  void carry_out(Readers& readers, ListSessions& list);
   void carry_out(Readers& readers, LoadUser& load);
   void carry_out(Readers& readers, ReadLog& read);
   void carry_out(Readers& readers, ReadSnapshot& read);

@@ -25,6 +25,9 @@ void deliver_one(SnapshotFinishedEvent& event, shard::LogStoreEvents& to) { to.s
 void deliver_one(SessionLoadedEvent& event, shard::LogStoreEvents& to) {
   to.session_loaded(event.client_id, std::move(event.loaded));
 }
+void deliver_one(SessionsListedEvent& event, shard::LogStoreEvents& to) {
+  to.sessions_listed(event.token, std::move(event.listed));
+}
 void deliver_one(PlainWrittenEvent& event, shard::LogStoreEvents& to) { to.plain_written(event.ticket, event.outcome); }
 void deliver_one(UserLoadedEvent& event, shard::LogStoreEvents& to) {
   to.user_loaded(event.user, std::move(event.loaded));

@@ -56,6 +56,11 @@ struct SessionLoadedEvent {
   Result<std::optional<shard::StoredSession>> loaded;
 };
 
+struct SessionsListedEvent {
+  std::uint64_t token = 0;
+  Result<shard::SessionList> listed;
+};
+
 struct UserLoadedEvent {
   std::string user;
   Result<std::vector<shard::UserConversation>> loaded;
@@ -70,9 +75,9 @@ struct PlainWrittenEvent {
   Result<void> outcome;
 };
 
-using StoreEvent =
-    std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, SessionLoadedEvent, UserLoadedEvent, LogReadEvent,
-                 MaterialisedEvent, PlainWrittenEvent, SnapshotReadEvent, SnapshotTakenEvent, SnapshotFinishedEvent>;
+using StoreEvent = std::variant<AppendedEvent, LoadedEvent, EntriesReadEvent, SessionLoadedEvent, UserLoadedEvent,
+                                LogReadEvent, MaterialisedEvent, PlainWrittenEvent, SnapshotReadEvent,
+                                SnapshotTakenEvent, SnapshotFinishedEvent, SessionsListedEvent>;
 
 /// Brings events to the shards' threads; written by whoever owns those. Called on the disk's threads; must not block.
 /// Events of one shard are delivered in the order they were posted by one thread.

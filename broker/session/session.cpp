@@ -17,7 +17,7 @@ using mqtt::PropertyId;
 using mqtt::ProtocolVersion;
 using mqtt::ReasonCode;
 
-WillPlan will_of(const mqtt::Will& will, std::uint64_t identity) {
+WillPlan plan_of(const mqtt::Will& will, std::uint64_t identity) {
   std::string buffer;
   WillPlan plan;
   plan.message =
@@ -79,6 +79,19 @@ std::uint32_t Session::granted_expiry(const mqtt::Connect& connect, const Limits
   return std::min(wanted, limits.session_expiry_max);
 }
 
+std::optional<WillPlan> Session::will_of(const mqtt::Connect& connect, std::uint64_t identity, std::uint32_t expiry) {
+  if (!connect.will) return std::nullopt;
+  WillPlan will = plan_of(*connect.will, identity);
+  will.delay = std::min<Duration>(will.delay, std::chrono::seconds(expiry));
+  return will;
+}
+
+const WillPlan* Session::will() const { return connection_ && connection_->will ? &*connection_->will : nullptr; }
+
+void Session::set_will_id(std::uint64_t id) {
+  if (connection_ && connection_->will) connection_->will->id = id;
+}
+
 void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) {
   connection_ = std::make_unique<Connection>();
   Connection& link = *connection_;
@@ -105,10 +118,7 @@ void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) 
   const auto aliases = std::min<std::uint32_t>(properties.integer(PropertyId::TopicAliasMaximum).value_or(0),
                                                limits_.topic_alias_out_max);
   if (aliases != 0) link.aliases_out = std::make_unique<OutboundAliases>(static_cast<std::uint16_t>(aliases));
-  if (connect.will) {
-    link.will = will_of(*connect.will, identity_);
-    link.will->delay = std::min<Duration>(link.will->delay, std::chrono::seconds(expiry_interval_));
-  }
+  link.will = will_of(connect, identity_, expiry_interval_);
   link.inherited = inbound_.size();
   if (outbound_) {
     outbound_->resend_at = 0;

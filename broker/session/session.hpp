@@ -61,6 +61,7 @@ struct WillPlan {
   mqtt::MessagePtr message;
   Duration delay{};
   std::uint32_t expiry_interval = 0;  ///< Message Expiry Interval in seconds, counted from its publication; 0: none.
+  std::uint64_t id = 0;               ///< Of one that stands in the session's record; 0: it doesn't.
 };
 
 /// Belongs to one shard's thread. Memory: about 300 bytes without a connection, about 250 more with one; queue, ring
@@ -77,6 +78,8 @@ class Session {
 
   /// How many seconds the session of such a CONNECT outlives its connection. MQTT 5 §3.1.2.11.2.
   static std::uint32_t granted_expiry(const mqtt::Connect& connect, const Limits& limits);
+  /// What attach() takes as will, of a session with that identity and expiry interval; none.
+  static std::optional<WillPlan> will_of(const mqtt::Connect& connect, std::uint64_t identity, std::uint32_t expiry);
   /// Before attach(), for a session that is to be stored first.
   void set_expiry_interval(std::uint32_t seconds) { expiry_interval_ = seconds; }
 
@@ -97,6 +100,9 @@ class Session {
   /// Afterwards connected() is false; QoS flows stay.
   std::optional<WillPlan> detach(Instant now);
   [[nodiscard]] bool connected() const { return connection_ != nullptr; }
+  /// Of the connection; null: there is none.
+  [[nodiscard]] const WillPlan* will() const;
+  void set_will_id(std::uint64_t id);
   /// Writes DISCONNECT (nothing in 3.x); the caller closes after the flush.
   void write_disconnect(mqtt::ReasonCode reason, std::string_view properties = {});
 

@@ -21,6 +21,7 @@ namespace parley::shard {
 struct PendingWill {
   session::WillPlan plan;
   Instant due;
+  bool publishing = false;  ///< It stays here, and in the session's record, until that is done.
 };
 
 /// A client id that this shard knows: with a connection, or a session that waits for one.
@@ -46,6 +47,9 @@ struct Client {
   std::uint64_t generation = 0;           ///< In which this node has the session; 0: it was never claimed.
   Instant connected_at;                   ///< While connected.
   Instant expires_at = Instant::max();    ///< While disconnected.
+  Timestamp left;                         ///< The same: since when.
+  Instant tell_at;                        ///< While restored: not before that its leader is told; see Orphans.
+  Duration tell_again{};                  ///< The same: how long after that.
   Instant login_ends = Instant::max();    ///< While connected: when the credentials have expired; see Reauthentication.
   Instant login_notice = Instant::max();  ///< When to tell the client of that.
   std::shared_ptr<LoginExchange> exchange;  ///< Of a re-authentication under way.

@@ -377,9 +377,12 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   }
   client->generation = generation;
   client->expires_at = Instant::max();
-  client->will.reset();  // §3.1.3.2.2: the client is back before its delay has passed.
-  client->session->set_expiry_interval(session::Session::granted_expiry(connect, shard_.options().limits));
-  if (client->session->expiry_interval() == 0) {
+  end_will(*client);
+  const std::uint32_t expiry = session::Session::granted_expiry(connect, shard_.options().limits);
+  client->session->set_expiry_interval(expiry);
+  auto will = session::Session::will_of(connect, client->session->identity(), expiry);
+  if (will) opening.will_id = will->id = shard_.wills().make_id(*will);
+  if (!client->is_lasting() && opening.will_id == 0) {
     attach(connection, connect, *client, opening);
     return Outcome::Connected;
   }
@@ -388,9 +391,17 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   opening.held = packet;
   add(connection, std::move(opening));
   client->opening = connection;
-  shard_.session_records().write(*client, {},
-                                 [this, connection](Result<void> outcome) { settled(connection, outcome); });
+  shard_.session_records().write_opening(*client, std::move(will),
+                                         [this, connection](Result<void> outcome) { settled(connection, outcome); });
   return Outcome::Held;
+}
+
+/// The client is back: its will is cancelled, unless its delay has passed. §3.1.3.2.2
+void Connecting::end_will(Client& client) {
+  const auto will = std::move(client.will);
+  if (!will || will->publishing || will->due > shard_.now()) return;
+  shard_.wills().publish(will->plan, {.user = client.session->user(), .client_id = client.session->client_id()},
+                         nullptr);
 }
 
 /// The connection that this one takes over is the user's, too. Two that come at the same moment may both get the last
@@ -476,8 +487,11 @@ bool Connecting::take_over(const std::string& client_id, const SessionClaims::Gr
   }
   if (!granted.stored) return true;
   Client* client = shard_.adopt(*granted.stored);
-  if (client != nullptr) client->generation = granted.generation;
-  return client != nullptr;
+  if (client == nullptr) return false;
+  client->generation = granted.generation;
+  // It is over, but for its will.
+  if (client->expires_at <= shard_.now()) shard_.end_session(*client);
+  return true;
 }
 
 void Connecting::abandon(Client& client) {
@@ -500,7 +514,8 @@ Client* Connecting::earlier_session(const mqtt::Connect& connect, std::string_vi
   // May end the session: one whose expiry interval is 0 lasts as long as its connection.
   shard_.close_client(*client, ReasonCode::SessionTakenOver);  // §3.1.4-3
   client = shard_.clients().find(client_id);
-  if (client == nullptr || !connect.clean_start) return client;
+  // One that doesn't last is here only until its will is published.
+  if (client == nullptr || (!connect.clean_start && client->is_lasting())) return client;
   shard_.end_session(*client);  // §3.1.2-4
   return nullptr;
 }
@@ -509,6 +524,7 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   session::Session& session = *client.session;
   session.attach(connect, shard_.links().output(connection), shard_.now());
   client.connected_at = shard_.now();
+  session.set_will_id(opening.will_id);
   client.meta = *wanted_meta(connect);
   client.accepted = read_accept(connect.properties.user("accept").value_or(std::string_view()));
   client.named_senders.clear();

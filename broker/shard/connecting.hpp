@@ -89,6 +89,7 @@ class Connecting {
     Login login;
     std::uint64_t session_generation = 0;  ///< From Claimed on.
     std::uint64_t claim = 0;               ///< While Claiming.
+    std::uint64_t will_id = 0;             ///< Of its will in the session's record; 0: none.
     std::shared_ptr<LoginExchange> exchange;
     std::string held;  ///< CONNECT and the packets behind it.
   };
@@ -107,6 +108,7 @@ class Connecting {
   void ask_for_session(ConnectionId connection);
   /// `held`: as it was claimed.
   void claimed(ConnectionId connection, std::uint64_t held, const Result<SessionClaims::Granted>& granted);
+  void end_will(Client& client);
   bool take_latest(Client& client, const SessionClaims::Granted& granted);
   bool take_over(const std::string& client_id, const SessionClaims::Granted& granted);
   void attach(ConnectionId connection, const mqtt::Connect& connect, Client& client, const Opening& opening);

@@ -1,6 +1,7 @@
 #include "broker/shard/moved_queue.hpp"
 
 #include "base/bytes.hpp"
+#include "broker/shard/stored_will.hpp"
 #include "storage/format/error.hpp"
 #include "storage/format/field_reader.hpp"
 
@@ -45,6 +46,9 @@ std::string pack_session(const session::Session& session, Moment moment, std::si
 
 Result<MovedSession> unpack_session(std::string_view state, Moment moment) {
   MovedSession unpacked;
+  PARLEY_TRY(auto split, split_will(state, 0));
+  unpacked.will = std::move(split.will);
+  state = split.state;
   if (state.empty() || state.front() != kWithMessages) {
     unpacked.state = state;
     return unpacked;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,12 +22,13 @@ struct MovedSession {
   std::string state;
   std::vector<MovedMessage> messages;
   bool moves = false;  ///< The record was written for another node.
+  std::optional<session::WillPlan> will;
 };
 
 /// The state with what the session owes its client, as much of it as fits into `bytes_max`, in order. `left_out`
 /// becomes the number of messages that don't.
 std::string pack_session(const session::Session& session, Moment moment, std::size_t bytes_max, std::size_t& left_out);
-/// Also of a state without messages. Fails with CorruptRecord, NewerFormat.
+/// Also of a state without messages, and with a will. Fails with CorruptRecord, NewerFormat.
 Result<MovedSession> unpack_session(std::string_view state, Moment moment);
 
 }  // namespace parley::shard

@@ -227,6 +227,18 @@ void describe(auto& io, NamesSession auto& event) {
   io(event.client_id);
   io(event.generation);
 }
+void describe(auto& io, Is<Left> auto& event) {
+  io(event.slot);
+  io(event.client_id);
+  io(event.generation);
+  io(event.away);
+}
+void describe(auto& io, Is<Settled> auto& event) {
+  io(event.slot);
+  io(event.client_id);
+  io(event.generation);
+  io(event.ended);
+}
 void describe(auto& io, Is<Write> auto& event) {
   io(event.slot);
   io(event.stream);
@@ -470,6 +482,8 @@ constexpr std::array kChannels{
     NodeChannel::Sessions,   // ClientAsk
     NodeChannel::Sessions,   // ClientAnswer
     NodeChannel::Sessions,   // PresenceRecheck
+    NodeChannel::Sessions,   // Left
+    NodeChannel::Sessions,   // Settled
 };
 static_assert(kChannels.size() == kReaders.size());
 

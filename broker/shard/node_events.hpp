@@ -205,6 +205,22 @@ struct Hold {
   std::uint64_t generation = 0;
 };
 
+/// To the leader, from a node that has restarted: it had the session in this generation, and nobody came back. Version
+/// 2 of the peer protocol.
+struct Left {
+  Slot slot;
+  std::string_view client_id;
+  std::uint64_t generation = 0;
+  std::uint64_t away = 0;  ///< For how many milliseconds, as far as that node knows.
+};
+/// From the leader: what was due of it is done.
+struct Settled {
+  Slot slot;
+  std::string_view client_id;
+  std::uint64_t generation = 0;
+  bool ended = false;  ///< Or goes on at another node. Else its will was published.
+};
+
 // -- Messages --
 
 /// Which ordinary topics this node wants; `replaces`: all that was said before is void. Answered when every shard of
@@ -398,7 +414,7 @@ using Event =
                  Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access, Accessed,
                  FollowUser, UnfollowUser, UserConversations, SnapshotOffer, SnapshotRead, SnapshotPage, SnapshotTaken,
                  Notice, Delivered, PresenceReport, PresenceFollow, PresenceShown, PresenceAsk, PresenceAnswer,
-                 OnlineAsk, OnlineAnswer, ClientAsk, ClientAnswer, PresenceRecheck>;
+                 OnlineAsk, OnlineAnswer, ClientAsk, ClientAnswer, PresenceRecheck, Left, Settled>;
 
 std::vector<Marks> remote_marks(const std::vector<chat::UserMarks>& marks);
 std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks);

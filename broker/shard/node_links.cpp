@@ -1,5 +1,6 @@
 #include "broker/shard/node_links.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.hpp"
@@ -9,6 +10,14 @@ namespace parley::shard {
 bool NodeLinks::connected(NodeId node) const {
   const auto found = links_.find(node);
   return found != links_.end() && found->second.connected;
+}
+
+bool NodeLinks::all_speak(std::uint16_t version) const {
+  if (nodes_.peer(nodes_.self()).version < version) return false;
+  return std::ranges::all_of(links_, [&](const auto& link) {
+    const std::uint16_t spoken = nodes_.peer(link.first).version;
+    return spoken == 0 || spoken >= version;
+  });
 }
 
 bool NodeLinks::writable(NodeId node, NodeChannel channel) const {

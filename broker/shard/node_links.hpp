@@ -32,6 +32,11 @@ class NodeLinks {
     }
   }
 
+  [[nodiscard]] PeerState peer(NodeId node) const { return nodes_.peer(node); }
+  /// This node and every member that was ever connected, as far as it isn't removed, knows this version of what nodes
+  /// say to each other.
+  [[nodiscard]] bool all_speak(std::uint16_t version) const;
+
   /// What is sent now leaves at once.
   [[nodiscard]] bool writable(NodeId node, NodeChannel channel) const;
   /// False when nothing was taken: the node isn't connected, or the channel is full.

@@ -50,8 +50,9 @@ struct ShardOptions {
   std::size_t recent_records_bytes_max = 32 * 1024 * 1024;  ///< Kept for other replicas, by each shard.
   /// Taken from other nodes' stores for replicas that are behind the log, by each shard; 0: no limit.
   std::uint64_t snapshot_bytes_per_second = 32 * 1024 * 1024;
-  double dismissals_per_second = 1000;             ///< Clients of all shards together; see Dismissal.
-  Duration leader_wait = std::chrono::seconds(2);  ///< What is sent to a slot without a leader waits so long.
+  double dismissals_per_second = 1000;              ///< Clients of all shards together; see Dismissal.
+  Duration node_timeout = std::chrono::seconds(1);  ///< A node that can't be reached for so long is dead; see Orphans.
+  Duration leader_wait = std::chrono::seconds(2);   ///< What is sent to a slot without a leader waits so long.
 };
 
 /// The slot of a conversation, user or client id.

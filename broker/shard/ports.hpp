@@ -76,6 +76,19 @@ struct StoredSession {
   std::uint64_t generation = 0;  ///< See format::SessionRecord.
 };
 
+/// Sessions without what they are about.
+struct SessionList {
+  struct One {
+    std::string client_id;
+    NodeId owner;
+    std::uint64_t generation = 0;
+    std::uint32_t expiry_interval = 0;
+    Timestamp disconnected;
+    std::optional<std::uint32_t> will_delay;  ///< Seconds; none: it has no will.
+  };
+  std::vector<One> sessions;
+};
+
 /// A slot's replica as storage knows it at the start.
 struct StoredSlot {
   Slot slot;
@@ -218,6 +231,16 @@ class LogStore {
   /// Answered by Inbox::session_loaded: the session as it is durable here, its cursors included.
   virtual void load_session(ShardId /*shard*/, std::string /*client_id*/) {}
 
+  /// All durable sessions of the shard's slots that end some day or have a will, but for those of some nodes. Answered
+  /// by Inbox::sessions_listed. O(all sessions of the node).
+  struct ListSessionsRequest {
+    std::uint64_t token = 0;
+    std::uint32_t slots = 0;
+    std::uint32_t shards = 0;
+    std::vector<NodeId> without;
+  };
+  virtual void list_sessions(ShardId /*shard*/, ListSessionsRequest /*request*/) {}
+
   /// Entries of [first, last], ascending, cut off after `entries_max` entries or once `bytes_max` payload bytes are
   /// exceeded, but at least one. Answered by Inbox::entries_read with the same token.
   struct ReadRequest {
@@ -302,6 +325,7 @@ class LogStoreEvents {
   };
   virtual void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) = 0;
   virtual void session_loaded(const std::string& /*client_id*/, Result<std::optional<StoredSession>> /*loaded*/) {}
+  virtual void sessions_listed(std::uint64_t /*token*/, Result<SessionList> /*listed*/) {}
   virtual void entries_read(std::uint64_t token, Result<ReadPage> page) = 0;
   virtual void log_read(std::uint64_t token, Result<LogPage> page) = 0;
   virtual void snapshot_read(std::uint64_t /*token*/, Result<SnapshotPiece> /*piece*/) {}
@@ -422,6 +446,14 @@ enum class NodeChannel : std::uint8_t {
   Snapshots,
 };
 
+/// Versions of what nodes say to each other: docs/formats/peer.md.
+inline constexpr std::uint16_t kWillsVersion = 2;  ///< Wills stand in records; Left.
+
+struct PeerState {
+  std::uint16_t version = kWillsVersion;  ///< Which both speak; of this node itself, its highest. 0: it is no member.
+  std::uint64_t incarnation = 0;          ///< Of its process.
+};
+
 /// The other nodes of the cluster, as a shard sees them; a standalone broker has none. Called from the shard's thread.
 /// What was sent may be lost with the connection, and is never doubled within one. Every message begins with an
 /// envelope: a byte 0 and the slot it is for (base-128 varint), or a byte 1 and the receiving node's shard.
@@ -431,6 +463,8 @@ class PeerNodes {
   [[nodiscard]] virtual NodeId self() const = 0;
   /// There are no other nodes and never will be.
   [[nodiscard]] virtual bool standalone() const { return false; }
+  /// By the node's latest connection; or this node itself.
+  [[nodiscard]] virtual PeerState peer(NodeId /*node*/) const { return {}; }
   /// False: nothing was taken, since the channel is full (node_writable comes) or the node is not connected.
   virtual bool send(NodeId node, NodeChannel channel, std::string message) = 0;
   /// This node leads the slot in `term`, or (none) doesn't any more; told in its heartbeats.

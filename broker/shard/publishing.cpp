@@ -73,21 +73,31 @@ void Publishing::publish(Client& client, session::PublishAction& action) {
   propose(publish.topic, publish.properties, publish.payload, client.session->user(), std::move(origin));
 }
 
-void Publishing::publish_will(const mqtt::Message& will, const Client& client, std::uint32_t expiry_interval) {
+WillOutcome Publishing::publish_will(const session::WillPlan& plan, const Wills::Author& author, std::uint64_t token) {
+  const mqtt::Message& will = *plan.message;
   const auto properties = mqtt::Properties::trusted(will.properties());
   if (chat::in_subtree(shard_.options().root, will.topic())) {
-    propose(will.topic(), properties, will.payload(), client.session->user(), {});
-    return;
+    // As if somebody waited for the receipt.
+    const Origin origin{
+        .shard = shard_.id(), .client = Wills::kNoClient, .identity = token, .ticket = {.qos = mqtt::Qos::AtLeastOnce}};
+    const std::string id = plan.id != 0 ? "will-" + std::to_string(plan.id) : std::string();
+    propose(will.topic(), properties, will.payload(), author.user, origin, id);
+    return {.state = WillOutcome::State::Proposed};
   }
-  if (is_reserved(will.topic()) || !shard_.access().may_publish(client, will.topic())) return;
+  const bool allowed = !is_reserved(will.topic()) &&
+                       shard_.access().may_publish({.user = author.user, .client_id = author.client_id}, will.topic());
+  if (!allowed) return {};
   mqtt::Message::Parts parts{.topic = will.topic(),
                              .properties = will.properties(),
                              .payload = will.payload(),
                              .qos = will.qos(),
                              .retain = will.retain(),
                              .publisher = will.publisher()};
-  if (expiry_interval != 0) parts.expires = shard_.now() + std::chrono::seconds(expiry_interval);
-  shard_.plain_topics().publish(mqtt::Message::make(parts));
+  if (plan.expiry_interval != 0) parts.expires = shard_.now() + std::chrono::seconds(plan.expiry_interval);
+  const auto published = shard_.plain_topics().publish(mqtt::Message::make(parts));
+  if (published.refused) return {.state = WillOutcome::State::Refused};
+  if (published.publication == 0) return {};
+  return {.state = WillOutcome::State::Storing, .publication = published.publication};
 }
 
 /// What a client says of itself: to presence/{user}, and to client/{client id}/mode.
@@ -164,6 +174,7 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
 }
 
 void Publishing::stored(std::uint64_t publication, bool stored) {
+  if (shard_.wills().stored(publication, stored)) return;
   const auto found = waiting_.find(publication);
   if (found == waiting_.end()) return;
   const Waiting waiting = found->second;
@@ -237,7 +248,7 @@ chat::Refusal Publishing::read_command_id(std::string_view payload, Draft& draft
 }
 
 void Publishing::propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
-                         const std::string& user, Origin origin) {
+                         const std::string& user, Origin origin, std::string_view fallback_id) {
   const auto parts = chat::read_topic(shard_.options().root, topic);
   const auto conversation = parts ? chat::conversation_meant(parts->conversation, user) : std::nullopt;
   const bool is_command = parts && parts->form == chat::Form::Control;
@@ -265,6 +276,7 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
   if (!properties.empty() && !is_command) {
     write_stored_properties(properties_, properties, parts->form == chat::Form::Json);
   }
+  if (draft.id.empty()) draft.id = fallback_id;
   const bool from_client = origin.names_id = !draft.id.empty();
   const std::string made = from_client ? std::string() : make_id();
   // In a cluster it may have to be sent to another leader again, which knows it by its id.
@@ -317,7 +329,7 @@ void Publishing::propose_passing(const std::string& conversation, chat::Form for
 void Publishing::ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,
                                  Origin origin) {
   const Client* client = shard_.clients().find(origin.client, origin.identity);
-  if (client == nullptr) return;  // A will has nobody to answer.
+  if (client == nullptr) return shard_.send_outcome(origin, {});  // A will has nobody to answer.
   const bool as_json = client->session->version() != mqtt::ProtocolVersion::V5;
   shard_.history_requests().ask(conversation, user, payload, as_json, std::move(origin));
 }
@@ -336,6 +348,7 @@ std::string Publishing::make_id() {
 // -- The way back --
 
 void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
+  if (origin.client == Wills::kNoClient) return shard_.wills().outcome(origin.identity, outcome);
   if (origin.passes && chat::rule_of(outcome.refusal).retry_after != 0) return this->outcome(origin, Outcome{});
   Client* client = shard_.clients().find(origin.client, origin.identity);
   if (client == nullptr) return;

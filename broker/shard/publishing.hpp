@@ -7,12 +7,25 @@
 #include "broker/chat/topic.hpp"
 #include "broker/session/actions.hpp"
 #include "broker/shard/events.hpp"
+#include "broker/shard/wills.hpp"
 #include "mqtt/properties.hpp"
 
 namespace parley::shard {
 
 class Shard;
 struct Client;
+
+/// What has become of a will so far.
+struct WillOutcome {
+  enum class State : std::uint8_t {
+    Proposed,  ///< Wills::outcome is called, or was.
+    Storing,   ///< Wills::stored is called with the publication.
+    Stored,    ///< Or refused for good.
+    Refused,   ///< For now.
+  };
+  State state = State::Stored;
+  std::uint64_t publication = 0;
+};
 
 /// What a PUBLISH means: an ordinary message, an entry for a conversation, or nothing allowed. And its way back:
 /// receipts and refusals. Belongs to its shard's thread.
@@ -21,8 +34,9 @@ class Publishing {
   explicit Publishing(Shard& shard) : shard_(shard) {}
 
   void publish(Client& client, session::PublishAction& action);
-  /// A will whose time has come; nobody waits for the outcome.
-  void publish_will(const mqtt::Message& will, const Client& client, std::uint32_t expiry_interval);
+  /// A will whose time has come, for Wills. One with an id is published once in a conversation, however often this is
+  /// called.
+  WillOutcome publish_will(const session::WillPlan& will, const Wills::Author& author, std::uint64_t token);
   void outcome(const Origin& origin, const Outcome& outcome);
   /// A publication of PlainTopics is stored where it must be, or can't be.
   void stored(std::uint64_t publication, bool stored);
@@ -42,7 +56,7 @@ class Publishing {
   chat::Refusal read_draft(const mqtt::Properties& properties, std::string_view payload, chat::Form form, Draft& draft);
   chat::Refusal read_command_id(std::string_view payload, Draft& draft) const;
   void propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
-               const std::string& user, Origin origin);
+               const std::string& user, Origin origin, std::string_view fallback_id = {});
   void propose_passing(const std::string& conversation, chat::Form form, const std::string& user,
                        std::string_view payload, Origin origin);
   void ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,

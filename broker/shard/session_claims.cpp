@@ -5,6 +5,7 @@
 
 #include "base/log.hpp"
 #include "broker/shard/shard.hpp"
+#include "broker/shard/stored_will.hpp"
 
 namespace parley::shard {
 namespace {
@@ -131,7 +132,7 @@ void SessionClaims::add(Slot slot, const std::string& client_id, Request request
   const auto same = [&](const Request& one) { return one.from == request.from && one.token == request.token; };
   if (std::ranges::any_of(pending.requests, same)) return;
   pending.requests.push_back(std::move(request));
-  if (pending.requests.size() > 1) return;
+  if (pending.requests.size() > 1 || pending.settling) return;
   pending.asked_to_yield = false;
   load(client_id, pending);
 }
@@ -160,9 +161,13 @@ void SessionClaims::session_loaded(const std::string& client_id, const Result<st
       answer(pending, request, failed);
     }
   }
-  // Whoever was answered may have changed things.
+  go_on(client_id);
+}
+
+/// Whoever was answered may have changed things.
+void SessionClaims::go_on(const std::string& client_id) {
   const auto now = pending_.find(client_id);
-  if (now == pending_.end() || now->second.loading || now->second.yielding != NodeId{}) return;
+  if (now == pending_.end() || now->second.loading || now->second.settling || now->second.yielding != NodeId{}) return;
   if (!now->second.requests.empty()) {
     now->second.asked_to_yield = false;
     load(client_id, now->second);
@@ -195,27 +200,67 @@ void SessionClaims::decide(const std::string& client_id, Pending& pending, const
     if (answers.back().second == remote::Status::Done) lost_to(check.from, client_id, check.generation);
   }
   for (const auto& [then, status] : answers) then(status);
-  if (pending.requests.empty()) return;
+  if (pending.requests.empty() || pending.settling) return;
   // Nothing above has asked for another session: `pending` is still there. But what is known may have changed.
   const Owner owner = owner_of(pending.slot, client_id);
   const Request request = pending.requests.front();
+  if (request.token == 0) return settle(client_id, pending, owner, stored);
   remote::Claimed event;
   if (stored && stored->user != request.user) {
     event.status = remote::Status::Refused;
   } else if (request.held != 0 && owner.node == request.from && owner.generation == request.held) {
-    if (stored && !has_expired(*stored, shard_.wall())) event = describe(*stored);
+    event = describe_for(request.from, stored);
     event.generation = owner.generation;
   } else {
     NodeId holder = owner.node;
     if (holder == NodeId{} && shard_.clients().find(client_id) != nullptr) holder = shard_.nodes().self();
     const bool elsewhere = holder != request.from && !pending.asked_to_yield;
     if (elsewhere && ask_to_yield(client_id, pending, holder, owner.generation)) return;
-    if (stored && !has_expired(*stored, shard_.wall())) event = describe(*stored);
+    event = describe_for(request.from, stored);
     event.generation = std::max(owner.generation, request.held) + 1;
     owner_of(pending.slot, client_id) = {.node = request.from, .generation = event.generation, .verified = true};
   }
+  shard_.orphans().forget(client_id);
   pending.requests.pop_front();
   answer(pending, request, event);
+}
+
+/// Of one that is over only its will is wanted. A node that knows of no wills gets none: what is due is published here.
+remote::Claimed SessionClaims::describe_for(NodeId node, const std::optional<StoredSession>& stored) {
+  if (!stored) return {};
+  const bool over = stored->expiry_interval == 0 || has_expired(*stored, shard_.wall());
+  const auto split = split_will(stored->state, 0);
+  const bool has_will = split && split->will;
+  if (!has_will) return over ? remote::Claimed{} : describe(*stored);
+  if (node == shard_.nodes().self() || shard_.nodes().peer(node).version >= kWillsVersion) return describe(*stored);
+  const bool due = over || split->will->delay == Duration::zero();
+  if (due) shard_.wills().publish(*split->will, {.user = stored->user, .client_id = stored->client_id}, nullptr);
+  if (over) return {};
+  remote::Claimed event = describe(*stored);
+  event.state = without_will(event.state);
+  return event;
+}
+
+// -- Settling --
+
+void SessionClaims::settle(Slot slot, const std::string& client_id) {
+  if (shard_.may_host(slot)) add(slot, client_id, {.from = shard_.nodes().self(), .token = 0, .user = {}, .held = 0});
+}
+
+void SessionClaims::settle(const std::string& client_id, Pending& pending, const Owner& owner,
+                           const std::optional<StoredSession>& stored) {
+  pending.requests.pop_front();
+  pending.settling = true;
+  shard_.orphans().settle(client_id, owner.generation, stored, [this, client_id] {
+    const auto found = pending_.find(client_id);
+    if (found == pending_.end()) return;
+    found->second.settling = false;
+    go_on(client_id);
+  });
+}
+
+void SessionClaims::ended(Slot slot, const std::string& client_id, std::uint64_t generation) {
+  owner_of(slot, client_id) = {.node = {}, .generation = generation + 1, .verified = true, .recorded = true};
 }
 
 /// Of a session that nobody has, whoever writes first has it.
@@ -294,7 +339,10 @@ void SessionClaims::check(NodeId from, Slot slot, const std::string& client_id, 
   Owner& owner = owner_of(slot, client_id);
   if (owner.verified && !behind) {
     const auto status = judge(owner, from, generation);
-    if (status == remote::Status::Done) lost_to(from, client_id, generation);
+    if (status == remote::Status::Done) {
+      lost_to(from, client_id, generation);
+      shard_.orphans().forget(client_id);
+    }
     then(status);
     return;
   }
@@ -499,6 +547,38 @@ void SessionClaims::flush() {
       hold(shard_.nodes().self(), event);
     }
   });
+}
+
+// -- What was left --
+
+bool SessionClaims::tell_left(const Client& client) {
+  if (client.generation == 0) return false;  // Of no node, as the leader sees it.
+  const std::string& client_id = client.session->client_id();
+  const Slot slot = slot_of_name(client_id, shard_.options());
+  const std::uint64_t wall = shard_.wall().milliseconds;
+  const remote::Left event{.slot = slot,
+                           .client_id = client_id,
+                           .generation = client.generation,
+                           .away = wall - std::min(client.left.milliseconds, wall)};
+  const auto leadership = shard_.replicas().leadership(slot);
+  if (leadership.state == Leadership::State::Here) {
+    shard_.orphans().left(shard_.nodes().self(), event);
+  } else if (leadership.state == Leadership::State::Elsewhere) {
+    const std::uint16_t spoken = shard_.nodes().peer(leadership.node).version;
+    if (spoken != 0 && spoken < kWillsVersion) return false;
+    shard_.nodes().send(leadership.node, NodeChannel::Sessions, remote::encode_for(slot, event));
+  }
+  return true;
+}
+
+void SessionClaims::settled(const remote::Settled& event) {
+  Client* client = shard_.clients().find(event.client_id);
+  if (client == nullptr || !client->restored || client->generation != event.generation) return;
+  if (event.ended) return shard_.forget_session(*client);
+  client->will.reset();
+  client->tell_again = {};
+  client->tell_at = {};
+  shard_.schedule(*client);
 }
 
 }  // namespace parley::shard

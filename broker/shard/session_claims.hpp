@@ -65,6 +65,15 @@ class SessionClaims {
   /// Whether `from` may write of the session in this generation, perhaps told at once, in the order of the questions.
   void check(NodeId from, Slot slot, const std::string& client_id, std::uint64_t generation,
              std::function<void(remote::Status)> then);
+  /// Has Orphans decide what there still is to do about the session, before or behind others that want it.
+  void settle(Slot slot, const std::string& client_id);
+  /// Its record is gone, since its node had left it: what that one writes now is refused.
+  void ended(Slot slot, const std::string& client_id, std::uint64_t generation);
+  /// Tells the leader, if there is one, of a session from before this node's start for which nobody has come back.
+  /// False: that one doesn't understand it.
+  bool tell_left(const Client& client);
+  /// The leader has done what was due of such a session.
+  void settled(const remote::Settled& event);
   void session_loaded(const std::string& client_id, const Result<std::optional<StoredSession>>& loaded);
 
   // -- The others' --
@@ -103,7 +112,7 @@ class SessionClaims {
   /// A claim as its slot's leader sees it.
   struct Request {
     NodeId from;
-    std::uint64_t token = 0;
+    std::uint64_t token = 0;  ///< 0: no claim, but to settle what its node has left.
     std::string user;
     std::uint64_t held = 0;
   };
@@ -118,6 +127,7 @@ class SessionClaims {
     std::deque<Request> requests;
     std::vector<Check> checks;
     bool loading = false;
+    bool settling = false;
     bool asked_to_yield = false;  ///< For the first request.
     NodeId yielding;              ///< Who was asked and hasn't answered; 0: nobody.
     Instant since;
@@ -135,6 +145,10 @@ class SessionClaims {
   void ask(std::uint64_t token);
   void add(Slot slot, const std::string& client_id, Request request);
   void load(const std::string& client_id, Pending& pending);
+  void go_on(const std::string& client_id);
+  void settle(const std::string& client_id, Pending& pending, const Owner& owner,
+              const std::optional<StoredSession>& stored);
+  remote::Claimed describe_for(NodeId node, const std::optional<StoredSession>& stored);
   void decide(const std::string& client_id, Pending& pending, const std::optional<StoredSession>& stored);
   bool ask_to_yield(const std::string& client_id, Pending& pending, NodeId owner, std::uint64_t generation);
   void answer(const Pending& pending, const Request& request, remote::Claimed event);

@@ -3,6 +3,7 @@
 #include "base/log.hpp"
 #include "broker/shard/moved_queue.hpp"
 #include "broker/shard/shard.hpp"
+#include "broker/shard/stored_will.hpp"
 
 namespace parley::shard {
 
@@ -12,20 +13,38 @@ void SessionRecords::add(std::string_view client_id, std::uint64_t generation, c
 }
 
 void SessionRecords::write(Client& client, Timestamp disconnected, Done done) {
+  // Of one that ends with its connection nothing changes that counts.
+  if (client.session->expiry_interval() == 0) {
+    if (done) done({});
+    return;
+  }
+  const session::WillPlan* will = client.session->will();
+  if (will == nullptr && client.will) will = &client.will->plan;
+  write_with(client, disconnected, will != nullptr ? std::optional(*will) : std::nullopt, std::move(done));
+}
+
+void SessionRecords::write_opening(Client& client, std::optional<session::WillPlan> will, Done done) {
+  write_with(client, {}, std::move(will), std::move(done));
+}
+
+void SessionRecords::write_with(Client& client, Timestamp disconnected, std::optional<session::WillPlan> will,
+                                Done done) {
   const session::Session& session = *client.session;
-  if (session.expiry_interval() == 0) {
+  const bool recorded = will && will->id != 0;
+  if (session.expiry_interval() == 0 && !recorded) {
     if (done) done({});
     return;
   }
   if (!client.queue || !client.queue->arriving) {
-    write(client, disconnected, session.encode_state(), std::move(done));
+    const std::string state = session.encode_state();
+    write(client, disconnected, recorded ? with_will(*will, state) : state, std::move(done));
     return;
   }
   // Until then the record that has the messages stays.
   shard_.journal().when_stored(
-      client, [this, place = client.place, identity = session.identity(), disconnected, then = std::move(done)] {
+      client, [this, place = client.place, identity = session.identity(), disconnected, will, then = std::move(done)] {
         if (Client* owner = shard_.clients().find(place, identity)) {
-          write(*owner, disconnected, then);
+          write_with(*owner, disconnected, will, then);
         } else if (then) {
           then(StorageError::NotFound);
         }
@@ -107,6 +126,12 @@ void SessionRecords::write_end(const std::string& client_id, std::uint64_t gener
         const bool lost = !outcome && outcome.error() == make_error_code(chat::Refusal::NotAuthorized);
         if (!outcome && !lost) unwritten_ends_.emplace_back(client_id, generation);
       });
+}
+
+void SessionRecords::write_end_unless_back(const std::string& client_id, std::uint64_t generation) {
+  const Client* client = shard_.clients().find(client_id);
+  if (client != nullptr && client->persisted) return;
+  write_end(client_id, client != nullptr ? client->generation : generation);
 }
 
 void SessionRecords::write_cursor(const Client& client, Follower& follower) {

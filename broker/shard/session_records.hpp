@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/result.hpp"
+#include "broker/session/session.hpp"
 #include "broker/shard/ports.hpp"
 
 namespace parley::shard {
@@ -30,11 +32,16 @@ class SessionRecords {
   /// is durable or refused. `disconnected` 0: it has a connection. A session that ends with its connection is not
   /// written: `done` is called at once.
   void write(Client& client, Timestamp disconnected, Done done);
+  /// The same for a client that is about to be connected with that will; one with an id makes also a session be written
+  /// that ends with its connection.
+  void write_opening(Client& client, std::optional<session::WillPlan> will, Done done);
   /// The same for another node, with what the session owes its client of ordinary topics.
   void write_moving(Client& client, Done done);
   void write_end(const std::string& client_id, std::uint64_t generation);
   /// The client's acknowledgements moved; written with the next flush.
   void cursors_moved(Client& client);
+  /// The same, unless a session of that client id was begun and written in between.
+  void write_end_unless_back(const std::string& client_id, std::uint64_t generation);
   /// What is due now, and what could not be written before.
   void flush();
   void flush_cursors(Client& client);
@@ -42,6 +49,7 @@ class SessionRecords {
   void write_cursor(const Client& client, std::string_view topic, Epoch epoch, Seq position);
 
  private:
+  void write_with(Client& client, Timestamp disconnected, std::optional<session::WillPlan> will, Done done);
   void write(Client& client, Timestamp disconnected, const std::string& state, Done done);
   void add(std::string_view client_id, std::uint64_t generation, const format::RecordBody& body, Done done);
   void write_cursor(const Client& client, Follower& follower);

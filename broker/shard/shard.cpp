@@ -11,6 +11,10 @@ namespace {
 
 constexpr Duration kHousekeeping = std::chrono::seconds(30);
 constexpr Duration kRetention = std::chrono::seconds(1);
+/// From the start: until then all threads know what the others' sessions want.
+constexpr Duration kWillsWait = std::chrono::seconds(1);
+constexpr Duration kTellAgain = std::chrono::seconds(1);
+constexpr Duration kTellAgainMax = std::chrono::seconds(60);
 
 /// What a packet counts for in its connection's part of a turn: a filter costs as much as a small packet.
 std::size_t share_of(const mqtt::Frame& frame) {
@@ -60,6 +64,8 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       subscribing_(*this),
       session_records_(*this),
       session_claims_(*this),
+      orphans_(*this),
+      wills_(*this),
       throttling_(*this),
       connecting_(*this),
       dismissal_(*this),
@@ -94,8 +100,9 @@ void Shard::start(Instant now) {
   system_topics_.start();
   // Sessions were restored before there was a time: they count from zero.
   clients_.for_each([&](Client& client) {
-    if (client.expires_at == Instant::max()) return;
-    client.expires_at = now + client.expires_at.time_since_epoch();
+    if (client.will) client.will->due = now + std::max(client.will->due.time_since_epoch(), kWillsWait);
+    if (client.expires_at != Instant::max()) client.expires_at = now + client.expires_at.time_since_epoch();
+    if (client.will && !client.is_lasting()) client.expires_at = client.will->due;
     schedule(client);
   });
 }
@@ -159,6 +166,8 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::Shows: shows_.run_timer(); return;
     case TimerKind::Marks: marks_.run_timer(); return;
     case TimerKind::Presence: presence_.run_timer(); return;
+    case TimerKind::Wills: wills_.run_timer(); return;
+    case TimerKind::Orphans: orphans_.run_timer(); return;
     case TimerKind::PresenceCheck:
       if (Client* client = clients_.find(timer.client, timer.identity)) presence_.recheck(*client);
       return;
@@ -178,10 +187,11 @@ void Shard::run_timer(const Timers::Timer& timer) {
 }
 
 void Shard::run_client_timer(Client& client) {
-  if (client.will && client.will->due <= now_) {
-    const auto will = std::move(client.will);
-    publishing_.publish_will(*will->plan.message, client, will->plan.expiry_interval);
-  }
+  if (client.restored) return run_restored_timer(client);
+  const bool will_due =
+      client.will && !client.will->publishing && std::min(client.will->due, client.expires_at) <= now_;
+  // What doesn't last has its will published with its end.
+  if (will_due && client.is_lasting()) publish_will(client);
   if (client.session->connected() && !reauthentication_.look(client)) return;
   throttling_.look(client);
   const auto deadline = client.session->keep_alive_deadline();
@@ -192,17 +202,30 @@ void Shard::run_client_timer(Client& client) {
     return;
   }
   const bool absent = !client.session->connected() && client.opening.generation == 0;
-  if (absent && client.expires_at <= now_) {
+  const bool publishing = client.will && client.will->publishing && client.is_lasting();
+  if (absent && client.expires_at <= now_ && !publishing) {
     counters_.add(Metric::SessionsExpired);
-    // Of one that was only restored the latest isn't known: whoever is asked for it next finds that it is over.
-    if (client.restored) {
-      forget_session(client);
-    } else {
-      end_session(client);
-    }
+    end_session(client);
     return;
   }
   schedule(client);
+}
+
+/// Of one that was only restored the latest isn't known: the leader of its slot looks after it, and says when that is
+/// done. See Orphans.
+void Shard::run_restored_timer(Client& client) {
+  const Instant due = client.will ? std::min(client.will->due, client.expires_at) : client.expires_at;
+  if (due > now_ || client.tell_at > now_) return schedule(client);
+  if (session_claims_.tell_left(client)) {
+    client.tell_again = std::clamp(2 * client.tell_again, kTellAgain, kTellAgainMax);
+    client.tell_at = now_ + client.tell_again;
+    return schedule(client);
+  }
+  // That one knows nothing of it: whoever is asked for the session next finds that it is over.
+  client.will.reset();
+  if (client.expires_at > now_) return schedule(client);
+  counters_.add(Metric::SessionsExpired);
+  forget_session(client);
 }
 
 void Shard::schedule(Client& client) {
@@ -211,7 +234,12 @@ void Shard::schedule(Client& client) {
     due = std::min({client.login_ends, client.login_notice, client.throttle.resume_at});
     if (!client.is_paused()) due = std::min(due, client.session->keep_alive_deadline().value_or(Instant::max()));
   }
-  if (client.will) due = std::min(due, client.will->due);
+  if (client.will && client.will->publishing) {
+    if (!client.session->connected()) due = Instant::max();  // Looked at when that is done.
+  } else if (client.will) {
+    due = std::min(due, client.will->due);
+  }
+  if (client.restored) due = std::max(due, client.tell_at);
   // An earlier timer asks again when it comes.
   if (due >= client.timer_due) return;
   client.timer_due = due;
@@ -545,6 +573,7 @@ void Shard::leadership_changed(Slot slot, const Leadership& leadership) {
   user_lists_.leadership_changed(slot);
   groups_.sweep(slot);
   presence_.leadership_changed(slot, leadership);
+  orphans_.leadership_changed(slot, leadership.state == Leadership::State::Here);
 }
 
 bool Shard::may_host(Slot slot) const {
@@ -638,6 +667,10 @@ void Shard::entries_read(std::uint64_t token, Result<ReadPage> page) {
 }
 
 void Shard::log_read(std::uint64_t token, Result<LogPage> page) { replicas_.log_read(token, page); }
+
+void Shard::sessions_listed(std::uint64_t token, Result<SessionList> listed) {
+  orphans_.sessions_listed(token, listed);
+}
 
 void Shard::session_loaded(const std::string& client_id, Result<std::optional<StoredSession>> loaded) {
   session_claims_.session_loaded(client_id, loaded);

@@ -26,6 +26,7 @@
 #include "broker/shard/node_links.hpp"
 #include "broker/shard/node_topics.hpp"
 #include "broker/shard/options.hpp"
+#include "broker/shard/orphans.hpp"
 #include "broker/shard/plain_journal.hpp"
 #include "broker/shard/plain_topics.hpp"
 #include "broker/shard/ports.hpp"
@@ -48,6 +49,7 @@
 #include "broker/shard/typing.hpp"
 #include "broker/shard/user_feeds.hpp"
 #include "broker/shard/user_lists.hpp"
+#include "broker/shard/wills.hpp"
 
 namespace parley::shard {
 
@@ -116,6 +118,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void appended(std::uint64_t ticket, Result<Lsn> first) override;
   void conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) override;
   void session_loaded(const std::string& client_id, Result<std::optional<StoredSession>> loaded) override;
+  void sessions_listed(std::uint64_t token, Result<SessionList> listed) override;
   void entries_read(std::uint64_t token, Result<ReadPage> page) override;
   void log_read(std::uint64_t token, Result<LogPage> page) override;
   void snapshot_read(std::uint64_t token, Result<SnapshotPiece> piece) override;
@@ -179,6 +182,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Publishing& publishing() { return publishing_; }
   SessionRecords& session_records() { return session_records_; }
   SessionClaims& session_claims() { return session_claims_; }
+  Orphans& orphans() { return orphans_; }
+  Wills& wills() { return wills_; }
   Connecting& connecting() { return connecting_; }
   Dismissal& dismissal() { return dismissal_; }
   ClientViews& client_views() { return client_views_; }
@@ -205,6 +210,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void dismiss(Client& client, std::string_view properties);
   /// The client's connection is gone: will, expiry, persistence. May end the session, and `client` with it.
   void detach(Client& client, bool publishes_will = true);
+  /// The client's will, which is due. One that is recorded stays so until it is published.
+  void publish_will(Client& client);
   /// Ends a session for good: subscriptions, record, place.
   void end_session(Client& client);
   /// The session isn't this node's any more, and has no connection here; its records stay.
@@ -225,6 +232,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void schedule(Client& client);
 
  private:
+  void take_will(Client& client, const StoredSession& stored, std::optional<session::WillPlan> will, Moment moment);
   void take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored);
   void append_checked(Slot slot, std::string record, std::uint64_t generation, remote::Status status,
                       std::function<void(Result<void>)> done);
@@ -234,6 +242,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void run_timer(const Timers::Timer& timer);
   void violation(const Client& client, mqtt::ReasonCode reason);
   void run_client_timer(Client& client);
+  void run_restored_timer(Client& client);
   void start(Instant now);
   void committed(std::vector<WaitingRecord>& records) override;
   void refused(std::vector<WaitingRecord>& records, boost::system::error_code why) override;
@@ -299,6 +308,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Subscribing subscribing_;
   SessionRecords session_records_;
   SessionClaims session_claims_;
+  Orphans orphans_;
+  Wills wills_;
   Throttling throttling_;
   Connecting connecting_;
   Dismissal dismissal_;

@@ -12,6 +12,7 @@ void Shard::node_reachable(NodeId node) {
   remote_homes_.node_writable(node);
   serving_.node_writable(node);
   node_topics_.node_writable(node);
+  orphans_.node_reachable(node);
 }
 
 void Shard::node_unreachable(NodeId node) {
@@ -21,6 +22,7 @@ void Shard::node_unreachable(NodeId node) {
   replicas_.node_unreachable(node);
   presence_.node_unreachable(node);
   client_views_.node_unreachable(node);
+  orphans_.node_unreachable(node);
 }
 
 void Shard::node_leads(NodeId node, Slot slot, std::optional<Term> term) { replicas_.node_leads(node, slot, term); }
@@ -34,6 +36,7 @@ void Shard::node_connected(NodeId node) {
   session_claims_.node_connected(node);
   user_lists_.node_connected(node);
   presence_.node_connected(node);
+  wills_.nodes_changed();
 }
 
 void Shard::node_writable(NodeId node, NodeChannel channel) {
@@ -92,6 +95,8 @@ struct NodeEventVisitor {
   void operator()(const remote::UnfollowUser& event) const { shard.user_lists().unfollow(from, event); }
   void operator()(const remote::UserConversations& event) const { shard.user_lists().told(from, event); }
   void operator()(const remote::Hold& event) const { shard.session_claims().hold(from, event); }
+  void operator()(const remote::Settled& event) const { shard.session_claims().settled(event); }
+  void operator()(const remote::Left& event) const { shard.orphans().left(from, event); }
   void operator()(const remote::SnapshotOffer& event) const { shard.replicas().snapshot(from, event); }
   void operator()(const remote::SnapshotRead& event) const { shard.replicas().snapshot(from, event); }
   void operator()(const remote::SnapshotPage& event) const { shard.replicas().snapshot(from, event); }

@@ -49,18 +49,42 @@ void Shard::detach(Client& client, bool publishes_will) {
   presence_.left(client, will ? &*will : nullptr);
   if (will && Presence::is_topic(will->message->topic())) will.reset();
   plain_topics_.connected(client, false);
-  const bool lasts = client.session->expiry_interval() != 0;
-  if (will && will->delay > Duration::zero() && lasts) {
-    client.will = std::make_unique<PendingWill>(PendingWill{*std::move(will), now_ + will->delay});
-  } else if (will && !stopping_) {
-    publishing_.publish_will(*will->message, client, will->expiry_interval);
+  // When the server goes away no will is published, now or after its start.
+  if (will && !stopping_) {
+    const Instant due = client.is_lasting() ? now_ + will->delay : now_;
+    client.will = std::make_unique<PendingWill>(PendingWill{.plan = *std::move(will), .due = due});
   }
-  if (!lasts) {
+  if (!client.is_lasting()) {
     end_session(client);
     return;
   }
-  session_records_.write(client, wall_, nullptr);
+  client.left = wall_;
   expire_later(client);
+  // Whatever is published now is written without it once that is done.
+  const bool publishes = client.will && client.will->due <= now_;
+  const bool written_later = publishes && client.will->plan.id != 0;
+  if (publishes) publish_will(client);
+  if (!written_later) session_records_.write(client, wall_, nullptr);
+}
+
+void Shard::publish_will(Client& client) {
+  Wills::Author author{.user = client.session->user(), .client_id = client.session->client_id()};
+  const session::WillPlan plan = client.will->plan;
+  if (plan.id == 0) {
+    client.will.reset();
+    wills_.publish(plan, std::move(author), nullptr);
+    return;
+  }
+  client.will->publishing = true;
+  wills_.publish(plan, std::move(author),
+                 [this, place = client.place, identity = client.session->identity(), id = plan.id](bool /*published*/) {
+                   Client* owner = clients_.find(place, identity);
+                   if (owner == nullptr || !owner->will || owner->will->plan.id != id) return;
+                   owner->will.reset();
+                   if (owner->session->connected() || owner->opening.generation != 0) return;
+                   session_records_.write(*owner, owner->left, nullptr);
+                   schedule(*owner);
+                 });
 }
 
 void Shard::expire_later(Client& client) {
@@ -71,21 +95,32 @@ void Shard::expire_later(Client& client) {
 
 void Shard::end_session(Client& client) {
   // A will still in its delay is due when the session ends. MQTT 5 §3.1.3.2.2.
-  if (const auto will = std::move(client.will); will && !stopping_) {
-    publishing_.publish_will(*will->plan.message, client, will->plan.expiry_interval);
-  }
+  const auto will = std::move(client.will);
+  const bool publishes = will && !will->publishing && !stopping_;
   for (const auto& subscription : client.session->subscriptions()) {
     if (is_plain(subscription.filter)) plain_topics_.unsubscribe(client, subscription.filter);
   }
   if (!client.moved) plain_topics_.return_shared(client, {});
   journal_.drop(client);
-  if (client.persisted) {
-    session_records_.write_end(client.session->client_id(), client.generation);
-  } else {
-    session_claims_.release(client.session->client_id(), client.generation);
+  Wills::Author author{.user = client.session->user(), .client_id = client.session->client_id()};
+  const std::uint64_t generation = client.generation;
+  // The record of one that ends with its connection has no other use: it stays until the will is where it must be.
+  const bool ends_later = client.persisted && publishes && will->plan.id != 0 && !client.is_lasting();
+  if (!client.persisted) {
+    session_claims_.release(author.client_id, generation);
+  } else if (!ends_later) {
+    session_records_.write_end(author.client_id, generation);
   }
   clients_.remove(client);
   counters_.set(Metric::Sessions, clients_.size());
+  if (!publishes) return;
+  Wills::Done done;
+  if (ends_later) {
+    done = [this, client_id = author.client_id, generation](bool /*published*/) {
+      session_records_.write_end_unless_back(client_id, generation);
+    };
+  }
+  wills_.publish(will->plan, std::move(author), std::move(done));
 }
 
 bool Shard::is_plain(std::string_view filter) const {
@@ -101,8 +136,9 @@ void Shard::forget_session(Client& client) {
 Client* Shard::adopt(const StoredSession& stored) {
   restore(stored, {now_, wall_});
   Client* client = clients_.find(stored.client_id);
-  if (client == nullptr || client->expires_at == Instant::max()) return client;
-  client->expires_at = now_ + client->expires_at.time_since_epoch();
+  if (client == nullptr) return client;
+  if (client->will) client->will->due = now_ + client->will->due.time_since_epoch();
+  if (client->expires_at != Instant::max()) client->expires_at = now_ + client->expires_at.time_since_epoch();
   schedule(*client);
   return client;
 }
@@ -115,6 +151,8 @@ bool Shard::refresh(Client& client, const StoredSession& stored) {
                                                      stored.expiry_interval, unpacked->state, options_.limits);
   if (!latest) return false;
   client.restored = false;
+  take_will(client, stored, unpacked->will, {now_, wall_});
+  if (client.will) client.will->due = now_ + client.will->due.time_since_epoch();
   session.set_expiry_interval(stored.expiry_interval);
   for (const auto& before : std::vector(session.subscriptions())) {
     const auto& now = (*latest)->subscriptions();
@@ -128,6 +166,20 @@ bool Shard::refresh(Client& client, const StoredSession& stored) {
     take_up(client, subscription, stored);
   }
   return true;
+}
+
+/// A stored will, due so long after the beginning of time. Of a client that was connected when the broker died its
+/// delay counts from now.
+void Shard::take_will(Client& client, const StoredSession& stored, std::optional<session::WillPlan> will,
+                      Moment moment) {
+  client.will.reset();
+  if (!will) return;
+  Duration passed{};
+  if (stored.disconnected.milliseconds != 0 && stored.disconnected < moment.wall) {
+    passed = std::chrono::milliseconds(moment.wall.milliseconds - stored.disconnected.milliseconds);
+  }
+  const Instant due(std::max(will->delay - passed, Duration::zero()));
+  client.will = std::make_unique<PendingWill>(PendingWill{.plan = *std::move(will), .due = due});
 }
 
 /// A stored session's subscription: as a cursor, or among the ordinary topics.
@@ -174,6 +226,8 @@ void Shard::restore(const StoredSession& stored, Moment moment) {
   client.restored = now_ == Instant{} && !nodes_.standalone();
   client.generation = stored.generation;
   for (const auto& subscription : client.session->subscriptions()) take_up(client, subscription, stored);
+  take_will(client, stored, std::move(unpacked->will), moment);
+  client.left = stored.disconnected.milliseconds != 0 ? stored.disconnected : moment.wall;
   if (stored.expiry_interval == 0xFFFF'FFFFU) return;
   // A session that was connected when the broker died counts as disconnected now.
   const std::uint64_t left_at =

@@ -28,6 +28,8 @@ enum class TimerKind : std::uint8_t {
   Marks,
   Presence,
   PresenceCheck,
+  Wills,
+  Orphans,
 };
 
 /// What a shard has to do later. Timers aren't cancelled: whoever gets one looks whether it still means something.

@@ -92,6 +92,7 @@ class Node:
             "log.format": "json",
         } | cluster.settings
         self.listeners = []  # URLs of further ones.
+        self.environment = {}
         self.program = None
 
     def start(self, ready=True):
@@ -103,6 +104,8 @@ class Node:
             self.program.wait_for("ready")
 
     def program_for(self, *arguments):
+        if self.environment:
+            arguments = ("env", *(f"{name}={value}" for name, value in self.environment.items()), *arguments)
         return Program(*arguments)
 
     def kill(self):

@@ -2,11 +2,13 @@
 """How nodes come together: one forms the cluster, others join, nobody else gets in, and none of it needs Redis again."""
 
 import json
+import os
 import subprocess
 import unittest
 
 from cluster import BINARIES, Cluster, wait_until
 from harness.client import Client
+from harness.placement import slot_of
 
 
 def founders(cluster):
@@ -87,6 +89,52 @@ class Refusals(unittest.TestCase):
             for node in cluster.nodes[:2]:
                 node.ask("/v1/nodes/c/remove", "POST")  # The second has heard of it from the first.
             cluster.wait_linked()
+
+    def test_two_nodes_with_one_id(self):
+        with Cluster() as cluster:
+            cluster.start()
+            a, b, c = cluster.nodes
+            twin = cluster.add("twin", **{"node.id": "c"})
+            twin.start(ready=False)
+
+            def refused(line):
+                return "another process" in line.get("why", "") + line.get("event", "") and "peer" in line.get("event", "")
+
+            twin.program.wait_for(refused)
+            wait_until(lambda: any(node.program.count(refused) for node in (a, b)), "both sides say so")
+            self.assertEqual(a.status()["nodes_up"], 3)
+            with Client(c.port, "phone") as phone:  # The first one goes on.
+                self.assertEqual(phone.publish("chat/lobby/msg", "hello").reason, 0)
+            twin.kill()
+            cluster.nodes.remove(twin)
+
+    def test_clocks_that_are_minutes_apart(self):
+        with Cluster() as cluster:
+            a, b, c = cluster.nodes
+            c.environment = {"LD_PRELOAD": os.environ["PARLEY_OTHER_CLOCK"], "PARLEY_CLOCK_AHEAD": "300"}
+            cluster.start()
+            cluster.wait_spread()
+
+            def differs(line):
+                return "clock is far from this node's" in line.get("event", "")
+
+            for node in cluster.nodes:
+                wait_until(lambda node=node: node.program.count(differs), f"{node.name} says so")
+            # Led by the node that is ahead, and then by the others: times don't fall.
+            names = [f"room{i}" for i in range(40)]
+            slots = a.slots()
+            led = [name for name in names if slots[slot_of(name, len(slots))]["leader"] == "c"]
+            self.assertTrue(led)
+            with Client(a.port, "phone") as phone:
+                for name in led:
+                    phone.publish(f"chat/{name}/msg", "ahead")
+                c.kill()
+                wait_until(lambda: all(slot["leader"] not in ("", None, "c") for slot in a.slots()), "others lead")
+                for name in led:
+                    self.assertEqual(phone.publish(f"chat/{name}/msg", "behind").reason, 0)
+                    phone.subscribe(f"chat/{name}/json", user=(("since", 0),))
+                    before, after = (json.loads(phone.message().payload)["ts"] for _ in range(2))
+                    self.assertGreaterEqual(after, before)
 
     def test_a_directory_stays_with_its_cluster_node_and_slots(self):
         with Cluster(names=("a",)) as cluster:

@@ -46,15 +46,10 @@ class TimedReader(Reader):
     longest_pause = Publisher.longest_pause
 
 
-class RollingRestart(unittest.TestCase):
-    def test_all_nodes_are_restarted_under_load(self):
-        Doors.leaving, Doors.turned_away = None, []
-        with Cluster() as cluster:
-            cluster.start()
-            cluster.wait_spread()
-            flow.run(self.scenario(cluster), deadline=200)
+class Rolling(unittest.TestCase):
+    """`restart` starts the node anew, which has ended."""
 
-    async def scenario(self, cluster):
+    async def scenario(self, cluster, rounds, restart, watch=None):
         sightings, chance = Sightings(), random.Random(1)
         addresses = [("127.0.0.1", node.port) for node in cluster.nodes]
         publishers = [Publisher(Doors(addresses, chance), f"{name}.{i}", f"chat/{name}/msg", window=8)
@@ -69,7 +64,7 @@ class RollingRestart(unittest.TestCase):
                                   "every publisher is served", 30)
 
         async def restarts():
-            for node, address in zip(cluster.nodes, addresses, strict=True):
+            for number, (node, address) in enumerate(rounds * list(zip(cluster.nodes, addresses, strict=True))):
                 await served()
                 began = time.monotonic()
                 Doors.leaving = address
@@ -77,13 +72,15 @@ class RollingRestart(unittest.TestCase):
                 self.assertEqual(status, 0)
                 gone = time.monotonic() - began
                 self.assertEqual(node.program.count(lambda line: line.get("level") == "error"), 0, node.program.raw[-20:])
-                await asyncio.to_thread(node.start)
+                await asyncio.to_thread(restart, node, number)
                 Doors.leaving = None
                 await asyncio.to_thread(cluster.wait_linked)
                 await asyncio.to_thread(cluster.wait_spread)
                 await served()
-                pauses[node.name] = (gone, max(one.longest_pause(began) for one in publishers),
-                                     max(one.longest_pause(began) for one in readers))
+                pauses[number, node.name] = (gone, max(one.longest_pause(began) for one in publishers),
+                                             max(one.longest_pause(began) for one in readers))
+                if watch:
+                    await asyncio.to_thread(watch, number)
 
         async with flow.Crowd([*publishers, *readers]) as crowd:
             await crowd.beside(restarts())
@@ -92,8 +89,59 @@ class RollingRestart(unittest.TestCase):
         self.assertEqual(Doors.turned_away, [])
         total = sum(len(one.acknowledged) for one in publishers)
         print(f"rolling restart of {len(cluster.nodes)} nodes: {total} acknowledged, none lost, nobody turned away elsewhere")
-        for name, (gone, sending, reading) in pauses.items():
+        for (_, name), (gone, sending, reading) in pauses.items():
             print(f"  {name}: ended after {gone:.2f} s; longest pause of a publisher {sending:.2f} s, of a reader {reading:.2f} s")
+
+
+class RollingRestart(Rolling):
+    def test_all_nodes_are_restarted_under_load(self):
+        Doors.leaving, Doors.turned_away = None, []
+        with Cluster() as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            flow.run(self.scenario(cluster, 1, lambda node, _: node.start()), deadline=200)
+
+
+class RollingUpgrade(Rolling):
+    """From version 1 of the protocol between nodes to 2, one node after the other, and back."""
+
+    def test_all_nodes_are_upgraded_under_load_and_back(self):
+        Doors.leaving, Doors.turned_away = None, []
+        with Cluster(**{"cluster.protocol_max": 1}) as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            self.assertEqual(self.spoken(cluster), [1] * 9)
+            flow.run(self.scenario(cluster, 2, lambda node, number: self.restart(node, number),
+                                   lambda number: self.look(cluster, number)), deadline=400)
+            self.assertEqual(self.spoken(cluster), [1] * 9)
+
+    def restart(self, node, number):
+        node.settings["cluster.protocol_max"] = 2 if number < 3 else 1
+        node.start()
+
+    def spoken(self, cluster):
+        """By every node with every node, itself included."""
+        return sorted(row["protocol"] for node in cluster.nodes for row in node.nodes().values())
+
+    def look(self, cluster, number):
+        """Sessions go from node to node, and wills are published, whatever the nodes speak; in all directions."""
+        newer = number + 1 if number < 3 else 5 - number
+        self.assertEqual(self.spoken(cluster), [1] * (9 - newer * newer) + [2] * (newer * newer))
+        with Client(cluster.nodes[0].port, f"watcher{number}") as watcher:
+            watcher.subscribe("wills/#")
+            lasting = {"clean": False, "values": {"session_expiry_interval": 60}}
+            for before in cluster.nodes:
+                for after in cluster.nodes:
+                    name = f"phone.{number}.{before.name}{after.name}"
+                    will = {"will": (f"wills/{name}", b"gone", 1, False), "will_values": {"will_delay_interval": 30}}
+                    phone = Client(before.port, name, **lasting, **will)
+                    phone.subscribe("chat/lobby/msg")
+                    phone.socket.close()
+                    with Client(after.port, name, **lasting) as phone:
+                        self.assertTrue(phone.connack.session_present, name)
+                        phone.message()
+                    Client(after.port, f"{name}.short", will=(f"wills/{name}", name.encode(), 1, False)).socket.close()
+                    self.assertEqual(watcher.message().payload, name.encode())
 
 
 class Draining(unittest.TestCase):

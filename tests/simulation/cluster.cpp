@@ -17,6 +17,9 @@ struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
 
   // -- PeerNodes --
   [[nodiscard]] NodeId self() const override { return id; }
+  [[nodiscard]] shard::PeerState peer(NodeId node) const override {
+    return {.version = 2, .incarnation = cluster.nodes_.at(node.value - 1)->incarnation};
+  }
   bool send(NodeId to, NodeChannel channel, std::string message) override {
     if (cluster.options_.skips_log_check) lengthen(message);
     if (cluster.options_.voters_fall && cluster.troubled_ && gives_vote(message) && cluster.dice_.one_in(2))
@@ -291,7 +294,7 @@ void Cluster::crash(Node& node) {
   if (!node.world->running()) return;
   ++counts_.crashes;
   node.world->crash();
-  node.up_at = now_ + dice_.up_to(3s);
+  node.up_at = now_ + options_.down_min + dice_.up_to(3s);
   network_.reconnect_all(node.id);
 }
 

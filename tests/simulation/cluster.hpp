@@ -30,6 +30,7 @@ struct ClusterOptions {
   bool slow_network = false;
   bool narrow_network = false;  ///< Channels are full soon.
   bool cuts_logs = false;       ///< Of what is in the store, at any time.
+  Duration down_min{};          ///< How long a crashed node is down at least.
   bool late_node = false;       ///< The last one comes up for the first time when there is much to be caught up with.
   // -- Promises that are broken; see Store::Faults --
   Store::Faults faults;

@@ -216,6 +216,116 @@ class Sleeper {
   std::size_t received_ = 0;
 };
 
+/// Lives one life after the other, each with a client id and a will of its own, on whichever node. Who doesn't say
+/// goodbye has its will in the conversation once; also when its node dies with it, or instead.
+class Mortal {
+ public:
+  static constexpr std::string_view kConversation = "wills";
+
+  Mortal(Cluster& cluster, Told& told) : cluster_(cluster), told_(told) {}
+
+  void act(bool begins_anew) {
+    auto& dice = cluster_.dice();
+    for (Life& life : lives_) {
+      const bool lately = life.ended == End::Goodbye && cluster_.now() < life.ended_at + 3s;
+      life.node_died = life.node_died || (lately && !cluster_.up(life.node));
+    }
+    if (client_ == nullptr) return begins_anew && dice.one_in(20) ? begin() : void();
+    client_->read();
+    Life& life = lives_.back();
+    const Answer* connack = client_->connack();
+    life.connected = life.connected || (connack != nullptr && connack->reason() == ReasonCode::Success);
+    if (!client_->connected()) return end(life.ended == End::Goodbye ? End::Goodbye : End::Broken);
+    if (life.ended == End::Goodbye) return;
+    if (cluster_.now() > gives_up_ && !life.connected) return end(End::Broken);
+    if (!life.connected || !dice.one_in(begins_anew ? 100 : 10)) return;
+    if (dice.one_in(3)) {
+      life.ended = End::Goodbye;
+      client_->disconnect();
+    } else if (dice.one_in(2)) {
+      end(End::Broken);
+    }
+  }
+  /// All wills are there that should be.
+  [[nodiscard]] bool content(bool deaf) const { return client_ == nullptr && (deaf || missing().empty()); }
+  [[nodiscard]] std::string missing() const {
+    const auto counts = wills();
+    for (const Life& life : lives_) {
+      if (life.connected && life.ended == End::Broken && !counts.contains(life.name)) return life.name;
+    }
+    return {};
+  }
+  /// `deaf`: nodes may have been cut off, so that others took them for dead while they were not, or back before anybody
+  /// noticed their death.
+  void judge(bool deaf) const {
+    for (const auto& [name, count] : wills()) {
+      const auto life = std::ranges::find(lives_, name, &Life::name);
+      if (count > 1)
+        told_.complaints.push_back("the will of " + name + " is there " + std::to_string(count) + " times");
+      if (!deaf && life->ended == End::Goodbye && !life->node_died) {
+        told_.complaints.push_back("the will of " + name + " is there, and it had said goodbye");
+      }
+    }
+    if (const auto one = missing(); !deaf && !one.empty())
+      told_.stuck.push_back("a minute after all trouble " + one + " has no will");
+  }
+  [[nodiscard]] std::size_t count() const { return wills().size(); }
+
+ private:
+  enum class End : std::uint8_t { Not, Goodbye, Broken };
+  struct Life {
+    std::string name;
+    std::size_t node = 0;
+    bool connected = false;  ///< CONNACK has come.
+    bool node_died = false;  ///< At the goodbye or soon after: nothing may be durable of that.
+    End ended = End::Not;
+    Instant ended_at;
+  };
+
+  void begin() {
+    auto& dice = cluster_.dice();
+    const std::size_t node = dice.below(cluster_.size());
+    if (!cluster_.up(node)) return;
+    lives_.push_back({.name = "mortal" + std::to_string(lives_.size()), .node = node});
+    const std::string& name = lives_.back().name;
+    client_ = &cluster_.world(node).client(name);
+    gives_up_ = cluster_.now() + 10s;
+    ConnectOptions options;
+    options.clean_start = false;
+    options.expiry = dice.one_in(2) ? 0 : 10;
+    options.will = {.topic = "chat/" + std::string(kConversation) + "/msg",
+                    .payload = name,
+                    .qos = mqtt::Qos::AtLeastOnce,
+                    .delay = static_cast<std::uint32_t>(dice.below(3))};
+    client_->connect(options);
+  }
+  void end(End how) {
+    Life& life = lives_.back();
+    life.ended = how;
+    life.ended_at = cluster_.now();
+    life.node_died = !cluster_.up(life.node) || client_->answer(PacketType::Disconnect) != nullptr;
+    client_->drop();
+    client_ = nullptr;
+  }
+  /// How often each stands in the longest history that any node has.
+  [[nodiscard]] std::map<std::string, int> wills() const {
+    std::vector<format::EntryPtr> longest;
+    for (std::size_t node = 0; node < cluster_.size(); ++node) {
+      auto history = cluster_.world(node).store().history(std::string(kConversation));
+      if (history.size() > longest.size()) longest = std::move(history);
+    }
+    std::map<std::string, int> counts;
+    for (const auto& entry : longest) ++counts[std::string((*entry)->payload)];
+    return counts;
+  }
+
+  Cluster& cluster_;
+  Told& told_;
+  Client* client_ = nullptr;
+  Instant gives_up_;
+  std::vector<Life> lives_;
+};
+
 ClusterOptions options(std::uint64_t seed) {
   Dice dice(seed ^ 0xC1);
   const auto maybe = [&dice] { return dice.one_in(2); };
@@ -245,7 +355,10 @@ ClusterOptions options(std::uint64_t seed) {
 
 struct Play {
   explicit Play(std::uint64_t seed, ClusterOptions with)
-      : cluster(seed, std::move(with)), sleeper(cluster, told, false), member(cluster, told, true) {
+      : cluster(seed, std::move(with)),
+        sleeper(cluster, told, false),
+        member(cluster, told, true),
+        mortal(cluster, told) {
     for (int i = 0; i < kActors; ++i) actors.emplace_back(cluster, told, "actor" + std::to_string(i));
   }
 
@@ -254,7 +367,7 @@ struct Play {
     cluster.heal();
     for (int i = 0; i < 60 && complaints().empty(); ++i) {
       cluster.run_for(1s, [this] { act(false); });
-      if (content() && read_everything() && cluster.unsettled().empty()) break;
+      if (content() && read_everything() && mortal.content(deaf) && cluster.unsettled().empty()) break;
     }
     for (const Actor& actor : actors) {
       if (!actor.content()) told.stuck.push_back(actor.wants() + " wasn't acknowledged a minute after all trouble");
@@ -265,6 +378,7 @@ struct Play {
     }
     const std::string unsettled = cluster.unsettled();
     if (!unsettled.empty()) told.stuck.push_back("a minute after all trouble " + unsettled);
+    mortal.judge(deaf);
     compare_histories();
   }
   std::vector<std::string> complaints() const {
@@ -284,6 +398,7 @@ struct Play {
     for (Actor& actor : actors) actor.act(says_more);
     sleeper.act(says_more);
     member.act(says_more);
+    mortal.act(says_more);
   }
   [[nodiscard]] bool content() const {
     return std::ranges::all_of(actors, [](const Actor& actor) { return actor.content(); });
@@ -317,6 +432,8 @@ struct Play {
   std::vector<Actor> actors;
   Sleeper sleeper;
   Sleeper member;
+  Mortal mortal;
+  bool deaf = true;  ///< See Mortal::judge.
 };
 
 TEST(ClusterPromises, HoldWhateverHappens) {
@@ -345,6 +462,29 @@ TEST(ClusterPromises, HoldWhateverHappens) {
               counts.crashes);
   EXPECT_GT(acknowledged, list.size() * 20) << "the clients were heard";
   EXPECT_GT(read, list.size() * 20) << "the inbox got something";
+}
+
+/// Nodes die and are never cut off, so that it is clear who is dead.
+TEST(ClusterPromises, HoldForWills) {
+  log::configure(log::Level::Error, log::Format::Text);
+  std::size_t wills = 0;
+  const auto list = seeds(20);
+  for (const std::uint64_t seed : list) {
+    ClusterOptions with = options(seed);
+    with.crashes = true;
+    with.down_min = 500ms;
+    with.pauses = with.partitions = with.broken_links = with.voters_fall = with.full_disks = with.slow_disks = false;
+    with.slow_network = with.narrow_network = false;
+    Play play(seed, with);
+    play.deaf = false;
+    play.run(20s);
+    const auto complaints = play.complaints();
+    for (const std::string& one : complaints) ADD_FAILURE() << one;
+    ASSERT_TRUE(complaints.empty()) << "replay: PARLEY_SEED=" << seed << " ctest -R ClusterPromises.HoldForWills";
+    wills += play.mortal.count();
+  }
+  std::printf("%zu seeds, %zu wills\n", list.size(), wills);
+  EXPECT_GT(wills, list.size() * 3) << "clients have died";
 }
 
 /// Replicas come back when the log doesn't have what they lack any more, or come for the first time.

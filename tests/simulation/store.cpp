@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/shard/session_list.hpp"
+
 namespace parley::simulation {
 
 using shard::LogStoreEvents;
@@ -90,6 +92,15 @@ void Store::load_session(ShardId shard, std::string client_id) {
     found = stored->second;
   }
   answer(shard, false, [client_id, found](LogStoreEvents& events) { events.session_loaded(client_id, found); });
+}
+
+void Store::list_sessions(ShardId shard, ListSessionsRequest request) {
+  ++reads_;
+  shard::SessionList list;
+  for (const auto& stored : sessions()) shard::list_session(list, shard, request, stored);
+  answer(shard, false, [token = request.token, list, fails = reads_fail_](LogStoreEvents& events) {
+    events.sessions_listed(token, fails ? Result<shard::SessionList>(StorageError::Failed) : list);
+  });
 }
 
 void Store::read_entries(ShardId shard, ReadRequest request) {
@@ -298,7 +309,33 @@ void Store::apply(Slot slot, SlotLog& log) {
   }
 }
 
+bool Store::apply_session(const format::Record& record, Sessions& sessions) {
+  if (const auto* session = std::get_if<format::SessionRecord>(&record.body)) {
+    shard::StoredSession& stored = sessions[std::string(session->client_id)];
+    stored.client_id = session->client_id;
+    stored.user = session->user;
+    stored.expiry_interval = session->expiry_interval;
+    stored.disconnected = session->disconnected;
+    stored.state = session->state;
+    stored.owner = session->owner;
+    stored.generation = session->generation;
+  } else if (const auto* ended = std::get_if<format::SessionEndRecord>(&record.body)) {
+    sessions.erase(std::string(ended->client_id));
+  } else if (const auto* cursor = std::get_if<format::CursorRecord>(&record.body)) {
+    shard::StoredSession& stored = sessions[std::string(cursor->client_id)];
+    stored.client_id = cursor->client_id;
+    auto place = std::ranges::find(stored.cursors, cursor->topic, &shard::StoredSession::Cursor::topic);
+    if (place == stored.cursors.end()) place = stored.cursors.insert(place, {std::string(cursor->topic), {}, {}});
+    place->epoch = cursor->epoch;
+    place->acknowledged = cursor->acknowledged;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 void Store::apply_body(const format::Record& record, const std::string& bytes, Lsn lsn) {
+  if (apply_session(record, sessions_)) return;
   if (const auto* created = std::get_if<format::ConversationRecord>(&record.body)) {
     const auto number = conversation_number(record.position.slot, record.position.index);
     const std::string name(created->name);
@@ -314,24 +351,6 @@ void Store::apply_body(const format::Record& record, const std::string& bytes, L
                                    .visibility = created->visibility};
   } else if (const auto* entry = std::get_if<format::EntryRecord>(&record.body)) {
     apply_entry(*entry, bytes, lsn);
-  } else if (const auto* session = std::get_if<format::SessionRecord>(&record.body)) {
-    shard::StoredSession& stored = sessions_[std::string(session->client_id)];
-    stored.client_id = session->client_id;
-    stored.user = session->user;
-    stored.expiry_interval = session->expiry_interval;
-    stored.disconnected = session->disconnected;
-    stored.state = session->state;
-    stored.owner = session->owner;
-    stored.generation = session->generation;
-  } else if (const auto* ended = std::get_if<format::SessionEndRecord>(&record.body)) {
-    sessions_.erase(std::string(ended->client_id));
-  } else if (const auto* cursor = std::get_if<format::CursorRecord>(&record.body)) {
-    shard::StoredSession& stored = sessions_[std::string(cursor->client_id)];
-    stored.client_id = cursor->client_id;
-    auto place = std::ranges::find(stored.cursors, cursor->topic, &shard::StoredSession::Cursor::topic);
-    if (place == stored.cursors.end()) place = stored.cursors.insert(place, {std::string(cursor->topic), {}, {}});
-    place->epoch = cursor->epoch;
-    place->acknowledged = cursor->acknowledged;
   } else if (const auto* retention = std::get_if<format::RetentionRecord>(&record.body)) {
     StoredEntries* found = find(retention->conversation);
     if (found == nullptr || retention->oldest > found->stored.head.next()) return violation("retention of nothing");
@@ -397,12 +416,24 @@ std::optional<shard::StoredConversation> Store::conversation(const std::string& 
   return found == conversations_.end() ? std::nullopt : std::optional(found->second.stored);
 }
 
-std::vector<shard::StoredSession> Store::sessions() const {
+std::vector<shard::StoredSession> Store::list(const Sessions& sessions) {
   std::vector<shard::StoredSession> list;
-  for (const auto& [id, session] : sessions_) {
+  for (const auto& [id, session] : sessions) {
     if (!session.state.empty()) list.push_back(session);
   }
   return list;
+}
+
+std::vector<shard::StoredSession> Store::sessions() const { return list(sessions_); }
+
+std::vector<shard::StoredSession> Store::restorable_sessions() const {
+  Sessions all = sessions_;
+  for (const auto& [slot, log] : slots_) {
+    for (std::size_t i = log.applied.value; i < log.records.size(); ++i) {
+      apply_session(*format::decode_trusted_record(*log.records[i].bytes), all);
+    }
+  }
+  return list(all);
 }
 
 std::vector<shard::StoredSlot> Store::slots() const {

@@ -34,6 +34,7 @@ class Store final : public shard::LogStore {
   std::uint64_t next_plain_number() override { return next_plain_++; }
   void load_conversation(shard::ShardId shard, std::string name) override;
   void load_session(shard::ShardId shard, std::string client_id) override;
+  void list_sessions(shard::ShardId shard, ListSessionsRequest request) override;
   void read_entries(shard::ShardId shard, ReadRequest request) override;
   std::optional<shard::StoredId> find_id(shard::ShardId shard, ConversationNumber conversation, std::string_view from,
                                          std::string_view id) override;
@@ -93,6 +94,8 @@ class Store final : public shard::LogStore {
   [[nodiscard]] std::vector<format::EntryPtr> history(const std::string& conversation) const;
   [[nodiscard]] std::optional<shard::StoredConversation> conversation(const std::string& name) const;
   [[nodiscard]] std::vector<shard::StoredSession> sessions() const;
+  /// What a start restores: also of records that aren't known to be committed.
+  [[nodiscard]] std::vector<shard::StoredSession> restorable_sessions() const;
   [[nodiscard]] std::vector<shard::StoredSlot> slots() const;
   [[nodiscard]] std::size_t records() const { return lsn_; }
   [[nodiscard]] std::size_t reads() const { return reads_; }
@@ -144,6 +147,7 @@ class Store final : public shard::LogStore {
     std::function<void(shard::LogStoreEvents&)> deliver;
   };
 
+  using Sessions = std::map<std::string, shard::StoredSession>;
   struct PlainWaiting {
     shard::PlainBatch batch;
     Instant due;
@@ -154,6 +158,9 @@ class Store final : public shard::LogStore {
   void place(const std::shared_ptr<const std::string>& record);
   void apply(Slot slot, SlotLog& log);
   void apply_body(const format::Record& record, const std::string& bytes, Lsn lsn);
+  /// False when the record is about no session.
+  static bool apply_session(const format::Record& record, Sessions& sessions);
+  static std::vector<shard::StoredSession> list(const Sessions& sessions);
   void apply_user(const format::UserConversationRecord& record);
   void apply_entry(const format::EntryRecord& entry, const std::string& bytes, Lsn lsn);
   void amend(std::vector<format::EntryPtr>& entries, const format::EntryRecord& amendment);
@@ -192,7 +199,7 @@ class Store final : public shard::LogStore {
   Lsn materialised_;
   std::map<std::string, StoredEntries> conversations_;
   std::map<ConversationNumber, std::string> names_;
-  std::map<std::string, shard::StoredSession> sessions_;
+  Sessions sessions_;
   /// By user, then by conversation, the last word on each; and up to which seq the conversation's slot knows of that.
   std::map<std::string, std::map<ConversationNumber, shard::UserConversation>> users_;
   std::map<std::pair<ConversationNumber, std::string>, Seq> fed_;

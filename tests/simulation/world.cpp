@@ -41,7 +41,7 @@ void World::start() {
     shards_.push_back(std::move(home));
   }
   for (const auto& slot : store_.slots()) shards_.at(home_of(slot.slot))->shard->restore_slot(slot);
-  for (const auto& session : store_.sessions())
+  for (const auto& session : store_.restorable_sessions())
     shard(home(session.client_id)).restore(session, {clock_.now, clock_.wall});
   std::vector<shard::Shard*> shards;
   for (auto& home : shards_) shards.push_back(home->shard.get());

@@ -22,7 +22,9 @@ using namespace std::literals;
 /// A node without shards: two ears in their place, which keep letters when they are told to.
 class Node final : public ShardMail {
  public:
-  Node(const std::string& base, NodeFile file, std::uint16_t redis, std::uint16_t port = 0) : self(node_id(file.node)) {
+  Node(const std::string& base, NodeFile file, std::uint16_t redis, std::uint16_t port = 0,
+       std::uint16_t protocol_max = kPeerVersions.max)
+      : self(node_id(file.node)) {
     std::filesystem::create_directories(base + "/" + file.node);
     shard_options_.shards = 2;
     shard_options_.slots = 4;
@@ -33,7 +35,8 @@ class Node final : public ShardMail {
                                .links = {.listen_port = port},
                                .advertise = {.host = "127.0.0.1"},
                                .lease_time = 600ms,
-                               .node_timeout = 1s};
+                               .node_timeout = 1s,
+                               .protocol_max = protocol_max};
     node.emplace(std::move(options), std::move(file), shard_options_, *this);
     const auto started = node->start();
     EXPECT_TRUE(started) << started.error().message();
@@ -115,6 +118,29 @@ TEST_F(ClusterNodeTest, FindsOthersThroughRedisAndCarriesMessages) {
   EXPECT_TRUE(b.wait(0, id(a) + " on 2: to shard 0"));
   EXPECT_FALSE(peers.send(NodeId{12345}, shard::NodeChannel::Votes, "\0\3nobody"s));
   EXPECT_TRUE(a.wait_asked(4));
+}
+
+TEST_F(ClusterNodeTest, KnowsWhatOthersSpeak) {
+  Node a(base_, file("a"), redis_.port());
+  EXPECT_EQ(a.node->peer_nodes().peer(a.self).version, 2);
+  EXPECT_EQ(a.node->peer_nodes().peer(node_id("b")).version, 0) << "it is no member";
+  std::uint64_t incarnation = 0;
+  {
+    Node b(base_, file("b"), redis_.port(), 0, 1);
+    ASSERT_TRUE(a.wait(0, id(b) + " is reachable"));
+    EXPECT_EQ(a.node->peer_nodes().peer(b.self).version, 1);
+    EXPECT_EQ(b.node->peer_nodes().peer(b.self).version, 1);
+    ASSERT_TRUE(b.wait(0, id(a) + " is reachable"));
+    EXPECT_EQ(b.node->peer_nodes().peer(a.self).version, 1);
+    incarnation = a.node->peer_nodes().peer(b.self).incarnation;
+    EXPECT_NE(incarnation, 0U);
+  }
+  ASSERT_TRUE(a.wait(0, std::to_string(node_id("b").value) + " is unreachable"));
+  EXPECT_EQ(a.node->peer_nodes().peer(node_id("b")).version, 1) << "as it was";
+  Node b(base_, file("b"), redis_.port());
+  ASSERT_TRUE(a.wait(0, id(b) + " is reachable", 2));
+  EXPECT_EQ(a.node->peer_nodes().peer(b.self).version, 2);
+  EXPECT_NE(a.node->peer_nodes().peer(b.self).incarnation, incarnation);
 }
 
 TEST_F(ClusterNodeTest, TellsWhatItLeads) {

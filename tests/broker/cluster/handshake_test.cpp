@@ -89,9 +89,9 @@ TEST(PeerHandshake, IntroducesBothSides) {
   EXPECT_EQ(conversation.seen_by_acceptor->incarnation, meeting.dialer.incarnation);
   EXPECT_EQ(conversation.seen_by_acceptor->window, 5'000'000U);
   EXPECT_EQ(conversation.seen_by_acceptor->birth, 55U);
-  EXPECT_EQ(conversation.seen_by_acceptor->version, 1);
+  EXPECT_EQ(conversation.seen_by_acceptor->version, kPeerVersions.max);
   EXPECT_EQ(conversation.seen_by_dialer->name, "node-b");
-  EXPECT_EQ(conversation.seen_by_dialer->version, 1);
+  EXPECT_EQ(conversation.seen_by_dialer->version, kPeerVersions.max);
 }
 
 TEST(PeerHandshake, SpeaksTheHighestCommonVersion) {
@@ -102,6 +102,27 @@ TEST(PeerHandshake, SpeaksTheHighestCommonVersion) {
   ASSERT_TRUE(conversation.seen_by_dialer && conversation.seen_by_acceptor);
   EXPECT_EQ(conversation.seen_by_dialer->version, 3);
   EXPECT_EQ(conversation.seen_by_acceptor->version, 3);
+}
+
+/// Of nodes that are one version apart, or held at an older one.
+TEST(PeerHandshake, SpeaksWithTheVersionBefore) {
+  struct Case {
+    VersionRange dialer;
+    VersionRange acceptor;
+    std::uint16_t spoken;
+  };
+  constexpr VersionRange kHeld{.min = 1, .max = 1};
+  constexpr VersionRange kNext{.min = 2, .max = 3};
+  for (const Case& one : {Case{kHeld, kPeerVersions, 1}, Case{kPeerVersions, kHeld, 1}, Case{kHeld, kHeld, 1},
+                          Case{kPeerVersions, kPeerVersions, 2}, Case{kPeerVersions, kNext, 2}}) {
+    Meeting meeting;
+    meeting.dialer.versions = one.dialer;
+    meeting.acceptor.versions = one.acceptor;
+    const Conversation conversation = meeting.talk();
+    ASSERT_TRUE(conversation.seen_by_dialer && conversation.seen_by_acceptor) << one.spoken;
+    EXPECT_EQ(conversation.seen_by_dialer->version, one.spoken);
+    EXPECT_EQ(conversation.seen_by_acceptor->version, one.spoken);
+  }
 }
 
 TEST(PeerHandshake, MeasuresTheOtherClock) {
@@ -132,16 +153,16 @@ TEST(PeerHandshake, RefusesWithOneSentenceForBothSides) {
        "nodes 'node-b' and 'node-a' count different numbers of slots, 512 and 256"},
       {"a newer protocol",
        [](Meeting& m) {
-         m.dialer.versions = {2, 3};
+         m.dialer.versions = {3, 4};
        },
        RefuseCode::Version,
-       "nodes 'node-b' and 'node-a' have no peer protocol version in common (1, 2 to 3): upgrade 'node-b' first"},
+       "nodes 'node-b' and 'node-a' have no peer protocol version in common (1 to 2, 3 to 4): upgrade 'node-b' first"},
       {"an older protocol",
        [](Meeting& m) {
          m.acceptor.versions = {5, 5};
        },
        RefuseCode::Version,
-       "nodes 'node-b' and 'node-a' have no peer protocol version in common (5, 1): upgrade 'node-a' first"},
+       "nodes 'node-b' and 'node-a' have no peer protocol version in common (5, 1 to 2): upgrade 'node-a' first"},
       {"two nodes of one id", [](Meeting& m) { m.acceptor = local_node("node-b", 1, 7); }, RefuseCode::SameNode,
        "two nodes have one id: 'node-b' and 'node-a'"},
       {"itself", [](Meeting& m) { m.acceptor = m.dialer; }, RefuseCode::SameNode, "node 'node-a' has reached itself"},

@@ -62,6 +62,8 @@ std::vector<Event> samples() {
       ClientAsk{{3}, "phone", true, "go away", 1, 9},
       ClientAnswer{9, true, "phone", "ann", "10.0.0.1:99", "tls", 5, 60, 3, 2, 1, 3'600},
       PresenceRecheck{"ann"},
+      Left{{3}, "phone", 2, 1500},
+      Settled{{3}, "phone", 2, true},
   };
 }
 
@@ -115,7 +117,7 @@ TEST(NodeEvents, RefusesWhatItDoesntKnow) {
       {"nothing", ""},
       {"version 0", std::string("\0\x10\x01", 3)},
       {"version 2", "\x02\x10\x01"},
-      {"kind 38", "\x01\x26\x01"},
+      {"kind 43", "\x01\x2B\x01"},
       {"a number longer than it need be", std::string("\x01\x10\x81\0", 4)},
       {"a number of 65 bits", "\x01\x10\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x02"},
       {"a list longer than its bytes", "\x01\x07\x03\x05\x03\x7F"},

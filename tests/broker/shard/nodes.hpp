@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -54,6 +55,26 @@ class Nodes {
       inbox.push_back({Letter::Kind::Unreachable, id(there), {}, {}});
     }
   }
+  /// The node dies, and the others notice at once.
+  void crash(std::size_t a) {
+    nodes_[a]->world->crash();
+    nodes_[a]->inbox.clear();
+    for (std::size_t b = 0; b < nodes_.size(); ++b) {
+      if (b != a) disconnect(a, b);
+    }
+    nodes_[a]->inbox.clear();
+  }
+  void start(std::size_t a) {
+    ++nodes_[a]->incarnation;
+    nodes_[a]->world->start();
+    nodes_[a]->world->round();  // There is a first turn before anything is heard.
+    for (std::size_t b = 0; b < nodes_.size(); ++b) {
+      if (b != a) connect(a, b);
+    }
+  }
+  /// Which version of the protocol between nodes it speaks, from its next connections on.
+  void speak(std::size_t a, std::uint16_t version) { nodes_[a]->version = version; }
+
   /// The channel from `a` to `b` takes no more, until it is opened.
   void block(std::size_t a, NodeChannel channel) { nodes_[a]->full.insert(channel); }
   void open(std::size_t a, NodeChannel channel) {
@@ -102,6 +123,11 @@ class Nodes {
    public:
     Port(Nodes& nodes, NodeId self) : nodes_(nodes), self_(self) {}
     [[nodiscard]] NodeId self() const override { return self_; }
+    [[nodiscard]] PeerState peer(NodeId node) const override {
+      const Node& one = *nodes_.nodes_.at(node.value - 1);
+      const std::uint16_t own = nodes_.nodes_.at(self_.value - 1)->version;
+      return {.version = std::min(one.version, own), .incarnation = one.incarnation};
+    }
     bool send(NodeId node, NodeChannel channel, std::string message) override {
       return nodes_.send(self_, node, channel, std::move(message));
     }
@@ -124,6 +150,8 @@ class Nodes {
     std::unique_ptr<World> world;
     std::deque<Letter> inbox;
     std::set<NodeChannel> full;
+    std::uint64_t incarnation = 1;
+    std::uint16_t version = kWillsVersion;
   };
 
   static NodeId id(std::size_t i) { return {i + 1}; }
@@ -138,7 +166,9 @@ class Nodes {
 
   bool deliver(Node& node) {
     const bool some = !node.inbox.empty();
-    for (Letter& letter : std::exchange(node.inbox, {})) deliver(node, letter);
+    for (Letter& letter : std::exchange(node.inbox, {})) {
+      if (node.world->running()) deliver(node, letter);
+    }
     return some;
   }
   void deliver(Node& node, const Letter& letter) {

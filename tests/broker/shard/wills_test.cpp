@@ -100,5 +100,111 @@ TEST_F(WillsTest, AreNotPublishedWhenTheServerGoesAway) {
   EXPECT_TRUE(world.store().history("room").empty());
 }
 
+// -- After a death of the broker --
+
+struct WillsAfterADeathTest : testing::Test {
+  World world{1, dev(2)};
+  void die() {
+    world.crash();
+    world.start();
+    world.advance(1s);
+  }
+  simulation::Client& watch(const std::string& topic) {
+    auto& watcher = join(world, "watcher", lasting());
+    follow(world, watcher, topic);
+    return watcher;
+  }
+  std::vector<std::string> heard(simulation::Client& watcher) {
+    watcher.connect(lasting());
+    world.settle();
+    return watcher.payloads();
+  }
+};
+
+TEST_F(WillsAfterADeathTest, ArePublishedAtTheStart) {
+  auto& watcher = watch("chat/room/msg");
+  join(world, "alice", with_will(0, 0, "chat/room/msg"));
+  join(world, "bob", with_will(0, 3600, "chat/room/msg"));
+  die();
+  EXPECT_EQ(heard(watcher), (std::vector<std::string>{"gone", "gone"}));
+  EXPECT_EQ(world.store().sessions().size(), 2U) << "one of them ended with its connection";
+  die();
+  EXPECT_EQ(world.store().history("room").size(), 2U) << "once";
+}
+
+TEST_F(WillsAfterADeathTest, ArePublishedOnOrdinaryTopics) {
+  auto& watcher = watch("wills");
+  auto options = with_will(0, 0);
+  options.will->retain = true;
+  join(world, "alice", options);
+  die();
+  follow(world, join(world, "late"), "wills");
+  EXPECT_EQ(world.client("late").payloads(), std::vector<std::string>{"gone"});
+  EXPECT_EQ(heard(watcher), std::vector<std::string>{"gone"});
+}
+
+TEST_F(WillsAfterADeathTest, WaitForTheirDelayFromTheStartOn) {
+  auto& watcher = watch("chat/room/msg");
+  join(world, "alice", with_will(10, 3600, "chat/room/msg"));
+  join(world, "bob", with_will(10, 3600, "chat/room/msg"));
+  world.advance(60s);
+  die();
+  world.advance(4s);
+  join(world, "bob", lasting());  // Back in time.
+  EXPECT_TRUE(heard(watcher).empty());
+  world.advance(6s);
+  EXPECT_EQ(heard(watcher).size(), 1U);
+  world.advance(3600s);
+  EXPECT_EQ(heard(watcher).size(), 1U);
+}
+
+TEST_F(WillsAfterADeathTest, GoOnWithADelayThatHadBegun) {
+  auto& watcher = watch("chat/room/msg");
+  join(world, "alice", with_will(10, 3600, "chat/room/msg")).drop();
+  world.advance(8s);
+  die();
+  world.advance(3s);
+  EXPECT_EQ(heard(watcher).size(), 1U);
+}
+
+TEST_F(WillsAfterADeathTest, AreGoneAfterDisconnectAndReplacedByTheNextConnect) {
+  auto& watcher = watch("chat/room/msg");
+  join(world, "alice", with_will(0, 3600, "chat/room/msg")).disconnect();
+  join(world, "bob", with_will(0, 0, "chat/room/msg")).disconnect();
+  join(world, "carol", with_will(0, 3600, "chat/room/msg")).disconnect();
+  auto options = with_will(0, 3600, "chat/room/msg");
+  options.will->payload = "the second";
+  join(world, "carol", options);
+  world.settle();
+  die();
+  EXPECT_EQ(heard(watcher), std::vector<std::string>{"the second"});
+}
+
+TEST_F(WillsAfterADeathTest, AreNotPublishedAfterAnOrderlyEnd) {
+  auto& watcher = watch("chat/room/msg");
+  join(world, "alice", with_will(0, 0, "chat/room/msg"));
+  join(world, "bob", with_will(10, 3600, "chat/room/msg"));
+  world.shut_down();
+  world.start();
+  world.advance(60s);
+  EXPECT_TRUE(heard(watcher).empty());
+}
+
+/// The connection breaks, and the broker dies somewhere on the way.
+TEST_F(WillsAfterADeathTest, AreInAConversationOnceWhereverItDies) {
+  for (int steps = 0; steps < 40; ++steps) {
+    for (const std::uint32_t expiry : {0U, 3600U}) {
+      World one(static_cast<std::uint64_t>(steps) + 1, dev(2));
+      auto& alice = join(one, "alice", with_will(0, expiry, "chat/room/msg"));
+      alice.drop();
+      for (int i = 0; i < steps; ++i) one.step();
+      one.crash();
+      one.start();
+      one.advance(1s);
+      EXPECT_EQ(one.store().history("room").size(), 1U) << steps << " steps, expiry " << expiry;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace parley::shard

@@ -1,0 +1,1 @@
+parley_fuzzer(stored_will_fuzzer stored_will_fuzzer.cpp parley_shard)
