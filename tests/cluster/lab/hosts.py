@@ -99,7 +99,8 @@ class SentinelRedis:
         """The replica hears nothing of its master for so long, then the master dies and the replica takes its place."""
         old = wait_until(self.master, "there is a master")
         heir = next(server for server in self.servers if server is not old)
-        wait_until(lambda: {"slave", "connected"} <= heir.role(), f"{heir.name} follows {old.name}")
+        wait_until(lambda: {"slave", "connected"} <= heir.role(), f"{heir.name} follows {old.name}",
+                   90)  # A Sentinel that has just promoted somebody waits before it tells the others.
         network.cut_both(old.name, heir.name)
         last(seconds)
         old.kill()
