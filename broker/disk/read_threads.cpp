@@ -204,12 +204,11 @@ void ReadThreads::carry_out(Readers& readers, FindErasure& find) {
 }
 
 void ReadThreads::carry_out(Readers& readers, FindSessions& find) {
-  const auto& [token, user, from, rows_max] = find.request;
   auto found = guarded([&]() -> Result<shard::ErasureSessions> {
-    PARLEY_TRY(auto sessions, readers.erasures.sessions(user, from, rows_max));
+    PARLEY_TRY(auto sessions, readers.erasures.sessions(find.request.user, find.request.from, find.request.rows_max));
     return shard::ErasureSessions{std::move(sessions.client_ids), std::move(sessions.next)};
   });
-  sink_.post(find.shard, SessionsFoundEvent{token, std::move(found)});
+  sink_.post(find.shard, SessionsFoundEvent{find.request.token, std::move(found)});
 }
 
 shard::StoredSession owned(const storage::StoredSessionView& view) {
