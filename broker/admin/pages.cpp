@@ -184,26 +184,23 @@ Answer show_slots(NodeAdmin& node, const Asked& /*asked*/) {
 
 Answer drain(NodeAdmin& node, const Asked& asked) { return done(node.set_draining(asked.name, true)); }
 Answer undrain(NodeAdmin& node, const Asked& asked) { return done(node.set_draining(asked.name, false)); }
-/// `NUMBER`, or `NUMBER:NODE`.
-std::optional<std::uint64_t> slot_in(std::string_view name) {
-  std::uint64_t slot = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), slot);
-  const bool whole = end == name.data() + name.size();
-  if (error != std::errc{} || (!whole && *end != ':')) return std::nullopt;
-  return slot;
+std::optional<std::uint64_t> number_in(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return number;
 }
 Answer refuse_slot() { return refuse(400, "no-slot", "A slot is a number."); }
 
 Answer move(NodeAdmin& node, const Asked& asked) {
-  const auto slot = slot_in(asked.name);
-  const auto colon = asked.name.find(':');
+  const auto colon = asked.name.find(':');  // NUMBER:NODE
+  const auto slot = number_in(std::string_view(asked.name).substr(0, colon));
   if (!slot || colon == asked.name.npos) return refuse_slot();
   return done(node.move_slot(*slot, asked.name.substr(colon + 1)));
 }
 Answer release(NodeAdmin& node, const Asked& asked) {
-  const auto slot = slot_in(asked.name);
-  if (!slot || asked.name.find(':') != asked.name.npos) return refuse_slot();
-  return done(node.release_slot(*slot));
+  const auto slot = number_in(asked.name);
+  return slot ? done(node.release_slot(*slot)) : refuse_slot();
 }
 Answer remove(NodeAdmin& node, const Asked& asked) { return done(node.remove_node(asked.name)); }
 
@@ -236,8 +233,8 @@ Answer show_clients(NodeAdmin& node, const Asked& asked) {
                     .after = asked.get("after").value_or(""),
                     .absent = asked.get("absent") == "true"};
   if (const auto limit = asked.get("limit")) {
-    const auto number = slot_in(*limit);
-    if (!number || *number == 0 || *number > ClientQuery::kMax || limit->find(':') != limit->npos) {
+    const auto number = number_in(*limit);
+    if (!number || *number == 0 || *number > ClientQuery::kMax) {
       return refuse(400, "no-limit", "A limit is a number from 1 to " + std::to_string(ClientQuery::kMax) + ".");
     }
     query.limit = *number;

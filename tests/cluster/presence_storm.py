@@ -43,12 +43,12 @@ def run(options):
 
         storm.begin()
         count, took = storm.reconnect([*ports[1:], ports[0]])
-        time.sleep(grace + 1.5)
+        storm.observe(grace + 1.5)
         begin, cpu = figures("reconnect elsewhere", cluster, begin, cpu, count, took, *storm.judge("reconnect", quiet=False))
 
         storm.begin()
         count, took = storm.connect(ports)
-        time.sleep(grace + 1.5)
+        storm.observe(grace + 1.5)
         begin, cpu = figures("take-over elsewhere", cluster, begin, cpu, count, took, *storm.judge("take-over", quiet=False))
 
         storm.begin()
@@ -59,20 +59,20 @@ def run(options):
         storm.watchers.ask("connect", [ports[0], ports[1], ports[0]], only=[2])
         count, took = storm.connect(ports[:2], only=homeless)
         storm.watchers.answer()
-        time.sleep(grace + 4)
+        storm.observe(grace + 4)
         begin, cpu = figures("kill -9 of a node", cluster, begin, cpu, count, took, *storm.judge("kill", quiet=False))
 
         storm.begin()
         dead.start()
         cluster.wait_linked()
         cluster.wait_spread(90)
-        time.sleep(grace + 1.5)
+        storm.observe(grace + 1.5)
         begin, cpu = figures("its return", cluster, begin, cpu, 0, 0, *storm.judge("return", quiet=False))
 
         storm.begin()
         away = range(0, users, 10)
         storm.drop(list(away))
-        time.sleep(grace + 1.5)
+        storm.observe(grace + 1.5)
         figures("parting", cluster, begin, cpu, 0, 0, *storm.judge("parting", offline=away))
 
 

@@ -13,7 +13,6 @@ from harness.process import cpu_seconds
 from harness.server import Server
 from harness.storm import Storm
 
-GRACE = 10.0
 WILL_DELAY = 4
 
 
@@ -38,9 +37,9 @@ class Figures:
 
 
 def run(options):
-    settings = {"presence.grace": f"{GRACE:.0f}s", "chat.auto_create": "false"}
-    users = options.users
-    with Server(settings=settings) as server, Storm(users, options.processes, (False, True), GRACE) as storm:
+    grace, users = options.grace, options.users
+    settings = {"presence.grace": f"{grace:.0f}s", "chat.auto_create": "false"}
+    with Server(settings=settings) as server, Storm(users, options.processes, (False, True), grace) as storm:
         ports = [server.port]
         with Client(server.port, "maker", username="watcher0", keep_alive=0) as maker:
             storm.make_groups(maker)
@@ -55,14 +54,14 @@ def run(options):
                 storm.begin()
                 count, took = storm.reconnect(ports)
                 # Should somebody be thought gone, it is said when the grace time is over.
-                time.sleep(GRACE + 1.5)
+                storm.observe(grace + 1.5)
                 figures.tell(count, took, *storm.judge("reconnect"))
 
         for number in range(options.rounds):
             with Figures(server, f"take-over {number + 1}") as figures:
                 storm.begin()
                 count, took = storm.connect(ports)
-                time.sleep(GRACE + 1.5)
+                storm.observe(grace + 1.5)
                 # A second device may be seen for a moment where the old connection ends later than the new one begins.
                 figures.tell(count, took, *storm.judge("take-over", quiet=False))
 
@@ -73,9 +72,9 @@ def run(options):
             storm.graces = dict.fromkeys(range(users), WILL_DELAY)
             away = range(0, users, 2)
             storm.drop()
-            time.sleep(1)
+            storm.observe(1)
             back, took_too = storm.connect(ports, only=[number for number in range(users) if number % 2])
-            time.sleep(WILL_DELAY + 1.5)
+            storm.observe(WILL_DELAY + 1.5)
             figures.tell(count + back, took + took_too, *storm.judge("will delay", offline=away, quiet=False))
             for states in storm.last:
                 wrong = [number for number in away if states[number][2] != "gone fishing"]
@@ -83,7 +82,7 @@ def run(options):
             storm.connect(ports, only=list(away))
             storm.graces = {}
             storm.connect(ports)
-            time.sleep(2)
+            storm.observe(2)
             storm.judge("return", quiet=False)
 
         with Figures(server, "kill -9") as figures:
@@ -94,14 +93,14 @@ def run(options):
             storm.watchers.ask("connect", ports)
             count, took = storm.connect(ports)
             storm.watchers.answer()
-            time.sleep(GRACE + 1.5)
+            storm.observe(grace + 1.5)
             figures.tell(count, took, *storm.judge("kill -9", quiet=False), since_start=True)
 
         with Figures(server, "parting") as figures:
             storm.begin()
             away = range(0, users, 10)
             storm.drop(list(away))
-            time.sleep(GRACE + 1.5)
+            storm.observe(grace + 1.5)
             figures.tell(0, 0, *storm.judge("parting", offline=away))
 
 
@@ -110,10 +109,8 @@ def main():
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--grace", type=float, default=GRACE)
-    options = parser.parse_args()
-    globals()["GRACE"] = options.grace
-    run(options)
+    parser.add_argument("--grace", type=float, default=10.0)
+    run(parser.parse_args())
 
 
 if __name__ == "__main__":

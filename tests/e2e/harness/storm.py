@@ -307,6 +307,11 @@ class Storm:
     def command(client, group, qos=0, **fields):
         client.publish(f"chat/{group}/ctl", json.dumps(fields), qos=qos)
 
+    @staticmethod
+    def observe(seconds):
+        """So long the watchers watch: what mustn't be shown has this time to be shown, the grace time above all. No event ends it."""
+        time.sleep(seconds)
+
     def begin(self):
         self.watchers.do("seen")
         self.phase_begin = time.monotonic()
