@@ -227,6 +227,31 @@ class Groups(Protocol):
         self.assertEqual(bob.publish(f"chat/{group}/msg", "still here").value("error"), "not-authorized")
 
 
+class OlderClients(Protocol):
+    """What 3.1.1 has of it, where other tests use MQTT 5."""
+
+    def test_json_is_sent_and_heard(self):
+        topic = f"chat/{self.conversation}/json"
+        bob = self.client("bob", 4)
+        bob.subscribe(topic)
+        self.client("alice", 4).publish(topic, '{"id":"a-1","text":"hello"}')
+        entry = json.loads(bob.message().payload)
+        self.assertEqual((entry["seq"], entry["from"], entry["id"], entry["text"]), (1, "alice", "a-1", "hello"))
+
+    def test_settings_are_changed_and_told(self):
+        alice, group = self.client("alice", 4), f"old-{self.conversation}"
+        alice.subscribe(f"client/{alice.client_id}/reply")
+
+        def answer(command):
+            alice.publish(f"chat/{group}/ctl", json.dumps(command))
+            return json.loads(alice.message().payload)
+
+        self.assertTrue(answer({"op": "create"})["ok"])
+        self.assertTrue(answer({"op": "settings", "title": "Attic", "announce": True})["ok"])
+        settings = answer({"op": "info"})["settings"]
+        self.assertEqual((settings["title"], settings["announce"]), ("Attic", True))
+
+
 class Refusing(Protocol):
     def test_what_is_not_there_yet_is_refused(self):
         alice = self.client("alice")
