@@ -135,6 +135,7 @@ struct StoredSlot {
   };
   std::vector<Replicas>
       replicas;  ///< In force at the base, if a record has named any, then those that records above it name.
+  Term lost_before = {};  ///< See replication::SlotState.
 };
 
 /// Records and hard states that one shard wants appended, in this order, in one piece; at least one of either.
