@@ -12,7 +12,7 @@ using storage::LogDamage;
 
 [[noreturn]] void refuse(const std::string& directory, const LogDamage& damage) {
   throw storage::OpenFailure(StorageError::CorruptRecord,
-                             directory + "/log.mdb is damaged (" + damage.what +
+                             directory + " is damaged (" + damage.what +
                                  ") and can't be begun anew: take the node out of its cluster (parleyctl nodes remove, "
                                  "on another node) and give it an empty data directory");
 }

@@ -356,6 +356,7 @@ std::vector<SlotStatus> ReplicaSlots::status() const {
                     .commit = core.commit(),
                     .replicas = core.replicas(),
                     .replicas_committed = core.replicas_committed(),
+                    .whole = core.lost_before() == Term{},
                     .peers = {}});
     for (const replication::Peer& peer : core.peers()) {
       list.back().peers.push_back(

@@ -57,7 +57,8 @@ constexpr std::array kNodeColumns{Column{"NAME", "name"},         Column{"ADDRES
 constexpr std::array kSlotColumns{Column{"SLOT", "slot"},         Column{"LEADER", "leader"},
                                   Column{"TERM", "term"},         Column{"REPLICAS", "replicas"},
                                   Column{"LEARNERS", "learners"}, Column{"MOVED TO", "pinned"},
-                                  Column{"LAST", "last"},         Column{"COMMIT", "commit"}};
+                                  Column{"LAST", "last"},         Column{"COMMIT", "commit"},
+                                  Column{"WHOLE HERE", "whole"}};
 
 }  // namespace
 

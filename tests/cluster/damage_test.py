@@ -113,7 +113,7 @@ class Damage(unittest.TestCase):
             for _ in range(2):  # It stays refused.
                 c.start(ready=False)
                 self.assertEqual(c.program.process.wait(30), 1)
-                self.assertIn("log.mdb is damaged", "".join(c.program.raw))
+                self.assertIn("storage-0 is damaged", "".join(c.program.raw))
                 self.assertIn("parleyctl nodes remove", "".join(c.program.raw))
             order(a, "nodes", "remove", "c")
             shutil.rmtree(c.directory)
