@@ -172,7 +172,8 @@ class Faults:
         ended = lambda: node.program.process.poll() is not None
         wait_until(lambda: begun() or ended(), f"{node.name} notices that its log is damaged in {changed} places")
         if not begun():  # Its store had what is damaged.
-            node.start()
+            node.start(ready=False)
+        node.program.wait_for("ready")
         wait_until(lambda: (slots := node.slots()) and all(slot["whole"] for slot in slots), f"{node.name} is whole again")
         return f"{node.name} in {changed} places"
 
