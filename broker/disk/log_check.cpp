@@ -60,7 +60,11 @@ LogCheck::LogCheck(const std::string& data_dir) : noted_(storage::noted_damage(s
   if (process_ == 0) {
     ::close(pipe[0]);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() == parent) look(storage::storage_directory(data_dir), pipe[1]);
+    try {
+      if (::getppid() == parent) look(storage::storage_directory(data_dir), pipe[1]);
+    } catch (...) {
+      ::_exit(2);  // Whatever it is, this process must not go on as the broker.
+    }
     ::_exit(0);
   }
   ::close(pipe[1]);
@@ -97,12 +101,14 @@ std::optional<LogDamage> LogCheck::answer() {
   if (line && line->starts_with(kRecords)) return LogDamage{.what = line->substr(kRecords.size())};
   if (line && line->starts_with(kFile)) return LogDamage{.readable = false, .what = line->substr(kFile.size())};
   if (line || process_ < 0) return std::nullopt;
-  int status = 0;
-  ::siginfo_t ended{};
+  ::siginfo_t end{};
   // Left where it is: stop() takes it away.
-  if (::waitid(P_PID, static_cast<id_t>(process_), &ended, WEXITED | WNOWAIT) == 0) status = ended.si_status;
-  if (ended.si_code == CLD_EXITED || status == SIGKILL) return std::nullopt;  // Stopped by us, or short of memory.
-  return LogDamage{.readable = false, .what = "the process that read it was ended by signal " + std::to_string(status)};
+  if (::waitid(P_PID, static_cast<id_t>(process_), &end, WEXITED | WNOWAIT) != 0) return std::nullopt;
+  const bool by_signal = end.si_code != CLD_EXITED;
+  if (by_signal ? end.si_status == SIGKILL : end.si_status == 0) return std::nullopt;  // By us, or for want of memory.
+  return LogDamage{.readable = false,
+                   .what = std::string("the process that read it ended with ") + (by_signal ? "signal " : "status ") +
+                           std::to_string(end.si_status)};
 }
 
 std::optional<LogDamage> LogCheck::behind_store() { return noted_ ? noted_ : answer(); }
