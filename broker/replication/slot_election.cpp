@@ -73,7 +73,8 @@ void Slot::count_votes(Instant now, Actions& actions) {
 
 void Slot::receive(NodeId from, const RequestVote& message, Instant now, Actions& actions) {
   const bool free = hard_.vote == from || (hard_.vote == NodeId{} && leader_ == NodeId{});
-  if (!free || !is_whole() || message.last < terms_.last()) return send(from, RequestVoteReply{.granted = false}, actions);
+  if (!free || !is_whole() || message.last < terms_.last())
+    return send(from, RequestVoteReply{.granted = false}, actions);
   if (role_ == Role::PreCandidate) role_ = Role::Follower;
   hard_.vote = from;
   wait_for_leader(now);

@@ -90,7 +90,7 @@ void ReplicaSlots::begin_turn(Instant now) {
 void ReplicaSlots::tick(std::uint32_t place) {
   Replica& replica = *replicas_[place];
   replica.due = Instant::max();
-  if (replica.persist_at <= now_) persist_again(replica);
+  if (replica.persist_at <= now_) persist(replica);
   if (replica.resume_at <= now_) resume_sending(replica);
   // One that is closed asks nobody for anything; it is ticked when it is open again.
   if (snapshot_taking_.closed(replica.core.slot())) return;
@@ -165,9 +165,12 @@ void ReplicaSlots::append_failed(std::uint64_t ticket, boost::system::error_code
   deliver();
 }
 
-void ReplicaSlots::persist_again(Replica& replica) {
+void ReplicaSlots::persist(Replica& replica) {
   replica.persist_at = Instant::max();
-  appends_.add({.slot = replica.core.slot(), .term = replica.asked.term, .vote = replica.asked.vote});
+  appends_.add({.slot = replica.core.slot(),
+                .term = replica.asked.term,
+                .vote = replica.asked.vote,
+                .lost_before = replica.core.lost_before()});
 }
 
 // -- Other nodes
@@ -388,11 +391,7 @@ void ReplicaSlots::hand_in(Replica& replica,
 
 void ReplicaSlots::carry_out(Replica& replica, const replication::PersistHardState& action) {
   replica.asked = action.state;
-  replica.persist_at = Instant::max();
-  appends_.add({.slot = replica.core.slot(),
-                .term = action.state.term,
-                .vote = action.state.vote,
-                .lost_before = replica.core.lost_before()});
+  persist(replica);
 }
 
 void ReplicaSlots::carry_out(Replica& replica, const replication::Send& action) {
@@ -411,6 +410,8 @@ void ReplicaSlots::carry_out(Replica& replica, const replication::Truncate& acti
 }
 
 void ReplicaSlots::carry_out(Replica& replica, const replication::Append& action) {
+  // What the disk refused stands before the records of its term.
+  if (replica.persist_at != Instant::max()) persist(replica);
   const auto& core = replica.core;
   for (Index index = action.first; index <= action.last; index = index.next()) {
     appends_.add(core.slot(), core.generation(), index, received_.at(index.value - received_first_.value));

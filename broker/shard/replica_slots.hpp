@@ -146,7 +146,7 @@ class ReplicaSlots {
   void start();
   void tick(std::uint32_t place);
   void append_failed(std::uint64_t ticket, boost::system::error_code why);
-  void persist_again(Replica& replica);
+  void persist(Replica& replica);
   void resume_sending(Replica& replica);
   void unsent(const ReplicaSending::Unsent& unsent);
   bool take_records(Slot slot, const replication::AppendEntries& message);

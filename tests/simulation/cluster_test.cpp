@@ -350,6 +350,8 @@ ClusterOptions options(std::uint64_t seed) {
   options.narrow_network = maybe();
   options.voters_fall = maybe();
   options.cuts_logs = maybe();
+  options.loses_logs = dice.one_in(4);
+  options.crashes = options.crashes || options.loses_logs;
   return options;
 }
 
@@ -455,11 +457,12 @@ TEST(ClusterPromises, HoldWhateverHappens) {
     counts.committed += play.cluster.counts().committed;
     counts.elections += play.cluster.counts().elections;
     counts.crashes += play.cluster.counts().crashes;
+    counts.losses += play.cluster.counts().losses;
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  std::printf("%zu seeds, %.1f a second; %zu acknowledged, %zu records, %zu elections, %zu crashes\n", list.size(),
-              static_cast<double>(list.size()) / took.count(), acknowledged, counts.committed, counts.elections,
-              counts.crashes);
+  std::printf("%zu seeds, %.1f a second; %zu acknowledged, %zu records, %zu elections, %zu crashes, %zu logs lost\n",
+              list.size(), static_cast<double>(list.size()) / took.count(), acknowledged, counts.committed,
+              counts.elections, counts.crashes, counts.losses);
   EXPECT_GT(acknowledged, list.size() * 20) << "the clients were heard";
   EXPECT_GT(read, list.size() * 20) << "the inbox got something";
 }
@@ -553,6 +556,9 @@ TEST(ClusterPromises, AreBrokenByVotersThatForgetTheirVotes) {
 }
 TEST(ClusterPromises, AreBrokenByVotersThatDontCompareLogs) {
   EXPECT_NE(found_with([](ClusterOptions& with) { with.skips_log_check = true; }), 0U);
+}
+TEST(ClusterPromises, AreBrokenByReplicasThatForgetWhatTheyHaveLost) {
+  EXPECT_NE(found_with([](ClusterOptions& with) { with.faults.forgets_losses = with.loses_logs = true; }), 0U);
 }
 TEST(ClusterPromises, AreBrokenByALeaderThatGivesASeqAgain) {
   EXPECT_NE(found_with([](ClusterOptions& with) { with.faults.hides_head = true; }), 0U);
