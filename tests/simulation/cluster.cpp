@@ -12,6 +12,9 @@ namespace parley::simulation {
 using namespace std::chrono_literals;
 using shard::NodeChannel;
 
+/// Of a slot with a replica that may lose its log.
+constexpr std::size_t kVotersMin = 3;
+
 struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
   Node(Cluster& of, NodeId number) : cluster(of), id(number) {}
 
@@ -165,7 +168,7 @@ void Cluster::run_for(Duration time, const std::function<void()>& between) {
   while (now_ < end) {
     step(1ms + dice_.up_to(4ms));
     between();
-    if (troubled_ && dice_.one_in(60)) trouble();
+    if (troubled_ && (!options_.loses_logs || has_grown()) && dice_.one_in(60)) trouble();
     if (troubled_ && options_.cuts_logs && dice_.one_in(20)) some_node().world->store().cut_logs();
   }
 }
@@ -306,15 +309,20 @@ void Cluster::crash(Node& node) {
   network_.reconnect_all(node.id);
 }
 
-/// One node at a time, and none without which a slot has no majority that remembers: now, or once a change of its
-/// replicas is taken back. Sets of replicas only grow here, so the last one that is committed is the smallest in
-/// anybody's log that may come into force yet. Nor does a node go on that sees itself as one of fewer than three.
-bool Cluster::may_lose_log(const Node& node) const {
-  constexpr std::size_t kVotersMin = 3;
+/// No slot has so few voters that it has no majority that remembers when one has lost its log: now, or once a change is
+/// taken back. Sets of replicas only grow here, so the last one that is committed is the smallest in anybody's log that
+/// may come into force yet.
+bool Cluster::has_grown() const {
   for (Slot slot{0}; slot.value < options_.world.shard.slots; slot = slot.next()) {
     const auto voters = voters_.find(slot);
     if (voters == voters_.end() || voters->second.size() < kVotersMin) return false;
   }
+  return true;
+}
+
+/// One node at a time. Nor does a node go on that sees itself as one of too few voters.
+bool Cluster::may_lose_log(const Node& node) const {
+  if (!has_grown()) return false;
   for (const auto& other : nodes_) {
     if (other->id != node.id && !other->world->store().is_whole()) return false;
   }
@@ -383,7 +391,6 @@ std::string Cluster::unsettled() {
   std::map<Slot, std::vector<shard::SlotStatus>> slots;
   for (auto& node : nodes_) {
     if (!node->world->running()) return "node " + std::to_string(node->id.value) + " is down";
-    if (!node->world->store().is_whole()) return "node " + std::to_string(node->id.value) + " isn't whole again";
     node->each_shard([&](shard::Shard& one) {
       for (const auto& slot : one.replicas().status()) slots[slot.slot].push_back(slot);
     });
@@ -407,6 +414,9 @@ std::string Cluster::unsettled() {
         return name + " isn't level: " + std::to_string(one.commit.value) + " of " + std::to_string(leader->last.value);
       }
     }
+  }
+  for (const auto& node : nodes_) {
+    if (!node->world->store().is_whole()) return "node " + std::to_string(node->id.value) + " isn't whole again";
   }
   return {};
 }

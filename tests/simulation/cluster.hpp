@@ -30,9 +30,10 @@ struct ClusterOptions {
   bool slow_network = false;
   bool narrow_network = false;  ///< Channels are full soon.
   bool cuts_logs = false;       ///< Of what is in the store, at any time.
-  bool loses_logs = false;      ///< Of nodes that crash, one at a time; nodes are slow to materialise.
-  Duration down_min{};          ///< How long a crashed node is down at least.
-  bool late_node = false;       ///< The last one comes up for the first time when there is much to be caught up with.
+  bool loses_logs = false;  ///< Of nodes that crash, one at a time. Nodes are slow to materialise, and trouble begins
+  ///< when each slot has enough replicas for that.
+  Duration down_min{};     ///< How long a crashed node is down at least.
+  bool late_node = false;  ///< The last one comes up for the first time when there is much to be caught up with.
   // -- Promises that are broken; see Store::Faults --
   Store::Faults faults;
   bool skips_log_check = false;  ///< Candidates' logs seem to be as long as one wants.
@@ -79,6 +80,7 @@ class Cluster {
   void work(Node& node);
   void trouble();
   void crash(Node& node);
+  [[nodiscard]] bool has_grown() const;
   [[nodiscard]] bool may_lose_log(const Node& node) const;
   void part_the_others(const Node& node);
   void start(Node& node);

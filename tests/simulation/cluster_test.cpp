@@ -465,6 +465,8 @@ TEST(ClusterPromises, HoldWhateverHappens) {
               counts.elections, counts.crashes, counts.losses);
   EXPECT_GT(acknowledged, list.size() * 20) << "the clients were heard";
   EXPECT_GT(read, list.size() * 20) << "the inbox got something";
+  if (list.size() < 20) return;
+  EXPECT_GT(counts.losses, list.size() / 20) << "nodes have begun anew";
 }
 
 /// Nodes die and are never cut off, so that it is clear who is dead.
@@ -509,6 +511,26 @@ TEST(ClusterPromises, HoldWhenLogsAreCut) {
   }
   std::printf("%zu seeds, %zu snapshots\n", list.size(), snapshots);
   EXPECT_GT(snapshots, list.size()) << "replicas were behind the log";
+}
+
+/// Nodes begin anew with what is materialised, while who leads dies, too.
+TEST(ClusterPromises, HoldWhenLogsAreLost) {
+  log::configure(log::Level::Error, log::Format::Text);
+  std::size_t losses = 0;
+  const auto list = seeds(20);
+  for (const std::uint64_t seed : list) {
+    ClusterOptions with = options(seed);
+    with.loses_logs = with.crashes = with.leaders_fall = true;
+    Play play(seed, with);
+    play.run(15s);
+    const auto complaints = play.complaints();
+    for (const std::string& one : complaints) ADD_FAILURE() << one;
+    ASSERT_TRUE(complaints.empty()) << "replay: PARLEY_SEED=" << seed
+                                    << " ctest -R ClusterPromises.HoldWhenLogsAreLost";
+    losses += play.cluster.counts().losses;
+  }
+  std::printf("%zu seeds, %zu logs lost\n", list.size(), losses);
+  EXPECT_GT(losses, list.size()) << "nodes have begun anew";
 }
 
 TEST(ClusterPromises, AreCheckedInTheSameWayWithTheSameSeed) {
