@@ -373,10 +373,12 @@ std::vector<SlotStatus> ReplicaSlots::status() const {
 template <class Input>
 void ReplicaSlots::input(Replica& replica, Input&& hand_in) {
   actions_.clear();
+  const bool was_whole = replica.core.lost_before() == Term{};
   hand_in(replica.core, actions_);
   for (const replication::Action& action : actions_) {
     std::visit([&](const auto& one) { carry_out(replica, one); }, action);
   }
+  if (!was_whole && replica.core.lost_before() == Term{}) whole_again_.push_back(replica.core.slot());
   const Instant due = replica.next_due();
   // An earlier one asks again when it comes.
   if (due >= replica.due) return;
@@ -476,7 +478,7 @@ void ReplicaSlots::note_change(Replica& replica) {
 
 void ReplicaSlots::deliver() {
   if (std::exchange(delivering_, true)) return;
-  while (!committed_.empty() || !refused_.empty() || !changed_.empty()) {
+  while (!committed_.empty() || !refused_.empty() || !changed_.empty() || !whole_again_.empty()) {
     if (!committed_.empty()) {
       std::vector<WaitingRecord> records = std::exchange(committed_, {});
       events_.committed(records);
@@ -493,6 +495,7 @@ void ReplicaSlots::deliver() {
       replica->told = now;
       events_.leadership_changed(replica->core.slot(), now);
     }
+    for (const Slot slot : std::exchange(whole_again_, {})) events_.whole_again(slot);
   }
   delivering_ = false;
 }

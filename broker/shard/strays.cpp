@@ -1,0 +1,120 @@
+#include "broker/shard/strays.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.hpp"
+#include "broker/shard/shard.hpp"
+
+namespace parley::shard {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// Several slots are whole again at about the same time: one walk is for all of them.
+constexpr Duration kLookAfter = milliseconds(100);
+constexpr Duration kLookAgain = std::chrono::seconds(2);
+/// A client may have come and gone since the start, and the last word on it be on its way.
+constexpr Duration kTellAfter = std::chrono::seconds(2);
+constexpr Duration kTellAgain = std::chrono::seconds(1);
+constexpr Duration kTellAgainMax = std::chrono::seconds(60);
+constexpr std::uint32_t kNever = 0xFFFF'FFFF;
+
+}  // namespace
+
+void Strays::whole_again(Slot slot) {
+  slots_.insert(slot);
+  if (!look_at_) look_at_ = shard_.now() + kLookAfter;
+  set_timer();
+}
+
+void Strays::look() {
+  look_at_.reset();
+  LogStore::ListSessionsRequest request{
+      .token = next_token_++, .slots = shard_.options().slots, .shards = shard_.options().shards, .without = {}};
+  shard_.nodes().for_each_connected([&](NodeId node) { request.without.push_back(node); });
+  looking_ = request.token;
+  shard_.store().list_sessions(shard_.id(), std::move(request));
+}
+
+void Strays::sessions_listed(std::uint64_t token, const Result<SessionList>& listed) {
+  if (token != looking_) return;
+  looking_ = 0;
+  if (!listed) {
+    log::error("sessions from before the start can't be read, trying again", {{"error", listed.error().message()}});
+    look_at_ = shard_.now() + kLookAgain;
+  } else {
+    for (const SessionList::One& one : listed->sessions) add(one);
+    // Those that are whole since the walk began have another one.
+    if (!look_at_) slots_.clear();
+  }
+  set_timer();
+}
+
+void Strays::add(const SessionList::One& one) {
+  const Slot slot = slot_of_name(one.client_id, shard_.options());
+  if (one.owner != shard_.nodes().self() || !slots_.contains(slot)) return;
+  const Client* client = shard_.clients().find(one.client_id);
+  if (client != nullptr && !client->restored) return;
+  const Timestamp wall = shard_.wall();
+  Stray stray{.slot = slot,
+              .generation = one.generation,
+              .left = one.disconnected.milliseconds != 0 ? std::min(one.disconnected, wall) : wall,
+              .end = Instant::max(),
+              .due = {}};
+  const Instant left = shard_.now() - milliseconds(wall.milliseconds - stray.left.milliseconds);
+  if (one.expiry_interval != kNever) stray.end = left + std::chrono::seconds(one.expiry_interval);
+  stray.due = stray.end;
+  if (one.will_delay) stray.due = std::min(stray.due, left + std::chrono::seconds(*one.will_delay));
+  stray.due = std::max(stray.due, shard_.now() + kTellAfter);
+  strays_[one.client_id] = stray;
+}
+
+void Strays::settled(const remote::Settled& event) {
+  const auto found = strays_.find(std::string(event.client_id));
+  if (found == strays_.end() || found->second.generation != event.generation) return;
+  Stray& stray = found->second;
+  if (event.ended || stray.end == Instant::max()) {
+    strays_.erase(found);
+    return;
+  }
+  stray.again = {};
+  stray.due = stray.end;
+  set_timer();
+}
+
+bool Strays::tell(const std::string& client_id, Stray& stray) {
+  const Client* client = shard_.clients().find(client_id);
+  if (client != nullptr && !client->restored) return false;
+  stray.again = std::clamp(2 * stray.again, kTellAgain, kTellAgainMax);
+  stray.due = shard_.now() + stray.again;
+  const bool comes_back = client != nullptr && client->opening.generation != 0;
+  return comes_back || shard_.session_claims().tell_left(client_id, stray.generation, stray.left);
+}
+
+void Strays::run_timer() {
+  const Instant now = shard_.now();
+  if (timer_ && *timer_ <= now) timer_.reset();
+  if (look_at_ && *look_at_ <= now) {
+    if (looking_ == 0) {
+      look();
+    } else {
+      look_at_ = now + kLookAfter;
+    }
+  }
+  for (auto one = strays_.begin(); one != strays_.end();) {
+    const bool over = one->second.due <= now && !tell(one->first, one->second);
+    one = over ? strays_.erase(one) : std::next(one);
+  }
+  set_timer();
+}
+
+void Strays::set_timer() {
+  std::optional<Instant> due = look_at_;
+  for (const auto& [client_id, stray] : strays_) due = std::min(due.value_or(Instant::max()), stray.due);
+  if (!due || (timer_ && *timer_ <= *due)) return;
+  timer_ = due;
+  shard_.timers().add({.due = *due, .kind = TimerKind::Strays});
+}
+
+}  // namespace parley::shard

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "broker/shard/node_events.hpp"
+#include "broker/shard/ports.hpp"
+
+namespace parley::shard {
+
+class Shard;
+
+/// Sessions that are this node's by their records and that it doesn't know of: what it knows was restored before the
+/// records were back, since its log had been lost. Their slots' leaders hear that their clients have left, as of any
+/// other session from before the start, and do what is due: see Orphans. Belongs to its shard's thread.
+class Strays {
+ public:
+  explicit Strays(Shard& shard) : shard_(shard) {}
+
+  /// The records that this node had before its start are back.
+  void whole_again(Slot slot);
+  void sessions_listed(std::uint64_t token, const Result<SessionList>& listed);
+  /// The leader has done what was due.
+  void settled(const remote::Settled& event);
+  void run_timer();
+
+ private:
+  struct Stray {
+    Slot slot;
+    std::uint64_t generation = 0;
+    Timestamp left;
+    Instant end;  ///< Of the session.
+    Instant due;  ///< When the leader is told.
+    Duration again{};
+  };
+
+  void look();
+  void add(const SessionList::One& one);
+  /// False when it isn't a stray any more.
+  bool tell(const std::string& client_id, Stray& stray);
+  void set_timer();
+
+  Shard& shard_;
+  std::set<Slot> slots_;  ///< Whose sessions are to be looked at.
+  std::optional<Instant> look_at_;
+  std::uint64_t looking_ = 0;              ///< Token of the walk under way; 0: none.
+  std::uint64_t next_token_ = 1ULL << 63;  ///< Orphans have the lower ones.
+  std::map<std::string, Stray> strays_;
+  std::optional<Instant> timer_;
+};
+
+}  // namespace parley::shard
