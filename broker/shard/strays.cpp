@@ -16,6 +16,7 @@ constexpr Duration kLookAfter = milliseconds(100);
 constexpr Duration kLookAgain = std::chrono::seconds(2);
 /// A client may have come and gone since the start, and the last word on it be on its way.
 constexpr Duration kTellAfter = std::chrono::seconds(2);
+constexpr Duration kBetweenBatches = milliseconds(20);
 constexpr Duration kTellAgain = std::chrono::seconds(1);
 constexpr Duration kTellAgainMax = std::chrono::seconds(60);
 constexpr std::uint32_t kNever = 0xFFFF'FFFF;
@@ -56,6 +57,9 @@ void Strays::add(const SessionList::One& one) {
   if (one.owner != shard_.nodes().self() || !slots_.contains(slot)) return;
   const Client* client = shard_.clients().find(one.client_id);
   if (client != nullptr && !client->restored) return;
+  // One that was restored as it stands in its record has its own timer.
+  const bool ends = client != nullptr && (client->will || client->expires_at != Instant::max());
+  if (ends && client->generation >= one.generation) return;
   const Timestamp wall = shard_.wall();
   Stray stray{.slot = slot,
               .generation = one.generation,
@@ -80,7 +84,7 @@ void Strays::settled(const remote::Settled& event) {
   }
   stray.again = {};
   stray.due = stray.end;
-  set_timer();
+  if (!timer_ || stray.due < *timer_) set_timer();
 }
 
 bool Strays::tell(const std::string& client_id, Stray& stray) {
@@ -112,7 +116,9 @@ void Strays::run_timer() {
 void Strays::set_timer() {
   std::optional<Instant> due = look_at_;
   for (const auto& [client_id, stray] : strays_) due = std::min(due.value_or(Instant::max()), stray.due);
-  if (!due || (timer_ && *timer_ <= *due)) return;
+  if (!due) return;
+  due = std::max(*due, shard_.now() + kBetweenBatches);
+  if (timer_ && *timer_ <= *due) return;
   timer_ = due;
   shard_.timers().add({.due = *due, .kind = TimerKind::Strays});
 }
