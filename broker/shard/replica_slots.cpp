@@ -14,6 +14,11 @@ constexpr Duration kPersistAgain = std::chrono::milliseconds(200);
 /// A replica for which the log can't be read is tried again after so long.
 constexpr Duration kReadAgain = std::chrono::seconds(1);
 
+/// Whether what earlier leaders have committed is all here: the present one has it, and its first record comes after.
+bool is_complete(const replication::Slot& core) {
+  return core.lost_before() == Term{} && core.commit() > Index{0} && core.terms().term_at(core.commit()) == core.term();
+}
+
 }  // namespace
 
 ReplicaSlots::ReplicaSlots(const World& world, ReplicaEvents& events)
@@ -373,12 +378,14 @@ std::vector<SlotStatus> ReplicaSlots::status() const {
 template <class Input>
 void ReplicaSlots::input(Replica& replica, Input&& hand_in) {
   actions_.clear();
-  const bool was_whole = replica.core.lost_before() == Term{};
   hand_in(replica.core, actions_);
   for (const replication::Action& action : actions_) {
     std::visit([&](const auto& one) { carry_out(replica, one); }, action);
   }
-  if (!was_whole && replica.core.lost_before() == Term{}) whole_again_.push_back(replica.core.slot());
+  if (!replica.complete && is_complete(replica.core)) {
+    replica.complete = true;
+    complete_.push_back(replica.core.slot());
+  }
   const Instant due = replica.next_due();
   // An earlier one asks again when it comes.
   if (due >= replica.due) return;
@@ -478,7 +485,7 @@ void ReplicaSlots::note_change(Replica& replica) {
 
 void ReplicaSlots::deliver() {
   if (std::exchange(delivering_, true)) return;
-  while (!committed_.empty() || !refused_.empty() || !changed_.empty() || !whole_again_.empty()) {
+  while (!committed_.empty() || !refused_.empty() || !changed_.empty() || !complete_.empty()) {
     if (!committed_.empty()) {
       std::vector<WaitingRecord> records = std::exchange(committed_, {});
       events_.committed(records);
@@ -495,7 +502,7 @@ void ReplicaSlots::deliver() {
       replica->told = now;
       events_.leadership_changed(replica->core.slot(), now);
     }
-    for (const Slot slot : std::exchange(whole_again_, {})) events_.whole_again(slot);
+    for (const Slot slot : std::exchange(complete_, {})) events_.complete(slot);
   }
   delivering_ = false;
 }

@@ -67,8 +67,8 @@ class ReplicaEvents {
   virtual void refused(std::vector<WaitingRecord>& records, boost::system::error_code why) = 0;
   /// It isn't what it was, be it only in term.
   virtual void leadership_changed(Slot slot, const Leadership& leadership) = 0;
-  /// What this replica had lost before the start is back: replication::SlotState::lost_before.
-  virtual void whole_again(Slot /*slot*/) {}
+  /// For the first time since the start this replica has all that earlier leaders than the present one have committed.
+  virtual void complete(Slot /*slot*/) {}
 };
 
 /// The replicas of this shard's slots: one replication::Slot each, which decides, and here is carried out what it
@@ -208,7 +208,7 @@ class ReplicaSlots {
   std::vector<WaitingRecord> committed_;
   std::vector<Refused> refused_;
   std::vector<Replica*> changed_;
-  std::vector<Slot> whole_again_;
+  std::vector<Slot> complete_;
   bool delivering_ = false;
 
   replication::Actions actions_;                              ///< Reused.

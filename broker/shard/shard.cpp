@@ -583,7 +583,7 @@ void Shard::leadership_changed(Slot slot, const Leadership& leadership) {
   orphans_.leadership_changed(slot, leadership.state == Leadership::State::Here);
 }
 
-void Shard::whole_again(Slot slot) { strays_.whole_again(slot); }
+void Shard::complete(Slot slot) { strays_.complete(slot); }
 
 bool Shard::may_host(Slot slot) const {
   return replicas_.leadership(slot).state == Leadership::State::Here && !remote_homes_.holds(slot);

@@ -255,7 +255,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void committed(std::vector<WaitingRecord>& records) override;
   void refused(std::vector<WaitingRecord>& records, boost::system::error_code why) override;
   void leadership_changed(Slot slot, const Leadership& leadership) override;
-  void whole_again(Slot slot) override;
+  void complete(Slot slot) override;
   mqtt::PacketId first_packet_id();
   bool handle(Client& client, ConnectionId connection, const mqtt::Frame& frame);
   bool has_room(Client& client);

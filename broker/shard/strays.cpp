@@ -11,8 +11,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// Several slots are whole again at about the same time: one walk is for all of them.
-constexpr Duration kLookAfter = milliseconds(100);
+/// Many slots are complete at about the same time: one walk is for all of them.
+constexpr Duration kLookAfter = std::chrono::seconds(1);
 constexpr Duration kLookAgain = std::chrono::seconds(2);
 /// A client may have come and gone since the start, and the last word on it be on its way.
 constexpr Duration kTellAfter = std::chrono::seconds(2);
@@ -23,7 +23,8 @@ constexpr std::uint32_t kNever = 0xFFFF'FFFF;
 
 }  // namespace
 
-void Strays::whole_again(Slot slot) {
+void Strays::complete(Slot slot) {
+  if (shard_.nodes().standalone()) return;
   slots_.insert(slot);
   if (!look_at_) look_at_ = shard_.now() + kLookAfter;
   set_timer();
@@ -46,7 +47,7 @@ void Strays::sessions_listed(std::uint64_t token, const Result<SessionList>& lis
     look_at_ = shard_.now() + kLookAgain;
   } else {
     for (const SessionList::One& one : listed->sessions) add(one);
-    // Those that are whole since the walk began have another one.
+    // Those that are complete since the walk began have another one.
     if (!look_at_) slots_.clear();
   }
   set_timer();

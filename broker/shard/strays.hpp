@@ -13,15 +13,16 @@ namespace parley::shard {
 
 class Shard;
 
-/// Sessions that are this node's by their records and that it doesn't know of: what it knows was restored before the
-/// records were back, since its log had been lost. Their slots' leaders hear that their clients have left, as of any
-/// other session from before the start, and do what is due: see Orphans. Belongs to its shard's thread.
+/// Sessions that are this node's by their records and that it doesn't know of: what it knows was restored at the start,
+/// when its replica was behind, or its log lost. Once the records are here the slots' leaders hear that the clients
+/// have left, as of any other session from before the start, and do what is due: see Orphans. Belongs to its shard's
+/// thread.
 class Strays {
  public:
   explicit Strays(Shard& shard) : shard_(shard) {}
 
-  /// The records that this node had before its start are back.
-  void whole_again(Slot slot);
+  /// See ReplicaEvents.
+  void complete(Slot slot);
   void sessions_listed(std::uint64_t token, const Result<SessionList>& listed);
   /// The leader has done what was due.
   void settled(const remote::Settled& event);
