@@ -61,7 +61,9 @@ bool SessionClaims::is_own(const Client* client, Slot slot) const {
 std::uint64_t SessionClaims::claim(const std::string& client_id, const std::string& user, std::uint64_t held,
                                    Answer answer) {
   const std::uint64_t token = next_token_++;
-  asked_[token] = {.slot = slot_of_name(client_id, shard_.options()),
+  const Slot slot = slot_of_name(client_id, shard_.options());
+  shard_.strays().claimed(slot, client_id);
+  asked_[token] = {.slot = slot,
                    .client_id = client_id,
                    .user = user,
                    .held = held,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/bytes.hpp"
 #include "base/log.hpp"
 #include "broker/shard/shard.hpp"
 
@@ -14,11 +15,11 @@ using std::chrono::milliseconds;
 /// Many slots are complete at about the same time: one walk is for all of them.
 constexpr Duration kLookAfter = std::chrono::seconds(1);
 constexpr Duration kLookAgain = std::chrono::seconds(2);
-/// A client may have come and gone since the start, and the last word on it be on its way.
-constexpr Duration kTellAfter = std::chrono::seconds(2);
 constexpr Duration kBetweenBatches = milliseconds(20);
 constexpr Duration kTellAgain = std::chrono::seconds(1);
 constexpr Duration kTellAgainMax = std::chrono::seconds(60);
+/// With more claims than this before a slot is complete, as at a node that has no replica of it, nothing is looked for.
+constexpr std::size_t kClaimedMax = 100'000;
 constexpr std::uint32_t kNever = 0xFFFF'FFFF;
 
 }  // namespace
@@ -28,6 +29,11 @@ void Strays::complete(Slot slot) {
   slots_.insert(slot);
   if (!look_at_) look_at_ = shard_.now() + kLookAfter;
   set_timer();
+}
+
+void Strays::claimed(Slot slot, const std::string& client_id) {
+  if (shard_.nodes().standalone() || done_.contains(slot) || claimed_.size() > kClaimedMax) return;
+  claimed_.insert(stable_hash(client_id));
 }
 
 void Strays::look() {
@@ -48,7 +54,7 @@ void Strays::sessions_listed(std::uint64_t token, const Result<SessionList>& lis
   } else {
     for (const SessionList::One& one : listed->sessions) add(one);
     // Those that are complete since the walk began have another one.
-    if (!look_at_) slots_.clear();
+    if (!look_at_) done_.merge(std::exchange(slots_, {}));
   }
   set_timer();
 }
@@ -56,6 +62,7 @@ void Strays::sessions_listed(std::uint64_t token, const Result<SessionList>& lis
 void Strays::add(const SessionList::One& one) {
   const Slot slot = slot_of_name(one.client_id, shard_.options());
   if (one.owner != shard_.nodes().self() || !slots_.contains(slot)) return;
+  if (claimed_.size() > kClaimedMax || claimed_.contains(stable_hash(one.client_id))) return;
   const Client* client = shard_.clients().find(one.client_id);
   if (client != nullptr && !client->restored) return;
   // One that was restored as it stands in its record has its own timer.
@@ -71,7 +78,6 @@ void Strays::add(const SessionList::One& one) {
   if (one.expiry_interval != kNever) stray.end = left + std::chrono::seconds(one.expiry_interval);
   stray.due = stray.end;
   if (one.will_delay) stray.due = std::min(stray.due, left + std::chrono::seconds(*one.will_delay));
-  stray.due = std::max(stray.due, shard_.now() + kTellAfter);
   strays_[one.client_id] = stray;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_set>
 
 #include "broker/shard/node_events.hpp"
 #include "broker/shard/ports.hpp"
@@ -23,6 +24,8 @@ class Strays {
 
   /// See ReplicaEvents.
   void complete(Slot slot);
+  /// This node asks for the session: whatever is written of it from now on isn't from before the start.
+  void claimed(Slot slot, const std::string& client_id);
   void sessions_listed(std::uint64_t token, const Result<SessionList>& listed);
   /// The leader has done what was due.
   void settled(const remote::Settled& event);
@@ -46,6 +49,9 @@ class Strays {
 
   Shard& shard_;
   std::set<Slot> slots_;  ///< Whose sessions are to be looked at.
+  std::set<Slot> done_;   ///< Whose sessions were.
+  /// Hashes of the client ids of the others that this node has asked for since the start.
+  std::unordered_set<std::uint64_t> claimed_;
   std::optional<Instant> look_at_;
   std::uint64_t looking_ = 0;              ///< Token of the walk under way; 0: none.
   std::uint64_t next_token_ = 1ULL << 63;  ///< Orphans have the lower ones.
