@@ -552,7 +552,7 @@ std::uint64_t found_with(const std::function<void(ClusterOptions&)>& plant) {
   for (std::uint64_t seed = 1; seed <= 2'000; ++seed) {
     ClusterOptions with = options(seed);
     with.crashes = with.leaders_fall = with.partitions = true;
-    with.slow_disks = with.full_disks = false;
+    with.slow_disks = with.full_disks = with.loses_logs = false;
     plant(with);
     Play play(seed, with);
     play.run(15s);
