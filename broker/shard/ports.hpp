@@ -134,7 +134,7 @@ struct StoredSlot {
     std::vector<NodeId> learners;
   };
   std::vector<Replicas>
-      replicas;  ///< In force at the base, if a record has named any, then those that records above it name.
+      replicas;           ///< In force at the base, if a record has named any, then those that records above it name.
   Term lost_before = {};  ///< See replication::SlotState.
 };
 

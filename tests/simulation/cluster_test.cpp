@@ -227,7 +227,8 @@ class Mortal {
   void act(bool begins_anew) {
     auto& dice = cluster_.dice();
     for (Life& life : lives_) {
-      const bool lately = life.ended == End::Goodbye && cluster_.now() < life.ended_at + 3s;
+      const bool lately =
+          life.ended == End::Goodbye && cluster_.now() < life.ended_at + 10s;  // Its slot may have had no leader.
       life.node_died = life.node_died || (lately && !cluster_.up(life.node));
     }
     if (client_ == nullptr) return begins_anew && dice.one_in(20) ? begin() : void();

@@ -34,8 +34,7 @@ TEST(ReplicationSimulation, KeepsItsPromisesWhateverGoesWrong) {
       "%zu seeds, %.0f seeds/s: %lu elections, %lu entries committed, %lu truncations, %lu refused writes, "
       "%lu snapshots, %lu replica changes, %lu transfers, %lu crashes, %lu logs lost, %lu messages\n",
       seeds.size(), static_cast<double>(seeds.size()) / took.count(), sum.elections, sum.committed, sum.truncations,
-      sum.refusals, sum.snapshots, sum.replica_changes, sum.transfers, sum.crashes, sum.losses,
-      sum.messages);
+      sum.refusals, sum.snapshots, sum.replica_changes, sum.transfers, sum.crashes, sum.losses, sum.messages);
   if (seeds.size() < 100) return;
   // A simulation in which nothing happens keeps every promise.
   EXPECT_GT(sum.truncations, seeds.size() / 50);
