@@ -28,7 +28,7 @@ Slot::Slot(parley::Slot slot, NodeId self, const Options& options, const SlotSta
       durable_(state.last),
       commit_(std::clamp(state.commit, state.base.index, state.last)),
       lost_before_(state.lost_before) {
-  // An entry is durable before its term is known to be, when both were under way together.
+  // An older version may have left an entry whose term isn't durable by itself.
   if (terms_.last().term > hard_.term) hard_ = {.term = terms_.last().term};
   durable_hard_ = asked_hard_ = hard_;
   verified_ = leader_commit_ = commit_;

@@ -57,6 +57,8 @@ bool Slot::take_entries(const AppendEntries& message, Actions& actions) {
     truncate_after({first.value - 1}, actions);
     generation_ = generation_.next();
   }
+  // The term is durable before what was written in it: who loses the records knows up to which term he has promised.
+  persist_hard_state(actions);
   terms_.append(message.entries_term, message.last());
   actions.push_back(Append{first, message.last()});
   if (message.replicas) {

@@ -19,6 +19,7 @@ struct ReplicaSlots::Replica {
   replication::Slot core;
   WaitingRecords waiting;
   bool ready = false;     ///< Leads, and its term's first record is committed.
+  bool complete = false;  ///< See ReplicaEvents::complete.
   bool proposed = false;  ///< In `proposed_`.
   bool changed = false;   ///< In `changed_`.
   Leadership told;

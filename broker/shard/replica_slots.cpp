@@ -14,6 +14,11 @@ constexpr Duration kPersistAgain = std::chrono::milliseconds(200);
 /// A replica for which the log can't be read is tried again after so long.
 constexpr Duration kReadAgain = std::chrono::seconds(1);
 
+/// Whether what earlier leaders have committed is all here: the present one has it, and its first record comes after.
+bool is_complete(const replication::Slot& core) {
+  return core.lost_before() == Term{} && core.commit() > Index{0} && core.terms().term_at(core.commit()) == core.term();
+}
+
 }  // namespace
 
 ReplicaSlots::ReplicaSlots(const World& world, ReplicaEvents& events)
@@ -90,7 +95,7 @@ void ReplicaSlots::begin_turn(Instant now) {
 void ReplicaSlots::tick(std::uint32_t place) {
   Replica& replica = *replicas_[place];
   replica.due = Instant::max();
-  if (replica.persist_at <= now_) persist_again(replica);
+  if (replica.persist_at <= now_) persist(replica);
   if (replica.resume_at <= now_) resume_sending(replica);
   // One that is closed asks nobody for anything; it is ticked when it is open again.
   if (snapshot_taking_.closed(replica.core.slot())) return;
@@ -165,9 +170,12 @@ void ReplicaSlots::append_failed(std::uint64_t ticket, boost::system::error_code
   deliver();
 }
 
-void ReplicaSlots::persist_again(Replica& replica) {
+void ReplicaSlots::persist(Replica& replica) {
   replica.persist_at = Instant::max();
-  appends_.add({.slot = replica.core.slot(), .term = replica.asked.term, .vote = replica.asked.vote});
+  appends_.add({.slot = replica.core.slot(),
+                .term = replica.asked.term,
+                .vote = replica.asked.vote,
+                .lost_before = replica.core.lost_before()});
 }
 
 // -- Other nodes
@@ -375,6 +383,10 @@ void ReplicaSlots::input(Replica& replica, Input&& hand_in) {
   for (const replication::Action& action : actions_) {
     std::visit([&](const auto& one) { carry_out(replica, one); }, action);
   }
+  if (!replica.complete && is_complete(replica.core)) {
+    replica.complete = true;
+    complete_.push_back(replica.core.slot());
+  }
   const Instant due = replica.next_due();
   // An earlier one asks again when it comes.
   if (due >= replica.due) return;
@@ -389,11 +401,7 @@ void ReplicaSlots::hand_in(Replica& replica,
 
 void ReplicaSlots::carry_out(Replica& replica, const replication::PersistHardState& action) {
   replica.asked = action.state;
-  replica.persist_at = Instant::max();
-  appends_.add({.slot = replica.core.slot(),
-                .term = action.state.term,
-                .vote = action.state.vote,
-                .lost_before = replica.core.lost_before()});
+  persist(replica);
 }
 
 void ReplicaSlots::carry_out(Replica& replica, const replication::Send& action) {
@@ -412,6 +420,8 @@ void ReplicaSlots::carry_out(Replica& replica, const replication::Truncate& acti
 }
 
 void ReplicaSlots::carry_out(Replica& replica, const replication::Append& action) {
+  // What the disk refused stands before the records of its term.
+  if (replica.persist_at != Instant::max()) persist(replica);
   const auto& core = replica.core;
   for (Index index = action.first; index <= action.last; index = index.next()) {
     appends_.add(core.slot(), core.generation(), index, received_.at(index.value - received_first_.value));
@@ -476,7 +486,7 @@ void ReplicaSlots::note_change(Replica& replica) {
 
 void ReplicaSlots::deliver() {
   if (std::exchange(delivering_, true)) return;
-  while (!committed_.empty() || !refused_.empty() || !changed_.empty()) {
+  while (!committed_.empty() || !refused_.empty() || !changed_.empty() || !complete_.empty()) {
     if (!committed_.empty()) {
       std::vector<WaitingRecord> records = std::exchange(committed_, {});
       events_.committed(records);
@@ -493,6 +503,7 @@ void ReplicaSlots::deliver() {
       replica->told = now;
       events_.leadership_changed(replica->core.slot(), now);
     }
+    for (const Slot slot : std::exchange(complete_, {})) events_.complete(slot);
   }
   delivering_ = false;
 }

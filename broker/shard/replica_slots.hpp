@@ -68,6 +68,8 @@ class ReplicaEvents {
   virtual void refused(std::vector<WaitingRecord>& records, boost::system::error_code why) = 0;
   /// It isn't what it was, be it only in term.
   virtual void leadership_changed(Slot slot, const Leadership& leadership) = 0;
+  /// For the first time since the start this replica has all that earlier leaders than the present one have committed.
+  virtual void complete(Slot /*slot*/) {}
 };
 
 /// The replicas of this shard's slots: one replication::Slot each, which decides, and here is carried out what it
@@ -147,7 +149,7 @@ class ReplicaSlots {
   void start();
   void tick(std::uint32_t place);
   void append_failed(std::uint64_t ticket, boost::system::error_code why);
-  void persist_again(Replica& replica);
+  void persist(Replica& replica);
   void resume_sending(Replica& replica);
   void unsent(const ReplicaSending::Unsent& unsent);
   bool take_records(Slot slot, const replication::AppendEntries& message);
@@ -207,6 +209,7 @@ class ReplicaSlots {
   std::vector<WaitingRecord> committed_;
   std::vector<Refused> refused_;
   std::vector<Replica*> changed_;
+  std::vector<Slot> complete_;
   bool delivering_ = false;
 
   replication::Actions actions_;                              ///< Reused.

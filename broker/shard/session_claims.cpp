@@ -61,7 +61,9 @@ bool SessionClaims::is_own(const Client* client, Slot slot) const {
 std::uint64_t SessionClaims::claim(const std::string& client_id, const std::string& user, std::uint64_t held,
                                    Answer answer) {
   const std::uint64_t token = next_token_++;
-  asked_[token] = {.slot = slot_of_name(client_id, shard_.options()),
+  const Slot slot = slot_of_name(client_id, shard_.options());
+  shard_.strays().claimed(slot, client_id);
+  asked_[token] = {.slot = slot,
                    .client_id = client_id,
                    .user = user,
                    .held = held,
@@ -551,15 +553,12 @@ void SessionClaims::flush() {
 
 // -- What was left --
 
-bool SessionClaims::tell_left(const Client& client) {
-  if (client.generation == 0) return false;  // Of no node, as the leader sees it.
-  const std::string& client_id = client.session->client_id();
+bool SessionClaims::tell_left(const std::string& client_id, std::uint64_t generation, Timestamp left) {
+  if (generation == 0) return false;  // Of no node, as the leader sees it.
   const Slot slot = slot_of_name(client_id, shard_.options());
   const std::uint64_t wall = shard_.wall().milliseconds;
-  const remote::Left event{.slot = slot,
-                           .client_id = client_id,
-                           .generation = client.generation,
-                           .away = wall - std::min(client.left.milliseconds, wall)};
+  const remote::Left event{
+      .slot = slot, .client_id = client_id, .generation = generation, .away = wall - std::min(left.milliseconds, wall)};
   const auto leadership = shard_.replicas().leadership(slot);
   if (leadership.state == Leadership::State::Here) {
     shard_.orphans().left(shard_.nodes().self(), event);
@@ -572,6 +571,7 @@ bool SessionClaims::tell_left(const Client& client) {
 }
 
 void SessionClaims::settled(const remote::Settled& event) {
+  shard_.strays().settled(event);
   Client* client = shard_.clients().find(event.client_id);
   if (client == nullptr || !client->restored || client->generation != event.generation) return;
   if (event.ended) return shard_.forget_session(*client);

@@ -71,7 +71,7 @@ class SessionClaims {
   void ended(Slot slot, const std::string& client_id, std::uint64_t generation);
   /// Tells the leader, if there is one, of a session from before this node's start for which nobody has come back.
   /// False: that one doesn't understand it.
-  bool tell_left(const Client& client);
+  bool tell_left(const std::string& client_id, std::uint64_t generation, Timestamp left);
   /// The leader has done what was due of such a session.
   void settled(const remote::Settled& event);
   void session_loaded(const std::string& client_id, const Result<std::optional<StoredSession>>& loaded);

@@ -66,6 +66,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       session_records_(*this),
       session_claims_(*this),
       orphans_(*this),
+      strays_(*this),
       wills_(*this),
       throttling_(*this),
       connecting_(*this),
@@ -171,6 +172,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::Presence: presence_.run_timer(); return;
     case TimerKind::Wills: wills_.run_timer(); return;
     case TimerKind::Orphans: orphans_.run_timer(); return;
+    case TimerKind::Strays: strays_.run_timer(); return;
     case TimerKind::PresenceCheck:
       if (Client* client = clients_.find(timer.client, timer.identity)) presence_.recheck(*client);
       return;
@@ -219,7 +221,7 @@ void Shard::run_client_timer(Client& client) {
 void Shard::run_restored_timer(Client& client) {
   const Instant due = client.will ? std::min(client.will->due, client.expires_at) : client.expires_at;
   if (due > now_ || client.tell_at > now_) return schedule(client);
-  if (session_claims_.tell_left(client)) {
+  if (session_claims_.tell_left(client.session->client_id(), client.generation, client.left)) {
     client.tell_again = std::clamp(2 * client.tell_again, kTellAgain, kTellAgainMax);
     client.tell_at = now_ + client.tell_again;
     return schedule(client);
@@ -581,6 +583,8 @@ void Shard::leadership_changed(Slot slot, const Leadership& leadership) {
   orphans_.leadership_changed(slot, leadership.state == Leadership::State::Here);
 }
 
+void Shard::complete(Slot slot) { strays_.complete(slot); }
+
 bool Shard::may_host(Slot slot) const {
   return replicas_.leadership(slot).state == Leadership::State::Here && !remote_homes_.holds(slot);
 }
@@ -675,6 +679,7 @@ void Shard::log_read(std::uint64_t token, Result<LogPage> page) { replicas_.log_
 
 void Shard::sessions_listed(std::uint64_t token, Result<SessionList> listed) {
   orphans_.sessions_listed(token, listed);
+  strays_.sessions_listed(token, listed);
 }
 
 void Shard::session_loaded(const std::string& client_id, Result<std::optional<StoredSession>> loaded) {

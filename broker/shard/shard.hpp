@@ -42,6 +42,7 @@
 #include "broker/shard/session_claims.hpp"
 #include "broker/shard/session_records.hpp"
 #include "broker/shard/shows.hpp"
+#include "broker/shard/strays.hpp"
 #include "broker/shard/subscribing.hpp"
 #include "broker/shard/system_topics.hpp"
 #include "broker/shard/throttling.hpp"
@@ -189,6 +190,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   SessionRecords& session_records() { return session_records_; }
   SessionClaims& session_claims() { return session_claims_; }
   Orphans& orphans() { return orphans_; }
+  Strays& strays() { return strays_; }
   Wills& wills() { return wills_; }
   Connecting& connecting() { return connecting_; }
   Dismissal& dismissal() { return dismissal_; }
@@ -253,6 +255,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void committed(std::vector<WaitingRecord>& records) override;
   void refused(std::vector<WaitingRecord>& records, boost::system::error_code why) override;
   void leadership_changed(Slot slot, const Leadership& leadership) override;
+  void complete(Slot slot) override;
   mqtt::PacketId first_packet_id();
   bool handle(Client& client, ConnectionId connection, const mqtt::Frame& frame);
   bool has_room(Client& client);
@@ -316,6 +319,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   SessionRecords session_records_;
   SessionClaims session_claims_;
   Orphans orphans_;
+  Strays strays_;
   Wills wills_;
   Throttling throttling_;
   Connecting connecting_;

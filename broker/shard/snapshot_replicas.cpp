@@ -79,8 +79,14 @@ void ReplicaSlots::snapshot(NodeId from, const remote::SnapshotTaken& taken) {
 
 void ReplicaSlots::snapshot(NodeId from, const remote::SnapshotOffer& offer) {
   if (!is_home(offer.slot) || replicas_.empty()) return;
-  if (offer.term < replica(offer.slot).core.term()) return;
-  snapshot_taking_.offered(from, offer, now_);
+  Replica& one = replica(offer.slot);
+  if (offer.term >= one.core.term()) return snapshot_taking_.offered(from, offer, now_);
+  // Whoever leads in an earlier term is answered as if it had asked in the log's way, and learns of the later term. One
+  // that has lost its log has no other way to say so: it doesn't stand.
+  hand_in(one, [&](replication::Slot& core, replication::Actions& actions) {
+    core.receive(from, {.slot = offer.slot, .term = offer.term, .body = replication::CommitHint{}}, now_, actions);
+  });
+  deliver();
 }
 
 void ReplicaSlots::snapshot(NodeId from, const remote::SnapshotPage& page) {

@@ -30,6 +30,7 @@ enum class TimerKind : std::uint8_t {
   PresenceCheck,
   Wills,
   Orphans,
+  Strays,
   Erasures,
 };
 

@@ -12,6 +12,9 @@ namespace parley::simulation {
 using namespace std::chrono_literals;
 using shard::NodeChannel;
 
+/// Of a slot with a replica that may lose its log.
+constexpr std::size_t kVotersMin = 3;
+
 struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
   Node(Cluster& of, NodeId number) : cluster(of), id(number) {}
 
@@ -138,6 +141,10 @@ Cluster::Cluster(std::uint64_t seed, ClusterOptions options)
     if (options_.skewed_clocks) node.world->clock().wall.milliseconds += dice_.below(60'000);
     node.world->store().share_slots();
     node.world->store().faults = options_.faults;
+    if (options_.loses_logs) {
+      static constexpr std::uint64_t kSeldom[] = {4, 100, 600};
+      node.world->store().set_materialising(kSeldom[dice_.below(std::size(kSeldom))]);
+    }
     node.world->store().on_committed = [this](Slot slot, Index index, const std::string& record) {
       committed(slot, index, record);
     };
@@ -161,7 +168,7 @@ void Cluster::run_for(Duration time, const std::function<void()>& between) {
   while (now_ < end) {
     step(1ms + dice_.up_to(4ms));
     between();
-    if (troubled_ && dice_.one_in(60)) trouble();
+    if (troubled_ && (!options_.loses_logs || has_grown()) && dice_.one_in(60)) trouble();
     if (troubled_ && options_.cuts_logs && dice_.one_in(20)) some_node().world->store().cut_logs();
   }
 }
@@ -294,8 +301,36 @@ void Cluster::crash(Node& node) {
   if (!node.world->running()) return;
   ++counts_.crashes;
   node.world->crash();
+  if (options_.loses_logs && troubled_ && dice_.one_in(2) && may_lose_log(node)) {
+    ++counts_.losses;
+    node.world->store().lose_log();
+  }
   node.up_at = now_ + options_.down_min + dice_.up_to(3s);
   network_.reconnect_all(node.id);
+}
+
+/// No slot has so few voters that it has no majority that remembers when one has lost its log: now, or once a change is
+/// taken back. Sets of replicas only grow here, so the last one that is committed is the smallest in anybody's log that
+/// may come into force yet.
+bool Cluster::has_grown() const {
+  for (Slot slot{0}; slot.value < options_.world.shard.slots; slot = slot.next()) {
+    const auto voters = voters_.find(slot);
+    if (voters == voters_.end() || voters->second.size() < kVotersMin) return false;
+  }
+  return true;
+}
+
+/// One node at a time. Nor does a node go on that sees itself as one of too few voters.
+bool Cluster::may_lose_log(const Node& node) const {
+  if (!has_grown()) return false;
+  for (const auto& other : nodes_) {
+    if (other->id != node.id && !other->world->store().is_whole()) return false;
+  }
+  return std::ranges::all_of(node.world->store().slots_without_log(), [&](const shard::StoredSlot& left) {
+    if (left.replicas.empty()) return !node.world->options().shard.founds_slots;
+    const auto& voters = left.replicas.back().voters;
+    return voters.size() >= kVotersMin || std::ranges::find(voters, node.id) == voters.end();
+  });
 }
 
 void Cluster::heal() {
@@ -305,6 +340,7 @@ void Cluster::heal() {
     node->up_at = node->paused_until = {};
     node->world->store().heal();
     node->world->store().set_latency(2ms);
+    node->world->store().set_materialising(4);
   }
 }
 
@@ -320,6 +356,10 @@ void Cluster::committed(Slot slot, Index index, const std::string& record) {
     return;
   }
   ++counts_.committed;
+  const auto decoded = format::decode_trusted_record(record);
+  if (const auto* named = std::get_if<format::ReplicasRecord>(&decoded->body)) {
+    voters_[slot] = format::nodes_of(named->voters);
+  }
   trace_ = (trace_ ^ stable_hash(record)) * 0x100'0000'01B3ULL;
 }
 
@@ -374,6 +414,9 @@ std::string Cluster::unsettled() {
         return name + " isn't level: " + std::to_string(one.commit.value) + " of " + std::to_string(leader->last.value);
       }
     }
+  }
+  for (const auto& node : nodes_) {
+    if (!node->world->store().is_whole()) return "node " + std::to_string(node->id.value) + " isn't whole again";
   }
   return {};
 }

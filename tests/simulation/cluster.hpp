@@ -30,8 +30,10 @@ struct ClusterOptions {
   bool slow_network = false;
   bool narrow_network = false;  ///< Channels are full soon.
   bool cuts_logs = false;       ///< Of what is in the store, at any time.
-  Duration down_min{};          ///< How long a crashed node is down at least.
-  bool late_node = false;       ///< The last one comes up for the first time when there is much to be caught up with.
+  bool loses_logs = false;  ///< Of nodes that crash, one at a time. Nodes are slow to materialise, and trouble begins
+  ///< when each slot has enough replicas for that.
+  Duration down_min{};     ///< How long a crashed node is down at least.
+  bool late_node = false;  ///< The last one comes up for the first time when there is much to be caught up with.
   // -- Promises that are broken; see Store::Faults --
   Store::Faults faults;
   bool skips_log_check = false;  ///< Candidates' logs seem to be as long as one wants.
@@ -65,9 +67,10 @@ class Cluster {
     std::size_t crashes = 0;
     std::size_t log_reads = 0;
     std::size_t snapshots = 0;
+    std::size_t losses = 0;  ///< Of whole logs.
   };
   [[nodiscard]] Counts counts() const;
-  /// Every slot is led, and all its replicas are level; else who isn't.
+  /// Every slot is led, and all its replicas are level and whole; else who isn't.
   [[nodiscard]] std::string unsettled();
 
  private:
@@ -77,6 +80,8 @@ class Cluster {
   void work(Node& node);
   void trouble();
   void crash(Node& node);
+  [[nodiscard]] bool has_grown() const;
+  [[nodiscard]] bool may_lose_log(const Node& node) const;
   void part_the_others(const Node& node);
   void start(Node& node);
   void place(Node& node);
@@ -93,6 +98,7 @@ class Cluster {
   std::vector<std::unique_ptr<Node>> nodes_;
   std::map<std::pair<Slot, Index>, std::string> truth_;  ///< What was committed where.
   std::map<std::pair<Slot, Term>, NodeId> leaders_;
+  std::map<Slot, std::vector<NodeId>> voters_;  ///< Of the last set that was committed.
   std::vector<std::string> breaches_;
   std::uint64_t trace_ = 0xCBF2'9CE4'8422'2325ULL;
   Counts counts_;

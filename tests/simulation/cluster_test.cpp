@@ -227,7 +227,8 @@ class Mortal {
   void act(bool begins_anew) {
     auto& dice = cluster_.dice();
     for (Life& life : lives_) {
-      const bool lately = life.ended == End::Goodbye && cluster_.now() < life.ended_at + 3s;
+      const bool lately =
+          life.ended == End::Goodbye && cluster_.now() < life.ended_at + 10s;  // Its slot may have had no leader.
       life.node_died = life.node_died || (lately && !cluster_.up(life.node));
     }
     if (client_ == nullptr) return begins_anew && dice.one_in(20) ? begin() : void();
@@ -350,6 +351,8 @@ ClusterOptions options(std::uint64_t seed) {
   options.narrow_network = maybe();
   options.voters_fall = maybe();
   options.cuts_logs = maybe();
+  options.loses_logs = dice.one_in(4);
+  options.crashes = options.crashes || options.loses_logs;
   return options;
 }
 
@@ -455,13 +458,16 @@ TEST(ClusterPromises, HoldWhateverHappens) {
     counts.committed += play.cluster.counts().committed;
     counts.elections += play.cluster.counts().elections;
     counts.crashes += play.cluster.counts().crashes;
+    counts.losses += play.cluster.counts().losses;
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  std::printf("%zu seeds, %.1f a second; %zu acknowledged, %zu records, %zu elections, %zu crashes\n", list.size(),
-              static_cast<double>(list.size()) / took.count(), acknowledged, counts.committed, counts.elections,
-              counts.crashes);
+  std::printf("%zu seeds, %.1f a second; %zu acknowledged, %zu records, %zu elections, %zu crashes, %zu logs lost\n",
+              list.size(), static_cast<double>(list.size()) / took.count(), acknowledged, counts.committed,
+              counts.elections, counts.crashes, counts.losses);
   EXPECT_GT(acknowledged, list.size() * 20) << "the clients were heard";
   EXPECT_GT(read, list.size() * 20) << "the inbox got something";
+  if (list.size() < 20) return;
+  EXPECT_GT(counts.losses, list.size() / 20) << "nodes have begun anew";
 }
 
 /// Nodes die and are never cut off, so that it is clear who is dead.
@@ -508,6 +514,26 @@ TEST(ClusterPromises, HoldWhenLogsAreCut) {
   EXPECT_GT(snapshots, list.size()) << "replicas were behind the log";
 }
 
+/// Nodes begin anew with what is materialised, while who leads dies, too.
+TEST(ClusterPromises, HoldWhenLogsAreLost) {
+  log::configure(log::Level::Error, log::Format::Text);
+  std::size_t losses = 0;
+  const auto list = seeds(20);
+  for (const std::uint64_t seed : list) {
+    ClusterOptions with = options(seed);
+    with.loses_logs = with.crashes = with.leaders_fall = true;
+    Play play(seed, with);
+    play.run(15s);
+    const auto complaints = play.complaints();
+    for (const std::string& one : complaints) ADD_FAILURE() << one;
+    ASSERT_TRUE(complaints.empty()) << "replay: PARLEY_SEED=" << seed
+                                    << " ctest -R ClusterPromises.HoldWhenLogsAreLost";
+    losses += play.cluster.counts().losses;
+  }
+  std::printf("%zu seeds, %zu logs lost\n", list.size(), losses);
+  EXPECT_GT(losses, list.size()) << "nodes have begun anew";
+}
+
 TEST(ClusterPromises, AreCheckedInTheSameWayWithTheSameSeed) {
   log::configure(log::Level::Error, log::Format::Text);
   std::vector<std::uint64_t> traces;
@@ -527,7 +553,7 @@ std::uint64_t found_with(const std::function<void(ClusterOptions&)>& plant) {
   for (std::uint64_t seed = 1; seed <= 2'000; ++seed) {
     ClusterOptions with = options(seed);
     with.crashes = with.leaders_fall = with.partitions = true;
-    with.slow_disks = with.full_disks = false;
+    with.slow_disks = with.full_disks = with.loses_logs = false;
     plant(with);
     Play play(seed, with);
     play.run(15s);
@@ -553,6 +579,9 @@ TEST(ClusterPromises, AreBrokenByVotersThatForgetTheirVotes) {
 }
 TEST(ClusterPromises, AreBrokenByVotersThatDontCompareLogs) {
   EXPECT_NE(found_with([](ClusterOptions& with) { with.skips_log_check = true; }), 0U);
+}
+TEST(ClusterPromises, AreBrokenByReplicasThatForgetWhatTheyHaveLost) {
+  EXPECT_NE(found_with([](ClusterOptions& with) { with.faults.forgets_losses = with.loses_logs = true; }), 0U);
 }
 TEST(ClusterPromises, AreBrokenByALeaderThatGivesASeqAgain) {
   EXPECT_NE(found_with([](ClusterOptions& with) { with.faults.hides_head = true; }), 0U);

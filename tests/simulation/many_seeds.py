@@ -17,7 +17,7 @@ import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 TEST = "ClusterPromises.HoldWhateverHappens"
-SUMMARY = re.compile(r"^(\d+) seeds, .*; (\d+) acknowledged, (\d+) records, (\d+) elections, (\d+) crashes$", re.MULTILINE)
+SUMMARY = re.compile(r"^(\d+) seeds, .*; (\d+) acknowledged, (\d+) records, (\d+) elections, (\d+) crashes, (\d+) logs lost$", re.MULTILINE)
 
 
 def run(binary, first, count, limit):
@@ -37,7 +37,7 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, default=pathlib.Path("build/dev/bin/cluster_promises_test"))
     options = parser.parse_args()
     first = int(time.time()) * 1000 if options.fresh else options.first
-    began, at, done, figures = time.monotonic(), first, 0, [0, 0, 0, 0]
+    began, at, done, figures = time.monotonic(), first, 0, [0, 0, 0, 0, 0]
     passed = lambda: time.monotonic() - began
     wanted = lambda: passed() < options.seconds if options.seconds else at < first + options.seeds
     print(f"seeds from {first} on", flush=True)
@@ -61,7 +61,7 @@ def main():
                 if before // 1000 != done // 1000:
                     print(f"{done} seeds clean, {done / passed():.1f} a second", flush=True)
     print(f"{done} seeds from {first} on, none failed, {done / passed():.1f} a second; {figures[0]} acknowledged, {figures[1]} records, "
-          f"{figures[2]} elections, {figures[3]} crashes")
+          f"{figures[2]} elections, {figures[3]} crashes, {figures[4]} logs lost")
 
 
 main()

@@ -191,7 +191,7 @@ void Store::work(ShardId shard, LogStoreEvents& events) {
     sync_plain(plain_waiting_.front().batch);
     plain_waiting_.pop_front();
   }
-  if (materialises_ && materialised_.value < lsn_ && dice_.one_in(4)) materialise();
+  if (materialises_ && materialised_.value < lsn_ && dice_.one_in(materialises_one_in_)) materialise();
   for (std::size_t i = 0; i < answers_.size();) {
     if (answers_[i].shard != shard || answers_[i].due > clock_.now) {
       ++i;
@@ -278,14 +278,25 @@ void Store::sync(shard::AppendBatch& batch) {
     ++lsn_;
     place(record);
   }
-  for (const format::HardStateRow& row : batch.hard_states) {
-    SlotLog& log = slots_[row.slot];
-    if (row.term < log.term) violation("a slot's term has fallen");
-    log.term = row.term;
-    if (!faults.forgets_votes) log.vote = row.vote;
+  for (const format::HardStateRow& row : batch.hard_states) keep(row);
+  // Else nobody would know, once the records are lost, in which terms something was promised.
+  for (const auto& record : batch.records) {
+    const auto position = format::decode_trusted_position(*record);
+    if (position->term > slots_[position->slot].term) violation("a record is durable and its term isn't");
   }
   if (faults.answers_before_sync) return;
   answer(batch.shard, true, [ticket = batch.ticket, first](LogStoreEvents& events) { events.appended(ticket, first); });
+}
+
+void Store::keep(const format::HardStateRow& row) {
+  SlotLog& log = slots_[row.slot];
+  if (row.term < log.term) violation("a slot's term has fallen");
+  log.term = row.term;
+  if (!faults.forgets_votes) log.vote = row.vote;
+  if (faults.forgets_losses) return;
+  const Term lost = std::exchange(log.lost_before, row.lost_before);
+  if (row.lost_before > lost) violation("a slot has lost something without having been asked");
+  if (row.lost_before < lost && !has_everything_up_to(log, log.commit)) violation("a slot forgets that it isn't whole");
 }
 
 void Store::place(const std::shared_ptr<const std::string>& bytes) {
@@ -442,32 +453,37 @@ std::vector<shard::StoredSession> Store::restorable_sessions() const {
 std::vector<shard::StoredSlot> Store::slots() const {
   std::vector<shard::StoredSlot> list;
   for (const auto& [slot, log] : slots_) {
-    shard::StoredSlot stored{.slot = slot,
-                             .term = log.term,
-                             .vote = log.vote,
-                             .base = {},
-                             .terms = {},
-                             .last = {log.records.size()},
-                             .commit = log.commit,
-                             .replicas = {}};
-    if (log.base.value > 0) stored.base = {.term = log.records[log.base.value - 1].term, .index = log.base};
-    for (std::size_t i = 0; i < log.records.size(); ++i) {
-      const SlotLog::Record& one = log.records[i];
-      const bool in_log = i >= log.base.value;
-      if (in_log && (stored.terms.empty() || stored.terms.back().term != one.term)) {
-        stored.terms.push_back({.term = one.term, .index = {i + 1}});
-      }
-      const auto record = format::decode_trusted_record(*one.bytes);
-      if (const auto* named = std::get_if<format::ReplicasRecord>(&record->body)) {
-        if (!in_log) stored.replicas.clear();
-        stored.replicas.push_back({.index = {i + 1},
-                                   .voters = format::nodes_of(named->voters),
-                                   .learners = format::nodes_of(named->learners)});
-      }
-    }
-    list.push_back(std::move(stored));
+    list.push_back(describe(slot, log));
+    if (faults.forgets_losses) list.back().lost_before = {};
   }
   return list;
+}
+
+shard::StoredSlot Store::describe(Slot slot, const SlotLog& log) {
+  shard::StoredSlot stored{.slot = slot,
+                           .term = log.term,
+                           .vote = log.vote,
+                           .base = {},
+                           .terms = {},
+                           .last = {log.records.size()},
+                           .commit = log.commit,
+                           .replicas = {},
+                           .lost_before = log.lost_before};
+  if (log.base.value > 0) stored.base = {.term = log.records[log.base.value - 1].term, .index = log.base};
+  for (std::size_t i = 0; i < log.records.size(); ++i) {
+    const SlotLog::Record& one = log.records[i];
+    const bool in_log = i >= log.base.value;
+    if (in_log && (stored.terms.empty() || stored.terms.back().term != one.term)) {
+      stored.terms.push_back({.term = one.term, .index = {i + 1}});
+    }
+    const auto record = format::decode_trusted_record(*one.bytes);
+    if (const auto* named = std::get_if<format::ReplicasRecord>(&record->body)) {
+      if (!in_log) stored.replicas.clear();
+      stored.replicas.push_back(
+          {.index = {i + 1}, .voters = format::nodes_of(named->voters), .learners = format::nodes_of(named->learners)});
+    }
+  }
+  return stored;
 }
 
 }  // namespace parley::simulation

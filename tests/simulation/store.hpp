@@ -76,6 +76,15 @@ class Store final : public shard::LogStore {
   void cut(const std::string& conversation, Seq oldest);
   /// Retention of the log: of each slot it goes away up to a place that is materialised.
   void cut_logs();
+  /// The log is found damaged and begun anew: of each slot what is materialised is left, and the terms, in which
+  /// nothing was promised yet. After a crash, before the next start.
+  void lose_log();
+  /// The slots as lose_log() would leave them.
+  [[nodiscard]] std::vector<shard::StoredSlot> slots_without_log() const;
+  /// Nothing of any slot is lost, or everything is back and materialised.
+  [[nodiscard]] bool is_whole() const;
+  /// How seldom what is committed is materialised: in one turn of so many.
+  void set_materialising(std::uint64_t one_in) { materialises_one_in_ = one_in; }
   /// Restored from a backup: the same entries in another incarnation.
   void renew(const std::string& conversation, Epoch epoch) { conversations_.at(conversation).stored.epoch = epoch; }
   /// find_id learns of entries by itself (default), or only when told.
@@ -87,6 +96,7 @@ class Store final : public shard::LogStore {
     bool answers_before_sync = false;
     bool hides_head = false;  ///< From whoever loads a conversation.
     bool forgets_votes = false;
+    bool forgets_losses = false;  ///< What is left of a lost log counts as all that ever was.
   };
   Faults faults;
 
@@ -142,6 +152,7 @@ class Store final : public shard::LogStore {
     Index applied;
     Term term;
     NodeId vote;
+    Term lost_before;
   };
   struct Answer {
     shard::ShardId shard = 0;
@@ -169,6 +180,10 @@ class Store final : public shard::LogStore {
   void amend(std::vector<format::EntryPtr>& entries, const format::EntryRecord& amendment);
   void forget_commits();
   Index materialised(const SlotLog& log) const;
+  static shard::StoredSlot describe(Slot slot, const SlotLog& log);
+  [[nodiscard]] SlotLog without_records(SlotLog log) const;
+  static bool has_everything_up_to(const SlotLog& log, Index known);
+  void keep(const format::HardStateRow& row);
   shard::SnapshotPiece read_piece(const SnapshotReadRequest& request);
   std::string take_piece(const SnapshotTakeRequest& request);
   bool finish_log(const SnapshotFinishRequest& request);
@@ -193,6 +208,7 @@ class Store final : public shard::LogStore {
   std::optional<StorageError> failure_;
   bool reads_fail_ = false;
   bool materialises_ = true;
+  std::uint64_t materialises_one_in_ = 4;
 
   std::deque<Waiting> waiting_;
   std::vector<Answer> answers_;

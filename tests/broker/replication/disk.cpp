@@ -80,7 +80,8 @@ void Disk::store(const Write& write) {
   if (const auto* hard = std::get_if<HardStateWrite>(&write.what)) {
     stored.hard = hard->state;
   } else if (const auto* append = std::get_if<AppendWrite>(&write.what)) {
-    sound_ = stored.log.write(append->first, append->entries) && sound_;
+    const bool term_known = append->entries.empty() || append->entries.back().term <= stored.hard.term;
+    sound_ = stored.log.write(append->first, append->entries) && term_known && sound_;
   } else {
     const Snapshot& snapshot = std::get<SnapshotWrite>(write.what).snapshot;
     stored.log.reset(snapshot.position, snapshot.replicas);

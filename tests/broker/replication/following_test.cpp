@@ -93,6 +93,17 @@ TEST(Follower, AnswersInATermOnceThatIsDurable) {
   EXPECT_EQ(rig.sent<AppendEntriesReply>(2)->match, Index{2});
 }
 
+/// Else somebody who loses the entries wouldn't know in which terms he has acknowledged some.
+TEST(Follower, WritesATermBeforeItsEntries) {
+  Rig rig(log_of({1}, 1));
+  rig.receive(2, 2, AppendEntries{.prev = at(1, 1), .entries_term = {2}, .count = 1});
+  const auto place = [&rig]<class T>(const T* of) {
+    return std::ranges::find_if(rig.actions, [of](const Action& one) { return std::get_if<T>(&one) == of; });
+  };
+  ASSERT_NE(rig.action<Append>(), nullptr);
+  EXPECT_LT(place(rig.action<PersistHardState>()), place(rig.action<Append>()));
+}
+
 TEST(Follower, CommitsWhatItKnowsToBeTheLeadersAndHasSynced) {
   Rig rig(log_of({1, 1, 1, 2, 2}, 2));
   rig.receive(2, 3, AppendEntries{.prev = at(1, 1), .entries_term = {1}, .count = 1, .commit = {9}});

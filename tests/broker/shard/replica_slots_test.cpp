@@ -4,7 +4,9 @@
 
 #include <optional>
 
+#include "broker/replication/messages_codec.hpp"
 #include "broker/shard/lone_node.hpp"
+#include "broker/shard/node_events.hpp"
 #include "tests/simulation/dice.hpp"
 
 /// A standalone broker's slots: one voter, no messages. Several nodes: tests/simulation.
@@ -200,6 +202,79 @@ TEST_F(ReplicaSlotsTest, LeadNothingThatOthersFounded) {
   turn(10s);
   EXPECT_TRUE(store.batches.empty());
   EXPECT_EQ(slots->propose({1}).error(), make_error_code(ReplicationError::NotLeader));
+}
+
+struct NotingNodes final : PeerNodes {
+  [[nodiscard]] NodeId self() const override { return {1}; }
+  bool send(NodeId node, NodeChannel /*channel*/, std::string message) override {
+    sent.emplace_back(node, std::move(message));
+    return true;
+  }
+  void leading(Slot /*slot*/, std::optional<Term> /*term*/) override {}
+  std::vector<std::pair<NodeId, std::string>> sent;
+};
+
+/// One of the replicas of a slot, whose log was lost when its term was 7; it knows nobody.
+struct LostReplicaTest : ReplicaSlotsTest {
+  LostReplicaTest() {
+    options.founds_slots = false;
+    slots.emplace(ReplicaSlots::World{1, options, store, others, dice}, *this);
+    slots->restore({.slot = {3},
+                    .term = {8},
+                    .vote = {},
+                    .base = {},
+                    .terms = {},
+                    .last = {},
+                    .commit = {},
+                    .replicas = {},
+                    .lost_before = {8}});
+    turn();
+  }
+  void receive(Term term, replication::PeerMessage::Body body) {
+    std::string bytes;
+    replication::encode({.slot = {3}, .term = term, .body = std::move(body)}, bytes);
+    slots->node_message({2}, bytes);
+    slots->flush();
+  }
+  NotingNodes others;
+};
+
+TEST_F(LostReplicaTest, SaysSoWithEachTermUntilEverythingIsBack) {
+  receive({9}, replication::CommitHint{});
+  const format::HardStateRow row{.slot = {3}, .term = {9}, .vote = {}, .lost_before = {8}};
+  ASSERT_EQ(store.batches.size(), 1U);
+  EXPECT_EQ(store.batches[0].hard_states, std::vector{row});
+  answer(StorageError::DiskFull);
+  turn(1s);
+  ASSERT_EQ(store.batches.size(), 2U);
+  EXPECT_EQ(store.batches[1].hard_states, std::vector{row}) << "the disk is asked again";
+}
+
+TEST_F(LostReplicaTest, WritesATermThatWasRefusedWithItsFirstRecords) {
+  receive({9}, replication::CommitHint{});
+  answer(StorageError::DiskFull);
+  const format::RecordPosition place{.slot = {3}, .term = {9}, .index = {1}};
+  std::string records;
+  replication::append_record(records, format::encode_record(place, format::NoOpRecord{}));
+  receive({9}, replication::AppendEntries{
+                   .prev = {}, .entries_term = {9}, .count = 1, .commit = {}, .replicas = {}, .records = records});
+  ASSERT_EQ(store.batches.size(), 2U);
+  EXPECT_EQ(store.batches[1].records.size(), 1U);
+  ASSERT_EQ(store.batches[1].hard_states.size(), 1U);
+  EXPECT_EQ(store.batches[1].hard_states[0].term, Term{9});
+}
+
+TEST_F(LostReplicaTest, TellsWhoOffersHistoryInAnEarlierTerm) {
+  slots->snapshot({2}, remote::SnapshotOffer{.slot = {3}, .term = {7}});
+  ASSERT_EQ(others.sent.size(), 1U);
+  EXPECT_EQ(others.sent[0].first, NodeId{2});
+  std::string_view message = others.sent[0].second;
+  message.remove_prefix(2);  // To a slot, and its number.
+  const auto decoded = replication::decode(message);
+  ASSERT_TRUE(decoded.has_value());
+  const auto& reply = std::get<replication::PeerMessage>(*decoded);
+  EXPECT_EQ(reply.term, Term{8});
+  EXPECT_TRUE(std::holds_alternative<replication::AppendEntriesReply>(reply.body));
 }
 
 }  // namespace

@@ -1,0 +1,45 @@
+#include <algorithm>
+#include <utility>
+
+#include "tests/simulation/store.hpp"
+
+/// The part of the store whose log is lost.
+namespace parley::simulation {
+
+void Store::lose_log() {
+  for (auto& [slot, log] : slots_) log = without_records(std::move(log));
+  lsn_ = materialised_.value;
+  // What readers see is built again, of what is left.
+  forget_commits();
+}
+
+/// What the slot has taken of another node's history stands in the store, and stays.
+Store::SlotLog Store::without_records(SlotLog log) const {
+  const Index kept = materialised(log);
+  log.records.resize(kept.value);
+  log.base = log.commit = kept;
+  log.applied = std::min(log.applied, kept);
+  const Term last = log.records.empty() ? Term{} : log.records.back().term;
+  log.lost_before = std::max(log.term, last).next();
+  log.term = log.lost_before;
+  log.vote = {};
+  return log;
+}
+
+std::vector<shard::StoredSlot> Store::slots_without_log() const {
+  std::vector<shard::StoredSlot> list;
+  for (const auto& [slot, log] : slots_) list.push_back(describe(slot, without_records(log)));
+  return list;
+}
+
+bool Store::is_whole() const {
+  return std::ranges::all_of(
+      slots_, [this](const auto& one) { return has_everything_up_to(one.second, materialised(one.second)); });
+}
+
+/// When everything up to `known` is committed.
+bool Store::has_everything_up_to(const SlotLog& log, Index known) {
+  return log.lost_before == Term{} || (known > Index{0} && log.records[known.value - 1].term >= log.lost_before);
+}
+
+}  // namespace parley::simulation
