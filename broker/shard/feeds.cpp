@@ -8,6 +8,7 @@
 #include "broker/shard/clients.hpp"
 #include "broker/shard/entry_message.hpp"
 #include "broker/shard/shard.hpp"
+#include "mqtt/topic.hpp"
 
 namespace parley::shard {
 namespace {
@@ -126,7 +127,9 @@ void Feeds::followed(FollowedEvent& event) {
 /// The conversation is led anew, and may have gone on meanwhile: what is missing here is read.
 void Feeds::stand_anew(Feed& feed, FollowedEvent& event) {
   if (event.refusal != chat::Refusal::None || event.number.value == 0) return;
+  const Hold hold(*this, feed);
   if (feed.standing.number.value != 0 && event.epoch != feed.standing.epoch) return begin_anew(feed, event);
+  shard_.share_members().stand_anew(feed);
   // Retention says so as well, which changes nothing else.
   const bool is_retention =
       event.oldest > feed.standing.oldest && event.head == feed.standing.head && event.remote == feed.standing.remote;
@@ -140,7 +143,6 @@ void Feeds::stand_anew(Feed& feed, FollowedEvent& event) {
   feed.standing = std::move(event);
   feed.recent.clear();
   feed.recent_first = feed.recent_bytes = 0;
-  const Hold hold(*this, feed);
   // Sending may close connections, which removes followers.
   for (std::size_t i = feed.followers.size(); i-- > 0;) {
     if (i >= feed.followers.size()) continue;
@@ -185,8 +187,7 @@ Follower& Feeds::add_follower(Feed& feed, Client& client, session::CursorId curs
   follower->cursor = cursor;
   follower->form = form;
   follower->held = true;
-  const std::string_view topic = client.session->cursor(cursor).topic;
-  const auto parts = chat::read_topic(shard_.options().root, topic);
+  const auto parts = chat::read_topic(shard_.options().root, topic_of(*follower));
   follower->began = follower->delivered = client.session->cursor(cursor).acknowledged;
   follower->aliased = parts && parts->conversation != feed.name;
   follower->place = static_cast<std::uint32_t>(feed.followers.size());
@@ -214,6 +215,12 @@ void Feeds::release(Client& client, const std::vector<session::CursorId>& cursor
   pump(client);
 }
 
+std::string_view Feeds::topic_of(const Follower& follower) {
+  const std::string_view topic = follower.client->session->cursor(follower.cursor).topic;
+  const auto shared = mqtt::shared_filter(topic);
+  return shared ? shared->filter : topic;
+}
+
 Follower* Feeds::find_follower(Client& client, session::CursorId cursor) {
   return cursor < client.following.size() ? client.following[cursor].get() : nullptr;
 }
@@ -230,7 +237,9 @@ void Feeds::remove_followers(Client& client) {
   client.behind = {};
   client.catch_up.reset();
   for (auto& follower : std::exchange(client.following, {})) {
-    if (follower) detach(*follower);
+    if (!follower) continue;
+    if (follower->seat) shard_.share_members().left(*follower, false);
+    detach(*follower);
   }
 }
 
@@ -239,6 +248,7 @@ void Feeds::remove_follower(Client& client, session::CursorId cursor) {
   if (follower == nullptr) return;
   if (follower->behind) std::erase(client.behind, follower);
   if (client.catch_up && client.catch_up->follower == follower) client.catch_up.reset();
+  if (follower->seat) shard_.share_members().left(*follower, true);
   detach(*follower);
   client.following[cursor].reset();
   // Another cursor may have waited for the page.
@@ -415,7 +425,8 @@ void Feeds::end_subscription(Client& client, session::CursorId cursor) {
   session.remove_cursor(cursor);
   const bool subscribed = session.remove_subscription(topic);
   // Should the user come back, an inbox begins anew.
-  if (client.persisted) shard_.session_records().write_cursor(client, topic, Epoch{}, Seq{});
+  const Follower* follower = find_follower(client, cursor);
+  if (client.persisted && !follower->seat) shard_.session_records().write_cursor(client, topic, Epoch{}, Seq{});
   remove_follower(client, cursor);
   if (subscribed && client.persisted) shard_.session_records().write(client, {}, nullptr);
 }

@@ -171,6 +171,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Erasures& erasures() { return erasures_; }
   Listeners& listeners() { return listeners_; }
   Marks& marks() { return marks_; }
+  ShareHomes& share_homes() { return share_homes_; }
+  ShareMembers& share_members() { return share_members_; }
   Typing& typing() { return typing_; }
   Presence& presence() { return presence_; }
   HistoryRequests& history_requests() { return history_requests_; }
@@ -246,6 +248,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
                                             std::function<void(Result<void>)> done);
   void act(Client& client, session::Actions& actions, ConnectionId connection);
   void run_timer(const Timers::Timer& timer);
+  void flush_touched();
   void violation(const Client& client, mqtt::ReasonCode reason);
   void run_client_timer(Client& client);
   void run_restored_timer(Client& client);
@@ -296,6 +299,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Erasures erasures_;
   Listeners listeners_;
   Marks marks_;
+  ShareHomes share_homes_;
+  ShareMembers share_members_;
   Typing typing_;
   Presence presence_;
   HistoryRequests history_requests_;

@@ -101,6 +101,8 @@ void Shard::end_session(Client& client) {
     if (is_plain(subscription.filter)) plain_topics_.unsubscribe(client, subscription.filter);
   }
   if (!client.moved) plain_topics_.return_shared(client, {});
+  // A group goes on after a restart, whatever its members are.
+  if (!stopping_) share_members_.ended(*client.session);
   journal_.drop(client);
   Wills::Author author{.user = client.session->user(), .client_id = client.session->client_id()};
   const std::uint64_t generation = client.generation;
@@ -124,6 +126,7 @@ void Shard::end_session(Client& client) {
 }
 
 bool Shard::is_plain(std::string_view filter) const {
+  if (const auto shared = mqtt::shared_filter(filter)) return !chat::is_chat_filter(options_.root, shared->filter);
   return !chat::is_chat_filter(options_.root, filter) && !Presence::is_topic(filter);
 }
 
@@ -190,6 +193,7 @@ void Shard::take_up(Client& client, const session::Subscription& subscription, c
     plain_topics_.subscribe(client, subscription, nullptr);
     return;
   }
+  if (mqtt::shared_filter(subscription.filter)) return;
   if (mqtt::has_wildcard(subscription.filter)) {
     inboxes_.take_up(*client.session, subscription, stored);
     return;

@@ -31,6 +31,8 @@ enum class TimerKind : std::uint8_t {
   Wills,
   Orphans,
   Erasures,
+  Shares,
+  ShareMembers,
 };
 
 /// What a shard has to do later. Timers aren't cancelled: whoever gets one looks whether it still means something.

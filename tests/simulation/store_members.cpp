@@ -77,7 +77,7 @@ format::Mark Store::mark_of(const StoredEntries& conversation, const std::string
   format::Mark mark;
   if (const auto moves = conversation.marks.find(user); moves != conversation.marks.end()) {
     for (const auto& [lsn, moved] : moves->second) {
-      if (lsn > from && lsn <= upto) mark = format::further(mark, moved);
+      if (lsn > from && lsn <= upto) mark = format::moved(user, mark, moved);
     }
   }
   for (std::size_t i = 0; i < conversation.entries.size(); ++i) {
@@ -101,7 +101,9 @@ void Store::apply_marks(const format::MarksRecord& record, Lsn lsn) {
   if (of == nullptr) return violation("marks of a conversation that isn't there");
   const auto moved = format::marks_of(record.marks);
   for (const format::UserMark& one : *moved) {
-    if (one.mark.read > of->stored.head || one.mark.delivered > of->stored.head) violation("a mark beyond the head");
+    // That of a group is the first seq that isn't done.
+    const Seq last = format::is_share(one.user) ? of->stored.head.next() : of->stored.head;
+    if (one.mark.read > last || one.mark.delivered > last) violation("a mark beyond the head");
     of->marks[std::string(one.user)].emplace_back(lsn, one.mark);
   }
 }
@@ -110,7 +112,8 @@ std::optional<format::Mark> Store::find_mark(ShardId /*shard*/, ConversationNumb
                                              std::string_view user) {
   const StoredEntries* found = find(conversation);
   if (found == nullptr) return std::nullopt;
-  return mark_of(*found, std::string(user), Lsn{0}, materialised_);
+  const format::Mark mark = mark_of(*found, std::string(user), Lsn{0}, materialised_);
+  return format::is_share(user) && mark == format::Mark{} ? std::nullopt : std::optional(mark);
 }
 
 shard::StoredTally Store::find_tally(ShardId /*shard*/, ConversationNumber conversation, Seq upto) {
