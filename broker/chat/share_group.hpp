@@ -32,8 +32,8 @@ class ShareGroup {
   /// Everything up to `cursor` is done, and of what comes behind it nothing.
   explicit ShareGroup(Seq cursor) : next_(cursor.next()) {}
 
-  /// A member that takes up to `window` entries at once, and none before `from`: those aren't for it. `held`: entries up
-  /// to `head` that it has already from an earlier leader; they are its own if nobody else has them.
+  /// A member that takes up to `window` entries at once, and none before `from`: those aren't for it. `held`: entries
+  /// up to `head` that it has already from an earlier leader; they are its own if nobody else has them.
   void add(MemberId member, std::size_t window, Seq from, std::span<const Seq> held, Seq head);
   /// What it has under way is for others.
   void remove(MemberId member);
@@ -49,8 +49,8 @@ class ShareGroup {
   /// Retention has taken away what comes before `oldest`.
   void begin_at(Seq oldest);
 
-  /// Hands out what there is up to `head`: to one member after the other that has room, and to each first what was given
-  /// back.
+  /// Hands out what there is up to `head`: to one member after the other that has room, and to each first what was
+  /// given back.
   void hand_out(Seq head, std::vector<Grant>& grants);
 
   /// All up to here is done.

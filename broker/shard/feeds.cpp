@@ -118,7 +118,14 @@ void Feeds::followed(FollowedEvent& event) {
   const auto found = feeds_.find(event.conversation);
   if (found == feeds_.end()) return;
   Feed& feed = *found->second;
-  if (feed.state == Feed::State::Ready) return stand_anew(feed, event);
+  if (feed.state == Feed::State::Ready) {
+    const bool led = event.refusal == chat::Refusal::None && event.number.value != 0;
+    const std::string name = feed.name;
+    stand_anew(feed, event);
+    Feed* const still = led ? find(name) : nullptr;
+    if (still != nullptr) shard_.share_members().stand_anew(*still);
+    return;
+  }
   feed.standing = std::move(event);
   feed.state = Feed::State::Ready;
   run_waiting(feed);
@@ -127,9 +134,7 @@ void Feeds::followed(FollowedEvent& event) {
 /// The conversation is led anew, and may have gone on meanwhile: what is missing here is read.
 void Feeds::stand_anew(Feed& feed, FollowedEvent& event) {
   if (event.refusal != chat::Refusal::None || event.number.value == 0) return;
-  const Hold hold(*this, feed);
   if (feed.standing.number.value != 0 && event.epoch != feed.standing.epoch) return begin_anew(feed, event);
-  shard_.share_members().stand_anew(feed);
   // Retention says so as well, which changes nothing else.
   const bool is_retention =
       event.oldest > feed.standing.oldest && event.head == feed.standing.head && event.remote == feed.standing.remote;
@@ -143,6 +148,7 @@ void Feeds::stand_anew(Feed& feed, FollowedEvent& event) {
   feed.standing = std::move(event);
   feed.recent.clear();
   feed.recent_first = feed.recent_bytes = 0;
+  const Hold hold(*this, feed);
   // Sending may close connections, which removes followers.
   for (std::size_t i = feed.followers.size(); i-- > 0;) {
     if (i >= feed.followers.size()) continue;

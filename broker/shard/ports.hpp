@@ -503,7 +503,7 @@ inline constexpr std::uint16_t kSharesVersion = 3;  ///< Shared subscriptions on
 
 struct PeerState {
   std::uint16_t version = kSharesVersion;  ///< Which both speak; of this node itself, its highest. 0: it is no member.
-  std::uint64_t incarnation = 0;          ///< Of its process.
+  std::uint64_t incarnation = 0;           ///< Of its process.
 };
 
 /// The other nodes of the cluster, as a shard sees them; a standalone broker has none. Called from the shard's thread.

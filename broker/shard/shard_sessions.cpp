@@ -94,6 +94,12 @@ void Shard::expire_later(Client& client) {
 }
 
 void Shard::end_session(Client& client) {
+  // A group goes on after a restart, whatever its members are.
+  if (!stopping_) share_members_.ended(*client.session);
+  leave_session(client);
+}
+
+void Shard::leave_session(Client& client) {
   // A will still in its delay is due when the session ends. MQTT 5 §3.1.3.2.2.
   const auto will = std::move(client.will);
   const bool publishes = will && !will->publishing && !stopping_;
@@ -101,8 +107,6 @@ void Shard::end_session(Client& client) {
     if (is_plain(subscription.filter)) plain_topics_.unsubscribe(client, subscription.filter);
   }
   if (!client.moved) plain_topics_.return_shared(client, {});
-  // A group goes on after a restart, whatever its members are.
-  if (!stopping_) share_members_.ended(*client.session);
   journal_.drop(client);
   Wills::Author author{.user = client.session->user(), .client_id = client.session->client_id()};
   const std::uint64_t generation = client.generation;
@@ -133,7 +137,7 @@ bool Shard::is_plain(std::string_view filter) const {
 void Shard::forget_session(Client& client) {
   client.persisted = false;
   client.will.reset();
-  end_session(client);
+  leave_session(client);
 }
 
 Client* Shard::adopt(const StoredSession& stored) {

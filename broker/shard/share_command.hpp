@@ -31,9 +31,6 @@ struct ShareCommand {
   chat::StartPosition start;
   Epoch start_epoch;      ///< 0: whichever.
   std::vector<Seq> held;  ///< Entries that it has under way from before, ascending.
-
-  friend bool operator==(const ShareCommand& a, const ShareCommand& b) { return encode(a) == encode(b); }
-  friend std::string encode(const ShareCommand& command);
 };
 
 std::string encode(const ShareCommand& command);

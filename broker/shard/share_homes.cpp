@@ -33,7 +33,8 @@ Result<Seq> first_cursor(const ShareCommand& command, const FollowedEvent& stand
     case Kind::Live: return standing.head;
     case Kind::SinceLast: return before;
     case Kind::Last:
-      return Seq{standing.head.value - std::min(command.start.value, standing.head.value - std::min(before, standing.head).value)};
+      return Seq{standing.head.value -
+                 std::min(command.start.value, standing.head.value - std::min(before, standing.head).value)};
     case Kind::Since: break;
   }
   if (command.start_epoch != Epoch{} && command.start_epoch != standing.epoch) return Refusal::OtherEpoch;

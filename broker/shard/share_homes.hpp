@@ -100,9 +100,9 @@ class ShareHomes {
 
   Shard& shard_;
   bool timer_ = false;
-  std::vector<std::string> busy_;         ///< Conversations with something to do.
-  std::vector<ShareDoneEvent> untold_;    ///< Their leader can't be reached now.
-  std::set<std::string> conversations_;   ///< With groups in memory.
+  std::vector<std::string> busy_;        ///< Conversations with something to do.
+  std::vector<ShareDoneEvent> untold_;   ///< Their leader can't be reached now.
+  std::set<std::string> conversations_;  ///< With groups in memory.
 };
 
 }  // namespace parley::shard

@@ -30,8 +30,7 @@ std::optional<ShareMembers::Place> ShareMembers::place_of(const session::Session
   if (!parts) return std::nullopt;
   auto conversation = chat::conversation_meant(parts->conversation, session.user());
   if (!conversation) return std::nullopt;
-  return Place{std::string(shared->group), *std::move(conversation),
-               member_name(parts->form, session)};
+  return Place{std::string(shared->group), *std::move(conversation), member_name(parts->form, session)};
 }
 
 void ShareMembers::join(Client& client, Feed& feed, const Wish& wish, ShareSeat::Known known) {
@@ -88,10 +87,8 @@ void ShareMembers::tell(const std::string& conversation, const std::string& user
                      .payload = encode(command),
                      .origin = {}};
   if (answer_to != 0) {
-    event.origin = {.shard = shard_.id(),
-                    .client = kNoClient,
-                    .identity = answer_to,
-                    .ticket = {.qos = mqtt::Qos::AtLeastOnce}};
+    event.origin = {
+        .shard = shard_.id(), .client = kNoClient, .identity = answer_to, .ticket = {.qos = mqtt::Qos::AtLeastOnce}};
   }
   shard_.send(home_of_name(conversation, shard_.options()), PeerEvent{std::move(event)});
 }

@@ -54,8 +54,8 @@ class ShareMembers {
     chat::StartPosition start{};
     std::optional<Epoch> start_epoch{};
   };
-  /// The client may read, and isn't a member yet. `known` is called once the group's home has answered, perhaps at once;
-  /// not if the client has gone. The follower is held.
+  /// The client may read, and isn't a member yet. `known` is called once the group's home has answered, perhaps at
+  /// once; not if the client has gone. The follower is held.
   void join(Client& client, Feed& feed, const Wish& wish, ShareSeat::Known known);
   /// Those of a session that has a connection again.
   void resume(Client& client);

@@ -291,19 +291,18 @@ void Subscribing::join_group(const RequestPtr& request, std::size_t index, Clien
   }
   remember(client, item, *request);
   ++request->open;
-  shard_.share_members().join(
-      client, feed,
-      {item.filter, item.options.qos, request->subscription_id, item.start, item.start_epoch},
-      [this, request, index](Refusal refusal) {
-        Client* owner = client_of(*request);
-        Item& joined = request->items[index];
-        if (owner != nullptr && refusal != Refusal::None) {
-          joined.refusal = refusal;
-          request->reasons[index] = suback_reason(refusal);
-          undo(*owner, joined);
-        }
-        settle(request);
-      });
+  shard_.share_members().join(client, feed,
+                              {item.filter, item.options.qos, request->subscription_id, item.start, item.start_epoch},
+                              [this, request, index](Refusal refusal) {
+                                Client* owner = client_of(*request);
+                                Item& joined = request->items[index];
+                                if (owner != nullptr && refusal != Refusal::None) {
+                                  joined.refusal = refusal;
+                                  request->reasons[index] = suback_reason(refusal);
+                                  undo(*owner, joined);
+                                }
+                                settle(request);
+                              });
 }
 
 // -- Inboxes --

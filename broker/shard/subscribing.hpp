@@ -39,12 +39,12 @@ struct Client;
 /// written {conversation}:{N}, or behind where `cursor` has it. All of them begin, or the subscription is refused; see
 /// Inboxes for what happens later.
 ///
-/// `$share/{group}/` before a conversation's msg or json: the client takes part in the group, whose cursor goes on where
-/// it stands, or begins by the rules above (`since` `last` at the very beginning). See ShareMembers.
+/// `$share/{group}/` before a conversation's msg or json: the client takes part in the group, whose cursor goes on
+/// where it stands, or begins by the rules above (`since` `last` at the very beginning). See ShareMembers.
 ///
-/// Other wildcards in the chat subtree, the forms ctl and history, and `$share` on anything but one conversation's msg or
-/// json are refused as `unsupported`. The forms typing and read have no cursor: see Listeners, and InboxListeners for {root}/+/typing,
-/// {root}/+/read and presence/+.
+/// Other wildcards in the chat subtree, the forms ctl and history, and `$share` on anything but one conversation's msg
+/// or json are refused as `unsupported`. The forms typing and read have no cursor: see Listeners, and InboxListeners
+/// for {root}/+/typing, {root}/+/read and presence/+.
 class Subscribing {
  public:
   explicit Subscribing(Shard& shard) : shard_(shard) {}

@@ -36,8 +36,8 @@ struct UserMark {
   friend bool operator==(const UserMark&, const UserMark&) = default;
 };
 
-/// What stands in the place of a user for a group of a shared subscription, `$share/{group}`, which no user's name looks
-/// like. Its mark has in `delivered` the first seq that isn't done, and is nothing where there is no such group.
+/// What stands in the place of a user for a group of a shared subscription, `$share/{group}`, which no user's name
+/// looks like. Its mark has in `delivered` the first seq that isn't done, and is nothing where there is no such group.
 inline constexpr std::string_view kSharePrefix = "$share/";
 inline bool is_share(std::string_view user) { return user.starts_with(kSharePrefix); }
 

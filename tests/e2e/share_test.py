@@ -70,6 +70,7 @@ class Boss:
                 if self.client.publish("chat/jobs/msg", job, user=[("id", job)]).reason < 0x80:
                     return
             except (Closed, OSError):
+                self.close()
                 self.client = None
             time.sleep(0.05)
         raise AssertionError(f"{job} could not be published")

@@ -16,7 +16,10 @@ constexpr const char* kShare = "$share/g/chat/jobs/msg";
 void post(World& world, std::size_t count, const std::string& topic = kTopic) {
   auto& boss = world.client("boss");
   if (!boss.connected()) join(world, "boss");
-  for (std::size_t i = 0; i < count; ++i) boss.publish(topic, "job");
+  for (std::size_t i = 1; i <= count; ++i) {
+    boss.publish(topic, "job");
+    if (i % 50 == 0) world.settle();
+  }
   world.settle();
 }
 
@@ -121,15 +124,13 @@ TEST_P(Shares, WhatCanNotBeShared) {
     UserProperties users;
     std::string error;
   };
-  for (const Case& one : {Case{"$share/g/chat/+/msg", {}, "unsupported"}, Case{"$share/g/chat/#", {}, "unsupported"},
-                          Case{"$share/g/chat/jobs/read", {}, "unsupported"},
-                          Case{"$share/g/chat/jobs/typing", {}, "unsupported"},
-                          Case{"$share/g/chat/jobs/ctl", {}, "unsupported"},
-                          Case{"$share/g/chat/jobs/history", {}, "unsupported"},
-                          Case{"$share/g/chat/jobs/nonsense", {}, "invalid-topic"},
-                          Case{"$share/" + std::string(129, 'g') + "/chat/jobs/msg", {}, "invalid-topic"},
-                          Case{kShare, since(4), "beyond-head"},
-                          Case{kShare, {{"since", "1"}, {"epoch", "12"}}, "other-epoch"}}) {
+  for (const Case& one :
+       {Case{"$share/g/chat/+/msg", {}, "unsupported"}, Case{"$share/g/chat/#", {}, "unsupported"},
+        Case{"$share/g/chat/jobs/read", {}, "unsupported"}, Case{"$share/g/chat/jobs/typing", {}, "unsupported"},
+        Case{"$share/g/chat/jobs/ctl", {}, "unsupported"}, Case{"$share/g/chat/jobs/history", {}, "unsupported"},
+        Case{"$share/g/chat/jobs/nonsense", {}, "invalid-topic"},
+        Case{"$share/" + std::string(129, 'g') + "/chat/jobs/msg", {}, "invalid-topic"},
+        Case{kShare, since(4), "beyond-head"}, Case{kShare, {{"since", "1"}, {"epoch", "12"}}, "other-epoch"}}) {
     EXPECT_TRUE(mqtt::is_failure(follow(world_, a, one.filter, {.users = one.users}))) << one.filter;
     EXPECT_EQ(a.answer(PacketType::Suback)->user("error"), one.error) << one.filter;
   }
@@ -157,9 +158,7 @@ TEST_P(Shares, WhatAMemberLeavesGoesToOthers) {
   for (auto* one : {&a, &b, &c}) follow(world_, *one, kShare);
   for (auto* one : {&a, &c}) one->acknowledges = false;
   post(world_, 12);
-  EXPECT_EQ(b.seqs(kTopic), (std::vector<std::uint64_t>(b.seqs(kTopic).begin(), b.seqs(kTopic).end())));
-  const std::size_t before = b.received.size();
-  EXPECT_LT(before, 12U);
+  EXPECT_EQ(b.received.size(), 4U);
   a.drop();
   world_.settle();
   c.unsubscribe(kShare);
@@ -368,9 +367,7 @@ TEST(SharesModel, NothingIsLost) {
           }
           break;
         case 3: world.advance(500ms); break;
-        default:
-          post(world, dice.below(20));
-          break;
+        default: post(world, dice.below(20)); break;
       }
       world.settle();
     }
@@ -397,7 +394,10 @@ TEST(SharesModel, NothingIsLost) {
 void post(Nodes& nodes, std::size_t at, std::size_t count) {
   auto& boss = nodes.at(at).client("boss");
   if (!boss.connected()) join(nodes, at, "boss");
-  for (std::size_t i = 0; i < count; ++i) boss.publish(kTopic, "job");
+  for (std::size_t i = 1; i <= count; ++i) {
+    boss.publish(kTopic, "job");
+    if (i % 50 == 0) nodes.settle();
+  }
   nodes.settle();
 }
 
