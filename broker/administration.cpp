@@ -60,7 +60,8 @@ std::vector<admin::SlotRow> slot_rows(const cluster::ClusterView& view) {
                        .replicas = names_of(slot.replicas.voters),
                        .learners = names_of(slot.replicas.learners),
                        .last = slot.last.value,
-                       .commit = slot.commit.value};
+                       .commit = slot.commit.value,
+                       .whole = slot.whole};
   }
   for (const auto& claim : view.claims) {
     admin::SlotRow& row = rows[claim.slot];

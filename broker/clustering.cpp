@@ -83,7 +83,8 @@ class ShardSlots final : public cluster::SlotCare {
                          .leading = slot.ready,
                          .settled = slot.replicas_committed,
                          .last = slot.last,
-                         .commit = slot.commit});
+                         .commit = slot.commit,
+                         .whole = slot.whole});
     }
     return reports;
   }

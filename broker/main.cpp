@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -19,10 +21,13 @@
 #include "broker/administration.hpp"
 #include "broker/clustering.hpp"
 #include "broker/disk/disk_store.hpp"
+#include "broker/disk/log_check.hpp"
+#include "broker/disk/log_guard.hpp"
 #include "broker/logins.hpp"
 #include "broker/net/server.hpp"
 #include "broker/shard/lone_node.hpp"
 #include "broker/shard/plain_recovery.hpp"
+#include "config/cluster_settings.hpp"
 #include "config/command_line.hpp"
 #include "config/error.hpp"
 
@@ -145,6 +150,8 @@ disk::DiskOptions disk_options(const config::Config& config, std::uint32_t shard
   options.log_retention = config.storage.log_retention;
   options.log_size_max = config.storage.log_size;
   options.index_slots = config.cluster.enabled;
+  if (config.cluster.enabled) options.self = node_id(config::node_name(config));
+  options.stop = [] { ::kill(::getpid(), SIGTERM); };
   return options;
 }
 
@@ -246,6 +253,8 @@ bool is_told_to_stop(const sigset_t& signals, Duration longest = {}) {
 
 void run(const config::Config& config, const sigset_t& signals) {
   configure_log(config);
+  std::optional<disk::LogCheck> log_check;
+  if (config.cluster.enabled) log_check.emplace(config.node.data_dir);  // Before there are threads.
   const log::LogThread log_thread(STDERR_FILENO);
   auto options = shard_options(config);
   net::WorkerOptions worker_options;
@@ -260,7 +269,10 @@ void run(const config::Config& config, const sigset_t& signals) {
   Metrics metrics(options.shards + 1);  // One for each shard, and one for the disk.
   options.metrics = &metrics;
   StoreAnswers answers;
-  const auto store = disk::DiskStore::open(disk_options(config, options.shards, metrics.of(options.shards)), answers);
+  auto disk_options = parley::disk_options(config, options.shards, metrics.of(options.shards));
+  if (log_check) disk_options.damage = log_check->behind_store();
+  const auto store = disk::DiskStore::open(std::move(disk_options), answers);
+  if (log_check) log_check->watch([guard = store->guard()](const auto& damage) { guard->found(damage); });
   Logins logins(config, usable_cores(), options.shards);
   std::unique_ptr<Clustering> clustering;
   // Alone it leads as soon as the disk has taken its votes: nobody else could, and no other node is to be tried.
@@ -294,8 +306,12 @@ void run(const config::Config& config, const sigset_t& signals) {
   server.stop();
   if (clustering) clustering->stop();
   logins.stop();
+  if (log_check) log_check->stop();
   store->stop();
   log::info("stopped");
+  if (store->guard() && store->guard()->stopped()) {
+    throw std::runtime_error("stopped because log.mdb is damaged; to be started again");
+  }
 }
 
 }  // namespace

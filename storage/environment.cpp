@@ -153,7 +153,8 @@ boost::system::error_code Environment::translate(int code, const char* doing) co
   // LMDB 0.9 answers a write that was cut short with EIO.
   if (code == EIO && nearly_full()) return StorageError::DiskFull;
   log::error("the storage failed", {{"file", settings_.path}, {"doing", doing}, {"error", mdb_strerror(code)}});
-  return StorageError::Failed;
+  const bool corrupt = code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND || code == MDB_INVALID;
+  return corrupt ? StorageError::CorruptRecord : StorageError::Failed;
 }
 
 // -- Cursor --
@@ -319,6 +320,12 @@ Result<void> WriteTransaction::erase(std::size_t table, std::string_view key) {
   MDB_val wanted = value_of(key);
   const int code = mdb_del(transaction_, environment_.handle(table), &wanted, nullptr);
   if (code != MDB_SUCCESS && code != MDB_NOTFOUND) return environment_.translate(code, "erase");
+  return {};
+}
+
+Result<void> WriteTransaction::clear(std::size_t table) {
+  const int code = mdb_drop(transaction_, environment_.handle(table), 0);
+  if (code != MDB_SUCCESS) return environment_.translate(code, "clear a table");
   return {};
 }
 

@@ -183,6 +183,8 @@ class WriteTransaction {
   Result<std::optional<std::string_view>> get(std::size_t table, std::string_view key);
   Result<void> put(std::size_t table, std::string_view key, std::string_view value, unsigned flags = 0);
   Result<void> erase(std::size_t table, std::string_view key);
+  /// Every row of a table.
+  Result<void> clear(std::size_t table);
   Result<Cursor> cursor(std::size_t table);
   /// Bytes of the pages that a table uses now.
   Result<std::uint64_t> size(std::size_t table);

@@ -155,6 +155,7 @@ void Files::prepare_store() {
     }
   }
   require(check_formats(), path);
+  require(forget_what_the_log_lacks(*log_, *store_), path);
   ReadTransaction log(*log_);
   ReadTransaction store(*store_);
   const ReadScope log_scope(log);

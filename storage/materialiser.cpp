@@ -11,6 +11,7 @@
 #include "storage/files.hpp"
 #include "storage/format/keys.hpp"
 #include "storage/format/rows.hpp"
+#include "storage/format/sealed.hpp"
 #include "storage/materialiser_batch.hpp"
 #include "storage/slot_index.hpp"
 #include "storage/slot_snapshot.hpp"
@@ -385,12 +386,14 @@ Result<void> Materialiser::Writing::move_base(Slot slot, format::SlotRow& row) {
 Materialiser::Materialiser(std::shared_ptr<Files> files, const Options& options)
     : files_(std::move(files)),
       options_(options),
+      refuses_damage_(options.refuses_damage),
       commits_(files_),
       log_(std::make_unique<ReadTransaction>(files_->log())),
       batch_(std::make_unique<Batch>()) {}
 Materialiser::~Materialiser() = default;
 
 Result<Materialiser::Done> Materialiser::step(const Limits& limits) {
+  damaged_ = {};
   PARLEY_TRY(commits_.read());
   const ReadScope log_scope(*log_);
   PARLEY_TRY(log_scope.begun());
@@ -402,6 +405,9 @@ Result<Materialiser::Done> Materialiser::step(const Limits& limits) {
     PARLEY_TRY(const Lsn before, read_watermark(store));
     PARLEY_TRY(scan(before, store));
     PARLEY_TRY(batch_->read(*log_, waiting_, commits_, limits, files_->hash_key()));
+    if (refuses_damage_) {
+      PARLEY_TRY(refuse_damage());
+    }
     watermark = watermark_after_batch();
     if (batch_->records() == 0 && watermark == before) return Done{.watermark = watermark, .slots = {}};
     const auto pruning_before = ids_to_prune_;
@@ -430,6 +436,17 @@ Result<Materialiser::Done> Materialiser::step(const Limits& limits) {
     forget();
   }
   return done.error();
+}
+
+/// A record whose checksum is right and that isn't understood is no fault of the disk: every replica has it.
+Result<void> Materialiser::refuse_damage() {
+  for (const Batch::Damaged& damaged : batch_->damaged()) {
+    constexpr std::uint8_t kAnyVersion = 0xFF;
+    if (format::check_seal(damaged.bytes, kAnyVersion)) continue;
+    damaged_ = damaged.position;
+    return StorageError::CorruptRecord;
+  }
+  return {};
 }
 
 // -- What waits --

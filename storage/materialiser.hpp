@@ -40,6 +40,9 @@ class Materialiser {
   struct Options {
     /// Of a node that has others: keeps where each slot's records stand in the log, for LogReader and find_slot_states.
     bool index_slots = false;
+    /// Of a node whose slots others keep, too: step() fails with CorruptRecord instead of passing over a record with a
+    /// wrong checksum.
+    bool refuses_damage = false;
   };
   explicit Materialiser(std::shared_ptr<Files> files) : Materialiser(std::move(files), Options{}) {}
   Materialiser(std::shared_ptr<Files> files, const Options& options);
@@ -61,6 +64,10 @@ class Materialiser {
   /// position and passed over: its seq stays given, and reading it says that it is corrupt. Fails with DiskFull,
   /// NewerFormat, Failed, and then the store is as it was; may be tried again.
   Result<Done> step(const Limits& limits);
+  /// From now on damage isn't refused.
+  void pass_over_damage() { refuses_damage_ = false; }
+  /// Where the record stands because of which step() has failed with CorruptRecord; 0: it was for another reason.
+  [[nodiscard]] Lsn damaged() const { return damaged_; }
 
   // -- What another node's store has of a slot whose log this one can't follow any more: see SlotSnapshotReader --
   struct SnapshotPiece {
@@ -101,10 +108,13 @@ class Materialiser {
   void forget();
   Result<void> write_snapshot(const SnapshotPiece& piece, WriteTransaction& store);
   Result<void> write_snapshot_end(const SnapshotEnd& end, Lsn log_last, WriteTransaction& store);
+  Result<void> refuse_damage();
   boost::system::error_code failed(const WriteTransaction& store, boost::system::error_code why);
 
   std::shared_ptr<Files> files_;
   const Options options_;
+  bool refuses_damage_;
+  Lsn damaged_;
   CommitView commits_;
   std::unique_ptr<ReadTransaction> log_;
   Waiting waiting_;

@@ -44,4 +44,24 @@ Result<LogRange> read_log_range(ReadTransaction& log) {
   return range;
 }
 
+Result<void> forget_what_the_log_lacks(Environment& log, Environment& store) {
+  Lsn end;
+  {
+    ReadTransaction log_now(log);
+    ReadTransaction store_now(store);
+    const ReadScope log_scope(log_now);
+    const ReadScope store_scope(store_now);
+    PARLEY_TRY(log_scope.begun());
+    PARLEY_TRY(store_scope.begun());
+    PARLEY_TRY(const LogRange range, read_log_range(log_now));
+    PARLEY_TRY(const Lsn watermark, read_watermark(store_now));
+    PARLEY_TRY(end, read_store_end(store_now));
+    if (range.first != Lsn{0} || end <= watermark) return {};
+  }
+  WriteTransaction writing(store);
+  PARLEY_TRY(writing.begin());
+  PARLEY_TRY(writing.put(kMeta, kMetaWatermark, format::number_key(end)));
+  return writing.commit();
+}
+
 }  // namespace parley::storage

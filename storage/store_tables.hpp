@@ -63,5 +63,7 @@ struct LogRange {
   Lsn last;
 };
 Result<LogRange> read_log_range(ReadTransaction& log);
+/// Where the log has no record at all, nothing of it is waited for: the watermark becomes the store's end.
+Result<void> forget_what_the_log_lacks(Environment& log, Environment& store);
 
 }  // namespace parley::storage

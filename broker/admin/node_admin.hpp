@@ -47,6 +47,7 @@ struct SlotRow {
   std::string pinned;      ///< The node that an operator has moved it to; empty: none.
   std::uint64_t last = 0;  ///< Of this node's log; 0 when it has no replica.
   std::uint64_t commit = 0;
+  bool whole = true;  ///< False after its log was damaged, until everything is back.
 };
 
 /// A client as its node sees it. Without a connection `address`, `transport` and `version` are empty.

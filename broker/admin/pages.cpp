@@ -176,6 +176,7 @@ Answer show_slots(NodeAdmin& node, const Asked& /*asked*/) {
         .member("pinned", row.pinned)
         .member("last", row.last)
         .member("commit", row.commit)
+        .member("whole", row.whole)
         .close('}');
   }
   json.close(']');

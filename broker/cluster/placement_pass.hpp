@@ -21,6 +21,7 @@ struct SlotReport {
   bool settled = true;  ///< Leading: no change of replicas is under way.
   Index last;
   Index commit;
+  bool whole = true;  ///< It gives its vote: nothing of what it had promised is lost.
 };
 
 /// What a shard lets be done with its slots. On the shard's thread.

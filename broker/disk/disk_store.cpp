@@ -4,6 +4,7 @@
 
 #include "base/check.hpp"
 #include "base/log.hpp"
+#include "broker/disk/log_guard.hpp"
 #include "broker/disk/log_thread.hpp"
 #include "broker/disk/plain_thread.hpp"
 #include "broker/disk/read_threads.hpp"
@@ -23,6 +24,16 @@ namespace {
 
 storage::Files::Options files_options(const DiskOptions& options) {
   return {.log_map_size = options.log_map_size, .store_map_size = options.store_map_size};
+}
+
+std::shared_ptr<storage::Files> open_files(const DiskOptions& options) {
+  const std::string directory = storage::storage_directory(options.data_dir);
+  if (options.self == NodeId{}) return storage::Files::open_to_write(directory, files_options(options));
+  return open_or_mend(directory, files_options(options), options.self, options.damage);
+}
+
+std::shared_ptr<LogGuard> guard_of(const std::shared_ptr<storage::Files>& files, const DiskOptions& options) {
+  return options.self == NodeId{} ? nullptr : std::make_shared<LogGuard>(files, options.self, options.stop);
 }
 
 /// From here on nobody is shown what isn't committed, so this comes before every reader.
@@ -59,7 +70,8 @@ shard::StoredSlot owned(storage::SlotState state, Index committed) {
                          .terms = {},
                          .last = state.last,
                          .commit = std::max({committed, state.base.index, state.materialised}),
-                         .replicas = {}};
+                         .replicas = {},
+                         .lost_before = state.hard.lost_before};
   for (const auto& run : state.terms) slot.terms.push_back(position(run));
   for (auto& set : state.replicas) {
     slot.replicas.push_back({set.index, std::move(set.voters), std::move(set.learners)});
@@ -82,7 +94,8 @@ struct DiskStore::Parts {
   Parts(DiskOptions with, StoreEventSink& sink)
       : options(std::move(with)),
         directory(options.data_dir),
-        files(storage::Files::open_to_write(storage::storage_directory(options.data_dir), files_options(options))),
+        files(open_files(options)),
+        guard(guard_of(files, options)),
         slot_ends(required(storage::find_slot_ends(*files), "the ends of the slots' logs can't be found: ")),
         commit_indexes(require_commit_indexes(*files)),
         places(places_of(*files, options.index_slots)),
@@ -92,7 +105,8 @@ struct DiskStore::Parts {
                .after = options.materialise_after,
                .bytes_max = options.materialise_bytes_max,
                .places = options.index_slots ? places.get() : nullptr,
-               .counters = options.counters},
+               .counters = options.counters,
+               .guard = guard.get()},
               files->watermark(), files->log_end(), sink),
         log(storage::LogWriter(files),
             {.shards = options.shards,
@@ -104,7 +118,7 @@ struct DiskStore::Parts {
              .size_max = std::min(options.log_size_max, options.log_map_size / 2),
              .cut_every = options.log_cut_every},
             store, sink),
-        readers(files, *places, options.readers, sink),
+        readers(files, *places, options.readers, guard.get(), sink),
         plain(storage::storage_directory(options.data_dir), options.plain_map_size, sink) {
     for (std::uint32_t shard = 0; shard < options.shards; ++shard) {
       id_finders.push_back(std::make_unique<storage::IdFinder>(files));
@@ -117,6 +131,7 @@ struct DiskStore::Parts {
   DiskOptions options;
   storage::DataDirectory directory;
   std::shared_ptr<storage::Files> files;
+  std::shared_ptr<LogGuard> guard;
   std::vector<SlotEnd> slot_ends;
   storage::CommitIndexes& commit_indexes;
   std::unique_ptr<storage::LogPlaces> places;
@@ -177,6 +192,7 @@ void DiskStore::stop() {
 }
 
 Lsn DiskStore::log_end() const { return parts_->log.end(); }
+std::shared_ptr<LogGuard> DiskStore::guard() const { return parts_->guard; }
 Lsn DiskStore::watermark() const { return parts_->store.watermark(); }
 
 void DiskStore::append(shard::AppendBatch batch) { parts_->log.append(std::move(batch)); }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "base/time.hpp"
 #include "broker/disk/store_event.hpp"
 #include "broker/shard/ports.hpp"
+#include "storage/log_damage.hpp"
 #include "storage/recovery.hpp"
 
 namespace parley::storage {
@@ -19,6 +21,8 @@ class Members;
 }
 
 namespace parley::disk {
+
+class LogGuard;
 
 struct DiskOptions {
   std::string data_dir;
@@ -38,6 +42,10 @@ struct DiskOptions {
   Counters* counters = nullptr;  ///< For this alone; null: nothing is counted.
   bool index_slots = false;  ///< Other nodes may want to read the slots' logs: read_log finds records, and StoredSlot
                              ///< has a base that is behind what is materialised.
+  /// Of a node of several: this one. 0: damage in the log is passed over, for nobody else has what is in it.
+  NodeId self = {};
+  std::optional<storage::LogDamage> damage = {};  ///< What LogCheck has found.
+  std::function<void()> stop = {};                ///< Called once, from any thread, when the node must stop: LogGuard.
 };
 
 using storage::SlotEnd;
@@ -101,6 +109,9 @@ class DiskStore final : public shard::LogStore {
   std::vector<shard::StoredErasure> erasures(shard::ShardId shard, Slot slot) override;
   void find_erasure(shard::ShardId shard, ErasureRequest request) override;
   void find_sessions(shard::ShardId shard, SessionsRequest request) override;
+
+  /// Who is to be told of damage in the log; null where it is passed over.
+  [[nodiscard]] std::shared_ptr<LogGuard> guard() const;
 
   /// Of all slots that are kept here. Any thread.
   [[nodiscard]] std::vector<shard::StoredErasure> erasures() const;

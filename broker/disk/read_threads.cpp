@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "base/log.hpp"
+#include "broker/disk/log_guard.hpp"
 #include "broker/shard/session_list.hpp"
 #include "storage/erasures.hpp"
 #include "storage/history.hpp"
@@ -105,8 +106,8 @@ struct ReadThreads::Readers {
 };
 
 ReadThreads::ReadThreads(const std::shared_ptr<storage::Files>& files, const storage::LogPlaces& places, unsigned count,
-                         StoreEventSink& sink)
-    : sink_(sink) {
+                         LogGuard* guard, StoreEventSink& sink)
+    : guard_(guard), sink_(sink) {
   for (unsigned i = 0; i < std::max(count, 1U); ++i) {
     readers_.push_back(std::unique_ptr<Readers>(new Readers{.history = storage::History(files),
                                                             .log = storage::LogReader(files, places),
@@ -164,6 +165,10 @@ void ReadThreads::carry_out(Readers& readers, Read& read) {
 
 void ReadThreads::carry_out(Readers& readers, ReadLog& read) {
   auto page = guarded([&readers, &read] { return read_log_from(readers.log, read.request); });
+  if (guard_ != nullptr && !page && page.error() == make_error_code(StorageError::CorruptRecord)) {
+    guard_->found({.what = "slot " + std::to_string(read.request.slot.value) + ", index " +
+                           std::to_string(read.request.first.value) + ": a record is damaged"});
+  }
   sink_.post(read.shard, LogReadEvent{read.request.token, std::move(page)});
 }
 

@@ -23,6 +23,8 @@ struct StoredSessionView;
 
 namespace parley::disk {
 
+class LogGuard;
+
 /// A copy of what the view shows.
 shard::StoredSession owned(const storage::StoredSessionView& view);
 
@@ -30,9 +32,9 @@ shard::StoredSession owned(const storage::StoredSessionView& view);
 /// free takes what has waited longest.
 class ReadThreads {
  public:
-  /// `places` and `sink` outlive this.
+  /// All arguments outlive this. `guard` is told of damage in the log, if there is one.
   ReadThreads(const std::shared_ptr<storage::Files>& files, const storage::LogPlaces& places, unsigned count,
-              StoreEventSink& sink);
+              LogGuard* guard, StoreEventSink& sink);
   ~ReadThreads();
 
   struct Load {
@@ -93,6 +95,7 @@ class ReadThreads {
   void carry_out(Readers& readers, FindErasure& find);
   void carry_out(Readers& readers, FindSessions& find);
 
+  LogGuard* const guard_;
   StoreEventSink& sink_;
   std::mutex mutex_;  ///< Guards the rest; nothing else is taken under it.
   std::condition_variable arrived_;

@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "base/log.hpp"
+#include "broker/disk/log_guard.hpp"
 #include "storage/files.hpp"
 #include "storage/log_places.hpp"
 
@@ -31,7 +32,7 @@ StoreThread::StoreThread(std::shared_ptr<storage::Files> files, Options options,
     : files_(std::move(files)),
       options_(options),
       sink_(sink),
-      materialiser_(files_, {.index_slots = options_.places != nullptr}),
+      materialiser_(files_, {.index_slots = options_.places != nullptr, .refuses_damage = options_.guard != nullptr}),
       watermark_(watermark.value),
       purge_(files_),
       trim_(files_),
@@ -216,6 +217,7 @@ bool StoreThread::catch_up(Lsn target) {
   while (watermark() < target && !stopping_) {
     try {
       const auto done = materialiser_.step({.records_max = 2 * options_.records, .bytes_max = options_.bytes_max});
+      if (!done && done.error() == make_error_code(StorageError::CorruptRecord) && pass_over_damage()) continue;
       if (!done) {
         report_failure(done.error());
         return false;
@@ -230,6 +232,14 @@ bool StoreThread::catch_up(Lsn target) {
       return false;
     }
   }
+  return true;
+}
+
+bool StoreThread::pass_over_damage() {
+  if (options_.guard == nullptr || materialiser_.damaged() == Lsn{0}) return false;
+  const std::string position = std::to_string(materialiser_.damaged().value);
+  if (options_.guard->found({.what = "lsn " + position + ": a record is damaged"})) return false;
+  materialiser_.pass_over_damage();
   return true;
 }
 

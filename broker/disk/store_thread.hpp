@@ -26,6 +26,8 @@ class LogPlaces;
 
 namespace parley::disk {
 
+class LogGuard;
+
 /// The thread that brings the log into store.mdb: lazily, so that batches are large and many entries share a page, but
 /// never long behind what is committed. It also takes in what other nodes send of slots whose log this one can't
 /// follow, and frees the reader slots of processes that died.
@@ -38,6 +40,7 @@ class StoreThread {
     std::size_t bytes_max = 32ULL << 20;
     storage::LogPlaces* places = nullptr;  ///< Loses what was materialised. Records are indexed if there is one.
     Counters* counters = nullptr;          ///< For this thread alone.
+    LogGuard* guard = nullptr;             ///< Is told of damage in the log; null: it is passed over.
   };
 
   /// `log_end`: what is in the log already. Throws nothing but what starting a thread throws.
@@ -70,6 +73,8 @@ class StoreThread {
   [[nodiscard]] Instant clean_time(Instant otherwise) const;
   /// Materialises until `target`; false when it should be tried again later.
   bool catch_up(Lsn target);
+  /// A step has found damage: false when the node stops because of it.
+  bool pass_over_damage();
   void took_step(const storage::Materialiser::Done& done);
   /// A step, if it is time for one.
   void purge();

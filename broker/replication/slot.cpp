@@ -26,7 +26,8 @@ Slot::Slot(parley::Slot slot, NodeId self, const Options& options, const SlotSta
       terms_(state.base, state.terms, state.last),
       history_(state.replicas, state.changes),
       durable_(state.last),
-      commit_(std::clamp(state.commit, state.base.index, state.last)) {
+      commit_(std::clamp(state.commit, state.base.index, state.last)),
+      lost_before_(state.lost_before) {
   // An entry is durable before its term is known to be, when both were under way together.
   if (terms_.last().term > hard_.term) hard_ = {.term = terms_.last().term};
   durable_hard_ = asked_hard_ = hard_;
@@ -36,6 +37,7 @@ Slot::Slot(parley::Slot slot, NodeId self, const Options& options, const SlotSta
       if (node != self_) peers_.push_back({.node = node, .voter = nodes == &replicas().voters});
     }
   }
+  take_back_what_was_lost();
   wait_for_leader(now);
   if (may_stand() && replicas().majority() == 1) election_at_ = now;
 }
@@ -242,7 +244,14 @@ void Slot::persist_hard_state(Actions& actions) {
 void Slot::advance_commit(Index upto, Actions& actions) {
   if (upto <= commit_) return;
   commit_ = upto;
+  take_back_what_was_lost();
   actions.push_back(Committed{upto});
+}
+
+/// Who was elected in that term has all that was committed in earlier ones, Raft §5.4.3, and was elected without this
+/// replica's vote; and the log agrees with its up to what it has committed.
+void Slot::take_back_what_was_lost() {
+  if (!is_whole() && terms_.term_at(commit_) >= lost_before_) lost_before_ = {};
 }
 
 void Slot::truncate_after(Index last, Actions& actions) {

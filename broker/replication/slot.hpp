@@ -34,6 +34,11 @@ struct SlotState {
   Index commit;                     ///< Known to be committed, at least the base; what the history has materialised.
   ReplicasAt replicas;              ///< In force at the base.
   std::vector<ReplicasAt> changes;  ///< Named by records above it.
+  /// What this replica had acknowledged or promised in earlier terms than this may be lost, since its log was
+  /// damaged. It gives no vote and doesn't stand until it has something that was committed in this term or a later one,
+  /// and so everything that was before; what it acknowledges from now on counts at once. `hard` is of this term
+  /// already, so that it follows no leader of an earlier one. 0: nothing is lost.
+  Term lost_before = {};
 };
 
 /// Names the writes to the disk that a log still stands for: another one after each truncation and failed append.
@@ -46,7 +51,8 @@ using LogGeneration = Number<struct LogGenerationTag>;
 /// What it guarantees when the disk keeps what it has synced and no two nodes have one id: at most one leader in a
 /// term; what was said to be committed never goes back and is in every later leader's log, so a place in the log (and a
 /// seq in it) that anybody has seen never names another entry; committed means durable on a majority of the voters, and
-/// here. A slot whose only voter is this node takes the same way and sends no message.
+/// here. A slot whose only voter is this node takes the same way and sends no message. A disk that has lost something
+/// and knows it keeps all this, too, as long as each slot has a majority of other voters: SlotState::lost_before.
 ///
 /// Belongs to one thread. Costs about 400 bytes and no record; no message while nothing is said. No input takes more
 /// than a walk over the slot's replicas, but for those that emit what was waiting.
@@ -118,6 +124,8 @@ class Slot {
   [[nodiscard]] const ReplicaSet& replicas() const { return history_.current().set; }
   /// Those in force when everything up to `index` counts, which isn't below the log's beginning.
   [[nodiscard]] const ReplicasAt& replicas_at(Index index) const { return history_.in_force(index); }
+  /// SlotState::lost_before; 0 once everything is back.
+  [[nodiscard]] Term lost_before() const { return lost_before_; }
   [[nodiscard]] bool replicas_committed() const { return history_.current().index <= commit_; }
   [[nodiscard]] const std::vector<Peer>& peers() const { return peers_; }
 
@@ -137,6 +145,8 @@ class Slot {
   void become_follower(Term term, NodeId leader, Instant now, Actions& actions);
   void persist_hard_state(Actions& actions);
   void advance_commit(Index upto, Actions& actions);
+  void take_back_what_was_lost();
+  bool is_whole() const { return lost_before_ == Term{}; }
   void truncate_after(Index last, Actions& actions);
   void replicas_changed(Actions& actions);
   void send(NodeId to, PeerMessage::Body body, Actions& actions) const;
@@ -200,6 +210,7 @@ class Slot {
   LogGeneration generation_{1};
   Index durable_;
   Index commit_;
+  Term lost_before_;
   std::vector<Peer> peers_;  ///< replicas() without this node.
   std::vector<NodeId> reachable_;
   /// Follower: when it stands if nothing comes; candidate: when it tries again.

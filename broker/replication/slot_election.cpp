@@ -7,6 +7,7 @@ namespace parley::replication {
 
 /// Whom a change removes that may never be committed, may be needed to commit it. Thesis §4.2.2.
 bool Slot::may_stand() const {
+  if (!is_whole()) return false;
   if (voter(self_)) return true;
   return !replicas_committed() && history_.in_force({history_.current().index.value - 1}).set.has_voter(self_);
 }
@@ -72,7 +73,8 @@ void Slot::count_votes(Instant now, Actions& actions) {
 
 void Slot::receive(NodeId from, const RequestVote& message, Instant now, Actions& actions) {
   const bool free = hard_.vote == from || (hard_.vote == NodeId{} && leader_ == NodeId{});
-  if (!free || message.last < terms_.last()) return send(from, RequestVoteReply{.granted = false}, actions);
+  if (!free || !is_whole() || message.last < terms_.last())
+    return send(from, RequestVoteReply{.granted = false}, actions);
   if (role_ == Role::PreCandidate) role_ = Role::Follower;
   hard_.vote = from;
   wait_for_leader(now);
@@ -88,7 +90,7 @@ void Slot::receive(NodeId from, const RequestVoteReply& message, Instant now, Ac
 }
 
 void Slot::receive(NodeId from, const PreVote& message, Instant /*now*/, Actions& actions) {
-  send(from, PreVoteReply{.granted = !hears_leader() && message.last >= terms_.last()}, actions);
+  send(from, PreVoteReply{.granted = !hears_leader() && is_whole() && message.last >= terms_.last()}, actions);
 }
 
 void Slot::receive(NodeId from, const PreVoteReply& message, Instant now, Actions& actions) {

@@ -39,7 +39,8 @@ replication::SlotState ReplicaSlots::initial_state(const StoredSlot& stored) con
                                .last = stored.last,
                                .commit = stored.commit,
                                .replicas = {.index = stored.base.index, .set = {}},
-                               .changes = {}};
+                               .changes = {},
+                               .lost_before = stored.lost_before};
   for (const StoredSlot::Position& run : stored.terms) state.terms.push_back({.term = run.term, .first = run.index});
   const bool base_named = !stored.replicas.empty() && stored.replicas.front().index <= stored.base.index;
   if (!base_named && world_.options.founds_slots) state.replicas.set.voters = {world_.nodes.self()};
@@ -355,6 +356,7 @@ std::vector<SlotStatus> ReplicaSlots::status() const {
                     .commit = core.commit(),
                     .replicas = core.replicas(),
                     .replicas_committed = core.replicas_committed(),
+                    .whole = core.lost_before() == Term{},
                     .peers = {}});
     for (const replication::Peer& peer : core.peers()) {
       list.back().peers.push_back(
@@ -388,7 +390,10 @@ void ReplicaSlots::hand_in(Replica& replica,
 void ReplicaSlots::carry_out(Replica& replica, const replication::PersistHardState& action) {
   replica.asked = action.state;
   replica.persist_at = Instant::max();
-  appends_.add({.slot = replica.core.slot(), .term = action.state.term, .vote = action.state.vote});
+  appends_.add({.slot = replica.core.slot(),
+                .term = action.state.term,
+                .vote = action.state.vote,
+                .lost_before = replica.core.lost_before()});
 }
 
 void ReplicaSlots::carry_out(Replica& replica, const replication::Send& action) {

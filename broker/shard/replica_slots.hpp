@@ -46,6 +46,7 @@ struct SlotStatus {
   Index commit;
   replication::ReplicaSet replicas;
   bool replicas_committed = true;
+  bool whole = true;  ///< Nothing that it had promised is lost: replication::SlotState::lost_before.
   struct Peer {
     NodeId node;
     bool voter = false;

@@ -54,10 +54,10 @@ constexpr std::array kNodeColumns{Column{"NAME", "name"},         Column{"ADDRES
                                   Column{"DRAINING", "draining"}, Column{"LEAVING", "leaving"},
                                   Column{"LEASE", "lease"},       Column{"SLOTS", "slots"},
                                   Column{"LEADING", "leading"},   Column{"RTT US", "round_trip_us"}};
-constexpr std::array kSlotColumns{Column{"SLOT", "slot"},         Column{"LEADER", "leader"},
-                                  Column{"TERM", "term"},         Column{"REPLICAS", "replicas"},
-                                  Column{"LEARNERS", "learners"}, Column{"MOVED TO", "pinned"},
-                                  Column{"LAST", "last"},         Column{"COMMIT", "commit"}};
+constexpr std::array kSlotColumns{
+    Column{"SLOT", "slot"},         Column{"LEADER", "leader"},     Column{"TERM", "term"},
+    Column{"REPLICAS", "replicas"}, Column{"LEARNERS", "learners"}, Column{"MOVED TO", "pinned"},
+    Column{"LAST", "last"},         Column{"COMMIT", "commit"},     Column{"WHOLE HERE", "whole"}};
 
 }  // namespace
 

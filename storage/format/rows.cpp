@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint8_t kRowVersion = 1;
 constexpr std::uint8_t kSlotRowVersion = 2;  // Version 1 ended behind `last`.
+constexpr std::uint8_t kLostRowVersion = 2;  // Of a hard state that says what was lost; others have version 1.
 
 void begin(std::string& to, std::uint8_t version = kRowVersion) {
   to.assign(kVersionOffset, '\0');
@@ -110,10 +111,12 @@ void encode_row(std::string& to, const SlotRow& row) {
 
 void encode_row(std::string& to, const HardStateRow& row) {
   PARLEY_CHECK(row.slot.value <= 0xFFFF, "a hard state's slot number is above 65535");
-  begin(to);
+  const bool lost = row.lost_before != Term{};
+  begin(to, lost ? kLostRowVersion : kRowVersion);
   append_big_endian(to, static_cast<std::uint16_t>(row.slot.value));
   append_big_endian(to, row.term.value);
   append_big_endian(to, row.vote.value);
+  if (lost) append_big_endian(to, row.lost_before.value);
   seal(to.data(), to.size());
 }
 
@@ -160,13 +163,15 @@ Result<SlotRow> decode_slot_row(std::string_view bytes) {
 }
 
 Result<HardStateRow> decode_hard_state_row(std::string_view bytes) {
-  PARLEY_TRY(check_seal(bytes, kRowVersion));
+  PARLEY_TRY(check_seal(bytes, kLostRowVersion));
   FieldReader in(bytes);
-  in.text(kSealSize);
+  in.text(kVersionOffset);
+  const auto version = in.integer<std::uint8_t>();
   HardStateRow row;
   row.slot = {in.integer<std::uint16_t>()};
   row.term = {in.integer<std::uint64_t>()};
   row.vote = {in.integer<std::uint64_t>()};
+  if (version >= kLostRowVersion) row.lost_before = {in.integer<std::uint64_t>()};
   if (!in.complete()) return StorageError::CorruptRecord;
   return row;
 }

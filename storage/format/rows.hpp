@@ -70,7 +70,8 @@ struct SlotRow {
 struct HardStateRow {
   Slot slot;
   Term term;
-  NodeId vote;  ///< Whom this node voted for in `term`; 0: nobody yet.
+  NodeId vote;            ///< Whom this node voted for in `term`; 0: nobody yet.
+  Term lost_before = {};  ///< See replication::SlotState; 0: nothing is lost.
   friend bool operator==(const HardStateRow&, const HardStateRow&) = default;
 };
 

@@ -13,6 +13,7 @@ import asyncio
 import json
 import pathlib
 import random
+import re
 import sys
 import time
 
@@ -61,6 +62,18 @@ class Load:
             if publisher.topic == f"chat/{conversation}/msg":
                 found |= {(publisher.user, key): place for key, place in publisher.acknowledged.items()}
         return found
+
+
+def change(node, text, most, chance):
+    """Another bit in up to `most` of the places where `text` stands in the node's log; returns in how many."""
+    with open(node.directory / "storage-0" / "log.mdb", "r+b") as file:
+        content = file.read()
+        places = [found.start() for found in re.finditer(re.escape(text), content)]
+        places = chance.sample(places, min(most, len(places)))
+        for place in places:
+            file.seek(place)
+            file.write(bytes([content[place] ^ 1 << chance.randrange(8)]))
+    return len(places)
 
 
 class Faults:
@@ -147,6 +160,22 @@ class Faults:
             raise AssertionError(f"{node.name} ended with status {status}: {node.program.raw[-20:]}")
         node.start()
         return node.name
+
+    def fault_damage(self):
+        """Some of a node's log is another one when it comes back; it gets what it lacks from the others."""
+        node = self.some()[0]
+        node.kill()
+        self.last_between(0, 2)
+        changed = change(node, self.chance.choice(CONVERSATIONS).encode() + b".0", self.chance.choice((30, 100_000)), self.chance)
+        node.start(ready=False)
+        begun = lambda: node.program.count(lambda line: "beginning it anew" in line.get("event", ""))
+        ended = lambda: node.program.process.poll() is not None
+        wait_until(lambda: begun() or ended(), f"{node.name} notices that its log is damaged in {changed} places")
+        if not begun():  # Its store had what is damaged.
+            node.start(ready=False)
+        node.program.wait_for("ready")
+        wait_until(lambda: (slots := node.slots()) and all(slot["whole"] for slot in slots), f"{node.name} is whole again")
+        return f"{node.name} in {changed} places"
 
     def fault_sentinel(self):
         """The replica is cut off for a while, and then all that is left."""

@@ -63,7 +63,7 @@ TEST(Files, ThatAreNoLmdbFilesAreRefused) {
     ASSERT_EQ(::write(file, junk.data(), junk.size()), static_cast<ssize_t>(junk.size()));
     ::close(file);
     std::string sentence;
-    EXPECT_EQ(refusal(temporary.path(), &sentence), StorageError::Failed);
+    EXPECT_EQ(refusal(temporary.path(), &sentence), StorageError::CorruptRecord);
     EXPECT_NE(sentence.find(path), std::string::npos) << sentence;
   }
 }

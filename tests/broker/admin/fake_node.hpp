@@ -28,7 +28,7 @@ class FakeNode final : public NodeAdmin {
   }
   std::vector<SlotRow> slots() override {
     return {{.slot = 0, .leader = "a", .term = 2, .replicas = {"a", "b"}, .learners = {}, .last = 9, .commit = 8},
-            {.slot = 1}};
+            {.slot = 1, .whole = false}};
   }
   std::optional<std::vector<ClientRow>> clients(const ClientQuery& query) override {
     told.push_back("list " + query.prefix + "|" + query.user.value_or("-") + "|" + query.after + "|" +

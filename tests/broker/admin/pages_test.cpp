@@ -25,9 +25,10 @@ TEST(AdminPages, ShowNodesAndSlots) {
       R"([{"name":"a","id":"1","address":"h:1","state":"self","since_seconds":0,"draining":false,"leaving":false,"lease":false,)"
       R"("slots":0,"leading":0,"round_trip_us":0,"protocol":0},{"name":"b \"x\"","id":"2","address":"h:2","state":"down",)"
       R"("since_seconds":3,"draining":true,"leaving":false,"lease":false,"slots":0,"leading":0,"round_trip_us":0,"protocol":0}])");
-  EXPECT_EQ(answer({"GET", "/v1/slots"}, node).body,
-            R"([{"slot":0,"leader":"a","term":2,"replicas":["a","b"],"learners":[],"pinned":"","last":9,"commit":8},)"
-            R"({"slot":1,"leader":"","term":0,"replicas":[],"learners":[],"pinned":"","last":0,"commit":0}])");
+  EXPECT_EQ(
+      answer({"GET", "/v1/slots"}, node).body,
+      R"([{"slot":0,"leader":"a","term":2,"replicas":["a","b"],"learners":[],"pinned":"","last":9,"commit":8,"whole":true},)"
+      R"({"slot":1,"leader":"","term":0,"replicas":[],"learners":[],"pinned":"","last":0,"commit":0,"whole":false}])");
 }
 
 TEST(AdminPages, TellTheNodeWhatToDo) {

@@ -76,8 +76,10 @@ void Cluster::check_committed(Node& node, std::size_t slot, Index upto) {
     const auto term = replica.log.term_at(upto);
     std::size_t holders = 0;
     for (const NodeId voter : replica.slot->replicas().voters) {
-      const Log& log = this->node(voter).disk->slot(slot).log;
-      holders += upto <= log.base.index || log.term_at(upto) == term ? 1 : 0;
+      const StoredSlot& stored = this->node(voter).disk->slot(slot);
+      const bool has = upto <= stored.log.base.index || stored.log.term_at(upto) == term;
+      // What was lost counts as had: nobody is elected by a replica that has lost it.
+      holders += has || !stored.whole() ? 1 : 0;
     }
     if (holders < replica.slot->replicas().majority()) {
       breach(name(node.id) + " commits entry " + std::to_string(upto.value) + ", which no majority has synced");

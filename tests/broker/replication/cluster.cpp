@@ -105,6 +105,7 @@ void Cluster::crash(Node& node) {
 
 void Cluster::crash_for_a_while(Node& node) {
   crash(node);
+  if (trouble_.losses && troubled_ && dice_.one_in(2)) lose_logs(node);
   after(dice_.up_to(milliseconds(trouble_.hasty ? 300 : 1'500)), [this, &node] {
     if (!node.up) start(node);
   });

@@ -35,6 +35,7 @@ struct Trouble {
   bool replica_changes = false;
   bool transfers = false;
   bool cuts = false;
+  bool losses = false;  ///< Logs that are damaged, of one node at a time.
 };
 
 /// Real slots and real node health of a few nodes, with simulated disks and a simulated network between them, in one
@@ -56,6 +57,7 @@ class Cluster {
     std::uint64_t replica_changes = 0;
     std::uint64_t transfers = 0;
     std::uint64_t crashes = 0;
+    std::uint64_t losses = 0;
     std::uint64_t messages = 0;
   };
   [[nodiscard]] const Counts& counts() const { return counts_; }
@@ -137,6 +139,8 @@ class Cluster {
   void trouble();
   void cause(std::uint64_t kind);
   void fall(Node& leader);
+  void lose_logs(Node& node);
+  [[nodiscard]] bool may_lose_logs(const Node& node) const;
   void transfer();
   void change_replicas();
   void cut_logs(Node& node);

@@ -48,8 +48,25 @@ std::span<const Entry> Log::range(Index first, Index last) const {
   return std::span(entries).subspan(first.value - base.index.value - 1, last.value - first.value + 1);
 }
 
+std::size_t Log::smallest_set_with(NodeId voter) const {
+  std::size_t smallest = kReplicasMax;
+  const auto look = [&](const ReplicaSet& set) {
+    if (set.has_voter(voter)) smallest = std::min(smallest, set.voters.size());
+  };
+  look(replicas.set);
+  for (const Entry& entry : entries) {
+    if (entry.replicas) look(*entry.replicas);
+  }
+  return smallest;
+}
+
 SlotState StoredSlot::state() const {
-  SlotState state{.hard = hard, .base = log.base, .last = log.last(), .commit = commit, .replicas = log.replicas};
+  SlotState state{.hard = hard,
+                  .base = log.base,
+                  .last = log.last(),
+                  .commit = commit,
+                  .replicas = log.replicas,
+                  .lost_before = lost_before};
   for (Index i = log.base.index.next(); i <= log.last(); i = i.next()) {
     const Entry& entry = log.at(i);
     if (state.terms.empty() || state.terms.back().term != entry.term) state.terms.push_back({entry.term, i});
@@ -90,6 +107,15 @@ void Disk::sync(bool full) {
     }
   }
   waiting_.insert(waiting_.begin(), std::make_move_iterator(repeated.begin()), std::make_move_iterator(repeated.end()));
+}
+
+void Disk::lose_logs() {
+  for (StoredSlot& slot : slots_) {
+    slot.log.truncate_after(slot.commit);
+    slot.log.cut(slot.commit);
+    slot.lost_before = std::max(slot.hard.term, slot.log.base.term).next();
+    slot.hard = {.term = slot.lost_before, .vote = {}};
+  }
 }
 
 void Disk::crash() {

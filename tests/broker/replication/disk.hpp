@@ -38,6 +38,8 @@ struct Log {
   /// A snapshot: the log begins after `position`; its rest stays when it goes on from there.
   void reset(LogPosition position, const ReplicasAt& at_position);
   [[nodiscard]] std::span<const Entry> range(Index first, Index last) const;
+  /// Voters of the smallest of its replica sets in which `voter` is one.
+  [[nodiscard]] std::size_t smallest_set_with(NodeId voter) const;
 };
 
 /// A slot as it survives a crash.
@@ -45,8 +47,11 @@ struct StoredSlot {
   HardState hard;
   Log log;
   Index commit;  ///< What the history has materialised.
+  Term lost_before;
 
   [[nodiscard]] SlotState state() const;
+  /// Nothing of it is lost, or everything is back.
+  [[nodiscard]] bool whole() const { return log.term_at(commit) >= lost_before; }
 };
 
 struct Snapshot {
@@ -91,6 +96,9 @@ class Disk {
   std::deque<Report>& reports() { return reports_; }
   /// Of what waits, the first few survive, the last of those perhaps in part.
   void crash();
+  /// A log that can't be read any more: what the history has materialised is left, and the terms, in which nothing was
+  /// promised yet.
+  void lose_logs();
   StoredSlot& slot(std::size_t slot) { return slots_[slot]; }
   [[nodiscard]] const StoredSlot& slot(std::size_t slot) const { return slots_[slot]; }
   [[nodiscard]] bool sound() const { return sound_; }

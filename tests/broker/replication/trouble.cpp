@@ -26,7 +26,8 @@ Trouble Cluster::draw(Dice& dice) {
           .skewed_clocks = maybe(),
           .replica_changes = maybe(),
           .transfers = maybe(),
-          .cuts = maybe()};
+          .cuts = maybe(),
+          .losses = dice.one_in(4)};
 }
 
 void Cluster::trouble() {
@@ -78,6 +79,26 @@ void Cluster::cause(std::uint64_t kind) {
   }
 }
 
+/// Of one node at a time, and none without which a slot has no majority that remembers.
+bool Cluster::may_lose_logs(const Node& node) const {
+  for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
+    for (const Node& other : nodes_) {
+      const StoredSlot& stored = other.disk->slot(slot);
+      if (&other != &node && !stored.whole()) return false;
+      for (const Log* log : {&stored.log, &other.replicas[slot].log}) {
+        if (log->smallest_set_with(node.id) < 3) return false;
+      }
+    }
+  }
+  return true;
+}
+
+void Cluster::lose_logs(Node& node) {
+  if (!may_lose_logs(node)) return;
+  ++counts_.losses;
+  node.disk->lose_logs();
+}
+
 /// A leader's first entries stay with it; or it crashes when it has just said something. Raft figure 8.
 void Cluster::fall(Node& leader) {
   if (dice_.one_in(2)) {
@@ -102,6 +123,12 @@ void Cluster::transfer() {
 }
 
 void Cluster::change_replicas() {
+  // A slot of two voters, one of which gives no vote, may find no leader.
+  for (const Node& node : nodes_) {
+    for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
+      if (!node.disk->slot(slot).whole()) return;
+    }
+  }
   const std::size_t slot = dice_.below(trouble_.slots);
   Node* leader = leader_of(slot);
   if (leader == nullptr || leader->paused_until > now_) return;
@@ -180,6 +207,7 @@ bool Cluster::settled() {
       const Slot& other = *node.replicas[slot].slot;
       if (!core.replicas().has(node.id)) continue;
       if (other.commit() != core.last().index || other.leader() != leader->id) return false;
+      if (other.lost_before() != Term{}) return false;
     }
   }
   return true;

@@ -109,17 +109,20 @@ TEST(Rows, OfSlotsMoveTheirBase) {
 }
 
 TEST(Rows, OfHardStatesDecodeToWhatWasEncoded) {
-  const HardStateRow state{{0xFFFF}, {7}, {0x0123'4567'89AB'CDEF}};
-  std::string bytes;
-  encode_row(bytes, state);
-  EXPECT_EQ(bytes.size(), 23U);
-  const auto decoded = decode_hard_state_row(bytes);
-  ASSERT_TRUE(decoded);
-  EXPECT_EQ(*decoded, state);
-  for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
-    std::string flipped = bytes;
-    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
-    EXPECT_EQ(decode_hard_state_row(flipped).error(), make_error_code(StorageError::CorruptRecord)) << bit;
+  const HardStateRow whole{{0xFFFF}, {7}, {0x0123'4567'89AB'CDEF}, {}};
+  const HardStateRow lost{{0xFFFF}, {7}, {}, {6}};
+  for (const auto& [state, size] : {std::pair(whole, 23U), std::pair(lost, 31U)}) {
+    std::string bytes;
+    encode_row(bytes, state);
+    EXPECT_EQ(bytes.size(), size);
+    const auto decoded = decode_hard_state_row(bytes);
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(*decoded, state);
+    for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+      std::string flipped = bytes;
+      flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
+      EXPECT_EQ(decode_hard_state_row(flipped).error(), make_error_code(StorageError::CorruptRecord)) << bit;
+    }
   }
 }
 

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Bytes of a node's log.mdb that change while it is down: the node gives no vote with what is left of it, and gets what it
+lacks from the others."""
+
+import shutil
+import unittest
+
+from behind_test import CONVERSATIONS, order, say, texts
+from cluster import Cluster, wait_until
+from lab.hosts import last
+from lab.traffic import replay
+
+PAGE = 4096
+# What was said last is in the log alone for so long that a node can be killed before it is in the store.
+SETTINGS = {"log.level": "debug"}
+
+
+def log_of(node):
+    return node.directory / "storage-0" / "log.mdb"
+
+
+def change(node, text):
+    """Another byte in the middle of each place where `text` stands in the node's log; returns how many there are."""
+    with open(log_of(node), "r+b") as file:
+        content = file.read()
+        places, at = [], content.find(text)
+        while at >= 0:
+            places.append(at)
+            at = content.find(text, at + 1)
+        for place in places:
+            file.seek(place + len(text) // 2)
+            file.write(bytes([content[place + len(text) // 2] ^ 0x10]))
+    return len(places)
+
+
+def level(cluster):
+    """Every replica of every slot is as far as its leader."""
+    seen = [node.slots() for node in cluster.nodes]
+    return all(len({slot["commit"] for slot in slots}) == 1 and slots[0]["leader"] for slots in zip(*seen, strict=True))
+
+
+class Damage(unittest.TestCase):
+    def expect_everything(self, cluster, rounds):
+        """At each node, also when the others are gone in turn."""
+        c = cluster.nodes[2]
+        expected = list(enumerate((f"{i} of " for count in rounds for i in range(count)), 1))
+        for gone in (None, cluster.nodes[0], cluster.nodes[1]):
+            if gone is not None:
+                gone.kill()
+                wait_until(lambda: all(slot["leader"] not in (None, "", gone.name) for slot in c.slots()), "a leader")
+            for name in CONVERSATIONS:
+                self.assertEqual(texts(replay(c, name)), [(seq, text + name) for seq, text in expected], name)
+            if gone is not None:
+                gone.start()
+                cluster.wait_linked()
+                cluster.wait_spread(60)
+
+    def test_what_only_the_log_had_comes_back_from_the_others(self):
+        with Cluster(**SETTINGS) as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            a, _, c = cluster.nodes
+            say(a, 10)
+            last(1.5)  # In the store by now, as a rule; it may be in the log alone even so.
+            say(a, 5)
+            c.kill()
+            self.assertGreater(change(c, b"4 of room0 "), 0)
+            say(a, 3)
+            c.start()
+            c.program.wait_for(lambda line: "beginning it anew" in line.get("event", ""))
+            cluster.wait_linked()
+            wait_until(lambda: level(cluster), "c has caught up", 60, 0.2)
+            cluster.wait_spread(60)
+            self.expect_everything(cluster, (10, 5, 3))
+            # The next start has nothing to say.
+            c.kill()
+            c.start()
+            cluster.wait_linked()
+            self.assertEqual(c.program.count(lambda line: "damaged" in line.get("event", "")), 0)
+
+    def test_what_the_store_has_too_ends_the_node_and_it_begins_anew(self):
+        with Cluster(**SETTINGS) as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            a, _, c = cluster.nodes
+            say(a, 5)
+            wait_until(lambda: all(slot["commit"] for slot in c.slots()), "c has something")
+            self.assertEqual(c.program.stop(), 0)  # In order: the store has everything.
+            self.assertGreater(change(c, b"2 of room3 "), 0)
+            c.start(ready=False)
+            c.program.wait_for(lambda line: "this node stops" in line.get("event", ""))
+            self.assertEqual(c.program.process.wait(30), 1)
+            say(a, 2)
+            c.start()
+            c.program.wait_for(lambda line: "beginning it anew" in line.get("event", ""))
+            cluster.wait_linked()
+            wait_until(lambda: level(cluster), "c has caught up", 60, 0.2)
+            cluster.wait_spread(60)
+            self.expect_everything(cluster, (5, 2))
+
+    def test_a_log_that_can_t_be_read_is_refused_and_the_node_replaced(self):
+        with Cluster(**SETTINGS) as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            a, _, c = cluster.nodes
+            say(a, 5)
+            c.kill()
+            with open(log_of(c), "r+b") as file:
+                pages = len(file.read()) // PAGE
+                for page in range(2, pages):  # The first two say where the others are.
+                    file.seek(page * PAGE)
+                    file.write(b"\xa5" * PAGE)
+            for _ in range(2):  # It stays refused.
+                c.start(ready=False)
+                self.assertEqual(c.program.process.wait(30), 1)
+                self.assertIn("storage-0 is damaged", "".join(c.program.raw))
+                self.assertIn("parleyctl nodes remove", "".join(c.program.raw))
+            order(a, "nodes", "remove", "c")
+            shutil.rmtree(c.directory)
+            say(a, 2)
+            c.start()
+            cluster.wait_linked()
+            wait_until(lambda: level(cluster), "c has everything", 60, 0.2)
+            cluster.wait_spread(60)
+            self.expect_everything(cluster, (5, 2))
+
+    def test_a_node_that_nobody_can_help_serves_what_is_left(self):
+        with Cluster(("a",), **SETTINGS) as cluster:
+            a = cluster.nodes[0]
+            cluster.start()
+            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
+            say(a, 5)
+            a.kill()
+            self.assertGreater(change(a, b"4 of room0 "), 0)
+            a.start()
+            a.program.wait_for(lambda line: "no other nodes have" in line.get("event", ""))
+            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
+            self.assertEqual(say(a, 1)["room0"], [6])
+            self.assertEqual(len(replay(a, "room1")), 6)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
