@@ -42,6 +42,16 @@ Result<Seq> first_cursor(const ShareCommand& command, const FollowedEvent& stand
   return std::max(Seq{command.start.value}, std::min(before, standing.head));
 }
 
+/// Nothing: it isn't this member any more.
+void grant(Shard& shard, const HostedShares::Member& member, MemberId id, std::vector<Seq> seqs) {
+  if (member.node == NodeId{}) {
+    shard.send(member.shard, PeerEvent{ShareGrantEvent{.token = id, .seqs = std::move(seqs)}});
+  } else {
+    shard.nodes().send(member.node, NodeChannel::Entries,
+                       remote::encode_for_shard(member.shard, remote::ShareGrant{id, std::move(seqs)}));
+  }
+}
+
 }  // namespace
 
 // -- What there is --
@@ -151,7 +161,12 @@ void ShareHomes::enter(Hosted& hosted, Group& group, const ShareCommand& command
     for (const auto& [id, member] : group.members) {
       if (member.name == command.member) earlier.push_back(id);
     }
-    for (const MemberId id : earlier) drop(group, id);
+    for (const MemberId id : earlier) {
+      const HostedShares::Member member = group.members.at(id);
+      drop(group, id);
+      // If it is there still it comes again.
+      grant(shard_, member, id, {});
+    }
     group.away.erase(command.member);
     const bool remote = event.origin.other_node.has_value();
     group.members[command.token] = {.name = command.member,
@@ -184,7 +199,8 @@ void ShareHomes::leave(Hosted& hosted, const ShareCommand& command) {
     was_member = true;
   }
   if (command.op == ShareCommand::Op::Away) {
-    if (was_member) group.away.insert(command.member);
+    // One that was never told of its membership doesn't come back as a member.
+    if (was_member && command.lasts) group.away.insert(command.member);
   } else if (group.away.erase(command.member) != 0) {
     was_member = true;
   }
@@ -245,13 +261,7 @@ void ShareHomes::hand_out(Hosted& hosted, Group& group) {
     // Telling another one may have ended this one.
     const auto found = group.members.find(id);
     if (found == group.members.end()) continue;
-    const HostedShares::Member& member = found->second;
-    if (member.node == NodeId{}) {
-      shard_.send(member.shard, PeerEvent{ShareGrantEvent{.token = id, .seqs = std::move(seqs)}});
-    } else {
-      shard_.nodes().send(member.node, NodeChannel::Entries,
-                          remote::encode_for_shard(member.shard, remote::ShareGrant{id, std::move(seqs)}));
-    }
+    grant(shard_, HostedShares::Member(found->second), id, std::move(seqs));
   }
 }
 
@@ -390,6 +400,10 @@ void ShareHomes::node_connected(NodeId node) {
     for (const auto& [id, member] : group.members) {
       if (member.node == node) gone.push_back(id);
     }
+    // What waits from before is sent again.
+    std::erase_if(group.waiting, [&](const ProposeEvent& event) {
+      return event.origin.other_node && event.origin.other_node->node == node;
+    });
     for (const MemberId id : gone) {
       if (group.members.at(id).lasts) group.away.insert(group.members.at(id).name);
       drop(group, id);

@@ -99,6 +99,8 @@ void ShareMembers::left(Follower& follower, bool ends) {
   seats_.erase(seat.token);
   --follower.client->seats;
   const std::string& conversation = follower.feed->name;
+  // Who hasn't been told yet that it is a member isn't one, whatever comes of it.
+  const auto known = std::exchange(seat.known, nullptr);
   // What was acknowledged last counts.
   if (seat.joined && !seat.done.empty()) {
     shard_.send(home_of_name(conversation, shard_.options()),
@@ -108,8 +110,10 @@ void ShareMembers::left(Follower& follower, bool ends) {
        {.op = ends ? ShareCommand::Op::Ends : ShareCommand::Op::Away,
         .group = seat.group,
         .member = member_name(follower.form, session),
-        .token = seat.token},
+        .token = seat.token,
+        .lasts = !known},
        0);
+  if (ends && known) known(Refusal::Busy);
 }
 
 void ShareMembers::ended(const session::Session& session) {
@@ -233,6 +237,8 @@ void ShareMembers::granted(const ShareGrantEvent& event) {
   const auto found = seats_.find(event.token);
   if (found == seats_.end()) return;
   Follower& follower = *found->second;
+  // Another connection of the client's has taken its place, which perhaps is an older one.
+  if (event.seqs.empty() && follower.seat->joined) return answered(event.token, {.refusal = Refusal::Busy});
   follower.seat->granted.insert(follower.seat->granted.end(), event.seqs.begin(), event.seqs.end());
   shard_.feeds().pump_granted(follower);
 }

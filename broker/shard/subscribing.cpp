@@ -289,17 +289,22 @@ void Subscribing::join_group(const RequestPtr& request, std::size_t index, Clien
     client.session->set_cursor_options(*known, item.options.qos, request->subscription_id);
     return;
   }
-  remember(client, item, *request);
   ++request->open;
   shard_.share_members().join(client, feed,
                               {item.filter, item.options.qos, request->subscription_id, item.start, item.start_epoch},
                               [this, request, index](Refusal refusal) {
                                 Client* owner = client_of(*request);
                                 Item& joined = request->items[index];
-                                if (owner != nullptr && refusal != Refusal::None) {
+                                if (owner != nullptr && refusal == Refusal::None) {
+                                  // Not before: who goes without an answer comes back without the subscription.
+                                  remember(*owner, joined, *request);
+                                } else if (owner != nullptr) {
                                   joined.refusal = refusal;
                                   request->reasons[index] = suback_reason(refusal);
-                                  undo(*owner, joined);
+                                  if (const auto cursor = owner->session->find_cursor(joined.filter)) {
+                                    owner->session->remove_cursor(*cursor);
+                                    shard_.feeds().remove_follower(*owner, *cursor);
+                                  }
                                 }
                                 settle(request);
                               });

@@ -408,13 +408,13 @@ ClusterOptions options(std::uint64_t seed) {
 }
 
 struct Play {
-  explicit Play(std::uint64_t seed, ClusterOptions with)
+  explicit Play(std::uint64_t seed, ClusterOptions with, int with_workers = kWorkers)
       : cluster(seed, std::move(with)),
         sleeper(cluster, told, false),
         member(cluster, told, true),
         mortal(cluster, told) {
     for (int i = 0; i < kActors; ++i) actors.emplace_back(cluster, told, "actor" + std::to_string(i));
-    for (int i = 0; i < kWorkers; ++i) workers.emplace_back(cluster, told, "worker" + std::to_string(i), worked);
+    for (int i = 0; i < with_workers; ++i) workers.emplace_back(cluster, told, "worker" + std::to_string(i), worked);
   }
 
   void run(Duration trouble) {
@@ -549,7 +549,7 @@ TEST(ClusterPromises, HoldForWills) {
     with.down_min = 500ms;
     with.pauses = with.partitions = with.broken_links = with.voters_fall = with.full_disks = with.slow_disks = false;
     with.slow_network = with.narrow_network = false;
-    Play play(seed, with);
+    Play play(seed, with, 0);
     play.deaf = false;
     play.run(20s);
     const auto complaints = play.complaints();

@@ -74,15 +74,17 @@ std::vector<shard::StoredMember> Store::list_members(ShardId /*shard*/, Conversa
 }
 
 format::Mark Store::mark_of(const StoredEntries& conversation, const std::string& user, Lsn from, Lsn upto) {
+  // What came in a snapshot has no place in the log, and is in the store.
+  const auto within = [&](Lsn lsn) { return (lsn > from || from == Lsn{0}) && lsn <= upto; };
   format::Mark mark;
   if (const auto moves = conversation.marks.find(user); moves != conversation.marks.end()) {
     for (const auto& [lsn, moved] : moves->second) {
-      if (lsn > from && lsn <= upto) mark = format::moved(user, mark, moved);
+      if (within(lsn)) mark = format::moved(user, mark, moved);
     }
   }
   for (std::size_t i = 0; i < conversation.entries.size(); ++i) {
     const format::EntryRecord& entry = **conversation.entries[i];
-    if (conversation.positions[i] <= from || conversation.positions[i] > upto) continue;
+    if (!within(conversation.positions[i])) continue;
     if (entry.kind == format::EntryKind::Message && entry.from == user) {
       mark = format::further(mark, {entry.seq, entry.seq});
     }
