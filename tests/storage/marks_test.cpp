@@ -75,7 +75,7 @@ TEST_F(MarksTest, ThatOfAGroupIsWhatTheLastRecordSays) {
   world_.materialise();
   EXPECT_FALSE(find("$share/g"));
   world_.append({marks({{"$share/g", at(0, 3)}}), marks({{"$share/g", at(0, 0)}}), marks({{"$share/g", at(0, 2)}})});
-  world_.materialise(1);
+  world_.materialise(1, true);
   EXPECT_EQ(loaded("$share/g"), at(0, 2));
   world_.materialise();
   EXPECT_EQ(find("$share/g"), at(0, 2));
