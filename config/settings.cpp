@@ -220,7 +220,7 @@ const std::array kSettings{
     Setting{"cluster.node_timeout", Kind::Duration, PARLEY_PLACE(cluster.node_timeout), "1s", "500ms", "1m",
             "A node that answers no heartbeat for so long is taken for dead: others take over what it leads."},
     Setting{
-        "cluster.protocol_max", Kind::Integer, PARLEY_PLACE(cluster.protocol_max), "0", "0", "2",
+        "cluster.protocol_max", Kind::Integer, PARLEY_PLACE(cluster.protocol_max), "0", "0", "3",
         "Highest version of the protocol between nodes that this one speaks; 0: its own. For tests of upgrades, and to "
         "hold a new node at what old ones know."},
     Setting{"cluster.replace_after", Kind::Duration, PARLEY_PLACE(cluster.replace_after), "5m", "1s", "30d",

@@ -119,7 +119,7 @@ Result<void> History::load_marks(ConversationNumber number, Loaded& loaded) {
     if (moved == nullptr) continue;
     for (const auto& one : format::marks_of(moved->marks).value_or(std::vector<format::UserMark>())) {
       format::Mark& mark = loaded.marks[std::string(one.user)];
-      mark = format::further(mark, one.mark);
+      mark = format::moved(one.user, mark, one.mark);
     }
   }
   return {};

@@ -49,7 +49,7 @@ void MarkChanges::take(const format::Record& record) {
   } else if (const auto* moved = std::get_if<format::MarksRecord>(&record.body)) {
     for (const format::UserMark& one : format::marks_of(moved->marks).value_or(std::vector<format::UserMark>())) {
       Change& change = marks_[{moved->conversation, one.user}];
-      change.told = format::further(change.told, one.mark);
+      change.told = format::moved(one.user, change.told, one.mark);
     }
   }
 }
@@ -76,8 +76,12 @@ Result<void> MarkChanges::write_marks(WriteTransaction& store) const {
     }
     PARLEY_TRY(const auto bytes, store.get(kMarks, key));
     const auto before = bytes ? format::decode_mark_row(*bytes) : StorageError::NotFound;
-    if (before) mark = format::further(mark, *before);
+    if (before) mark = format::moved(place.second, *before, mark);
     if (mark == (before ? *before : format::Mark{})) continue;
+    if (mark == format::Mark{}) {
+      PARLEY_TRY(store.erase(kMarks, key));
+      continue;
+    }
     format::encode_row(row, mark);
     PARLEY_TRY(store.put(kMarks, key, row));
   }

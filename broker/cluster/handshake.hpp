@@ -15,7 +15,7 @@
 /// Format and order of frames: docs/formats/peer.md.
 namespace parley::cluster {
 
-inline constexpr VersionRange kPeerVersions{.min = 1, .max = 2};
+inline constexpr VersionRange kPeerVersions{.min = 1, .max = 3};
 
 using Nonce = std::array<char, kNonceSize>;
 

@@ -161,6 +161,7 @@ std::optional<WillPlan> Session::detach(Instant /*now*/) {
   if (!connection_) return std::nullopt;
   auto will = std::move(connection_->will);
   connection_.reset();
+  drop_shared();
   if (outbound_ && outbound_->empty() && outbound_->queued() == 0) outbound_.reset();
   return will;
 }
@@ -451,6 +452,9 @@ void Session::receive_ack(const mqtt::Frame& frame, Instant now, Actions& action
   }
   if (slot == nullptr) return;  // A repeated or late acknowledgement.
   let_go(*slot);
+  if (CursorSlot* cursor = cursor_of(*slot); cursor != nullptr && cursor->shared) {
+    cursor->shared_done.push_back(slot->seq);
+  }
   slot->state = InFlight::State::Done;
   slot->outgoing = {};
   if (slot->sent_here) --outbound_->outstanding;
@@ -490,9 +494,8 @@ void Session::settle_front() {
   while (!flow.empty() && flow[0].state == InFlight::State::Done) {
     const InFlight& slot = flow[0];
     settled = std::max({settled, slot.number, slot.passes});
-    if (slot.cursor_generation != 0 && slot.cursor < cursors_.size() &&
-        cursors_[slot.cursor].generation == slot.cursor_generation) {
-      cursors_[slot.cursor].acknowledged = std::max(cursors_[slot.cursor].acknowledged, slot.seq);
+    if (CursorSlot* cursor = cursor_of(slot); cursor != nullptr && !cursor->shared) {
+      cursor->acknowledged = std::max(cursor->acknowledged, slot.seq);
     }
     flow.pop();
     if (flow.resend_at > 0) --flow.resend_at;

@@ -205,6 +205,17 @@ class Session {
   bool send_batch(CursorId cursor, Seq last, const mqtt::MessagePtr& message, bool replayed, Instant now);
   /// The entries from the next (or wanted) one up to `upto` are gone (retention, corrupt): as if acknowledged.
   void skip_entries(CursorId cursor, Seq upto, Instant now);
+
+  /// A cursor of a shared subscription: which entries it gets, and in which order, somebody else says. It ends with the
+  /// connection, and what is under way then isn't sent again: others get it.
+  CursorId add_shared_cursor(std::string topic, Epoch epoch, mqtt::Qos qos, std::uint32_t subscription_id);
+  /// Sends any entry. False, and it needs no acknowledgement, where it is sent at QoS 0 or not at all.
+  bool send_shared(CursorId cursor, Seq seq, const mqtt::MessagePtr& message, Instant now);
+  /// Entries that were acknowledged since the last call.
+  [[nodiscard]] std::vector<Seq> take_shared_done(CursorId cursor);
+  /// Entries under way, ascending.
+  [[nodiscard]] std::vector<Seq> shared_under_way(CursorId cursor) const;
+
   /// To be called when the connection's output has drained below its bound: queued messages follow. Cursors are the
   /// caller's to pump.
   void drained(Instant now);
@@ -258,6 +269,8 @@ class Session {
   [[nodiscard]] std::size_t queued() const;
   [[nodiscard]] std::size_t under_way() const;
   [[nodiscard]] bool settled() const;  ///< Nothing is under way to the client.
+  /// Messages at QoS 1 and 2 that may be under way to the client at once; 0 without one.
+  [[nodiscard]] std::size_t receive_max() const;
   /// The client's Maximum Packet Size.
   [[nodiscard]] std::uint32_t packet_size_max() const;
 
@@ -290,6 +303,8 @@ class Session {
   void send_queued(Instant now);
   void go_on(Instant now);
   void pass_over(CursorId cursor, Seq upto);
+  CursorSlot* cursor_of(const InFlight& slot);
+  void drop_shared();
   void settle_front();
   void let_go(InFlight& slot);
   void push_sent(Outgoing outgoing);

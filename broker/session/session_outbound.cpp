@@ -33,6 +33,10 @@ OutboundFlow& Session::outbound() {
   return *outbound_;
 }
 
+std::size_t Session::receive_max() const {
+  return connection_ ? std::min<std::size_t>(limits_.inflight_max, connection_->receive_max) : 0;
+}
+
 bool Session::can_send(mqtt::Qos qos) const {
   if (!connection_ || connection_->resending) return false;
   if (connection_->output->size() >= limits_.output_max) return false;
@@ -426,6 +430,13 @@ std::vector<CursorId> Session::cursors() const {
   return list;
 }
 
+/// Null when it is an ordinary message, or the cursor has gone.
+Session::CursorSlot* Session::cursor_of(const InFlight& slot) {
+  if (slot.cursor_generation == 0 || slot.cursor >= cursors_.size()) return nullptr;
+  CursorSlot& cursor = cursors_[slot.cursor];
+  return cursor.generation == slot.cursor_generation ? &cursor : nullptr;
+}
+
 bool Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now) {
   return send_entries(id, seq, seq, message, replayed, now);
 }
@@ -509,6 +520,58 @@ void Session::pass_over(CursorId id, Seq upto) {
     flow.push({.state = InFlight::State::Done, .cursor = id, .cursor_generation = cursor.generation, .seq = upto});
   }
   // With a full ring they count when a later entry is acknowledged.
+}
+
+// -- Shared subscriptions
+// ----------------------------------------------------------------------------------------------
+
+CursorId Session::add_shared_cursor(std::string topic, Epoch epoch, mqtt::Qos qos, std::uint32_t subscription_id) {
+  const CursorId id = add_cursor(std::move(topic), epoch, Seq{}, qos, subscription_id);
+  cursors_[id].shared = true;
+  return id;
+}
+
+bool Session::send_shared(CursorId id, Seq seq, const mqtt::MessagePtr& message, Instant now) {
+  CursorSlot& cursor = cursors_[id];
+  cursor.next = seq.next();
+  const std::span<const std::uint32_t> ids(cursor.subscription_ids.data(), cursor.subscription_ids[0] != 0 ? 1 : 0);
+  mqtt::Delivery delivery{.qos = lower(message->qos(), cursor.qos), .retain = false, .subscription_ids = ids};
+  if (delivery.qos != mqtt::Qos::AtMostOnce) delivery.packet_id = outbound().id_at(outbound().size());
+  if (!write_delivery(*message, delivery, now) || delivery.qos == mqtt::Qos::AtMostOnce) return false;
+  OutboundFlow& flow = outbound();
+  flow.push({.outgoing = {nullptr, delivery.qos, false, {}},
+             .state = awaited(delivery.qos),
+             .sent_here = true,
+             .cursor = id,
+             .cursor_generation = cursor.generation,
+             .seq = seq});
+  ++flow.outstanding;
+  return true;
+}
+
+std::vector<Seq> Session::take_shared_done(CursorId cursor) { return std::exchange(cursors_[cursor].shared_done, {}); }
+
+std::vector<Seq> Session::shared_under_way(CursorId id) const {
+  std::vector<Seq> list;
+  for (std::size_t i = 0; outbound_ && i < outbound_->size(); ++i) {
+    const InFlight& slot = (*outbound_)[i];
+    const bool is_own = slot.cursor == id && slot.cursor_generation == cursors_[id].generation;
+    if (is_own && slot.state != InFlight::State::Done) list.push_back(slot.seq);
+  }
+  std::ranges::sort(list);
+  return list;
+}
+
+/// The connection has gone.
+void Session::drop_shared() {
+  for (const CursorId id : cursors()) {
+    if (!cursors_[id].shared) continue;
+    for (std::size_t i = 0; outbound_ && i < outbound_->size(); ++i) {
+      InFlight& slot = (*outbound_)[i];
+      if (slot.cursor == id && slot.cursor_generation == cursors_[id].generation) slot.state = InFlight::State::Done;
+    }
+    remove_cursor(id);
+  }
 }
 
 }  // namespace parley::session

@@ -31,7 +31,8 @@ struct Client {
   std::unique_ptr<session::Session> session;
   Output* output = nullptr;  ///< The connection's; null without one.
   ConnectionId connection;
-  ConnectionId opening;  ///< Has sent CONNECT and waits for the session's record; see Connecting.
+  std::uint32_t seats = 0;  ///< Followers that are shared subscriptions.
+  ConnectionId opening;     ///< Has sent CONNECT and waits for the session's record; see Connecting.
   std::vector<std::unique_ptr<Follower>> following;  ///< While connected: by CursorId, null where there is no feed yet.
   std::vector<Follower*> behind;         ///< Those with entries to send, whose turn comes first at the front.
   std::unique_ptr<CatchUp> catch_up;     ///< Its one page out of the log.

@@ -561,6 +561,8 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
     shard_.inbox_listeners().resume(client);
     if (shard_.client_of(connection) != &client) return;
     shard_.presence().resume(client);
+    if (shard_.client_of(connection) != &client) return;
+    shard_.share_members().resume(client);
   }
   if (shard_.client_of(connection) != &client) return;
   shard_.wrote(client);

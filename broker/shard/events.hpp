@@ -65,8 +65,9 @@ struct Outcome {
 struct ProposeEvent {
   /// What is no Entry is never stored as one, and has no id: whoever types, or (in `payload`, decimal) up to where the
   /// sender has read.
+  /// Share: about a member of a shared subscription; `payload` is a ShareCommand.
   /// Erase: what of `from` is to go from the conversation; see Erasures.
-  enum class Purpose : std::uint8_t { Entry, Typing, Read, Erase };
+  enum class Purpose : std::uint8_t { Entry, Typing, Read, Share, Erase };
 
   Purpose purpose = Purpose::Entry;
   std::string conversation;
@@ -143,6 +144,19 @@ struct NoticeEvent {
 struct DeliveredEvent {
   std::string conversation;
   std::vector<chat::UserMarks> marks;  ///< `delivered` only.
+};
+
+/// From the home shard to that of a member of a shared subscription: these entries are its own now. See ShareHomes.
+struct ShareGrantEvent {
+  std::uint64_t token = 0;
+  std::vector<Seq> seqs;
+};
+/// To the home shard: the member's client has acknowledged these.
+struct ShareDoneEvent {
+  std::string conversation;
+  std::string group;
+  std::uint64_t token = 0;
+  std::vector<Seq> seqs;
 };
 
 /// To the home shard: may this user read the conversation, which is private?
@@ -399,7 +413,7 @@ struct PeerEvent {
                NodeFiltersEvent, NodeFiltersTakenEvent, NodeGroupEvent, SystemTopicsEvent, FollowUserEvent,
                UnfollowUserEvent, UserConversationsEvent, PresenceEvent, PresenceFollowEvent, PresenceShownEvent,
                PresenceAskEvent, PresenceAnswerEvent, OnlineAskEvent, OnlineAnswerEvent, PresenceRecheckEvent,
-               ErasureAskEvent, ErasureAnswerEvent>
+               ErasureAskEvent, ErasureAnswerEvent, ShareGrantEvent, ShareDoneEvent>
       what;
 };
 

@@ -8,6 +8,7 @@
 #include "broker/shard/clients.hpp"
 #include "broker/shard/entry_message.hpp"
 #include "broker/shard/shard.hpp"
+#include "mqtt/topic.hpp"
 
 namespace parley::shard {
 namespace {
@@ -117,7 +118,14 @@ void Feeds::followed(FollowedEvent& event) {
   const auto found = feeds_.find(event.conversation);
   if (found == feeds_.end()) return;
   Feed& feed = *found->second;
-  if (feed.state == Feed::State::Ready) return stand_anew(feed, event);
+  if (feed.state == Feed::State::Ready) {
+    const bool led = event.refusal == chat::Refusal::None && event.number.value != 0;
+    const std::string name = feed.name;
+    stand_anew(feed, event);
+    Feed* const still = led ? find(name) : nullptr;
+    if (still != nullptr) shard_.share_members().stand_anew(*still);
+    return;
+  }
   feed.standing = std::move(event);
   feed.state = Feed::State::Ready;
   run_waiting(feed);
@@ -185,8 +193,7 @@ Follower& Feeds::add_follower(Feed& feed, Client& client, session::CursorId curs
   follower->cursor = cursor;
   follower->form = form;
   follower->held = true;
-  const std::string_view topic = client.session->cursor(cursor).topic;
-  const auto parts = chat::read_topic(shard_.options().root, topic);
+  const auto parts = chat::read_topic(shard_.options().root, topic_of(*follower));
   follower->began = follower->delivered = client.session->cursor(cursor).acknowledged;
   follower->aliased = parts && parts->conversation != feed.name;
   follower->place = static_cast<std::uint32_t>(feed.followers.size());
@@ -214,6 +221,12 @@ void Feeds::release(Client& client, const std::vector<session::CursorId>& cursor
   pump(client);
 }
 
+std::string_view Feeds::topic_of(const Follower& follower) {
+  const std::string_view topic = follower.client->session->cursor(follower.cursor).topic;
+  const auto shared = mqtt::shared_filter(topic);
+  return shared ? shared->filter : topic;
+}
+
 Follower* Feeds::find_follower(Client& client, session::CursorId cursor) {
   return cursor < client.following.size() ? client.following[cursor].get() : nullptr;
 }
@@ -230,7 +243,9 @@ void Feeds::remove_followers(Client& client) {
   client.behind = {};
   client.catch_up.reset();
   for (auto& follower : std::exchange(client.following, {})) {
-    if (follower) detach(*follower);
+    if (!follower) continue;
+    if (follower->seat) shard_.share_members().left(*follower, false);
+    detach(*follower);
   }
 }
 
@@ -239,6 +254,7 @@ void Feeds::remove_follower(Client& client, session::CursorId cursor) {
   if (follower == nullptr) return;
   if (follower->behind) std::erase(client.behind, follower);
   if (client.catch_up && client.catch_up->follower == follower) client.catch_up.reset();
+  if (follower->seat) shard_.share_members().left(*follower, true);
   detach(*follower);
   client.following[cursor].reset();
   // Another cursor may have waited for the page.
@@ -415,7 +431,8 @@ void Feeds::end_subscription(Client& client, session::CursorId cursor) {
   session.remove_cursor(cursor);
   const bool subscribed = session.remove_subscription(topic);
   // Should the user come back, an inbox begins anew.
-  if (client.persisted) shard_.session_records().write_cursor(client, topic, Epoch{}, Seq{});
+  const Follower* follower = find_follower(client, cursor);
+  if (client.persisted && !follower->seat) shard_.session_records().write_cursor(client, topic, Epoch{}, Seq{});
   remove_follower(client, cursor);
   if (subscribed && client.persisted) shard_.session_records().write(client, {}, nullptr);
 }

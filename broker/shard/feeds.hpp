@@ -18,6 +18,7 @@
 #include "broker/shard/entry_batch.hpp"
 #include "broker/shard/events.hpp"
 #include "broker/shard/listeners.hpp"
+#include "broker/shard/share_members.hpp"
 
 namespace parley::shard {
 
@@ -25,7 +26,7 @@ class Shard;
 struct Client;
 struct Feed;
 
-/// One client's cursor on a feed. 72 bytes.
+/// One client's cursor on a feed. 80 bytes.
 struct Follower {
   Client* client = nullptr;
   Feed* feed = nullptr;
@@ -40,6 +41,8 @@ struct Follower {
   bool held = false;     ///< Waits for its SUBACK.
   bool aliased = false;  ///< Its topic names the conversation in the user's own way: dm:{other}.
   bool resumed = false;  ///< Goes on where the session left off, and no SUBSCRIBE has come for it since.
+
+  std::unique_ptr<ShareSeat> seat{};  ///< Of a shared subscription: which entries are its own; else null.
 
   static constexpr Seq kUnwritten{~std::uint64_t{0}};
 
@@ -146,6 +149,8 @@ class Feeds {
   /// All of them that are held, at once.
   void release(Client& client, const std::vector<session::CursorId>& cursors);
   Follower* find_follower(Client& client, session::CursorId cursor);
+  /// Its conversation's topic, as its client named it.
+  static std::string_view topic_of(const Follower& follower);
   void remove_follower(Client& client, session::CursorId cursor);
   /// All of the client's followers, as when it disconnects.
   void remove_followers(Client& client);
@@ -154,6 +159,9 @@ class Feeds {
   /// subscription when its user may not read any more.
   /// `stays_held`: a release() follows.
   void resume(Feed& feed, const Access& access, Client& client, const std::string& topic, bool stays_held = false);
+
+  /// There is more for a shared subscription.
+  void pump_granted(Follower& follower);
 
   /// Sends what can be sent to this client now: what is to be resent, then the cursors that are behind, in turn.
   void pump(Client& client);
@@ -175,6 +183,8 @@ class Feeds {
   void end_of(Feed& feed, std::string_view user, Seq seq, bool inbox_only = false);
   void end_subscription(Client& client, session::CursorId cursor);
   bool pump(Follower& follower);
+  bool pump_seat(Follower& follower);
+  bool skip_granted(Follower& follower, Seq first, Seq last);
   void pump_in_turn(Client& client);
   void pump_newest_first(Client& client);
   static bool may_read(const Client& client, const Follower& follower);

@@ -125,6 +125,7 @@ bool Feeds::resend(Client& client) {
 
 /// True when the follower has come to the head.
 bool Feeds::pump(Follower& follower) {
+  if (follower.seat) return pump_seat(follower);
   session::Session& session = *follower.client->session;
   const Feed& feed = *follower.feed;
   for (;;) {
@@ -142,6 +143,41 @@ bool Feeds::pump(Follower& follower) {
   }
 }
 
+void Feeds::pump_granted(Follower& follower) {
+  if (!follower.behind && !follower.held && !pump(follower)) set_behind(follower);
+}
+
+/// The same for one that has a part of the entries only: true when it has sent what is its own.
+bool Feeds::pump_seat(Follower& follower) {
+  session::Session& session = *follower.client->session;
+  const Feed& feed = *follower.feed;
+  auto& granted = follower.seat->granted;
+  while (!granted.empty()) {
+    const Seq seq = granted.front();
+    if (seq > feed.standing.head) return true;  // It comes.
+    if (!session.can_send(session.cursor(follower.cursor).qos)) return false;
+    if (seq < feed.standing.oldest) {
+      if (!skip_granted(follower, seq, seq)) return false;
+    } else if (!send(follower, seq)) {
+      read(follower, seq, std::min(feed.standing.head, Seq{seq.value + kPageEntries - 1}));
+      return false;
+    }
+  }
+  return true;
+}
+
+/// They don't exist any more or can't be read. False when there is no room to say so.
+bool Feeds::skip_granted(Follower& follower, Seq first, Seq last) {
+  auto& granted = follower.seat->granted;
+  while (!granted.empty() && granted.front() >= first && granted.front() <= last) {
+    const Seq seq = granted.front();
+    if (!tell_gap(follower, seq, seq)) return false;
+    granted.pop_front();
+    shard_.share_members().passed(follower, seq);
+  }
+  return true;
+}
+
 /// False when the entry has to be read first.
 bool Feeds::send(Follower& follower, Seq seq) {
   Client& client = *follower.client;
@@ -154,7 +190,7 @@ bool Feeds::send(Follower& follower, Seq seq) {
   const mqtt::MessagePtr* message = &made;
   std::string_view name = feed.name;
   if (follower.aliased) {
-    name = chat::read_topic(shard_.options().root, client.session->cursor(follower.cursor).topic)->conversation;
+    name = chat::read_topic(shard_.options().root, topic_of(follower))->conversation;
   }
   const bool own = client.meta == Meta::Compact && follower.form == chat::Form::Message && record.id_from_client &&
                    record.from == client.session->user();
@@ -169,6 +205,16 @@ bool Feeds::send(Follower& follower, Seq seq) {
       message = &kept->messages[variant];
       if (!*message) kept->messages[variant] = make_message(name, **entry, variant);
     }
+  }
+  if (follower.seat) {
+    follower.seat->granted.pop_front();
+    const bool under_way = client.session->send_shared(follower.cursor, seq, *message, shard_.now());
+    if (!under_way) shard_.share_members().passed(follower, seq);
+    if (under_way && client.meta == Meta::Compact && follower.form == chat::Form::Message) {
+      client.named_senders.name(record.from);
+    }
+    shard_.wrote(client);
+    return true;
   }
   const bool sent =
       client.session->send_entry(follower.cursor, seq, *message, seq <= follower.replayed_until, shard_.now());
@@ -357,6 +403,10 @@ void Feeds::skip_unreadable(Follower& follower, const CatchUp& catch_up, const R
   } else if (!page.corrupt.empty()) {
     readable = page.corrupt.back().next();
   }
+  if (follower.seat) {
+    if (readable > catch_up.first) skip_granted(follower, catch_up.first, Seq{readable.value - 1});
+    return;
+  }
   const Seq next = session.cursor(follower.cursor).next;
   const auto wanted = session.resend_wanted();
   const bool resends = wanted && wanted->cursor == follower.cursor && wanted->first == catch_up.first;
@@ -385,7 +435,7 @@ bool Feeds::tell_gap(Follower& follower, Seq first, Seq last) {
   session::Session& session = *client.session;
   const auto cursor = session.cursor(follower.cursor);
   if (!session.can_send(cursor.qos) || session.queued() != 0) return false;
-  session.deliver(gap_notice(cursor.topic, first, last), cursor.qos, false, {}, shard_.now());
+  session.deliver(gap_notice(topic_of(follower), first, last), cursor.qos, false, {}, shard_.now());
   shard_.wrote(client);
   return true;
 }

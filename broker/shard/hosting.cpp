@@ -85,6 +85,7 @@ void Hosting::propose_ready(Hosted& hosted, ProposeEvent proposal) {
     case ProposeEvent::Purpose::Entry: propose_ready(hosted, draft_of(proposal), std::move(proposal.origin)); return;
     case ProposeEvent::Purpose::Typing: shard_.typing().take(hosted, proposal); return;
     case ProposeEvent::Purpose::Read: shard_.marks().read(hosted, std::move(proposal)); return;
+    case ProposeEvent::Purpose::Share: shard_.share_homes().take(hosted, std::move(proposal)); return;
     case ProposeEvent::Purpose::Erase: shard_.erasures().take(hosted, proposal); return;
   }
 }
@@ -168,6 +169,7 @@ void Hosting::retained(const std::string& name, ConversationNumber number, Seq o
   Hosted& hosted = *found->second;
   if (hosted.conversation->state().number != number) return;
   hosted.conversation->retained(oldest);
+  shard_.share_homes().retained(hosted, oldest);
   for (const ShardId follower : std::vector(hosted.followers)) {
     answer_follower(hosted, follower, chat::Refusal::None);
   }
@@ -430,6 +432,7 @@ void Hosting::restore(Hosted& hosted, LogStoreEvents::LoadedConversation& loaded
     hosted.group->apply(record, before);
   }
   shard_.marks().restore(hosted, loaded, last_);
+  shard_.share_homes().restore(hosted, loaded.marks);
 }
 
 void Hosting::load_failed(const std::string& conversation) {
@@ -496,6 +499,7 @@ void Hosting::committed(const std::vector<WaitingRecord>& records) {
       if (i < hosted->followers.size() && hosted->followers[i] == follower) ++i;
     }
     if (!hosted->repeats.empty()) release_repeats(*hosted);
+    shard_.share_homes().committed(*hosted, entries);
   }
 }
 
@@ -610,6 +614,7 @@ void Hosting::leadership_changed(Slot slot) {
       }
     }
     shard_.marks().hand_on(slot, *dropped);
+    shard_.share_homes().hand_on(slot, *dropped);
     for (AccessEvent& asked : dropped->accesses_waiting) access_elsewhere(slot, std::move(asked));
     for (ProposeEvent& proposal : dropped->proposals_waiting) propose_elsewhere(slot, std::move(proposal));
     for (const Hosted::Repeat& repeat : dropped->repeats) {
@@ -650,7 +655,7 @@ void Hosting::sweep() {
     Hosted& hosted = *one.second;
     const bool settled = hosted.state == Hosted::State::Absent ||
                          (hosted.state == Hosted::State::Ready && hosted.conversation->idle() && hosted.group->idle());
-    if (!Marks::is_idle(hosted)) return false;
+    if (!Marks::is_idle(hosted) || !ShareHomes::is_idle(hosted)) return false;
     if (!settled || !hosted.accesses_waiting.empty() || !hosted.followers.empty() || !hosted.repeats.empty() ||
         !hosted.lookups.empty())
       return false;

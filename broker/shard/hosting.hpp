@@ -17,6 +17,7 @@
 #include "broker/shard/groups.hpp"
 #include "broker/shard/marks.hpp"
 #include "broker/shard/replica_slots.hpp"
+#include "broker/shard/share_homes.hpp"
 
 namespace parley::shard {
 
@@ -34,6 +35,7 @@ struct Hosted {
   std::unique_ptr<chat::Conversation> conversation;  ///< From Creating on.
   std::optional<chat::Group> group;                  ///< The same.
   std::shared_ptr<HostedMarks> marks;                ///< Null: none has moved.
+  std::shared_ptr<HostedShares> shares;              ///< Null: no shared subscription has been asked for.
   std::vector<ShardId> followers;
   std::vector<ShardId> followers_waiting;       ///< To be answered when Ready or Absent.
   std::vector<ProposeEvent> proposals_waiting;  ///< For Loading.

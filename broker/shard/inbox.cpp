@@ -348,7 +348,7 @@ std::string Inboxes::make_cursor(Client& client, chat::Form form) {
   std::vector<Position> positions;
   for (const session::CursorId cursor : session.cursors()) {
     const Follower* follower = shard_.feeds().find_follower(client, cursor);
-    if (follower == nullptr || follower->form != form || follower->aliased) continue;
+    if (follower == nullptr || follower->form != form || follower->aliased || follower->seat) continue;
     const FollowedEvent& standing = follower->feed->standing;
     if (!list.contains(standing.number)) continue;
     const auto state = session.cursor(cursor);

@@ -155,6 +155,7 @@ void Marks::sent(Hosted& hosted, const format::EntryRecord& entry, Lsn lsn) {
 
 void Marks::restore(Hosted& hosted, const LogStoreEvents::LoadedConversation& loaded, Lsn lsn) {
   for (const UserMarks& one : loaded.marks) {
+    if (format::is_share(one.user)) continue;
     HostedMarks::Moved& moved = move(hosted, one.user);
     moved.committed = moved.wanted = one.mark;
     moved.lsn = lsn;

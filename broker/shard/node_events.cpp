@@ -146,7 +146,7 @@ void describe(auto& io, Is<Propose> auto& event) {
   io(event.id);
   io(event.properties);
   io(event.payload);
-  io.choice(event.purpose, std::uint64_t{0}, std::uint64_t{2});
+  io.choice(event.purpose, std::uint64_t{0}, std::uint64_t{3});
 }
 void describe(auto& io, Is<Proposed> auto& event) {
   io(event.slot);
@@ -442,6 +442,17 @@ void describe(auto& io, Is<SnapshotTaken> auto& event) {
   io(event.index);
 }
 
+void describe(auto& io, Is<ShareGrant> auto& event) {
+  io(event.token);
+  io(event.seqs);
+}
+void describe(auto& io, Is<ShareDone> auto& event) {
+  io(event.conversation);
+  io(event.group);
+  io(event.token);
+  io(event.seqs);
+}
+
 template <class Body>
 bool read(Reader& reader, Event& event) {
   describe(reader, event.emplace<Body>());
@@ -501,6 +512,8 @@ constexpr std::array kChannels{
     NodeChannel::Sessions,   // Settled
     NodeChannel::Sessions,   // ErasureAsk
     NodeChannel::Sessions,   // ErasureAnswer
+    NodeChannel::Entries,    // ShareGrant
+    NodeChannel::Entries,    // ShareDone
 };
 static_assert(kChannels.size() == kReaders.size());
 

@@ -427,12 +427,27 @@ struct ErasureAnswer {
   std::uint64_t redacted = 0;
 };
 
+// -- Shared subscriptions, version 3 of the peer protocol; see ShareHomes --
+
+/// To the shard of a member.
+struct ShareGrant {
+  std::uint64_t token = 0;
+  std::vector<Seq> seqs;
+};
+/// To the leader of the conversation's slot.
+struct ShareDone {
+  std::string_view conversation;
+  std::string_view group;
+  std::uint64_t token = 0;
+  std::vector<Seq> seqs;
+};
+
 using Event = std::variant<Propose, Proposed, Follow, Unfollow, Followed, Committed, Read, Page, Claim, Claimed, Yield,
                            Yielded, Write, Written, Hold, Filters, FiltersTaken, Group, Message, MessageTaken, Access,
                            Accessed, FollowUser, UnfollowUser, UserConversations, SnapshotOffer, SnapshotRead,
                            SnapshotPage, SnapshotTaken, Notice, Delivered, PresenceReport, PresenceFollow,
                            PresenceShown, PresenceAsk, PresenceAnswer, OnlineAsk, OnlineAnswer, ClientAsk, ClientAnswer,
-                           PresenceRecheck, Left, Settled, ErasureAsk, ErasureAnswer>;
+                           PresenceRecheck, Left, Settled, ErasureAsk, ErasureAnswer, ShareGrant, ShareDone>;
 
 std::vector<Marks> remote_marks(const std::vector<chat::UserMarks>& marks);
 std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks);

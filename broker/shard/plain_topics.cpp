@@ -447,7 +447,7 @@ void PlainTopics::connected(Client& client, bool connected) {
   using Change = SharedMemberEvent::Change;
   for (const auto& subscription : client.session->subscriptions()) {
     const auto shared = mqtt::shared_filter(subscription.filter);
-    if (!shared) continue;
+    if (!shared || !shard_.is_plain(subscription.filter)) continue;
     shard_.send(keeper_of(shared->group, shared->filter),
                 PeerEvent{SharedMemberEvent{.group = std::string(shared->group),
                                             .filter = std::string(shared->filter),

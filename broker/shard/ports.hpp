@@ -499,11 +499,12 @@ enum class NodeChannel : std::uint8_t {
 };
 
 /// Versions of what nodes say to each other: docs/formats/peer.md.
-inline constexpr std::uint16_t kWillsVersion = 2;  ///< Wills stand in records; Left.
+inline constexpr std::uint16_t kWillsVersion = 2;   ///< Wills stand in records; Left.
+inline constexpr std::uint16_t kSharesVersion = 3;  ///< Shared subscriptions on conversations; ShareGrant, ShareDone.
 
 struct PeerState {
-  std::uint16_t version = kWillsVersion;  ///< Which both speak; of this node itself, its highest. 0: it is no member.
-  std::uint64_t incarnation = 0;          ///< Of its process.
+  std::uint16_t version = kSharesVersion;  ///< Which both speak; of this node itself, its highest. 0: it is no member.
+  std::uint64_t incarnation = 0;           ///< Of its process.
 };
 
 /// The other nodes of the cluster, as a shard sees them; a standalone broker has none. Called from the shard's thread.

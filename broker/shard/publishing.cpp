@@ -349,6 +349,7 @@ std::string Publishing::make_id() {
 
 void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   if (origin.client == Wills::kNoClient) return shard_.wills().outcome(origin.identity, outcome);
+  if (origin.client == ShareMembers::kNoClient) return shard_.share_members().answered(origin.identity, outcome);
   if (origin.passes && chat::rule_of(outcome.refusal).retry_after != 0) return this->outcome(origin, Outcome{});
   Client* client = shard_.clients().find(origin.client, origin.identity);
   if (client == nullptr) return;

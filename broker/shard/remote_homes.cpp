@@ -267,10 +267,25 @@ void RemoteHomes::pump(Slot slot, Line& line) {
   }
   while (line.sent < line.items.size()) {
     Item& item = line.items[line.sent];
+    if (!item.settled && !is_known_there(line, item)) {
+      // It asks again, or is told that it can't be had.
+      const Origin origin = std::get<ProposeEvent>(item.what).origin;
+      ++line.sent;
+      settle(line, item);
+      shard_.send_outcome(origin, {.refusal = chat::Refusal::Unsupported});
+      continue;
+    }
     if (!item.settled && !send(slot, line, item)) return;
     ++line.sent;
   }
   line.stuck_since = Instant::max();
+}
+
+/// A leader of an earlier version has no shared subscriptions.
+bool RemoteHomes::is_known_there(const Line& line, const Item& item) const {
+  const auto* proposal = std::get_if<ProposeEvent>(&item.what);
+  if (proposal == nullptr || proposal->purpose != ProposeEvent::Purpose::Share) return true;
+  return shard_.nodes().peer(line.target).version >= kSharesVersion;
 }
 
 bool RemoteHomes::send(Slot slot, const Line& line, Item& item) {

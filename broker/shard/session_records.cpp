@@ -98,6 +98,7 @@ void SessionRecords::write(Client& client, Timestamp disconnected, const std::st
 void SessionRecords::write_cursors(Client& client, bool all) {
   for (const session::CursorId id : client.session->cursors()) {
     Follower* follower = shard_.feeds().find_follower(client, id);
+    if (follower != nullptr && follower->seat) continue;
     if (follower != nullptr && (all || follower->persisted == Follower::kUnwritten)) {
       write_cursor(client, *follower);
     } else if (follower == nullptr && all) {
@@ -172,7 +173,7 @@ void SessionRecords::flush() {
 void SessionRecords::flush_cursors(Client& client) {
   if (!client.persisted) return;
   for (const auto& follower : client.following) {
-    if (!follower) continue;
+    if (!follower || follower->seat) continue;
     // One that a SUBSCRIBE is about to move is written by that.
     if (follower->held && follower->persisted != Follower::kUnwritten) continue;
     if (follower->persisted == client.session->cursor(follower->cursor).acknowledged) continue;

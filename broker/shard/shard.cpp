@@ -46,6 +46,8 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       erasures_(*this),
       listeners_(*this),
       marks_(*this),
+      share_homes_(*this),
+      share_members_(*this),
       typing_(*this),
       presence_(*this),
       history_requests_(*this),
@@ -119,6 +121,16 @@ std::optional<Instant> Shard::next_timer() const {
 void Shard::end_turn() {
   replicas_.flush();
   journal_.flush();
+  // Who has acknowledged something may get more, and at QoS 0 that counts as acknowledged at once.
+  do {
+    share_members_.flush();
+    flush_touched();
+  } while (share_members_.has_done());
+  replicas_.flush();
+  journal_.flush();
+}
+
+void Shard::flush_touched() {
   // What follows may touch clients again: they are added at the end.
   for (std::size_t i = 0; i < touched_.size(); ++i) {
     Client* client = clients_.find(touched_[i].first, touched_[i].second);
@@ -130,8 +142,6 @@ void Shard::end_turn() {
     if (!client->behind.empty() && client->output->empty()) feeds_.pump(*client);
   }
   touched_.clear();
-  replicas_.flush();
-  journal_.flush();
 }
 
 void Shard::run_timer(const Timers::Timer& timer) {
@@ -169,6 +179,8 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::Rosters: rosters_.run_timer(); return;
     case TimerKind::Shows: shows_.run_timer(); return;
     case TimerKind::Marks: marks_.run_timer(); return;
+    case TimerKind::Shares: share_homes_.run_timer(); return;
+    case TimerKind::ShareMembers: share_members_.run_timer(); return;
     case TimerKind::Presence: presence_.run_timer(); return;
     case TimerKind::Wills: wills_.run_timer(); return;
     case TimerKind::Orphans: orphans_.run_timer(); return;
@@ -398,6 +410,7 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
       if (client.persisted) session_records_.cursors_moved(client);
       acknowledged = client.inbox != nullptr;
       if (!client.following.empty()) marks_.acknowledged(client);
+      if (client.seats != 0) share_members_.acknowledged(client);
     } else if (auto* subscribe = std::get_if<session::SubscribeAction>(&action)) {
       subscribing_.subscribe(client, *subscribe);
     } else if (auto* unsubscribe = std::get_if<session::UnsubscribeAction>(&action)) {
@@ -505,6 +518,8 @@ struct PeerEventVisitor {
   void operator()(FollowedEvent& event) const { shard.feeds().followed(event); }
   void operator()(CommittedEvent& event) const { shard.feeds().committed(event.conversation, event.entries); }
   void operator()(NoticeEvent& event) const { shard.feeds().noticed(event); }
+  void operator()(ShareGrantEvent& event) const { shard.share_members().granted(event); }
+  void operator()(ShareDoneEvent& event) const { shard.share_homes().done(std::move(event)); }
   void operator()(DeliveredEvent& event) const { shard.hosting().delivered(std::move(event)); }
   void operator()(AccessEvent& event) const { shard.hosting().access(std::move(event)); }
   void operator()(AccessedEvent& event) const { shard.feeds().accessed(event); }

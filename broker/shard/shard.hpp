@@ -172,6 +172,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Erasures& erasures() { return erasures_; }
   Listeners& listeners() { return listeners_; }
   Marks& marks() { return marks_; }
+  ShareHomes& share_homes() { return share_homes_; }
+  ShareMembers& share_members() { return share_members_; }
   Typing& typing() { return typing_; }
   Presence& presence() { return presence_; }
   HistoryRequests& history_requests() { return history_requests_; }
@@ -240,6 +242,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void schedule(Client& client);
 
  private:
+  /// Nothing of it is left here.
+  void leave_session(Client& client);
   void take_will(Client& client, const StoredSession& stored, std::optional<session::WillPlan> will, Moment moment);
   void take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored);
   void append_checked(Slot slot, std::string record, std::uint64_t generation, remote::Status status,
@@ -248,6 +252,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
                                             std::function<void(Result<void>)> done);
   void act(Client& client, session::Actions& actions, ConnectionId connection);
   void run_timer(const Timers::Timer& timer);
+  void flush_touched();
   void violation(const Client& client, mqtt::ReasonCode reason);
   void run_client_timer(Client& client);
   void run_restored_timer(Client& client);
@@ -299,6 +304,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Erasures erasures_;
   Listeners listeners_;
   Marks marks_;
+  ShareHomes share_homes_;
+  ShareMembers share_members_;
   Typing typing_;
   Presence presence_;
   HistoryRequests history_requests_;

@@ -13,6 +13,7 @@ void Shard::node_reachable(NodeId node) {
   serving_.node_writable(node);
   node_topics_.node_writable(node);
   orphans_.node_reachable(node);
+  share_homes_.node_reachable(node);
 }
 
 void Shard::node_unreachable(NodeId node) {
@@ -23,6 +24,7 @@ void Shard::node_unreachable(NodeId node) {
   presence_.node_unreachable(node);
   client_views_.node_unreachable(node);
   orphans_.node_unreachable(node);
+  share_homes_.node_unreachable(node);
 }
 
 void Shard::node_leads(NodeId node, Slot slot, std::optional<Term> term) { replicas_.node_leads(node, slot, term); }
@@ -31,6 +33,7 @@ void Shard::node_connected(NodeId node) {
   nodes_.node_connected(node);
   replicas_.node_connected(node);
   serving_.node_connected(node);
+  share_homes_.node_connected(node);
   remote_homes_.node_connected(node);
   node_topics_.node_connected(node);
   session_claims_.node_connected(node);
@@ -64,6 +67,10 @@ struct NodeEventVisitor {
   void operator()(const remote::Access& event) const { shard.serving().access(from, event); }
   void operator()(const remote::Notice& event) const { shard.remote_homes().noticed(from, event); }
   void operator()(const remote::Delivered& event) const { shard.serving().delivered(event); }
+  void operator()(const remote::ShareGrant& event) const { shard.share_members().granted({event.token, event.seqs}); }
+  void operator()(const remote::ShareDone& event) const {
+    shard.share_homes().done({std::string(event.conversation), std::string(event.group), event.token, event.seqs});
+  }
   void operator()(const remote::PresenceReport& event) const { shard.presence().receive(from, event); }
   void operator()(const remote::PresenceFollow& event) const { shard.presence().receive(from, event); }
   void operator()(const remote::PresenceShown& event) const { shard.presence().receive(from, event); }

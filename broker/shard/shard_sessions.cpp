@@ -94,6 +94,12 @@ void Shard::expire_later(Client& client) {
 }
 
 void Shard::end_session(Client& client) {
+  // A group goes on after a restart, whatever its members are.
+  if (!stopping_) share_members_.ended(*client.session);
+  leave_session(client);
+}
+
+void Shard::leave_session(Client& client) {
   // A will still in its delay is due when the session ends. MQTT 5 §3.1.3.2.2.
   const auto will = std::move(client.will);
   const bool publishes = will && !will->publishing && !stopping_;
@@ -124,13 +130,14 @@ void Shard::end_session(Client& client) {
 }
 
 bool Shard::is_plain(std::string_view filter) const {
+  if (const auto shared = mqtt::shared_filter(filter)) return !chat::is_chat_filter(options_.root, shared->filter);
   return !chat::is_chat_filter(options_.root, filter) && !Presence::is_topic(filter);
 }
 
 void Shard::forget_session(Client& client) {
   client.persisted = false;
   client.will.reset();
-  end_session(client);
+  leave_session(client);
 }
 
 Client* Shard::adopt(const StoredSession& stored) {
@@ -190,6 +197,7 @@ void Shard::take_up(Client& client, const session::Subscription& subscription, c
     plain_topics_.subscribe(client, subscription, nullptr);
     return;
   }
+  if (mqtt::shared_filter(subscription.filter)) return;
   if (mqtt::has_wildcard(subscription.filter)) {
     inboxes_.take_up(*client.session, subscription, stored);
     return;

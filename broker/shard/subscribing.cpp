@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/name.hpp"
 #include "broker/shard/entry_message.hpp"
 #include "broker/shard/shard.hpp"
 #include "mqtt/topic.hpp"
@@ -20,6 +21,8 @@ ReasonCode suback_reason(Refusal refusal) {
   const auto reason = static_cast<ReasonCode>(chat::rule_of(refusal).reason);
   return reason == ReasonCode::TopicNameInvalid ? ReasonCode::TopicFilterInvalid : reason;
 }
+
+std::string share_prefix(std::string_view group) { return std::string(format::kSharePrefix).append(group).append("/"); }
 
 std::size_t levels_of(std::string_view filter) { return 1 + static_cast<std::size_t>(std::ranges::count(filter, '/')); }
 
@@ -69,6 +72,7 @@ struct Subscribing::Item {
   Epoch epoch;
   Seq head;
   Seq oldest;
+  bool shared = false;  ///< A shared subscription on a conversation; see ShareMembers.
 
   // -- Of an inbox, its conversations --
   bool inbox = false;
@@ -206,11 +210,18 @@ void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::
     item.refusal = refusal;
     request->reasons[index] = suback_reason(refusal);
   };
-  if (mqtt::shared_filter(item.filter)) return refuse(Refusal::Unsupported);
-  const auto filter = chat::read_filter(shard_.options().root, item.filter);
+  const auto shared = mqtt::shared_filter(item.filter);
+  const auto filter = chat::read_filter(shard_.options().root, shared ? shared->filter : item.filter);
   if (!filter) {
     const bool wildcard = mqtt::has_wildcard(item.filter);
     return refuse(wildcard ? Refusal::Unsupported : Refusal::InvalidTopic);
+  }
+  if (shared) {
+    const auto refusal = objection_to_share(shared->group, *filter);
+    if (refusal != Refusal::None) return refuse(refusal);
+    item.shared = true;
+    // What one member leaves undone goes to another at once, which QoS 2 forbids. [MQTT-4.8.2-5]
+    item.options.qos = std::min(item.options.qos, mqtt::Qos::AtLeastOnce);
   }
   if (!is_served(filter->parts)) return refuse(Refusal::Unsupported);
   if (Listeners::is_form(filter->parts.form) && filter->start.kind != StartPosition::Kind::Live) {
@@ -244,7 +255,7 @@ void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::
     const std::string& user = subscriber->session->user();
     if (users->first != user && users->second != user) return refuse(Refusal::NotAuthorized);
   }
-  item.filter = std::string(filter->topic);
+  item.filter = (shared ? share_prefix(shared->group) : std::string()).append(filter->topic);
   ++request->open;
   ++request->conversations_open;
   shard_.feeds().with_access(
@@ -255,9 +266,48 @@ void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::
           conversation_known(*request, *client, known, feed, access);
           request->reasons[index] = known.refusal == Refusal::None ? static_cast<ReasonCode>(known.options.qos)
                                                                    : suback_reason(known.refusal);
+          if (known.shared && known.refusal == Refusal::None) join_group(request, index, *client, feed);
         }
         settle(request);
       });
+}
+
+// -- Shared subscriptions --
+
+/// Which of them there are.
+Refusal Subscribing::objection_to_share(std::string_view group, const chat::ChatFilter& filter) const {
+  const bool served = filter.parts.form == chat::Form::Message || filter.parts.form == chat::Form::Json;
+  if (filter.is_inbox() || !served || !shard_.nodes().all_speak(kSharesVersion)) return Refusal::Unsupported;
+  return group.size() > kNameSizeMax ? Refusal::InvalidTopic : Refusal::None;
+}
+
+/// The answer waits until the group's home knows of the member, and a new group's beginning is durable.
+void Subscribing::join_group(const RequestPtr& request, std::size_t index, Client& client, Feed& feed) {
+  Item& item = request->items[index];
+  if (const auto known = client.session->find_cursor(item.filter)) {
+    remember(client, item, *request);
+    client.session->set_cursor_options(*known, item.options.qos, request->subscription_id);
+    return;
+  }
+  ++request->open;
+  shard_.share_members().join(client, feed,
+                              {item.filter, item.options.qos, request->subscription_id, item.start, item.start_epoch},
+                              [this, request, index](Refusal refusal) {
+                                Client* owner = client_of(*request);
+                                Item& joined = request->items[index];
+                                if (owner != nullptr && refusal == Refusal::None) {
+                                  // Not before: who goes without an answer comes back without the subscription.
+                                  remember(*owner, joined, *request);
+                                } else if (owner != nullptr) {
+                                  joined.refusal = refusal;
+                                  request->reasons[index] = suback_reason(refusal);
+                                  if (const auto cursor = owner->session->find_cursor(joined.filter)) {
+                                    owner->session->remove_cursor(*cursor);
+                                    shard_.feeds().remove_follower(*owner, *cursor);
+                                  }
+                                }
+                                settle(request);
+                              });
 }
 
 // -- Inboxes --
@@ -411,7 +461,7 @@ void Subscribing::conversation_known(Request& request, Client& client, Item& ite
     shard_.listeners().listen(client, feed, item.filter, parts->conversation, Listeners::hearing_of(item.form));
     return;
   }
-  item.refusal = begin_cursor(client, item, feed, request);
+  if (!item.shared) item.refusal = begin_cursor(client, item, feed, request);
 }
 
 /// Where the cursor begins; see the class.
@@ -506,13 +556,16 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
       request->reasons[i] = ReasonCode::Success;
       continue;
     }
-    if (!chat::is_chat_filter(shard_.options().root, item.filter)) {
+    const auto shared = mqtt::shared_filter(item.filter);
+    const std::string_view meant = shared ? shared->filter : std::string_view(item.filter);
+    if (!chat::is_chat_filter(shard_.options().root, meant)) {
       if (!client.session->remove_subscription(item.filter)) continue;
       shard_.plain_topics().unsubscribe(client, item.filter);
       request->reasons[i] = ReasonCode::Success;
       continue;
     }
-    const auto filter = chat::read_filter(shard_.options().root, item.filter);
+    const auto filter = chat::read_filter(shard_.options().root, meant);
+    if (shared && filter && filter->is_inbox()) continue;
     if (filter && filter->is_inbox() && Listeners::is_form(filter->parts.form)) {
       if (!client.session->remove_subscription(filter->topic)) continue;
       shard_.inbox_listeners().unsubscribe(client, Listeners::hearing_of(filter->parts.form));
@@ -537,7 +590,8 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
     if (!conversation) continue;
     ++request->open;
     // A SUBSCRIBE for it that is still on its way comes first.
-    shard_.feeds().after_feed(*conversation, [this, request, i, topic = std::string(filter->topic)] {
+    std::string filtered = (shared ? share_prefix(shared->group) : std::string()).append(filter->topic);
+    shard_.feeds().after_feed(*conversation, [this, request, i, topic = std::move(filtered)] {
       if (Client* owner = client_of(*request)) {
         if (owner->session->remove_subscription(topic)) request->reasons[i] = ReasonCode::Success;
         const auto cursor = owner->session->find_cursor(topic);

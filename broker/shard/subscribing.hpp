@@ -39,9 +39,12 @@ struct Client;
 /// written {conversation}:{N}, or behind where `cursor` has it. All of them begin, or the subscription is refused; see
 /// Inboxes for what happens later.
 ///
-/// Other wildcards in the chat subtree, the forms ctl and history, and `$share` on a conversation are refused as
-/// `unsupported`. The forms typing and read have no cursor: see Listeners, and InboxListeners for {root}/+/typing,
-/// {root}/+/read and presence/+.
+/// `$share/{group}/` before a conversation's msg or json: the client takes part in the group, whose cursor goes on
+/// where it stands, or begins by the rules above (`since` `last` at the very beginning). See ShareMembers.
+///
+/// Other wildcards in the chat subtree, the forms ctl and history, and `$share` on anything but one conversation's msg
+/// or json are refused as `unsupported`. The forms typing and read have no cursor: see Listeners, and InboxListeners
+/// for {root}/+/typing, {root}/+/read and presence/+.
 class Subscribing {
  public:
   explicit Subscribing(Shard& shard) : shard_(shard) {}
@@ -58,6 +61,8 @@ class Subscribing {
   void subscribe_plain(const RequestPtr& request, Client& client, std::size_t index);
   void subscribe_presence(const RequestPtr& request, Client& client, std::size_t index);
   void subscribe_conversation(const RequestPtr& request, const mqtt::Properties& properties, std::size_t index);
+  [[nodiscard]] chat::Refusal objection_to_share(std::string_view group, const chat::ChatFilter& filter) const;
+  void join_group(const RequestPtr& request, std::size_t index, Client& client, Feed& feed);
   void subscribe_listening(const RequestPtr& request, std::size_t index, Hearing hearing);
   void subscribe_inbox(const RequestPtr& request, std::size_t index, chat::Form form, chat::InboxStart start);
   void inbox_known(const RequestPtr& request, std::size_t index, Client& client, const UserFeeds::List& list,

@@ -32,6 +32,8 @@ enum class TimerKind : std::uint8_t {
   Orphans,
   Strays,
   Erasures,
+  Shares,
+  ShareMembers,
 };
 
 /// What a shard has to do later. Timers aren't cancelled: whoever gets one looks whether it still means something.

@@ -36,6 +36,16 @@ struct UserMark {
   friend bool operator==(const UserMark&, const UserMark&) = default;
 };
 
+/// What stands in the place of a user for a group of a shared subscription, `$share/{group}`, which no user's name
+/// looks like. Its mark has in `delivered` the first seq that isn't done, and is nothing where there is no such group.
+inline constexpr std::string_view kSharePrefix = "$share/";
+inline bool is_share(std::string_view user) { return user.starts_with(kSharePrefix); }
+
+/// How a mark stands behind a record: a user's moves forward, a group's is what the record says.
+inline Mark moved(std::string_view user, const Mark& before, const Mark& told) {
+  return is_share(user) ? told : further(before, told);
+}
+
 /// As they stand in a Marks record.
 std::string marks_text(std::span<const UserMark> marks);
 /// Views into `text`; nothing when it is damaged.

@@ -3,13 +3,16 @@
 is lost, doubled or moved, and sending goes on."""
 
 import asyncio
+import collections
 import contextlib
+import threading
 import time
 import unittest
 
 from cluster import Cluster
 from harness import flow
-from harness.client import Client
+from harness.client import Client, Closed
+from harness.packets import PUBLISH
 from harness.placement import slot_of
 
 CONVERSATION = "lobby"
@@ -45,6 +48,34 @@ class Watch:
 
     async def until(self, count, deadline=30):
         await flow.wait_until(lambda: self.count() >= count, f"{count} acknowledgements", deadline)
+
+
+class Worker(threading.Thread):
+    """Takes part in a shared subscription; when its node has gone it goes on at another one, with its session."""
+
+    def __init__(self, cluster, name, node):
+        super().__init__(daemon=True)
+        self.cluster, self.name, self.node, self.done, self.stopped = cluster, name, node, collections.Counter(), False
+
+    def run(self):
+        while not self.stopped:
+            try:
+                self.work()
+            except (Closed, OSError, AssertionError):
+                time.sleep(0.1)
+                running = [node for node in self.cluster.nodes if node.runs()]
+                self.node = running[hash(self.name) % len(running)]
+
+    def work(self):
+        lasting = {"clean": False, "values": {"session_expiry_interval": 300}}
+        with Client(self.node.port, self.name, **lasting) as client:
+            if client.subscribe(f"$share/workers/{TOPIC}", user=(("since", 0),)).reasons != (1,):
+                return time.sleep(0.1)
+            while not self.stopped:
+                packet = client.receive(0.2)
+                if packet is not None and packet.type == PUBLISH:
+                    self.done[packet.value("seq")] += 1
+        return None
 
 
 class Failover(unittest.TestCase):
@@ -87,6 +118,39 @@ class Failover(unittest.TestCase):
             heir = asyncio.run(asyncio.wait_for(load(), 60))
             stored = self.check(publishers, heir)
             print(f"{watch.count()} acknowledged, {stored} stored", flush=True)
+
+    def test_workers_share_a_conversation_whose_leader_is_killed(self):
+        with Cluster() as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            leader = leader_of(cluster, cluster.nodes[0])
+            others = [node for node in cluster.nodes if node is not leader]
+            workers = [Worker(cluster, f"worker{i}", node) for i, node in enumerate(cluster.nodes)]
+            for worker in workers:
+                worker.start()
+            publishers = [flow.Publisher(node.port, f"user-{node.name}", TOPIC, window=16) for node in others]
+            watch = Watch(publishers)
+
+            async def load():
+                async with flow.Crowd(publishers) as crowd:
+                    await watch.until(500)
+                    leader.kill()
+                    await watch.until(watch.count() + 1000)
+                    await crowd.finish(publishers, 30)
+
+            asyncio.run(asyncio.wait_for(load(), 60))
+            stored = self.check(publishers, others[0])
+            wanted, end = {str(seq) for seq in range(1, stored + 1)}, time.monotonic() + 30
+            done = collections.Counter()
+            while set(done) != wanted and time.monotonic() < end:
+                time.sleep(0.1)
+                done = sum((worker.done for worker in workers), collections.Counter())
+            for worker in workers:
+                worker.stopped = True
+            for worker in workers:
+                worker.join(10)
+            self.assertEqual(set(done), wanted)
+            print(f"{stored} stored, all done, {sum(done.values()) - stored} of them again", flush=True)
 
     def test_nodes_that_only_pass_on_survive_their_leader(self):
         """Publishers are connected to nodes that don't lead: their connections stay, and what is unanswered is sent again."""

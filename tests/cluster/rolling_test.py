@@ -103,7 +103,7 @@ class RollingRestart(Rolling):
 
 
 class RollingUpgrade(Rolling):
-    """From version 1 of the protocol between nodes to 2, one node after the other, and back."""
+    """From version 1 of the protocol between nodes to 3, one node after the other, and back."""
 
     def test_all_nodes_are_upgraded_under_load_and_back(self):
         Doors.leaving, Doors.turned_away = None, []
@@ -116,7 +116,7 @@ class RollingUpgrade(Rolling):
             self.assertEqual(self.spoken(cluster), [1] * 9)
 
     def restart(self, node, number):
-        node.settings["cluster.protocol_max"] = 2 if number < 3 else 1
+        node.settings["cluster.protocol_max"] = 3 if number < 3 else 1
         node.start()
 
     def spoken(self, cluster):
@@ -126,7 +126,8 @@ class RollingUpgrade(Rolling):
     def look(self, cluster, number):
         """Sessions go from node to node, and wills are published, whatever the nodes speak; in all directions."""
         newer = number + 1 if number < 3 else 5 - number
-        self.assertEqual(self.spoken(cluster), [1] * (9 - newer * newer) + [2] * (newer * newer))
+        self.assertEqual(self.spoken(cluster), [1] * (9 - newer * newer) + [3] * (newer * newer))
+        self.look_at_shares(cluster, number, newer == 3)
         with Client(cluster.nodes[0].port, f"watcher{number}") as watcher:
             watcher.subscribe("wills/#")
             lasting = {"clean": False, "values": {"session_expiry_interval": 60}}
@@ -142,6 +143,26 @@ class RollingUpgrade(Rolling):
                         phone.message()
                     Client(after.port, f"{name}.short", will=(f"wills/{name}", name.encode(), 1, False)).socket.close()
                     self.assertEqual(watcher.message().payload, name.encode())
+
+
+    def look_at_shares(self, cluster, number, known):
+        """Shared subscriptions on conversations are there once all nodes know them, with members on each."""
+        workers = [Client(node.port, f"worker{number}.{node.name}") for node in cluster.nodes]
+        try:
+            for worker in workers:
+                suback = worker.subscribe(f"$share/g/chat/jobs{number}/msg")
+                wanted = ((1,), None) if known else ((0x83,), "unsupported")
+                self.assertEqual((suback.reasons, suback.value("error")), wanted)
+            if not known:
+                return
+            with Client(cluster.nodes[0].port, "boss") as boss:
+                for job in range(30):
+                    boss.publish(f"chat/jobs{number}/msg", str(job))
+            done = [[int(message.payload) for message in worker.messages(10)] for worker in workers]
+            self.assertEqual(sorted(sum(done, [])), list(range(30)))
+        finally:
+            for worker in workers:
+                worker.socket.close()
 
 
 class Draining(unittest.TestCase):

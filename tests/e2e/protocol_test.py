@@ -255,7 +255,7 @@ class OlderClients(Protocol):
 class Refusing(Protocol):
     def test_what_is_not_there_yet_is_refused(self):
         alice = self.client("alice")
-        for name in ("chat/#", f"$share/g/{self.topic}", "$share/g/chat/+/typing", f"chat/{self.conversation}/ctl"):
+        for name in ("chat/#", f"$share/g/chat/{self.conversation}/read", "$share/g/chat/+/msg", f"chat/{self.conversation}/ctl"):
             suback = alice.subscribe(name)
             self.assertEqual((suback.reasons, suback.value("error")), ((UNSPECIFIED_83,), "unsupported"), name)
 

@@ -21,7 +21,7 @@ struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
   // -- PeerNodes --
   [[nodiscard]] NodeId self() const override { return id; }
   [[nodiscard]] shard::PeerState peer(NodeId node) const override {
-    return {.version = 2, .incarnation = cluster.nodes_.at(node.value - 1)->incarnation};
+    return {.version = shard::kSharesVersion, .incarnation = cluster.nodes_.at(node.value - 1)->incarnation};
   }
   bool send(NodeId to, NodeChannel channel, std::string message) override {
     if (cluster.options_.skips_log_check) lengthen(message);

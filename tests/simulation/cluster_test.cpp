@@ -22,6 +22,7 @@ using mqtt::ReasonCode;
 
 constexpr int kConversations = 3;
 constexpr int kActors = 4;
+constexpr int kWorkers = 3;
 
 std::string conversation(std::uint64_t number) { return "r" + std::to_string(number); }
 
@@ -216,6 +217,59 @@ class Sleeper {
   std::size_t received_ = 0;
 };
 
+/// Takes part in a shared subscription on a conversation from its beginning, on whichever node. What the workers have
+/// got together is everything.
+class Worker {
+ public:
+  Worker(Cluster& cluster, Told& told, std::string name, std::set<std::uint64_t>& done)
+      : cluster_(cluster), told_(told), name_(std::move(name)), done_(done) {}
+
+  void act(bool leaves) {
+    look();
+    auto& dice = cluster_.dice();
+    if (client_ == nullptr || !client_->connected()) return connect();
+    if (dice.one_in(leaves ? 150 : 2000)) client_->drop();
+  }
+  [[nodiscard]] bool subscribed() const { return subscribed_; }
+
+ private:
+  void connect() {
+    auto& dice = cluster_.dice();
+    const std::size_t node = dice.below(cluster_.size());
+    if (!cluster_.up(node) || !dice.one_in(10)) return;
+    client_ = &cluster_.world(node).client(name_);
+    client_->drop();
+    answers_ = client_->answers.size();
+    received_ = client_->received.size();
+    ConnectOptions options;
+    options.clean_start = false;
+    options.expiry = 0xFFFF'FFFF;
+    client_->connect(options);
+  }
+  void look() {
+    if (client_ == nullptr) return;
+    client_->read();
+    for (; answers_ < client_->answers.size(); ++answers_) take(client_->answers[answers_]);
+    for (; received_ < client_->received.size(); ++received_) done_.insert(client_->received[received_].seq());
+  }
+  void take(const Answer& answer) {
+    if (answer.type == PacketType::Suback && mqtt::is_failure(answer.reason())) client_->drop();
+    if (answer.type == PacketType::Suback && !mqtt::is_failure(answer.reason())) subscribed_ = true;
+    if (answer.type != PacketType::Connack || answer.reason() != ReasonCode::Success) return;
+    if (subscribed_ && !answer.session_present) told_.complaints.emplace_back("a worker's session is lost");
+    if (!subscribed_) client_->subscribe("$share/g/chat/" + conversation(0) + "/msg", {.users = {{"since", "0"}}});
+  }
+
+  Cluster& cluster_;
+  Told& told_;
+  std::string name_;
+  std::set<std::uint64_t>& done_;
+  Client* client_ = nullptr;
+  bool subscribed_ = false;
+  std::size_t answers_ = 0;
+  std::size_t received_ = 0;
+};
+
 /// Lives one life after the other, each with a client id and a will of its own, on whichever node. Who doesn't say
 /// goodbye has its will in the conversation once; also when its node dies with it, or instead.
 class Mortal {
@@ -357,12 +411,13 @@ ClusterOptions options(std::uint64_t seed) {
 }
 
 struct Play {
-  explicit Play(std::uint64_t seed, ClusterOptions with)
+  explicit Play(std::uint64_t seed, ClusterOptions with, int with_workers = kWorkers)
       : cluster(seed, std::move(with)),
         sleeper(cluster, told, false),
         member(cluster, told, true),
         mortal(cluster, told) {
     for (int i = 0; i < kActors; ++i) actors.emplace_back(cluster, told, "actor" + std::to_string(i));
+    for (int i = 0; i < with_workers; ++i) workers.emplace_back(cluster, told, "worker" + std::to_string(i), worked);
   }
 
   void run(Duration trouble) {
@@ -370,7 +425,8 @@ struct Play {
     cluster.heal();
     for (int i = 0; i < 60 && complaints().empty(); ++i) {
       cluster.run_for(1s, [this] { act(false); });
-      if (content() && read_everything() && mortal.content(deaf) && cluster.unsettled().empty()) break;
+      if (content() && read_everything() && left_over() == 0 && mortal.content(deaf) && cluster.unsettled().empty())
+        break;
     }
     for (const Actor& actor : actors) {
       if (!actor.content()) told.stuck.push_back(actor.wants() + " wasn't acknowledged a minute after all trouble");
@@ -378,6 +434,9 @@ struct Play {
     if (!read_everything()) {
       told.stuck.push_back("a minute after all trouble the session hasn't read everything: " + sleeper.stands() +
                            "; the member: " + member.stands());
+    }
+    if (const auto seq = left_over(); seq != 0) {
+      told.stuck.push_back("a minute after all trouble no worker has got " + std::to_string(seq));
     }
     const std::string unsettled = cluster.unsettled();
     if (!unsettled.empty()) told.stuck.push_back("a minute after all trouble " + unsettled);
@@ -402,6 +461,16 @@ struct Play {
     sleeper.act(says_more);
     member.act(says_more);
     mortal.act(says_more);
+    for (Worker& worker : workers) worker.act(says_more);
+  }
+  /// What no worker has got, of what somebody was told.
+  [[nodiscard]] std::uint64_t left_over() const {
+    if (std::ranges::none_of(workers, &Worker::subscribed)) return 0;
+    for (auto told_of = told.ids.lower_bound({conversation(0), 0});
+         told_of != told.ids.end() && told_of->first.first == conversation(0); ++told_of) {
+      if (!worked.contains(told_of->first.second)) return told_of->first.second;
+    }
+    return 0;
   }
   [[nodiscard]] bool content() const {
     return std::ranges::all_of(actors, [](const Actor& actor) { return actor.content(); });
@@ -433,6 +502,8 @@ struct Play {
   Cluster cluster;
   Told told;
   std::vector<Actor> actors;
+  std::set<std::uint64_t> worked;
+  std::vector<Worker> workers;
   Sleeper sleeper;
   Sleeper member;
   Mortal mortal;
@@ -444,6 +515,7 @@ TEST(ClusterPromises, HoldWhateverHappens) {
   const auto began = std::chrono::steady_clock::now();
   std::size_t acknowledged = 0;
   std::size_t read = 0;
+  std::size_t worked = 0;
   Cluster::Counts counts;
   const auto list = seeds(20);
   for (const std::uint64_t seed : list) {
@@ -455,6 +527,7 @@ TEST(ClusterPromises, HoldWhateverHappens) {
                                     << " ctest -R ClusterPromises.HoldWhateverHappens";
     acknowledged += play.told.acknowledged.size();
     read += play.member.seen();
+    worked += play.worked.size();
     counts.committed += play.cluster.counts().committed;
     counts.elections += play.cluster.counts().elections;
     counts.crashes += play.cluster.counts().crashes;
@@ -466,6 +539,7 @@ TEST(ClusterPromises, HoldWhateverHappens) {
               counts.elections, counts.crashes, counts.losses);
   EXPECT_GT(acknowledged, list.size() * 20) << "the clients were heard";
   EXPECT_GT(read, list.size() * 20) << "the inbox got something";
+  EXPECT_GT(worked, list.size() * 20) << "and the workers";
   if (list.size() < 20) return;
   EXPECT_GT(counts.losses, list.size() / 20) << "nodes have begun anew";
 }
@@ -481,7 +555,7 @@ TEST(ClusterPromises, HoldForWills) {
     with.down_min = 500ms;
     with.pauses = with.partitions = with.broken_links = with.voters_fall = with.full_disks = with.slow_disks = false;
     with.slow_network = with.narrow_network = false;
-    Play play(seed, with);
+    Play play(seed, with, 0);
     play.deaf = false;
     play.run(20s);
     const auto complaints = play.complaints();

@@ -142,7 +142,10 @@ LogStoreEvents::LoadedConversation Store::load(const std::string& name) const {
   for (const auto& entry : found->second.entries) users.insert(std::string((*entry)->from));
   for (const std::string& user : users) {
     const format::Mark mark = mark_of(found->second, user, materialised_, Lsn{~std::uint64_t{0}});
-    if (mark != format::Mark{}) loaded.marks.push_back({user, mark});
+    const auto& moves = found->second.marks;
+    const auto of = moves.find(user);
+    const bool group_moved = of != moves.end() && format::is_share(user) && of->second.back().first > materialised_;
+    if (mark != format::Mark{} || group_moved) loaded.marks.push_back({user, mark});
   }
   for (std::size_t i = 0; i < found->second.entries.size(); ++i) {
     const auto& entry = found->second.entries[i];

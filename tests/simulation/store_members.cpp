@@ -74,15 +74,17 @@ std::vector<shard::StoredMember> Store::list_members(ShardId /*shard*/, Conversa
 }
 
 format::Mark Store::mark_of(const StoredEntries& conversation, const std::string& user, Lsn from, Lsn upto) {
+  // What came in a snapshot has no place in the log, and is in the store.
+  const auto within = [&](Lsn lsn) { return (lsn > from || from == Lsn{0}) && lsn <= upto; };
   format::Mark mark;
   if (const auto moves = conversation.marks.find(user); moves != conversation.marks.end()) {
     for (const auto& [lsn, moved] : moves->second) {
-      if (lsn > from && lsn <= upto) mark = format::further(mark, moved);
+      if (within(lsn)) mark = format::moved(user, mark, moved);
     }
   }
   for (std::size_t i = 0; i < conversation.entries.size(); ++i) {
     const format::EntryRecord& entry = **conversation.entries[i];
-    if (conversation.positions[i] <= from || conversation.positions[i] > upto) continue;
+    if (!within(conversation.positions[i])) continue;
     if (entry.kind == format::EntryKind::Message && entry.from == user) {
       mark = format::further(mark, {entry.seq, entry.seq});
     }
@@ -101,7 +103,9 @@ void Store::apply_marks(const format::MarksRecord& record, Lsn lsn) {
   if (of == nullptr) return violation("marks of a conversation that isn't there");
   const auto moved = format::marks_of(record.marks);
   for (const format::UserMark& one : *moved) {
-    if (one.mark.read > of->stored.head || one.mark.delivered > of->stored.head) violation("a mark beyond the head");
+    // That of a group is the first seq that isn't done.
+    const Seq last = format::is_share(one.user) ? of->stored.head.next() : of->stored.head;
+    if (one.mark.read > last || one.mark.delivered > last) violation("a mark beyond the head");
     of->marks[std::string(one.user)].emplace_back(lsn, one.mark);
   }
 }
@@ -110,7 +114,8 @@ std::optional<format::Mark> Store::find_mark(ShardId /*shard*/, ConversationNumb
                                              std::string_view user) {
   const StoredEntries* found = find(conversation);
   if (found == nullptr) return std::nullopt;
-  return mark_of(*found, std::string(user), Lsn{0}, materialised_);
+  const format::Mark mark = mark_of(*found, std::string(user), Lsn{0}, materialised_);
+  return format::is_share(user) && mark == format::Mark{} ? std::nullopt : std::optional(mark);
 }
 
 shard::StoredTally Store::find_tally(ShardId /*shard*/, ConversationNumber conversation, Seq upto) {

@@ -36,6 +36,12 @@ class MarksTest : public testing::Test {
   }
   format::RecordPosition position() { return {test::kSlot, {1}, {++index_}}; }
   std::optional<Mark> find(std::string_view user) { return must(members_.find_mark(tea_, user)); }
+  /// What the store lacks of it.
+  std::optional<Mark> loaded(const std::string& user) {
+    const auto all = must(world_.history().load("tea"));
+    const auto found = all.marks.find(user);
+    return found == all.marks.end() ? std::nullopt : std::optional(found->second);
+  }
   std::pair<std::uint64_t, std::uint64_t> tally(std::uint64_t upto) {
     const auto found = must(members_.find_tally(tea_, Seq{upto}));
     return {found.seq.value, found.count};
@@ -55,6 +61,25 @@ TEST_F(MarksTest, MoveForwardOnly) {
   EXPECT_EQ(find("ann"), at(3, 5));
   EXPECT_EQ(find("bob"), at(1, 2));
   EXPECT_FALSE(find("cat"));
+}
+
+TEST_F(MarksTest, ThatOfAGroupIsWhatTheLastRecordSays) {
+  world_.append(
+      {member(1, "ann"), marks({{"$share/g", at(0, 9)}, {"ann", at(1, 1)}}), marks({{"$share/g", at(0, 4)}})});
+  EXPECT_EQ(loaded("$share/g"), at(0, 4));
+  world_.materialise();
+  EXPECT_EQ(find("$share/g"), at(0, 4));
+  EXPECT_FALSE(loaded("$share/g"));
+  world_.append({marks({{"$share/g", at(0, 0)}})});
+  EXPECT_EQ(loaded("$share/g"), at(0, 0)) << "it is gone, which the store doesn't know yet";
+  world_.materialise();
+  EXPECT_FALSE(find("$share/g"));
+  world_.append({marks({{"$share/g", at(0, 3)}}), marks({{"$share/g", at(0, 0)}}), marks({{"$share/g", at(0, 2)}})});
+  world_.materialise(1, true);
+  EXPECT_EQ(loaded("$share/g"), at(0, 2));
+  world_.materialise();
+  EXPECT_EQ(find("$share/g"), at(0, 2));
+  EXPECT_EQ(find("ann"), at(1, 1));
 }
 
 TEST_F(MarksTest, AMemberHasReadWhatItSends) {

@@ -122,7 +122,7 @@ TEST_F(ClusterNodeTest, FindsOthersThroughRedisAndCarriesMessages) {
 
 TEST_F(ClusterNodeTest, KnowsWhatOthersSpeak) {
   Node a(base_, file("a"), redis_.port());
-  EXPECT_EQ(a.node->peer_nodes().peer(a.self).version, 2);
+  EXPECT_EQ(a.node->peer_nodes().peer(a.self).version, 3);
   EXPECT_EQ(a.node->peer_nodes().peer(node_id("b")).version, 0) << "it is no member";
   std::uint64_t incarnation = 0;
   {
@@ -139,7 +139,7 @@ TEST_F(ClusterNodeTest, KnowsWhatOthersSpeak) {
   EXPECT_EQ(a.node->peer_nodes().peer(node_id("b")).version, 1) << "as it was";
   Node b(base_, file("b"), redis_.port());
   ASSERT_TRUE(a.wait(0, id(b) + " is reachable", 2));
-  EXPECT_EQ(a.node->peer_nodes().peer(b.self).version, 2);
+  EXPECT_EQ(a.node->peer_nodes().peer(b.self).version, 3);
   EXPECT_NE(a.node->peer_nodes().peer(b.self).incarnation, incarnation);
 }
 

@@ -112,9 +112,11 @@ TEST(PeerHandshake, SpeaksWithTheVersionBefore) {
     std::uint16_t spoken;
   };
   constexpr VersionRange kHeld{.min = 1, .max = 1};
-  constexpr VersionRange kNext{.min = 2, .max = 3};
-  for (const Case& one : {Case{kHeld, kPeerVersions, 1}, Case{kPeerVersions, kHeld, 1}, Case{kHeld, kHeld, 1},
-                          Case{kPeerVersions, kPeerVersions, 2}, Case{kPeerVersions, kNext, 2}}) {
+  constexpr VersionRange kBefore{.min = 1, .max = 2};
+  constexpr VersionRange kNext{.min = 2, .max = 4};
+  for (const Case& one :
+       {Case{kHeld, kPeerVersions, 1}, Case{kPeerVersions, kHeld, 1}, Case{kHeld, kHeld, 1},
+        Case{kBefore, kPeerVersions, 2}, Case{kPeerVersions, kPeerVersions, 3}, Case{kPeerVersions, kNext, 3}}) {
     Meeting meeting;
     meeting.dialer.versions = one.dialer;
     meeting.acceptor.versions = one.acceptor;

@@ -66,6 +66,8 @@ std::vector<Event> samples() {
       Settled{{3}, "phone", 2, true},
       ErasureAsk{{3}, "ann", {9}, true, {3}, 1},
       ErasureAnswer{{3}, "ann", {9}, true, 7},
+      ShareGrant{~std::uint64_t{0}, {{7}, {9}}},
+      ShareDone{"room", "g", 8, {{7}, {9}}},
   };
 }
 
@@ -119,7 +121,7 @@ TEST(NodeEvents, RefusesWhatItDoesntKnow) {
       {"nothing", ""},
       {"version 0", std::string("\0\x10\x01", 3)},
       {"version 2", "\x02\x10\x01"},
-      {"kind 43", "\x01\x2B\x01"},
+      {"kind 47", "\x01\x2F\x01"},
       {"a number longer than it need be", std::string("\x01\x10\x81\0", 4)},
       {"a number of 65 bits", "\x01\x10\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x02"},
       {"a list longer than its bytes", "\x01\x07\x03\x05\x03\x7F"},

@@ -151,7 +151,7 @@ class Nodes {
     std::deque<Letter> inbox;
     std::set<NodeChannel> full;
     std::uint64_t incarnation = 1;
-    std::uint16_t version = kWillsVersion;
+    std::uint16_t version = kSharesVersion;
   };
 
   static NodeId id(std::size_t i) { return {i + 1}; }

@@ -101,7 +101,7 @@ TEST(Subscribing, RefusesWhatItCantServe) {
       {"chat/+/ctl", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
       {"chat/room/history", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
       {"chat/#", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
-      {"$share/g/chat/room/msg", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
+      {"$share/g/chat/+/msg", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
   };
   for (const RefusedCase& one : cases) {
     World world(1, dev());

@@ -1,0 +1,508 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "tests/broker/shard/nodes.hpp"
+
+/// Shared subscriptions on conversations: competing consumers of one cursor. MQTT 5 §4.8.2.
+namespace parley::shard {
+namespace {
+
+using simulation::Client;
+
+constexpr const char* kTopic = "chat/jobs/msg";
+constexpr const char* kShare = "$share/g/chat/jobs/msg";
+
+void post(World& world, std::size_t count, const std::string& topic = kTopic) {
+  auto& boss = world.client("boss");
+  if (!boss.connected()) join(world, "boss");
+  for (std::size_t i = 1; i <= count; ++i) {
+    boss.publish(topic, "job");
+    if (i % 50 == 0) world.settle();
+  }
+  world.settle();
+}
+
+std::vector<std::uint64_t> sorted(std::vector<std::uint64_t> list) {
+  std::ranges::sort(list);
+  return list;
+}
+
+/// What the clients have got together, each entry once.
+std::vector<std::uint64_t> together(std::initializer_list<const Client*> clients) {
+  std::set<std::uint64_t> all;
+  for (const Client* client : clients) {
+    for (const std::uint64_t seq : client->seqs(kTopic)) all.insert(seq);
+  }
+  return {all.begin(), all.end()};
+}
+
+std::optional<std::uint64_t> stored_cursor(World& world) {
+  const auto mark = world.store().mark("jobs", "$share/g", Lsn{~std::uint64_t{0}});
+  if (mark == format::Mark{}) return std::nullopt;
+  return mark.delivered.value - 1;
+}
+
+class Shares : public testing::TestWithParam<std::uint32_t> {
+ protected:
+  World world_{1, dev(GetParam())};
+};
+INSTANTIATE_TEST_SUITE_P(Shards, Shares, testing::Values(1U, 3U));
+
+TEST_P(Shares, EachEntryGoesToOneMember) {
+  post(world_, 3);
+  auto& a = join(world_, "a");
+  auto& b = join(world_, "b");
+  auto& c = join(world_, "c");
+  auto& all = join(world_, "all");
+  for (auto* one : {&a, &b, &c}) EXPECT_EQ(follow(world_, *one, kShare), ReasonCode::GrantedQos1);
+  const auto* suback = a.answer(PacketType::Suback);
+  EXPECT_EQ(suback->user("head"), "3");
+  EXPECT_EQ(suback->user("oldest"), "1");
+  EXPECT_FALSE(suback->user("epoch").empty());
+  follow(world_, all, kTopic);
+  post(world_, 30);
+  EXPECT_EQ(all.seqs(kTopic), range(4, 33));
+  EXPECT_EQ(together({&a, &b, &c}), range(4, 33));
+  for (auto* one : {&a, &b, &c}) {
+    EXPECT_EQ(one->received.size(), 10U) << one->id();
+    EXPECT_EQ(one->seqs(kTopic), sorted(one->seqs(kTopic))) << one->id();
+  }
+  EXPECT_EQ(a.received[0].retain, false);
+  EXPECT_EQ(a.received[0].qos, Qos::AtLeastOnce);
+  EXPECT_TRUE(world_.store().violations().empty());
+}
+
+TEST_P(Shares, TheCursorIsWrittenOnceASecondAndGoesOn) {
+  auto& a = join(world_, "a", lasting());
+  follow(world_, a, kShare);
+  EXPECT_EQ(stored_cursor(world_), 0U);
+  post(world_, 5);
+  EXPECT_EQ(stored_cursor(world_), 0U);
+  world_.advance(1s);
+  EXPECT_EQ(stored_cursor(world_), 5U);
+  a.acknowledges = false;
+  post(world_, 5);
+  world_.advance(2s);
+  EXPECT_EQ(stored_cursor(world_), 5U);
+  EXPECT_EQ(a.seqs(kTopic), range(1, 10));
+  world_.crash();
+  world_.start();
+  auto& b = join(world_, "b");
+  follow(world_, b, kShare);
+  EXPECT_EQ(b.seqs(kTopic), range(6, 10));
+  world_.advance(1s);
+  EXPECT_EQ(stored_cursor(world_), 10U);
+  EXPECT_TRUE(world_.store().violations().empty());
+}
+
+TEST_P(Shares, BeginsWhereTheFirstMemberWants) {
+  post(world_, 10);
+  auto& a = join(world_, "a");
+  follow(world_, a, kShare, {.users = since(4)});
+  EXPECT_EQ(a.seqs(kTopic), range(5, 10));
+  for (const auto& message : a.received) EXPECT_FALSE(message.retain);
+  auto& b = join(world_, "b");
+  follow(world_, b, kShare, {.users = since(0)});
+  EXPECT_TRUE(b.received.empty()) << "there is a group already";
+  auto& c = join(world_, "c");
+  follow(world_, c, "$share/h/chat/jobs/msg", {.users = {{"last", "3"}}});
+  EXPECT_EQ(c.seqs(kTopic), range(8, 10));
+  auto& d = join(world_, "d");
+  follow(world_, d, "$share/i/$since/8/chat/jobs/msg");
+  EXPECT_EQ(d.seqs(kTopic), range(9, 10));
+  auto& e = join(world_, "e");
+  follow(world_, e, "$share/j/chat/jobs/msg", {.users = {{"since", "last"}}});
+  EXPECT_EQ(e.seqs(kTopic), range(1, 10));
+}
+
+TEST_P(Shares, WhatCanNotBeShared) {
+  post(world_, 3);
+  auto& a = join(world_, "a");
+  struct Case {
+    std::string filter;
+    UserProperties users;
+    std::string error;
+  };
+  for (const Case& one :
+       {Case{"$share/g/chat/+/msg", {}, "unsupported"}, Case{"$share/g/chat/#", {}, "unsupported"},
+        Case{"$share/g/chat/jobs/read", {}, "unsupported"}, Case{"$share/g/chat/jobs/typing", {}, "unsupported"},
+        Case{"$share/g/chat/jobs/ctl", {}, "unsupported"}, Case{"$share/g/chat/jobs/history", {}, "unsupported"},
+        Case{"$share/g/chat/jobs/nonsense", {}, "invalid-topic"},
+        Case{"$share/" + std::string(129, 'g') + "/chat/jobs/msg", {}, "invalid-topic"},
+        Case{kShare, since(4), "beyond-head"}, Case{kShare, {{"since", "1"}, {"epoch", "12"}}, "other-epoch"}}) {
+    EXPECT_TRUE(mqtt::is_failure(follow(world_, a, one.filter, {.users = one.users}))) << one.filter;
+    EXPECT_EQ(a.answer(PacketType::Suback)->user("error"), one.error) << one.filter;
+  }
+  post(world_, 3);
+  EXPECT_TRUE(a.received.empty());
+  EXPECT_EQ(stored_cursor(world_), std::nullopt);
+  EXPECT_EQ(follow(world_, a, kShare), ReasonCode::GrantedQos1) << "what was refused left nothing behind";
+}
+
+TEST_P(Shares, QosTwoBecomesOneAndZeroNeedsNoAcknowledgement) {
+  auto& a = join(world_, "a");
+  EXPECT_EQ(follow(world_, a, kShare, {.qos = Qos::ExactlyOnce}), ReasonCode::GrantedQos1);
+  auto& b = join(world_, "b");
+  EXPECT_EQ(follow(world_, b, "$share/h/chat/jobs/msg", {.qos = Qos::AtMostOnce}), ReasonCode::Success);
+  post(world_, 300);
+  EXPECT_EQ(a.seqs(kTopic), range(1, 300));
+  EXPECT_EQ(b.seqs(kTopic), range(1, 300));
+  EXPECT_EQ(b.received[0].qos, Qos::AtMostOnce);
+}
+
+TEST_P(Shares, WhatAMemberLeavesGoesToOthers) {
+  auto& a = join(world_, "a");
+  auto& b = join(world_, "b");
+  auto& c = join(world_, "c", lasting());
+  for (auto* one : {&a, &b, &c}) follow(world_, *one, kShare);
+  for (auto* one : {&a, &c}) one->acknowledges = false;
+  post(world_, 12);
+  EXPECT_EQ(b.received.size(), 4U);
+  a.drop();
+  world_.settle();
+  c.unsubscribe(kShare);
+  world_.settle();
+  EXPECT_EQ(together({&b}), range(1, 12));
+  world_.advance(1s);
+  EXPECT_EQ(stored_cursor(world_), 12U);
+}
+
+TEST_P(Shares, ASlowMemberDoesNotHoldUpOthers) {
+  auto slow = ConnectOptions{};
+  slow.receive_maximum = 2;
+  auto& a = join(world_, "a", slow);
+  auto& b = join(world_, "b");
+  follow(world_, a, kShare);
+  follow(world_, b, kShare);
+  a.acknowledges = false;
+  post(world_, 1000);
+  EXPECT_EQ(a.received.size(), 2U);
+  EXPECT_EQ(b.received.size(), 998U);
+  world_.advance(1s);
+  EXPECT_EQ(stored_cursor(world_), a.received[0].seq() - 1);
+  for (const auto& message : std::vector(a.received)) a.acknowledge(message);
+  world_.settle();
+  world_.advance(1s);
+  EXPECT_EQ(stored_cursor(world_), 1000U);
+}
+
+TEST_P(Shares, WaitsWhileAllAreAway) {
+  auto& a = join(world_, "a", lasting());
+  auto& b = join(world_, "b", lasting());
+  follow(world_, a, kShare);
+  follow(world_, b, kShare);
+  post(world_, 4);
+  a.drop();
+  b.drop();
+  world_.settle();
+  post(world_, 400);
+  world_.advance(60s);
+  a.connect(lasting());
+  world_.settle();
+  EXPECT_EQ(together({&a, &b}), range(1, 404));
+  b.connect(lasting());
+  world_.settle();
+  post(world_, 10);
+  EXPECT_EQ(together({&a, &b}), range(1, 414));
+  EXPECT_EQ(a.received.size() + b.received.size(), 414U) << "and each once";
+}
+
+TEST_P(Shares, AMemberComesBackAfterARestart) {
+  auto& a = join(world_, "a", lasting());
+  follow(world_, a, kShare);
+  world_.crash();
+  world_.start();
+  post(world_, 5);
+  a.connect(lasting());
+  world_.settle();
+  EXPECT_EQ(a.seqs(kTopic), range(1, 5));
+  a.unsubscribe(kShare);
+  world_.settle();
+  EXPECT_EQ(stored_cursor(world_), std::nullopt);
+}
+
+TEST_P(Shares, IsForgottenWithItsLastMember) {
+  auto& a = join(world_, "a");
+  auto& b = join(world_, "b", lasting(false, 30));
+  follow(world_, a, kShare);
+  follow(world_, b, kShare);
+  EXPECT_EQ(stored_cursor(world_), 0U);
+  b.drop();
+  world_.settle();
+  const auto left = a.unsubscribe(kShare);
+  world_.settle();
+  EXPECT_EQ(a.answer(PacketType::Unsuback, left)->reason(), ReasonCode::Success);
+  EXPECT_EQ(a.answer(PacketType::Unsuback, a.unsubscribe(kShare)), nullptr);
+  world_.settle();
+  EXPECT_EQ(a.answer(PacketType::Unsuback)->reason(), ReasonCode::NoSubscriptionExisted);
+  EXPECT_EQ(stored_cursor(world_), 0U) << "one is away";
+  world_.advance(31s);
+  EXPECT_EQ(stored_cursor(world_), std::nullopt) << "its session has ended";
+  post(world_, 3);
+  follow(world_, a, kShare);
+  post(world_, 1);
+  EXPECT_EQ(a.seqs(kTopic), range(4, 4)) << "a new one begins at the head";
+  a.disconnect();
+  world_.settle();
+  EXPECT_EQ(stored_cursor(world_), std::nullopt);
+  // Begun anew while the end is being written.
+  auto& c = join(world_, "c");
+  for (int i = 0; i < 5; ++i) {
+    c.subscribe(kShare, {.users = since(1)});
+    c.unsubscribe(kShare);
+  }
+  follow(world_, c, kShare, {.users = since(2)});
+  world_.settle();
+  c.received.clear();
+  post(world_, 1);
+  EXPECT_EQ(c.seqs(kTopic), range(5, 5));
+  world_.advance(120s);
+  EXPECT_EQ(stored_cursor(world_), 5U);
+  EXPECT_TRUE(world_.store().violations().empty());
+}
+
+TEST_P(Shares, OnlyReadersAreMembers) {
+  auto& ann = join(world_, "ann");
+  follow(world_, ann, "client/ann/reply");
+  const auto command = [&](const std::string& text) {
+    ann.publish("chat/jobs/ctl", text);
+    world_.settle();
+  };
+  command(R"({"op":"create"})");
+  command(R"({"op":"add","user":"bob"})");
+  auto& bob = join(world_, "bob");
+  auto& cat = join(world_, "cat");
+  EXPECT_EQ(follow(world_, cat, kShare), ReasonCode::NotAuthorized);
+  follow(world_, ann, kShare);
+  follow(world_, bob, kShare);
+  bob.acknowledges = false;
+  for (int i = 0; i < 6; ++i) ann.publish(kTopic, "job");
+  world_.settle();
+  const auto had = bob.seqs(kTopic);
+  EXPECT_EQ(had.size(), 3U);
+  command(R"({"op":"remove","user":"bob"})");
+  for (int i = 0; i < 4; ++i) ann.publish(kTopic, "job");
+  world_.settle();
+  EXPECT_EQ(bob.seqs(kTopic), had) << "nothing more for who isn't a member";
+  EXPECT_EQ(together({&ann}), range(3, 13)) << "and what he had is done by others";
+  EXPECT_EQ(bob.answer(PacketType::Unsuback, bob.unsubscribe(kShare)), nullptr);
+  world_.settle();
+  EXPECT_EQ(bob.answer(PacketType::Unsuback)->reason(), ReasonCode::NoSubscriptionExisted);
+}
+
+TEST_P(Shares, FormsAndOptionsAreEachMembersOwn) {
+  auto& a = join(world_, "a");
+  auto& b = join(world_, "b");
+  follow(world_, a, kShare, {.subscription_id = 7});
+  follow(world_, b, "$share/g/chat/jobs/json", {.subscription_id = 8});
+  post(world_, 4);
+  ASSERT_EQ(a.received.size(), 2U);
+  ASSERT_EQ(b.received.size(), 2U);
+  EXPECT_EQ(a.received[0].subscription_ids, std::vector<std::uint32_t>{7});
+  EXPECT_EQ(b.received[0].topic, "chat/jobs/json");
+  EXPECT_EQ(b.received[0].subscription_ids, std::vector<std::uint32_t>{8});
+  follow(world_, a, kShare, {.qos = Qos::AtMostOnce, .subscription_id = 9});
+  post(world_, 2);
+  EXPECT_EQ(a.received.back().qos, Qos::AtMostOnce);
+  EXPECT_EQ(a.received.back().subscription_ids, std::vector<std::uint32_t>{9});
+  // Besides a subscription of its own.
+  follow(world_, a, kTopic);
+  post(world_, 2);
+  EXPECT_EQ(a.received.size() + b.received.size(), 6U + 2U + 2U);
+}
+
+TEST_P(Shares, Version3MayDoSo) {
+  ConnectOptions v3;
+  v3.version = ProtocolVersion::V3_1_1;
+  auto& a = join(world_, "a", v3);
+  auto& b = join(world_, "b", v3);
+  EXPECT_EQ(follow(world_, a, kShare), ReasonCode::GrantedQos1);
+  EXPECT_EQ(follow(world_, b, kShare), ReasonCode::GrantedQos1);
+  post(world_, 10);
+  EXPECT_EQ(a.received.size(), 5U);
+  EXPECT_EQ(b.received.size(), 5U);
+  a.unsubscribe(kShare);
+  world_.settle();
+  post(world_, 5);
+  EXPECT_EQ(b.received.size(), 10U);
+}
+
+TEST_P(Shares, DirectConversationsByEitherName) {
+  auto& ann = join(world_, "ann");
+  auto& bob = join(world_, "bob");
+  EXPECT_EQ(follow(world_, ann, "$share/g/chat/dm:bob/msg"), ReasonCode::GrantedQos1);
+  bob.publish("chat/dm:ann/msg", "hi");
+  world_.settle();
+  ASSERT_EQ(ann.received.size(), 1U);
+  EXPECT_EQ(ann.received[0].topic, "chat/dm:bob/msg");
+}
+
+/// Members come and go, the broker dies: every entry is acknowledged by somebody.
+TEST(SharesModel, NothingIsLost) {
+  for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    auto options = dev(3);
+    options.orderly = seed % 2 == 0;
+    World world(seed, options);
+    std::vector<Client*> members;
+    for (int i = 0; i < 4; ++i) members.push_back(&world.client("member" + std::to_string(i)));
+    const auto come = [&](Client& member) {
+      member.connect(lasting());
+      member.subscribe(kShare);
+      world.settle();
+    };
+    come(*members[0]);
+    std::uint64_t posted = 0;
+    auto& dice = world.dice();
+    for (int step = 0; step < 60; ++step) {
+      Client& one = *members[dice.below(4)];
+      switch (dice.below(6)) {
+        case 0: one.connected() ? one.drop() : come(one); break;
+        case 1: one.acknowledges = !one.acknowledges; break;
+        case 2:
+          if (dice.below(5) == 0) {
+            world.crash();
+            world.start();
+          }
+          break;
+        case 3: world.advance(500ms); break;
+        default: post(world, dice.below(20)); break;
+      }
+      world.settle();
+    }
+    for (Client* member : members) {
+      member->acknowledges = true;
+      if (member->connected()) member->drop();
+      come(*member);
+    }
+    world.settle();
+    world.advance(2s);
+    posted = std::stoull(members[0]->answer(PacketType::Suback)->user("head"));
+    std::set<std::uint64_t> all;
+    for (const Client* member : members) {
+      for (const std::uint64_t seq : member->seqs(kTopic)) all.insert(seq);
+    }
+    EXPECT_EQ(all.size(), posted);
+    EXPECT_EQ(stored_cursor(world), posted);
+    EXPECT_TRUE(world.store().violations().empty());
+  }
+}
+
+// -- Several nodes; the first one leads --
+
+void post(Nodes& nodes, std::size_t at, std::size_t count) {
+  auto& boss = nodes.at(at).client("boss");
+  if (!boss.connected()) join(nodes, at, "boss");
+  for (std::size_t i = 1; i <= count; ++i) {
+    boss.publish(kTopic, "job");
+    if (i % 50 == 0) nodes.settle();
+  }
+  nodes.settle();
+}
+
+TEST(SharesAcrossNodes, MembersAreAnywhere) {
+  Nodes nodes(3, dev(2), dev(2));
+  auto& a = join(nodes, 0, "a");
+  auto& b = join(nodes, 1, "b");
+  auto& c = join(nodes, 2, "c");
+  for (auto* one : {&a, &b, &c}) EXPECT_EQ(follow(nodes, *one, kShare), ReasonCode::GrantedQos1);
+  post(nodes, 1, 300);
+  EXPECT_EQ(together({&a, &b, &c}), range(1, 300));
+  EXPECT_EQ(a.received.size() + b.received.size() + c.received.size(), 300U);
+  for (auto* one : {&a, &b, &c}) EXPECT_GT(one->received.size(), 50U) << one->id();
+  nodes.advance(1s);
+  EXPECT_EQ(stored_cursor(nodes.at(0)), 300U);
+  for (auto* one : {&a, &b, &c}) one->unsubscribe(kShare);
+  nodes.settle();
+  EXPECT_EQ(stored_cursor(nodes.at(0)), std::nullopt);
+}
+
+TEST(SharesAcrossNodes, ADeadNodesPartGoesToOthers) {
+  Nodes nodes(3, dev(2), dev(2));
+  auto& a = join(nodes, 1, "a");
+  auto& b = join(nodes, 2, "b", lasting());
+  follow(nodes, a, kShare);
+  follow(nodes, b, kShare);
+  b.acknowledges = false;
+  post(nodes, 0, 40);
+  EXPECT_EQ(a.received.size(), 20U);
+  nodes.crash(2);
+  nodes.settle();
+  EXPECT_EQ(together({&a}), range(1, 40));
+  nodes.advance(1s);
+  EXPECT_EQ(stored_cursor(nodes.at(0)), 40U);
+  EXPECT_TRUE(nodes.at(0).store().violations().empty());
+}
+
+TEST(SharesAcrossNodes, GoesOnWhenLinksBreakAndTheLeaderRestarts) {
+  Nodes nodes(3, dev(2), dev(2));
+  auto& a = join(nodes, 1, "a");
+  auto& b = join(nodes, 2, "b");
+  follow(nodes, a, kShare);
+  follow(nodes, b, kShare);
+  post(nodes, 0, 10);
+  a.acknowledges = false;
+  post(nodes, 0, 10);
+  nodes.disconnect(0, 1);
+  nodes.settle();
+  EXPECT_EQ(together({&b}).size(), 15U) << "what a had and didn't acknowledge";
+  post(nodes, 0, 10);
+  nodes.connect(0, 1);
+  nodes.advance(1s);
+  a.acknowledges = true;
+  for (const auto& message : std::vector(a.received)) a.acknowledge(message);
+  nodes.settle();
+  post(nodes, 0, 10);
+  EXPECT_EQ(together({&a, &b}), range(1, 40));
+  EXPECT_GE(a.seqs(kTopic).back(), 31U) << "it has its part again";
+  nodes.advance(2s);
+  nodes.crash(0);
+  nodes.start(0);
+  nodes.advance(2s);
+  nodes.at(0).client("boss").drop();
+  post(nodes, 0, 20);
+  nodes.advance(2s);
+  EXPECT_EQ(together({&a, &b}), range(1, 60));
+  EXPECT_GE(a.seqs(kTopic).back(), 51U);
+  EXPECT_GE(b.seqs(kTopic).back(), 51U);
+  EXPECT_EQ(stored_cursor(nodes.at(0)), 60U);
+  EXPECT_EQ(a.received.size() + b.received.size(), 60U + 5U) << "only what was taken from a came twice";
+}
+
+TEST(SharesAcrossNodes, FullChannelsLoseNothing) {
+  Nodes nodes(2, dev(2), dev(2));
+  auto& a = join(nodes, 1, "a");
+  auto& b = join(nodes, 1, "b");
+  follow(nodes, a, kShare);
+  follow(nodes, b, kShare);
+  nodes.block(0, NodeChannel::Entries);
+  post(nodes, 0, 50);
+  nodes.open(0, NodeChannel::Entries);
+  nodes.settle();
+  nodes.block(1, NodeChannel::Entries);
+  post(nodes, 0, 500);
+  nodes.open(1, NodeChannel::Entries);
+  nodes.advance(2s);
+  EXPECT_EQ(together({&a, &b}), range(1, 550));
+  EXPECT_EQ(stored_cursor(nodes.at(0)), 550U);
+}
+
+TEST(SharesAcrossNodes, NotBeforeEveryNodeKnowsThem) {
+  Nodes nodes(2, dev(2), dev(2));
+  nodes.speak(0, kWillsVersion);
+  nodes.connect(0, 1);
+  nodes.settle();
+  auto& a = join(nodes, 1, "a");
+  EXPECT_TRUE(mqtt::is_failure(follow(nodes, a, kShare)));
+  EXPECT_EQ(a.answer(PacketType::Suback)->user("error"), "unsupported");
+  nodes.speak(0, kSharesVersion);
+  nodes.connect(0, 1);
+  nodes.settle();
+  EXPECT_EQ(follow(nodes, a, kShare), ReasonCode::GrantedQos1);
+  post(nodes, 0, 3);
+  EXPECT_EQ(a.seqs(kTopic), range(1, 3));
+}
+
+}  // namespace
+}  // namespace parley::shard
