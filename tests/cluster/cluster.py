@@ -197,6 +197,24 @@ class Cluster:
         for node in running:
             wait_until(lambda node=node: node.sees_all(len(running)), f"{node.name} sees {len(running)} nodes")
 
+    def level(self):
+        """Every replica of every slot is as far as its leader."""
+        seen = [node.slots() for node in self.nodes]
+        return all(len({slot["commit"] for slot in slots}) == 1 and slots[0]["leader"] for slots in zip(*seen, strict=True))
+
+    def with_others_gone(self, node):
+        """What `node` shows is looked at as it is, and then with each of the others gone in turn."""
+        yield
+        for gone in self.nodes:
+            if gone is node:
+                continue
+            gone.kill()
+            wait_until(lambda gone=gone: all(slot["leader"] not in (None, "", gone.name) for slot in node.slots()), "a leader")
+            yield
+            gone.start()
+            self.wait_linked()
+            self.wait_spread(60)
+
     def wait_spread(self, deadline=DEADLINE):
         """Every slot has its replicas and a leader, on whom all agree, and every node leads some."""
         running = [node for node in self.nodes if node.runs()]

@@ -33,27 +33,19 @@ def change(node, text):
     return len(places)
 
 
-def level(cluster):
-    """Every replica of every slot is as far as its leader."""
-    seen = [node.slots() for node in cluster.nodes]
-    return all(len({slot["commit"] for slot in slots}) == 1 and slots[0]["leader"] for slots in zip(*seen, strict=True))
-
-
 class Damage(unittest.TestCase):
+    def wait_complete(self, cluster):
+        cluster.wait_linked()
+        wait_until(cluster.level, "everybody has everything", 60, 0.2)
+        cluster.wait_spread(60)
+
     def expect_everything(self, cluster, rounds):
         """At each node, also when the others are gone in turn."""
         c = cluster.nodes[2]
         expected = list(enumerate((f"{i} of " for count in rounds for i in range(count)), 1))
-        for gone in (None, cluster.nodes[0], cluster.nodes[1]):
-            if gone is not None:
-                gone.kill()
-                wait_until(lambda: all(slot["leader"] not in (None, "", gone.name) for slot in c.slots()), "a leader")
+        for _ in cluster.with_others_gone(c):
             for name in CONVERSATIONS:
                 self.assertEqual(texts(replay(c, name)), [(seq, text + name) for seq, text in expected], name)
-            if gone is not None:
-                gone.start()
-                cluster.wait_linked()
-                cluster.wait_spread(60)
 
     def test_what_only_the_log_had_comes_back_from_the_others(self):
         with Cluster(**SETTINGS) as cluster:
@@ -68,9 +60,7 @@ class Damage(unittest.TestCase):
             say(a, 3)
             c.start()
             c.program.wait_for(lambda line: "beginning it anew" in line.get("event", ""))
-            cluster.wait_linked()
-            wait_until(lambda: level(cluster), "c has caught up", 60, 0.2)
-            cluster.wait_spread(60)
+            self.wait_complete(cluster)
             self.expect_everything(cluster, (10, 5, 3))
             # The next start has nothing to say.
             c.kill()
@@ -93,9 +83,7 @@ class Damage(unittest.TestCase):
             say(a, 2)
             c.start()
             c.program.wait_for(lambda line: "beginning it anew" in line.get("event", ""))
-            cluster.wait_linked()
-            wait_until(lambda: level(cluster), "c has caught up", 60, 0.2)
-            cluster.wait_spread(60)
+            self.wait_complete(cluster)
             self.expect_everything(cluster, (5, 2))
 
     def test_a_log_that_can_t_be_read_is_refused_and_the_node_replaced(self):
@@ -119,9 +107,7 @@ class Damage(unittest.TestCase):
             shutil.rmtree(c.directory)
             say(a, 2)
             c.start()
-            cluster.wait_linked()
-            wait_until(lambda: level(cluster), "c has everything", 60, 0.2)
-            cluster.wait_spread(60)
+            self.wait_complete(cluster)
             self.expect_everything(cluster, (5, 2))
 
     def test_a_node_that_nobody_can_help_serves_what_is_left(self):
