@@ -35,15 +35,23 @@ class Redis:
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix="parley-redis-")
-        self.port = free_port()
         self.process = None
-        self.start()
+        for _ in range(5):  # A port that is free now may be somebody else's in a moment.
+            self.port = free_port()
+            self.launch()
+            if wait_until(lambda: self.answers() or self.process.poll() is not None, "redis-server answers") and \
+                    self.process.poll() is None:
+                return
+        raise AssertionError("redis-server doesn't start: is it installed?")
 
     def start(self):
         """Empty, also after kill()."""
+        self.launch()
+        wait_until(self.answers, "redis-server answers")
+
+    def launch(self):
         self.process = subprocess.Popen(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
                                          "--dir", self.directory], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(self.answers, "redis-server answers")
 
     def answers(self):
         try:

@@ -155,16 +155,16 @@ TEST(PeerHandshake, RefusesWithOneSentenceForBothSides) {
        "nodes 'node-b' and 'node-a' count different numbers of slots, 512 and 256"},
       {"a newer protocol",
        [](Meeting& m) {
-         m.dialer.versions = {3, 4};
+         m.dialer.versions = {4, 5};
        },
        RefuseCode::Version,
-       "nodes 'node-b' and 'node-a' have no peer protocol version in common (1 to 2, 3 to 4): upgrade 'node-b' first"},
+       "nodes 'node-b' and 'node-a' have no peer protocol version in common (1 to 3, 4 to 5): upgrade 'node-b' first"},
       {"an older protocol",
        [](Meeting& m) {
          m.acceptor.versions = {5, 5};
        },
        RefuseCode::Version,
-       "nodes 'node-b' and 'node-a' have no peer protocol version in common (5, 1 to 2): upgrade 'node-a' first"},
+       "nodes 'node-b' and 'node-a' have no peer protocol version in common (5, 1 to 3): upgrade 'node-a' first"},
       {"two nodes of one id", [](Meeting& m) { m.acceptor = local_node("node-b", 1, 7); }, RefuseCode::SameNode,
        "two nodes have one id: 'node-b' and 'node-a'"},
       {"itself", [](Meeting& m) { m.acceptor = m.dialer; }, RefuseCode::SameNode, "node 'node-a' has reached itself"},

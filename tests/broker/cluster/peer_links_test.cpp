@@ -386,7 +386,7 @@ TEST(PeerLinks, RefuseBothDirectionsOfEveryMismatch) {
   add(RefuseCode::Secret, [](LocalNode& node) { node.secret = "wrong"; });
   add(RefuseCode::Cluster, [](LocalNode& node) { node.cluster = "other"; });
   add(RefuseCode::Slots, [](LocalNode& node) { node.slots = 128; });
-  add(RefuseCode::Version, [](LocalNode& node) { node.versions = {3, 3}; });
+  add(RefuseCode::Version, [](LocalNode& node) { node.versions = {4, 4}; });
   add(RefuseCode::SameNode, [](LocalNode& node) { node.id = {2}; });
   LinkNode two(local_node("node-b", 2));
   for (const Mismatch& mismatch : table) {

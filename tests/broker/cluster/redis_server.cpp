@@ -52,10 +52,18 @@ std::uint16_t free_port() {
 }
 
 RedisServer::RedisServer(std::vector<std::string> arguments, std::uint16_t port, std::string sentinel)
-    : arguments_(std::move(arguments)), sentinel_(std::move(sentinel)), port_(port != 0 ? port : free_port()) {
+    : arguments_(std::move(arguments)), sentinel_(std::move(sentinel)), port_(port) {
   std::string pattern = (std::filesystem::temp_directory_path() / "parley-redis-XXXXXX").string();
   directory_ = ::mkdtemp(pattern.data());
-  start();
+  if (port != 0) return start();
+  // A port that is free now may be somebody else's in a moment.
+  for (int tries = 0; tries < 5; ++tries) {
+    port_ = free_port();
+    launch();
+    if (answers()) return;
+    kill();
+  }
+  ADD_FAILURE() << "redis-server doesn't start: is it installed?";
 }
 
 RedisServer::~RedisServer() {
@@ -65,6 +73,11 @@ RedisServer::~RedisServer() {
 }
 
 void RedisServer::start() {
+  launch();
+  ASSERT_TRUE(answers()) << "redis-server doesn't start again";
+}
+
+void RedisServer::launch() {
   std::vector<std::string> words{"redis-server"};
   if (!sentinel_.empty()) {
     const std::string file = directory_ + "/sentinel.conf";
@@ -88,13 +101,20 @@ void RedisServer::start() {
     ::execvp("redis-server", argv.data());
     ::_exit(127);
   }
+}
+
+/// False once the process has ended, or doesn't answer for too long.
+bool RedisServer::answers() {
   const auto due = std::chrono::steady_clock::now() + kDeadline;
-  std::string answer;
-  while (answer.find("PONG") == std::string::npos && answer.find("NOAUTH") == std::string::npos) {
-    ASSERT_LT(std::chrono::steady_clock::now(), due) << "redis-server doesn't start: is it installed?";
+  while (std::chrono::steady_clock::now() < due) {
+    siginfo_t ended{};
+    if (::waitid(P_PID, static_cast<id_t>(process_), &ended, WEXITED | WNOHANG | WNOWAIT) != 0) return false;
+    if (ended.si_pid != 0) return false;
+    const std::string answer = command({"PING"});
+    if (answer.find("PONG") != answer.npos || answer.find("NOAUTH") != answer.npos) return true;
     std::this_thread::sleep_for(kStep);
-    answer = command({"PING"});
   }
+  return false;
 }
 
 void RedisServer::kill() {

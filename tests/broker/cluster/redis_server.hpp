@@ -31,6 +31,9 @@ class RedisServer {
   bool wait_for(const std::vector<std::string>& words, const std::string& part) const;
 
  private:
+  void launch();
+  bool answers();
+
   std::vector<std::string> arguments_;
   std::string sentinel_;
   std::string directory_;
