@@ -55,7 +55,10 @@ RedisServer::RedisServer(std::vector<std::string> arguments, std::uint16_t port,
     : arguments_(std::move(arguments)), sentinel_(std::move(sentinel)), port_(port) {
   std::string pattern = (std::filesystem::temp_directory_path() / "parley-redis-XXXXXX").string();
   directory_ = ::mkdtemp(pattern.data());
-  if (port != 0) return start();
+  if (port != 0) {
+    start();
+    return;
+  }
   // A port that is free now may be somebody else's in a moment.
   for (int tries = 0; tries < 5; ++tries) {
     port_ = free_port();
