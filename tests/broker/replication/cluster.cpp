@@ -121,7 +121,7 @@ void Cluster::tick(Node& node) {
   }
   for (std::size_t slot = 0; slot < trouble_.slots && node.up; ++slot) {
     const Replica& replica = node.replicas[slot];
-    if (replica.dormant || replica.slot->deadline() > clock_of(node)) continue;
+    if (replica.dormant || replica.installing || replica.slot->deadline() > clock_of(node)) continue;
     input(node, slot, [&](Slot& core, Actions& actions) { core.tick(clock_of(node), actions); });
   }
 }
