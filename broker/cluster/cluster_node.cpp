@@ -543,6 +543,23 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     reports_[shard] = std::move(pass.slots);
     pass.slots.clear();
     passes_[shard] = std::move(pass);
+    if (members_.parting()) let_go();
+  }
+  /// Of nodes that were removed, those that are replicas of no slot that is led here may come again. What this node
+  /// only follows it may know wrongly, for ever.
+  void let_go() {
+    std::set<NodeId> replicas;
+    for (const auto& report : reports_) {
+      if (report.empty()) return;
+      for (const SlotReport& slot : report) {
+        if (!slot.leading) continue;
+        if (!slot.settled) return;
+        replicas.insert(slot.replicas.voters.begin(), slot.replicas.voters.end());
+        replicas.insert(slot.replicas.learners.begin(), slot.replicas.learners.end());
+      }
+    }
+    members_.replicas(replicas);
+    remember_members();
   }
   void claim(const SlotReport& slot) {
     const auto known = claimed_.find(slot.slot);

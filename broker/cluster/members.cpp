@@ -95,6 +95,7 @@ bool Members::remove(NodeId peer) {
   if (found == peers_.end()) return false;
   if (found->second.known.birth != 0) file_.removed.insert(found->second.known.birth);
   peers_.erase(found);
+  parting_.insert(peer);
   file_.peers.erase(peer);
   file_changed_ = true;
   addresses_changed_ = true;
@@ -107,6 +108,10 @@ void Members::removed(std::uint64_t birth) {
   const auto found =
       std::ranges::find_if(peers_, [birth](const auto& peer) { return peer.second.known.birth == birth; });
   if (found != peers_.end()) remove(found->first);
+}
+
+void Members::replicas(const std::set<NodeId>& nodes) {
+  std::erase_if(parting_, [&nodes](NodeId node) { return !nodes.contains(node); });
 }
 
 std::vector<NodeView> Members::views(Instant now) const {
@@ -142,6 +147,11 @@ std::optional<HandshakeRefusal> Members::refusal(const RemoteNode& peer) const {
     return HandshakeRefusal{
         .code = RefuseCode::Removed,
         .sentence = "node " + name + " was removed from the cluster; with an empty data directory it may join again"};
+  }
+  if (parting_.contains(peer.id)) {
+    return HandshakeRefusal{.code = RefuseCode::Removed,
+                            .sentence = "node " + name + " was removed from the cluster and may join again once '" +
+                                        file_.node + "' has taken it out of all slots"};
   }
   const auto known = peers_.find(peer.id);
   if (known == peers_.end() || known->second.known.birth == 0 || known->second.known.birth == peer.birth) {

@@ -52,7 +52,16 @@ class Node final : public ShardMail {
     const std::lock_guard lock(mutex_);
     ++asked_;
     changed_.notify_all();
-    node->report(shard, {.slots = {}, .steps = 0, .waiting = 0});
+    std::vector<SlotReport> slots;
+    if (!voters_.empty()) {
+      slots.push_back({.slot = {shard}, .term = {1}, .leader = self, .replicas = {.voters = voters_}, .leading = true});
+    }
+    node->report(shard, {.slots = std::move(slots), .steps = 0, .waiting = 0});
+  }
+  /// The shards say that they lead a slot each, with these.
+  void lead_with(std::vector<NodeId> voters) {
+    const std::lock_guard lock(mutex_);
+    voters_ = std::move(voters);
   }
   /// True once the shard has heard it.
   bool wait(shard::ShardId shard, const std::string& what, std::ptrdiff_t times = 1) {
@@ -78,6 +87,7 @@ class Node final : public ShardMail {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<shard::ShardId, test::ShardEar> ears_;
+  std::vector<NodeId> voters_;
   int asked_ = 0;
 
  public:
@@ -190,7 +200,12 @@ TEST_F(ClusterNodeTest, RefusesANodeWithAnotherDirectoryUntilItIsRemoved) {
               a.self > b.self);
   EXPECT_FALSE(a.node->view().nodes.back().reachable);
   EXPECT_FALSE(a.node->remove("a"));
+  a.lead_with({a.self, b.self});
   EXPECT_TRUE(a.node->remove("b"));
+  const auto removed = std::chrono::steady_clock::now();
+  EXPECT_TRUE(a.wait_view([&](const ClusterView&) { return std::chrono::steady_clock::now() - removed > 2s; }));
+  EXPECT_FALSE(a.node->view().nodes.back().reachable) << "slots count on what it was";
+  a.lead_with({a.self});
   EXPECT_TRUE(a.wait(0, id(b) + " is reachable", 2));
 }
 

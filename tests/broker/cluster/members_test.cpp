@@ -117,7 +117,13 @@ TEST(Members, RefuseADirectoryThatWasRemovedForGood) {
   EXPECT_EQ(placeable(members), 1U);
   members.leases({{kB, lease_of("b", 7400)}}, at(0s));  // It is still running.
   EXPECT_EQ(members.refusal(remote("b", 20))->code, RefuseCode::Removed);
-  EXPECT_FALSE(members.refusal(remote("b", 21)));  // With an empty directory it is another node.
+  // With an empty directory it is another node, which has promised nothing of what slots count on.
+  EXPECT_TRUE(members.parting());
+  members.replicas({{1}, kB});
+  EXPECT_EQ(members.refusal(remote("b", 21))->code, RefuseCode::Removed);
+  members.replicas({{1}});
+  EXPECT_FALSE(members.parting());
+  EXPECT_FALSE(members.refusal(remote("b", 21)));
   EXPECT_EQ(Members(members.file(), at(0s)).refusal(remote("b", 20))->code, RefuseCode::Removed);
 }
 
