@@ -23,12 +23,12 @@ std::string envelope(Slot slot) {
 // -- Recent records
 
 void ReplicaSending::keep(Slot slot, Index index, RecordPtr record) {
+  const auto known = recent_.find(slot);
+  const bool goes_on =
+      known != recent_.end() && known->second.first.value + known->second.records.size() == index.value;
+  if (!goes_on) forget_from(slot, {});  // Perhaps with what `known` is.
   Recent& recent = recent_[slot];
   if (recent.records.empty()) recent.first = index;
-  if (recent.first.value + recent.records.size() != index.value) {
-    forget_from(slot, recent.first);
-    recent.first = index;
-  }
   recent_bytes_ += record->size();
   recent.records.push_back(std::move(record));
   order_.emplace_back(slot, index);

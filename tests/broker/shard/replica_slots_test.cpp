@@ -7,6 +7,7 @@
 #include "broker/replication/messages_codec.hpp"
 #include "broker/shard/lone_node.hpp"
 #include "broker/shard/node_events.hpp"
+#include "broker/shard/replica_sending.hpp"
 #include "tests/simulation/dice.hpp"
 
 /// A standalone broker's slots: one voter, no messages. Several nodes: tests/simulation.
@@ -275,6 +276,14 @@ TEST_F(LostReplicaTest, TellsWhoOffersHistoryInAnEarlierTerm) {
   const auto& reply = std::get<replication::PeerMessage>(*decoded);
   EXPECT_EQ(reply.term, Term{8});
   EXPECT_TRUE(std::holds_alternative<replication::AppendEntriesReply>(reply.body));
+}
+
+/// What was kept is of no use any more, and gone: an error of memory, which AddressSanitizer sees.
+TEST_F(ReplicaSlotsTest, KeepsRecordsThatComeBehindAHole) {
+  ReplicaSending sending(1, store, nodes, 1 << 20);
+  const auto record = std::make_shared<const std::string>("record");
+  for (const std::uint64_t index : {1, 2, 7, 8, 3, 4}) sending.keep({1}, {index}, record);
+  EXPECT_EQ(record.use_count(), 3) << "3 and 4";
 }
 
 }  // namespace
