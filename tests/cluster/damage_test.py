@@ -105,6 +105,7 @@ class Damage(unittest.TestCase):
                 self.assertIn("parleyctl nodes remove", "".join(c.program.raw))
             order(a, "nodes", "remove", "c")
             shutil.rmtree(c.directory)
+            wait_until(lambda: all(len(slot["replicas"]) == 2 and slot["leader"] for slot in a.slots()), "c is in no slot", 60, 0.2)
             say(a, 2)
             c.start()
             self.wait_complete(cluster)
