@@ -29,10 +29,6 @@ constexpr std::string_view kFileWord = "file ";
 
 std::string damage_path(const std::string& directory) { return directory + "/damaged"; }
 
-LogDamage unreadable(boost::system::error_code why) {
-  return {.readable = false, .what = "the file can't be read: " + why.message()};
-}
-
 bool is_corrupt(boost::system::error_code code) { return code == make_error_code(StorageError::CorruptRecord); }
 
 /// Goes over records (first, last], in snapshots of a limited size.
@@ -43,7 +39,11 @@ class RecordWalk {
 
   std::optional<LogDamage> walk() {
     while (more_) {
-      if (const auto looked = look_on(); !looked) return unreadable(looked.error());
+      const auto looked = look_on();
+      if (!looked && is_corrupt(looked.error())) {
+        return LogDamage{.readable = false, .what = "the file can't be read: " + looked.error().message()};
+      }
+      if (!looked) return std::nullopt;  // Want of memory, of a reader's place: that says nothing of the file.
       if (damage_) return damage_;
     }
     return std::nullopt;
@@ -123,7 +123,8 @@ bool others_have(const SlotState& state, NodeId self) {
 }  // namespace
 
 std::optional<LogDamage> find_damage_behind_store(Files& files) {
-  if (const auto states = find_hard_states(files); !states) {
+  const auto states = find_hard_states(files);
+  if (!states && is_corrupt(states.error())) {
     return LogDamage{.readable = false, .what = "a slot's hard state can't be read: " + states.error().message()};
   }
   const auto watermark = watermark_of(files);
@@ -160,10 +161,22 @@ Result<void> begin_log_anew(Files& files) {
   return forget_what_the_log_lacks(files.log(), files.store());
 }
 
+std::string to_line(const LogDamage& damage) {
+  return std::string(damage.readable ? kRecordsWord : kFileWord).append(damage.what);
+}
+
+std::optional<LogDamage> read_damage(std::string_view line) {
+  for (const std::string_view word : {kRecordsWord, kFileWord}) {
+    if (line.starts_with(word)) {
+      return LogDamage{.readable = word == kRecordsWord, .what = std::string(line.substr(word.size()))};
+    }
+  }
+  return std::nullopt;
+}
+
 Result<void> note_damage(const std::string& directory, const LogDamage& damage) {
   const std::string path = damage_path(directory);
-  std::string text(damage.readable ? kRecordsWord : kFileWord);
-  text += damage.what + "\n";
+  const std::string text = to_line(damage) + "\n";
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
   if (file < 0) return errno == EROFS || errno == EACCES ? StorageError::ReadOnly : StorageError::Failed;
   const bool written =
@@ -179,10 +192,8 @@ std::optional<LogDamage> noted_damage(const std::string& directory) {
   if (!file) return std::nullopt;
   std::string text(std::istreambuf_iterator<char>(file), {});
   while (!text.empty() && text.back() == '\n') text.pop_back();
-  if (text.starts_with(kFileWord)) return LogDamage{.readable = false, .what = text.substr(kFileWord.size())};
   // Written while the disk was full: that there is one says enough.
-  const bool whole = text.starts_with(kRecordsWord);
-  return LogDamage{.what = whole ? text.substr(kRecordsWord.size()) : "it was found before the last stop"};
+  return read_damage(text).value_or(LogDamage{.what = "it was found before the last stop"});
 }
 
 void forget_damage(const std::string& directory) {

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/number.hpp"
 #include "base/result.hpp"
@@ -32,6 +33,11 @@ Result<bool> others_have_the_log(Files& files, NodeId self);
 /// their hard states say from then on what was lost before (replication::SlotState::lost_before). For the broker,
 /// before anybody else reads or writes. All of it or nothing is there after a crash. Fails as find_hard_states.
 Result<void> begin_log_anew(Files& files);
+
+// -- As a line of text, without its end --
+std::string to_line(const LogDamage& damage);
+/// Nothing when it says nothing of damage.
+std::optional<LogDamage> read_damage(std::string_view line);
 
 // -- Over a restart --
 /// Durable: at its next start the node shall do something about it. Fails with DiskFull, ReadOnly, Failed.

@@ -9,7 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <string_view>
 #include <utility>
 
 #include "base/log.hpp"
@@ -22,14 +21,8 @@ namespace {
 
 using storage::LogDamage;
 
-constexpr std::string_view kFine = "fine";
-constexpr std::string_view kRecords = "records ";
-constexpr std::string_view kFile = "file ";
-
 bool say(int to, const std::optional<LogDamage>& damage) {
-  std::string line(kFine);
-  if (damage) line = std::string(damage->readable ? kRecords : kFile) + damage->what;
-  line += '\n';
+  const std::string line = (damage ? to_line(*damage) : "fine") + "\n";
   return ::write(to, line.data(), line.size()) == static_cast<ssize_t>(line.size()) && !damage;
 }
 
@@ -63,12 +56,13 @@ LogCheck::LogCheck(const std::string& data_dir) : noted_(storage::noted_damage(s
     try {
       if (::getppid() == parent) look(storage::storage_directory(data_dir), pipe[1]);
     } catch (...) {
-      ::_exit(2);  // Whatever it is, this process must not go on as the broker.
+      // Want of memory: that says nothing of the file. This process must not go on as the broker.
     }
     ::_exit(0);
   }
   ::close(pipe[1]);
   answers_ = pipe[0];
+  if (process_ < 0) log::warn("the log isn't looked through for damage, no process can be started", {});
 }
 
 LogCheck::~LogCheck() { stop(); }
@@ -98,9 +92,8 @@ std::optional<std::string> LogCheck::read_line() {
 
 std::optional<LogDamage> LogCheck::answer() {
   const auto line = read_line();
-  if (line && line->starts_with(kRecords)) return LogDamage{.what = line->substr(kRecords.size())};
-  if (line && line->starts_with(kFile)) return LogDamage{.readable = false, .what = line->substr(kFile.size())};
-  if (line || process_ < 0) return std::nullopt;
+  if (line) return storage::read_damage(*line);
+  if (process_ < 0) return std::nullopt;
   ::siginfo_t end{};
   // Left where it is: stop() takes it away.
   if (::waitid(P_PID, static_cast<id_t>(process_), &end, WEXITED | WNOWAIT) != 0) return std::nullopt;

@@ -9,6 +9,7 @@
 
 #include "base/check.hpp"
 #include "base/varint.hpp"
+#include "base/varint_reader.hpp"
 
 /// Each message's fields stand once, in its describe(), which the writer and the reader both follow.
 namespace parley::replication {
@@ -51,30 +52,19 @@ class Writer {
   std::string& out_;
 };
 
-/// Reading past the end gives zeros and is remembered, so that decode() asks once.
 class Reader {
  public:
-  explicit Reader(std::string_view bytes) : rest_(bytes) {}
+  explicit Reader(std::string_view bytes) : in_(bytes) {}
 
-  std::uint64_t integer() {
-    const auto value = take_varint(rest_);
-    return value ? *value : fail();
-  }
-  void operator()(std::uint64_t& value) {
-    value = integer();
-    if (value > kNumberMax) fail();
-  }
+  std::uint64_t integer() { return in_.number(); }
+  void operator()(std::uint64_t& value) { value = in_.number(kNumberMax); }
   void operator()(std::uint64_t& value, Opaque) { value = integer(); }
   template <class Tag>
   void operator()(Number<Tag>& number) {
     (*this)(number.value);
   }
   void operator()(NodeId& node) { node.value = integer(); }  // A hash: it uses all bits.
-  void operator()(bool& flag) {
-    const std::uint64_t value = integer();
-    if (value > 1) fail();
-    flag = value == 1;
-  }
+  void operator()(bool& flag) { flag = in_.flag(); }
   template <class T>
   void operator()(std::optional<T>& value) {
     bool there = false;
@@ -83,40 +73,21 @@ class Reader {
   }
   template <class T>
   void operator()(std::vector<T>& values) {
-    const std::uint64_t count = integer();
-    if (count > rest_.size()) {  // Each takes a byte at least.
-      fail();
-      return;
-    }
-    values.resize(count);
+    values.resize(in_.count());
     for (T& value : values) (*this)(value);
   }
   template <class T>
   void operator()(T& message) {
     describe(*this, message);
   }
-  void rest(std::string_view& bytes) { bytes = std::exchange(rest_, {}); }
+  void rest(std::string_view& bytes) { bytes = in_.take_rest(); }
 
-  std::string_view text(std::uint64_t size) {
-    if (size > rest_.size()) {
-      fail();
-      return {};
-    }
-    const auto taken = rest_.substr(0, size);
-    rest_.remove_prefix(size);
-    return taken;
-  }
-  [[nodiscard]] bool empty() const { return rest_.empty(); }
-  [[nodiscard]] bool complete() const { return !short_ && rest_.empty(); }
+  std::string_view text(std::uint64_t size) { return in_.bytes(size); }
+  [[nodiscard]] bool empty() const { return in_.empty(); }
+  [[nodiscard]] bool complete() const { return in_.complete(); }
 
  private:
-  std::uint64_t fail() {
-    short_ = true;
-    rest_ = {};
-    return 0;
-  }
-  std::string_view rest_;
-  bool short_ = false;
+  VarintReader in_;
 };
 
 template <class Of, class T>

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/varint.hpp"
+#include "base/varint_reader.hpp"
 
 /// Each event's fields stand once, in its describe(), which the writer and the reader both follow.
 namespace parley::shard::remote {
@@ -58,40 +59,21 @@ class Writer {
   std::string& out_;
 };
 
-/// Reading past the end gives zeros and is remembered, so that decode() asks once.
 class Reader {
  public:
-  explicit Reader(std::string_view bytes) : rest_(bytes) {}
+  explicit Reader(std::string_view bytes) : in_(bytes) {}
 
-  void operator()(std::uint64_t& value) {
-    const auto taken = take_varint(rest_);
-    value = taken.value_or(0);
-    if (!taken) fail();
-  }
-  void operator()(bool& flag) {
-    std::uint64_t value = 0;
-    (*this)(value);
-    if (value > 1) fail();
-    flag = value == 1;
-  }
+  void operator()(std::uint64_t& value) { value = in_.number(); }
+  void operator()(bool& flag) { flag = in_.flag(); }
   void operator()(Timestamp& time) { (*this)(time.milliseconds); }
-  void operator()(std::string_view& text) {
-    std::uint64_t size = 0;
-    (*this)(size);
-    if (size > rest_.size()) return fail();
-    text = rest_.substr(0, size);
-    rest_.remove_prefix(size);
-  }
+  void operator()(std::string_view& text) { text = in_.text(); }
   template <class Tag>
   void operator()(Number<Tag>& number) {
     (*this)(number.value);
   }
   template <class T>
   void operator()(std::vector<T>& values) {
-    std::uint64_t count = 0;
-    (*this)(count);
-    if (count > rest_.size()) return fail();  // Each takes a byte at least.
-    for (; count > 0 && sound_; --count) (*this)(values.emplace_back());
+    for (std::uint64_t count = in_.count(); count > 0 && in_.sound(); --count) (*this)(values.emplace_back());
   }
   void operator()(Claimed::Cursor& cursor) {
     (*this)(cursor.topic);
@@ -112,20 +94,14 @@ class Reader {
   }
   template <class E>
   void choice(E& value, E first, E last) {
-    std::uint64_t number = 0;
-    (*this)(number);
-    if (number < static_cast<std::uint64_t>(first) || number > static_cast<std::uint64_t>(last)) return fail();
+    const std::uint64_t number = in_.number(static_cast<std::uint64_t>(last));
+    if (number < static_cast<std::uint64_t>(first)) return in_.fail();
     value = static_cast<E>(number);
   }
-  [[nodiscard]] bool complete() const { return sound_ && rest_.empty(); }
+  [[nodiscard]] bool complete() const { return in_.complete(); }
 
  private:
-  void fail() {
-    sound_ = false;
-    rest_ = {};
-  }
-  std::string_view rest_;
-  bool sound_ = true;
+  VarintReader in_;
 };
 
 template <class Of, class T>

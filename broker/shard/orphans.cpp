@@ -94,13 +94,7 @@ void Orphans::look_later() {
 
 void Orphans::look() {
   look_at_.reset();
-  LogStore::ListSessionsRequest request{.token = next_token_++,
-                                        .slots = shard_.options().slots,
-                                        .shards = shard_.options().shards,
-                                        .without = {shard_.nodes().self()}};
-  shard_.nodes().for_each_connected([&](NodeId node) { request.without.push_back(node); });
-  looking_ = request.token;
-  shard_.store().list_sessions(shard_.id(), std::move(request));
+  looking_ = shard_.list_sessions({shard_.nodes().self()});
 }
 
 void Orphans::sessions_listed(std::uint64_t token, const Result<SessionList>& listed) {

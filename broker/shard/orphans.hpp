@@ -78,7 +78,6 @@ class Orphans {
   std::map<NodeId, std::uint64_t> incarnations_;  ///< Of those that were seen.
   std::optional<Instant> look_at_;                ///< When to walk over the sessions.
   std::uint64_t looking_ = 0;                     ///< Token of the walk under way; 0: none.
-  std::uint64_t next_token_ = 1;
   std::optional<Instant> timer_;
 };
 

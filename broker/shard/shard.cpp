@@ -692,6 +692,14 @@ void Shard::entries_read(std::uint64_t token, Result<ReadPage> page) {
 
 void Shard::log_read(std::uint64_t token, Result<LogPage> page) { replicas_.log_read(token, page); }
 
+std::uint64_t Shard::list_sessions(std::vector<NodeId> without) {
+  LogStore::ListSessionsRequest request{
+      .token = ++last_listing_, .slots = options_.slots, .shards = options_.shards, .without = std::move(without)};
+  nodes_.for_each_connected([&](NodeId node) { request.without.push_back(node); });
+  store_.list_sessions(id_, std::move(request));
+  return last_listing_;
+}
+
 void Shard::sessions_listed(std::uint64_t token, Result<SessionList> listed) {
   orphans_.sessions_listed(token, listed);
   strays_.sessions_listed(token, listed);

@@ -193,6 +193,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   SessionClaims& session_claims() { return session_claims_; }
   Orphans& orphans() { return orphans_; }
   Strays& strays() { return strays_; }
+  /// Asks the store for the sessions of nodes that aren't connected, nor in `without`. Sessions come to Orphans and to
+  /// Strays, with the token that this returns.
+  std::uint64_t list_sessions(std::vector<NodeId> without);
   Wills& wills() { return wills_; }
   Connecting& connecting() { return connecting_; }
   Dismissal& dismissal() { return dismissal_; }
@@ -327,6 +330,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   SessionClaims session_claims_;
   Orphans orphans_;
   Strays strays_;
+  std::uint64_t last_listing_ = 0;  ///< Token.
   Wills wills_;
   Throttling throttling_;
   Connecting connecting_;

@@ -1,6 +1,7 @@
 #include "broker/shard/share_command.hpp"
 
 #include "base/varint.hpp"
+#include "base/varint_reader.hpp"
 
 namespace parley::shard {
 namespace {
@@ -11,39 +12,6 @@ void append_text(std::string& out, std::string_view text) {
   append_varint(out, text.size());
   out.append(text);
 }
-
-/// Reading past the end gives zeros and is remembered.
-class Fields {
- public:
-  explicit Fields(std::string_view bytes) : rest_(bytes) {}
-
-  std::uint64_t number(std::uint64_t most = ~std::uint64_t{0}) {
-    const auto taken = take_varint(rest_);
-    if (taken && *taken <= most) return *taken;
-    fail();
-    return 0;
-  }
-  std::string_view text() {
-    const std::uint64_t size = number(rest_.size());
-    if (size > rest_.size()) {
-      fail();
-      return {};
-    }
-    const auto text = rest_.substr(0, size);
-    rest_.remove_prefix(size);
-    return text;
-  }
-  [[nodiscard]] std::size_t left() const { return rest_.size(); }
-  [[nodiscard]] bool complete() const { return sound_ && rest_.empty(); }
-
- private:
-  void fail() {
-    sound_ = false;
-    rest_ = {};
-  }
-  std::string_view rest_;
-  bool sound_ = true;
-};
 
 }  // namespace
 
@@ -62,7 +30,7 @@ std::string encode(const ShareCommand& command) {
 }
 
 std::optional<ShareCommand> decode_share_command(std::string_view bytes) {
-  Fields in(bytes);
+  VarintReader in(bytes);
   ShareCommand command;
   command.op = static_cast<ShareCommand::Op>(in.number(static_cast<std::uint64_t>(ShareCommand::Op::Ends)));
   command.group = in.text();
@@ -70,12 +38,12 @@ std::optional<ShareCommand> decode_share_command(std::string_view bytes) {
   command.token = in.number();
   command.shard = in.number(0x7FFF'FFFF);
   command.window = in.number();
-  command.lasts = in.number(1) == 1;
+  command.lasts = in.flag();
   command.start.kind = static_cast<Kind>(in.number(static_cast<std::uint64_t>(Kind::SinceLast)));
   command.start.value = in.number();
   command.start_epoch = {in.number()};
   Seq last;
-  for (std::uint64_t count = in.number(in.left()); count > 0; --count) {
+  for (std::uint64_t count = in.count(); count > 0; --count) {
     const Seq seq{in.number()};
     if (seq <= last) return std::nullopt;
     command.held.push_back(last = seq);

@@ -38,11 +38,7 @@ void Strays::claimed(Slot slot, const std::string& client_id) {
 
 void Strays::look() {
   look_at_.reset();
-  LogStore::ListSessionsRequest request{
-      .token = next_token_++, .slots = shard_.options().slots, .shards = shard_.options().shards, .without = {}};
-  shard_.nodes().for_each_connected([&](NodeId node) { request.without.push_back(node); });
-  looking_ = request.token;
-  shard_.store().list_sessions(shard_.id(), std::move(request));
+  looking_ = shard_.list_sessions({});
 }
 
 void Strays::sessions_listed(std::uint64_t token, const Result<SessionList>& listed) {

@@ -53,8 +53,7 @@ class Strays {
   /// Hashes of the client ids of the others that this node has asked for since the start.
   std::unordered_set<std::uint64_t> claimed_;
   std::optional<Instant> look_at_;
-  std::uint64_t looking_ = 0;              ///< Token of the walk under way; 0: none.
-  std::uint64_t next_token_ = 1ULL << 63;  ///< Orphans have the lower ones.
+  std::uint64_t looking_ = 0;  ///< Token of the walk under way; 0: none.
   std::map<std::string, Stray> strays_;
   std::optional<Instant> timer_;
 };

@@ -13,7 +13,6 @@ import asyncio
 import json
 import pathlib
 import random
-import re
 import sys
 import time
 
@@ -23,6 +22,7 @@ from harness import flow
 from harness.client import Client
 from harness.watch import Sightings
 from cluster import wait_until
+from lab.damage import change, start_anew
 from lab.hosts import PORT, Hosts, SentinelHosts, last
 from lab.network import Network
 from lab.traffic import Nodes, Publisher, Reader, quantile
@@ -62,18 +62,6 @@ class Load:
             if publisher.topic == f"chat/{conversation}/msg":
                 found |= {(publisher.user, key): place for key, place in publisher.acknowledged.items()}
         return found
-
-
-def change(node, text, most, chance):
-    """Another bit in up to `most` of the places where `text` stands in the node's log; returns in how many."""
-    with open(node.directory / "storage-0" / "log.mdb", "r+b") as file:
-        content = file.read()
-        places = [found.start() for found in re.finditer(re.escape(text), content)]
-        places = chance.sample(places, min(most, len(places)))
-        for place in places:
-            file.seek(place)
-            file.write(bytes([content[place] ^ 1 << chance.randrange(8)]))
-    return len(places)
 
 
 class Faults:
@@ -167,13 +155,7 @@ class Faults:
         node.kill()
         self.last_between(0, 2)
         changed = change(node, self.chance.choice(CONVERSATIONS).encode() + b".0", self.chance.choice((30, 100_000)), self.chance)
-        node.start(ready=False)
-        begun = lambda: node.program.count(lambda line: "beginning it anew" in line.get("event", ""))
-        ended = lambda: node.program.process.poll() is not None
-        wait_until(lambda: begun() or ended(), f"{node.name} notices that its log is damaged in {changed} places")
-        if not begun():  # Its store had what is damaged.
-            node.start(ready=False)
-        node.program.wait_for("ready")
+        start_anew(node)
         wait_until(lambda: (slots := node.slots()) and all(slot["whole"] for slot in slots), f"{node.name} is whole again")
         return f"{node.name} in {changed} places"
 

@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from cluster import Cluster
+from cluster import Cluster, wait_until
 from harness import flow
 from harness.client import Client, Closed
 from harness.packets import PUBLISH
@@ -50,6 +50,10 @@ class Watch:
         await flow.wait_until(lambda: self.count() >= count, f"{count} acknowledgements", deadline)
 
 
+# A worker that was turned away tries again after so long; nothing waits for it.
+PACE = 0.1
+
+
 class Worker(threading.Thread):
     """Takes part in a shared subscription; when its node has gone it goes on at another one, with its session."""
 
@@ -62,7 +66,7 @@ class Worker(threading.Thread):
             try:
                 self.work()
             except (Closed, OSError, AssertionError):
-                time.sleep(0.1)
+                time.sleep(PACE)
                 running = [node for node in self.cluster.nodes if node.runs()]
                 self.node = running[hash(self.name) % len(running)]
 
@@ -70,7 +74,7 @@ class Worker(threading.Thread):
         lasting = {"clean": False, "values": {"session_expiry_interval": 300}}
         with Client(self.node.port, self.name, **lasting) as client:
             if client.subscribe(f"$share/workers/{TOPIC}", user=(("since", 0),)).reasons != (1,):
-                return time.sleep(0.1)
+                return time.sleep(PACE)
             while not self.stopped:
                 packet = client.receive(0.2)
                 if packet is not None and packet.type == PUBLISH:
@@ -140,11 +144,10 @@ class Failover(unittest.TestCase):
 
             asyncio.run(asyncio.wait_for(load(), 60))
             stored = self.check(publishers, others[0])
-            wanted, end = {str(seq) for seq in range(1, stored + 1)}, time.monotonic() + 30
-            done = collections.Counter()
-            while set(done) != wanted and time.monotonic() < end:
-                time.sleep(0.1)
-                done = sum((worker.done for worker in workers), collections.Counter())
+            wanted = {str(seq) for seq in range(1, stored + 1)}
+            everything = lambda: sum((worker.done for worker in workers), collections.Counter())
+            wait_until(lambda: set(everything()) == wanted, "all is done")
+            done = everything()
             for worker in workers:
                 worker.stopped = True
             for worker in workers:

@@ -1,0 +1,39 @@
+"""Bytes of a node's log.mdb that change while the node is down."""
+
+import re
+
+from cluster import wait_until
+
+
+def log_of(node):
+    return node.directory / "storage-0" / "log.mdb"
+
+
+def change(node, text, most=None, chance=None):
+    """Another bit in the places where `text` stands in the node's log, in `most` of them drawn by `chance`; returns in how many."""
+    with open(log_of(node), "r+b") as file:
+        content = file.read()
+        places = [found.start() + len(text) // 2 for found in re.finditer(re.escape(text), content)]
+        if most is not None:
+            places = chance.sample(places, min(most, len(places)))
+        for place in places:
+            file.seek(place)
+            file.write(bytes([content[place] ^ 0x10]))
+    return len(places)
+
+
+def start_anew(node):
+    """Starts a node whose log is damaged, a second time if it finds that out while it runs; returns whether that was so.
+    It has begun its log anew then."""
+    begun = lambda: node.program.count(lambda line: "beginning it anew" in line.get("event", ""))
+    node.start(ready=False)
+    wait_until(lambda: begun() or node.program.process.poll() is not None, f"{node.name} notices that its log is damaged")
+    stopped = not begun()
+    if stopped:
+        if (status := node.program.process.wait(30)) != 1 or not node.program.count(
+                lambda line: "this node stops" in line.get("event", "")):
+            raise AssertionError(f"{node.name} ended with status {status}: {node.program.raw[-20:]}")
+        node.start(ready=False)
+        node.program.wait_for(lambda line: "beginning it anew" in line.get("event", ""))
+    node.program.wait_for("ready")
+    return stopped
