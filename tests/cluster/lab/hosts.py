@@ -26,12 +26,11 @@ class HostRedis(Redis):
         self.url = f"redis://{self.address}:{REDIS_PORT}"
         super().__init__()
 
-    def start(self):
+    def launch(self):
         command = ["redis-server", "--port", str(REDIS_PORT), "--bind", self.address, "--protected-mode", "no", "--save",
                    "", "--dir", self.directory]
         self.process = subprocess.Popen([*self.network.inside(self.name), *command], stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
-        wait_until(self.answers, "redis-server answers")
 
     def answers(self):
         try:
