@@ -171,8 +171,10 @@ Result<HardStateRow> decode_hard_state_row(std::string_view bytes) {
   row.slot = {in.integer<std::uint16_t>()};
   row.term = {in.integer<std::uint64_t>()};
   row.vote = {in.integer<std::uint64_t>()};
-  if (version >= kLostRowVersion) row.lost_before = {in.integer<std::uint64_t>()};
-  if (!in.complete()) return StorageError::CorruptRecord;
+  const bool lost = version >= kLostRowVersion;
+  if (lost) row.lost_before = {in.integer<std::uint64_t>()};
+  // A row in which nothing is lost is written as version 1.
+  if (!in.complete() || (lost && row.lost_before == Term{})) return StorageError::CorruptRecord;
   return row;
 }
 

@@ -282,7 +282,7 @@ TEST_F(LostReplicaTest, TellsWhoOffersHistoryInAnEarlierTerm) {
 TEST_F(ReplicaSlotsTest, KeepsRecordsThatComeBehindAHole) {
   ReplicaSending sending(1, store, nodes, 1 << 20);
   const auto record = std::make_shared<const std::string>("record");
-  for (const std::uint64_t index : {1, 2, 7, 8, 3, 4}) sending.keep({1}, {index}, record);
+  for (const std::uint64_t index : {1U, 2U, 7U, 8U, 3U, 4U}) sending.keep({1}, {index}, record);
   EXPECT_EQ(record.use_count(), 3) << "3 and 4";
 }
 

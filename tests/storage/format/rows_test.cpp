@@ -126,6 +126,15 @@ TEST(Rows, OfHardStatesDecodeToWhatWasEncoded) {
   }
 }
 
+/// Each row has one form only: version 2 is for states that have lost something.
+TEST(Rows, OfHardStatesOfVersion2WithoutALossAreCorrupt) {
+  std::string bytes;
+  encode_row(bytes, HardStateRow{{3}, {7}, {}, {6}});
+  bytes.replace(bytes.size() - 8, 8, 8, '\0');
+  seal(bytes.data(), bytes.size());
+  EXPECT_EQ(decode_hard_state_row(bytes).error(), make_error_code(StorageError::CorruptRecord));
+}
+
 TEST(Rows, CutOrFlippedAnywhereAreCorrupt) {
   const std::string bytes = conversation_bytes();
   for (std::size_t size = 0; size < bytes.size(); ++size) {
