@@ -267,6 +267,8 @@ class Session {
   [[nodiscard]] mqtt::ProtocolVersion version() const;  ///< Of the current connection.
   [[nodiscard]] bool problem_information() const;       ///< Request Problem Information. MQTT 5 §3.1.2.11.7.
   [[nodiscard]] std::size_t queued() const;
+  /// For a message that can wait elsewhere: half of the queue stays free for those that can't.
+  [[nodiscard]] bool has_room_for(const mqtt::Message& message, mqtt::Qos qos) const;
   [[nodiscard]] std::size_t under_way() const;
   [[nodiscard]] bool settled() const;  ///< Nothing is under way to the client.
   /// Messages at QoS 1 and 2 that may be under way to the client at once; 0 without one.

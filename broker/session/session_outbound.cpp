@@ -45,6 +45,14 @@ bool Session::can_send(mqtt::Qos qos) const {
          outbound_->size() < kRingMax;
 }
 
+bool Session::has_room_for(const mqtt::Message& message, mqtt::Qos qos) const {
+  if (!connection_ || connection_->output->size() >= limits_.output_max / 4) return false;
+  const mqtt::Qos effective = lower(message.qos(), qos);
+  if (effective == mqtt::Qos::AtMostOnce || (queued() == 0 && can_send(effective))) return true;
+  return queued() < limits_.queued_messages_max / 2 &&
+         outbound_->queue_bytes + message.size() <= limits_.queued_bytes_max / 2;
+}
+
 bool Session::write_delivery(const mqtt::Message& message, mqtt::Delivery& delivery, Instant now) {
   Connection& link = *connection_;
   delivery.version = link.version;

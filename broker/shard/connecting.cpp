@@ -553,6 +553,7 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   }
   session.resume(shard_.now());
   shard_.schedule(client);
+  if (client.retained) shard_.retained_shows().go_on(client);
   follow_cursors(client);
   if (shard_.client_of(connection) != &client) return;
   if (opening.session_present) {

@@ -226,16 +226,19 @@ void PlainTopics::hand_over(Client& client, const mqtt::MessagePtr& message, mqt
 }
 
 void PlainTopics::send_retained(Client& client, const session::Subscription& subscription) {
+  shard_.system_topics().match(subscription.filter,
+                               [&](const mqtt::MessagePtr& message) { show_retained(client, subscription, message); });
+  shard_.retained_shows().begin(client, subscription);
+}
+
+void PlainTopics::show_retained(Client& client, const session::Subscription& subscription,
+                                const mqtt::MessagePtr& message) {
+  if (subscription.options.no_local && message->publisher() == client.session->identity()) return;  // §3.8.3.1
+  if (!shard_.access().may_deliver(client, message->topic())) return;
   const std::span<const std::uint32_t> ids(&subscription.subscription_id, subscription.subscription_id != 0 ? 1 : 0);
-  const auto send = [&](const mqtt::MessagePtr& message) {
-    if (subscription.options.no_local && message->publisher() == client.session->identity()) return;  // §3.8.3.1
-    if (!shard_.access().may_deliver(client, message->topic())) return;
-    begin(false);
-    hand_over(client, message, subscription.options.qos, true, ids, nullptr);
-    finish(message, {});
-  };
-  retained_.match(subscription.filter, shard_.now(), send);
-  shard_.system_topics().match(subscription.filter, send);
+  begin(false);
+  hand_over(client, message, subscription.options.qos, true, ids, nullptr);
+  finish(message, {});
 }
 
 // -- Retained messages --
@@ -361,6 +364,7 @@ void PlainTopics::unsubscribe(Client& client, std::string_view filter) {
     return_shared(client, filter);
     return;
   }
+  RetainedShows::stop(client, filter);
   if (!here_.remove(filter, client.place)) return;
   shard_.node_topics().want_no_more(filter);
   if (shard_.options().shards > 1) want_no_more(filter);

@@ -58,6 +58,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       inbox_listeners_(*this),
       rosters_(*this),
       shows_(*this),
+      retained_shows_(*this),
       node_topics_(*this),
       access_(*this),
       journal_(*this),
@@ -178,6 +179,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::InboxListeners: inbox_listeners_.run_timer(); return;
     case TimerKind::Rosters: rosters_.run_timer(); return;
     case TimerKind::Shows: shows_.run_timer(); return;
+    case TimerKind::RetainedShows: retained_shows_.run_timer(); return;
     case TimerKind::Marks: marks_.run_timer(); return;
     case TimerKind::Shares: share_homes_.run_timer(); return;
     case TimerKind::ShareMembers: share_members_.run_timer(); return;
@@ -431,6 +433,7 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
     if (client_of(connection) != &client) return;
   }
   if (pump && (!client.behind.empty() || client.session->resend_wanted())) feeds_.pump(client);
+  if (pump && client.retained && client_of(connection) == &client) retained_shows_.go_on(client);
   if (acknowledged && client_of(connection) == &client) inboxes_.moved(client);
 }
 
@@ -439,6 +442,7 @@ void Shard::drained(ConnectionId connection) {
   if (client == nullptr) return;
   client->session->drained(now_);
   feeds_.pump(*client);
+  if (client->retained) retained_shows_.go_on(*client);
   if (std::exchange(client->awaits_drain, false)) {
     client->session->heard(now_);
     links_.resume(connection);

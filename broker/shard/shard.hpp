@@ -41,6 +41,7 @@
 #include "broker/shard/serving.hpp"
 #include "broker/shard/session_claims.hpp"
 #include "broker/shard/session_records.hpp"
+#include "broker/shard/retained_shows.hpp"
 #include "broker/shard/shows.hpp"
 #include "broker/shard/strays.hpp"
 #include "broker/shard/subscribing.hpp"
@@ -182,6 +183,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   InboxListeners& inbox_listeners() { return inbox_listeners_; }
   Rosters& rosters() { return rosters_; }
   Shows& shows() { return shows_; }
+  RetainedShows& retained_shows() { return retained_shows_; }
   UserFeeds& user_feeds() { return user_feeds_; }
   UserLists& user_lists() { return user_lists_; }
   PlainTopics& plain_topics() { return plain_topics_; }
@@ -319,6 +321,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   InboxListeners inbox_listeners_;
   Rosters rosters_;
   Shows shows_;
+  RetainedShows retained_shows_;
   NodeTopics node_topics_;
   TopicAccess access_;
   PlainJournal journal_;

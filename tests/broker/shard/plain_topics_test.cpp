@@ -1,6 +1,7 @@
 #include "broker/shard/plain_topics.hpp"
 
 #include <map>
+#include <set>
 
 #include "tests/broker/shard/scene.hpp"
 
@@ -84,6 +85,91 @@ TEST_P(PlainTopicsTest, KeepTheLastRetainedMessageOfATopic) {
   follow(world, alice, "r/+", {.retain_as_published = true, .retain_handling = 2});
   say(world, bob, "r/1", "live", {.retain = true});
   EXPECT_TRUE(alice.received.back().retain);
+}
+
+/// More of them than a client's window and queue hold; none is lost, and what is published meanwhile isn't either.
+TEST_P(PlainTopicsTest, ShowAnyNumberOfRetainedMessages) {
+  auto& bob = join(world, "bob");
+  const std::string payload(200, 'x');
+  std::set<std::string> topics;
+  for (int i = 0; i < 3000; ++i) {
+    topics.insert("many/" + std::to_string(i));
+    bob.publish("many/" + std::to_string(i), payload, {.retain = true});
+    if (i % 100 == 0) world.settle();
+  }
+  world.settle();
+  struct Case {
+    std::string name;
+    Qos qos;
+    ConnectOptions connect;
+  };
+  ConnectOptions small = lasting();
+  small.receive_maximum = 3;
+  const Case cases[] = {{"zero", Qos::AtMostOnce, {}},
+                        {"one", Qos::AtLeastOnce, {}},
+                        {"stays", Qos::AtLeastOnce, lasting()},
+                        {"small", Qos::ExactlyOnce, small}};
+  for (const Case& one : cases) {
+    auto& alice = join(world, one.name, one.connect);
+    alice.reads = false;
+    const auto id = alice.subscribe("many/#", {.qos = one.qos});
+    world.settle();
+    for (int i = 0; i < 100; ++i) bob.publish("many/new/" + std::to_string(i), "new", {.qos = one.qos, .retain = true});
+    bob.publish("many/7", "", {.retain = true});
+    bob.publish("many/7", payload, {.retain = true});
+    world.settle();
+    alice.reads = true;
+    for (int i = 0; i < 100 && alice.received.size() < 3101; ++i) world.advance(10ms);
+    world.settle();
+    ASSERT_NE(alice.answer(PacketType::Suback, id), nullptr);
+    std::multiset<std::string> came;
+    for (const auto& message : alice.received) came.insert(message.topic);
+    for (const auto& topic : topics) ASSERT_GE(came.count(topic), 1U) << one.name << ' ' << topic;
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(came.count("many/new/" + std::to_string(i)), 1U) << one.name;
+    EXPECT_LE(came.count("many/7"), 3U);
+    alice.drop();
+    for (int i = 0; i < 100; ++i) bob.publish("many/new/" + std::to_string(i), "", {.retain = true});
+    world.settle();
+  }
+}
+
+TEST_P(PlainTopicsTest, GoOnWithRetainedMessagesWhenASessionIsBack) {
+  auto& bob = join(world, "bob");
+  for (int i = 0; i < 3000; ++i) {
+    bob.publish("many/" + std::to_string(i), "x", {.retain = true});
+    if (i % 100 == 0) world.settle();
+  }
+  auto& alice = join(world, "alice", lasting());
+  alice.acknowledges = false;
+  follow(world, alice, "many/#");
+  EXPECT_LT(alice.received.size(), 1000U);
+  alice.drop();
+  world.settle();
+  alice.acknowledges = true;
+  join(world, "alice", lasting());
+  for (int i = 0; i < 100; ++i) world.advance(10ms);
+  std::set<std::string> came;
+  for (const auto& message : alice.received) came.insert(message.topic);
+  EXPECT_EQ(came.size(), 3000U);
+}
+
+TEST_P(PlainTopicsTest, ShowNoMoreRetainedMessagesAfterUnsubscribing) {
+  auto& bob = join(world, "bob");
+  for (int i = 0; i < 3000; ++i) {
+    bob.publish("many/" + std::to_string(i), "x", {.retain = true});
+    if (i % 100 == 0) world.settle();
+  }
+  ConnectOptions one_by_one;
+  one_by_one.receive_maximum = 1;
+  auto& alice = join(world, "alice", one_by_one);
+  alice.acknowledges = false;
+  follow(world, alice, "many/#");
+  alice.unsubscribe("many/#");
+  world.settle();
+  alice.acknowledges = true;
+  alice.acknowledge(alice.received.at(0));
+  for (int i = 0; i < 20; ++i) world.advance(10ms);
+  EXPECT_LT(alice.received.size(), 1000U) << "what was queued, at the most";
 }
 
 TEST_P(PlainTopicsTest, LetRetainedMessagesExpire) {
