@@ -161,6 +161,37 @@ Result<void> begin_log_anew(Files& files) {
   return forget_what_the_log_lacks(files.log(), files.store());
 }
 
+namespace {
+
+/// The next few; false when no more are left.
+Result<bool> cut_some(Environment& environment, Lsn upto) {
+  WriteTransaction log(environment);
+  PARLEY_TRY(log.begin());
+  PARLEY_TRY(Cursor cursor, log.cursor(kLogTable));
+  Cursor::Row row;
+  std::size_t gone = 0;
+  while (gone < kRowsPerSnapshot && cursor.seek(format::number_key(kLogHeader.next()), row) &&
+         Lsn{format::number_from_key(row.key)} <= upto) {
+    if (const int code = cursor.erase(); code != 0) return environment.translate(code, "cut the log");
+    ++gone;
+  }
+  PARLEY_TRY(log.check(cursor, "cut the log"));
+  if (gone == 0) return false;
+  PARLEY_TRY(log.commit());
+  return true;
+}
+
+}  // namespace
+
+Result<void> cut_log_to_store(Files& files) {
+  PARLEY_TRY(const Lsn watermark, watermark_of(files));
+  bool more = true;
+  while (more) {
+    PARLEY_TRY(more, cut_some(files.log(), watermark));
+  }
+  return forget_what_the_log_lacks(files.log(), files.store());
+}
+
 std::string to_line(const LogDamage& damage) {
   return std::string(damage.readable ? kRecordsWord : kFileWord).append(damage.what);
 }

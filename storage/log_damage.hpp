@@ -14,8 +14,9 @@ namespace parley::storage {
 class Files;
 
 struct LogDamage {
-  bool readable = true;  ///< Records are damaged, or missing; false: LMDB doesn't find its way through the file.
-  std::string what;      ///< Such as "lsn 17: a record is damaged".
+  bool readable = true;   ///< Records are damaged, or missing; false: LMDB doesn't find its way through the file.
+  std::string what;       ///< Such as "lsn 17: a record is damaged".
+  bool in_store = false;  ///< Known: what the store hasn't is sound.
 };
 
 /// Looks at the hard states, and at every record that the store hasn't, for a wrong checksum and for holes; says what
@@ -34,7 +35,12 @@ Result<bool> others_have_the_log(Files& files, NodeId self);
 /// before anybody else reads or writes. All of it or nothing is there after a crash. Fails as find_hard_states.
 Result<void> begin_log_anew(Files& files);
 
-// -- As a line of text, without its end --
+/// Takes every record that the store has out of the log, with whatever is wrong with them: nothing that this node has
+/// promised is lost, since the rest and the hard states stay. For the broker, before anybody else reads or writes. In
+/// steps, each of which leaves a log that is whole; to be repeated after a crash.
+Result<void> cut_log_to_store(Files& files);
+
+// -- As a line of text, without its end; but for `in_store` --
 std::string to_line(const LogDamage& damage);
 /// Nothing when it says nothing of damage.
 std::optional<LogDamage> read_damage(std::string_view line);

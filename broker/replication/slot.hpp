@@ -99,7 +99,8 @@ class Slot {
   /// The place of a record that names replicas(), which hold from now on; as propose(). Fails also with ChangeUnderWay
   /// and as apply() does.
   Result<format::RecordPosition> propose_replicas(const ReplicaChange& change, Actions& actions);
-  /// Hands leadership to a voter once it has the whole log. Fails with NotLeader, NoSuchReplica, Transferring.
+  /// Hands leadership to a voter once it has the whole log. Fails with NotLeader, NoSuchReplica, Transferring; and with
+  /// ReplicaBehind, at no cost, when it wouldn't have it soon or couldn't lead.
   Result<void> transfer_to(NodeId node, Instant now, Actions& actions);
 
   // -- Answers to SendAppend and NeedSnapshot --
@@ -113,6 +114,9 @@ class Slot {
   void snapshot_installed(LogPosition position, ReplicasAt replicas, Instant now, Actions& actions);
 
   // -- How it stands --
+  /// Leading: the voter is there, lacks nothing but what is under way to it, and knows what is committed in this term,
+  /// so that nothing of it is lost (SlotState::lost_before).
+  [[nodiscard]] bool could_lead(NodeId node) const;
   [[nodiscard]] parley::Slot slot() const { return slot_; }
   [[nodiscard]] Role role() const { return role_; }
   [[nodiscard]] Term term() const { return hard_.term; }
@@ -147,6 +151,7 @@ class Slot {
   void advance_commit(Index upto, Actions& actions);
   void take_back_what_was_lost();
   bool is_whole() const { return lost_before_ == Term{}; }
+  bool is_blank() const { return terms_.last_index() == Index{} && replicas().voters.empty(); }
   void truncate_after(Index last, Actions& actions);
   void replicas_changed(Actions& actions);
   void send(NodeId to, PeerMessage::Body body, Actions& actions) const;
@@ -156,6 +161,7 @@ class Slot {
 
   // -- slot_election.cpp --
   bool may_stand() const;
+  bool may_vote() const;
   void wait_for_leader(Instant now);
   void lose_leader(Instant now, Actions& actions);
   void begin_pre_vote(Instant now, Actions& actions);

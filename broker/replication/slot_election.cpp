@@ -12,6 +12,10 @@ bool Slot::may_stand() const {
   return !replicas_committed() && history_.in_force({history_.current().index.value - 1}).set.has_voter(self_);
 }
 
+/// Whoever became a voter had a record before. So one that has none is not the replica that others count on: its
+/// directory is another one than that which has promised.
+bool Slot::may_vote() const { return is_whole() && !is_blank(); }
+
 void Slot::wait_for_leader(Instant now) {
   // A leader whose reachable node says that it leads is there until that changes. Else only its messages show it, and
   // the last ones may come after it has stepped down.
@@ -73,7 +77,7 @@ void Slot::count_votes(Instant now, Actions& actions) {
 
 void Slot::receive(NodeId from, const RequestVote& message, Instant now, Actions& actions) {
   const bool free = hard_.vote == from || (hard_.vote == NodeId{} && leader_ == NodeId{});
-  if (!free || !is_whole() || message.last < terms_.last())
+  if (!free || !may_vote() || message.last < terms_.last())
     return send(from, RequestVoteReply{.granted = false}, actions);
   if (role_ == Role::PreCandidate) role_ = Role::Follower;
   hard_.vote = from;
@@ -90,7 +94,7 @@ void Slot::receive(NodeId from, const RequestVoteReply& message, Instant now, Ac
 }
 
 void Slot::receive(NodeId from, const PreVote& message, Instant /*now*/, Actions& actions) {
-  send(from, PreVoteReply{.granted = !hears_leader() && is_whole() && message.last >= terms_.last()}, actions);
+  send(from, PreVoteReply{.granted = !hears_leader() && may_vote() && message.last >= terms_.last()}, actions);
 }
 
 void Slot::receive(NodeId from, const PreVoteReply& message, Instant now, Actions& actions) {

@@ -367,8 +367,11 @@ std::vector<SlotStatus> ReplicaSlots::status() const {
                     .whole = core.lost_before() == Term{},
                     .peers = {}});
     for (const replication::Peer& peer : core.peers()) {
-      list.back().peers.push_back(
-          {.node = peer.node, .voter = peer.voter, .progress = peer.progress, .match = peer.match});
+      list.back().peers.push_back({.node = peer.node,
+                                   .voter = peer.voter,
+                                   .progress = peer.progress,
+                                   .match = peer.match,
+                                   .could_lead = core.could_lead(peer.node)});
     }
   }
   return list;

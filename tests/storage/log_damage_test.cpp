@@ -137,6 +137,48 @@ TEST(LogDamage, LeavesALogThatGoesOnBehindTheStore) {
   EXPECT_EQ(world.watermark(), world.files().log_end());
 }
 
+/// Below the watermark nothing is lost: neither entries, nor a term, nor a vote.
+TEST(LogDamage, OfWhatTheStoreHasCostsTheLogsFrontOnly) {
+  World world;
+  world.keep_commit_indexes();
+  world.append({world.records().replicas(kThree)});
+  const auto tea = world.create("tea");
+  world.say(tea, 1, 6);
+  world.commit(5);
+  world.materialise();
+  const Lsn kept = world.watermark();
+  const auto before = hard_state(world);
+  const Lsn end = world.files().log_end();
+  world.damage(world.files().log(), kLogTable, log_key(2));
+  for (int times = 1; times <= 2; ++times) {
+    ASSERT_TRUE(cut_log_to_store(world.files()));
+    EXPECT_EQ(found(find_damage_before_store(world.files())), "");
+    EXPECT_EQ(found(find_damage_behind_store(world.files())), "");
+    EXPECT_EQ(hard_state(world), before);
+    EXPECT_EQ(world.watermark(), kept);
+    world.reopen();
+    EXPECT_EQ(world.files().log_end(), end);
+    const auto states = must(find_slot_states(world.files()));
+    const auto state = std::ranges::find(states, kSlot, [](const SlotState& one) { return one.hard.slot; });
+    ASSERT_NE(state, states.end());
+    EXPECT_EQ(state->base, (format::SlotRow::Position{{1}, {5}}));
+    EXPECT_EQ(state->last, Index{8}) << "what isn't committed stays";
+    EXPECT_EQ(state->hard.lost_before, Term{});
+  }
+  // Also when the store has everything.
+  world.commit(8);
+  world.materialise();
+  ASSERT_TRUE(cut_log_to_store(world.files()));
+  world.reopen();
+  EXPECT_EQ(world.files().log_end(), end);
+  EXPECT_EQ(must(find_slot_states(world.files())).front().last, Index{8});
+  world.say(tea, 7, 7);
+  EXPECT_EQ(world.files().log_end(), end.next());
+  world.commit(9);
+  EXPECT_EQ(test::seqs_of(must(world.history().read(tea, {{1}, {9}}, {}, Direction::Ascending))),
+            (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 7}));
+}
+
 TEST(LogDamage, MayBeMendedInTwoSteps) {
   World world;
   world.keep_commit_indexes();

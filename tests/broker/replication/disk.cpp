@@ -60,6 +60,14 @@ std::size_t Log::smallest_set_with(NodeId voter) const {
   return smallest;
 }
 
+std::size_t Log::largest_set_with(NodeId voter) const {
+  std::size_t largest = replicas.set.has_voter(voter) ? replicas.set.voters.size() : 0;
+  for (const Entry& entry : entries) {
+    if (entry.replicas && entry.replicas->has_voter(voter)) largest = std::max(largest, entry.replicas->voters.size());
+  }
+  return largest;
+}
+
 SlotState StoredSlot::state() const {
   SlotState state{.hard = hard,
                   .base = log.base,
@@ -118,6 +126,8 @@ void Disk::lose_logs() {
     slot.hard = {.term = slot.lost_before, .vote = {}};
   }
 }
+
+void Disk::replace() { std::ranges::fill(slots_, StoredSlot{}); }
 
 void Disk::crash() {
   std::size_t survivors = dice_.below(waiting_.size() + 1);

@@ -40,6 +40,8 @@ struct Log {
   [[nodiscard]] std::span<const Entry> range(Index first, Index last) const;
   /// Voters of the smallest of its replica sets in which `voter` is one.
   [[nodiscard]] std::size_t smallest_set_with(NodeId voter) const;
+  /// The same of the largest; 0: it is in none.
+  [[nodiscard]] std::size_t largest_set_with(NodeId voter) const;
 };
 
 /// A slot as it survives a crash.
@@ -99,6 +101,8 @@ class Disk {
   /// A log that can't be read any more: what the history has materialised is left, and the terms, in which nothing was
   /// promised yet.
   void lose_logs();
+  /// An empty directory.
+  void replace();
   StoredSlot& slot(std::size_t slot) { return slots_[slot]; }
   [[nodiscard]] const StoredSlot& slot(std::size_t slot) const { return slots_[slot]; }
   [[nodiscard]] bool sound() const { return sound_; }

@@ -29,8 +29,11 @@ planted_fault(votes_twice slot_election.cpp
   "const bool free = hard_.vote == from ||"
   "const bool free = role_ == Role::Follower ||")
 planted_fault(votes_for_shorter_logs slot_election.cpp
-  "if (!free || !is_whole() || message.last < terms_.last())"
-  "if (!free || !is_whole())")
+  "if (!free || !may_vote() || message.last < terms_.last())"
+  "if (!free || !may_vote())")
+planted_fault(votes_without_a_record slot_election.cpp
+  "return is_whole() && !is_blank()"
+  "return is_whole()")
 planted_fault(stands_after_a_loss slot_election.cpp
   "if (!is_whole()) return false;"
   "")
