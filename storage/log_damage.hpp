@@ -31,8 +31,8 @@ std::optional<LogDamage> find_damage_before_store(Files& files);
 Result<bool> others_have_the_log(Files& files, NodeId self);
 
 /// Takes every record out of the log, which goes on behind the store. The slots' terms rise by one, without a vote, and
-/// their hard states say from then on what was lost before (replication::SlotState::lost_before). For the broker,
-/// before anybody else reads or writes. All of it or nothing is there after a crash. Fails as find_hard_states.
+/// their hard states say from then on what was lost before, and where that had ended (replication::SlotState). For the
+/// broker, before anybody else reads or writes. All of it or nothing is there after a crash. Fails as find_hard_states.
 Result<void> begin_log_anew(Files& files);
 
 /// Takes every record that the store has out of the log, with whatever is wrong with them: nothing that this node has

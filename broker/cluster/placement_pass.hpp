@@ -24,7 +24,7 @@ struct SlotReport {
   std::vector<NodeId> behind;  ///< Leading: see Placement::Led.
   Index last;
   Index commit;
-  bool whole = true;  ///< It gives its vote: nothing of what it had promised is lost.
+  bool whole = true;  ///< It may lead: nothing of what it had promised is lost.
 };
 
 /// What a shard lets be done with its slots. On the shard's thread.

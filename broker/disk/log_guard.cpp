@@ -70,7 +70,7 @@ std::shared_ptr<storage::Files> open_or_mend(const std::string& directory, const
   if (!elsewhere) refuse(directory, *damage);
   if (*elsewhere) {
     log::error(
-        "the log is damaged, beginning it anew: what it lacks comes from the other nodes, until then no vote is given",
+        "the log is damaged, beginning it anew: what it lacks comes from the other nodes, until then it leads nothing",
         {{"what", damage->what}});
     if (const auto begun = storage::begin_log_anew(*files); !begun) refuse(directory, *damage);
   } else {

@@ -35,10 +35,13 @@ struct SlotState {
   ReplicasAt replicas;              ///< In force at the base.
   std::vector<ReplicasAt> changes;  ///< Named by records above it.
   /// What this replica had acknowledged or promised in earlier terms than this may be lost, since its log was
-  /// damaged. It gives no vote and doesn't stand until it has something that was committed in this term or a later one,
-  /// and so everything that was before; what it acknowledges from now on counts at once. `hard` is of this term
-  /// already, so that it follows no leader of an earlier one. 0: nothing is lost.
+  /// damaged. It doesn't stand, and votes as `lost_upto` says, until it has something that was committed in this term
+  /// or a later one, and so everything that was before; what it acknowledges from now on counts at once. `hard` is of
+  /// this term already, so that it follows no leader of an earlier one. 0: nothing is lost.
   Term lost_before = {};
+  /// Where the log that was lost had ended, or a place behind that. Whoever has as much gets the vote that he would
+  /// have got before: a vote says nothing of a log but where it ends. {0, 0}: not known, so nobody gets one.
+  LogPosition lost_upto = {};
 };
 
 /// Names the writes to the disk that a log still stands for: another one after each truncation and failed append.
@@ -52,7 +55,7 @@ using LogGeneration = Number<struct LogGenerationTag>;
 /// term; what was said to be committed never goes back and is in every later leader's log, so a place in the log (and a
 /// seq in it) that anybody has seen never names another entry; committed means durable on a majority of the voters, and
 /// here. A slot whose only voter is this node takes the same way and sends no message. A disk that has lost something
-/// and knows it keeps all this, too, as long as each slot has a majority of other voters: SlotState::lost_before.
+/// and knows it keeps all this, too, and goes on as long as a voter that has lost nothing has as much: SlotState.
 ///
 /// Belongs to one thread. Costs about 400 bytes and no record; no message while nothing is said. No input takes more
 /// than a walk over the slot's replicas, but for those that emit what was waiting.
@@ -130,6 +133,8 @@ class Slot {
   [[nodiscard]] const ReplicasAt& replicas_at(Index index) const { return history_.in_force(index); }
   /// SlotState::lost_before; 0 once everything is back.
   [[nodiscard]] Term lost_before() const { return lost_before_; }
+  /// SlotState::lost_upto.
+  [[nodiscard]] LogPosition lost_upto() const { return lost_upto_; }
   [[nodiscard]] bool replicas_committed() const { return history_.current().index <= commit_; }
   [[nodiscard]] const std::vector<Peer>& peers() const { return peers_; }
 
@@ -161,7 +166,7 @@ class Slot {
 
   // -- slot_election.cpp --
   bool may_stand() const;
-  bool may_vote() const;
+  bool may_vote_for(LogPosition last) const;
   void wait_for_leader(Instant now);
   void lose_leader(Instant now, Actions& actions);
   void begin_pre_vote(Instant now, Actions& actions);
@@ -217,6 +222,7 @@ class Slot {
   Index durable_;
   Index commit_;
   Term lost_before_;
+  LogPosition lost_upto_;
   std::vector<Peer> peers_;  ///< replicas() without this node.
   std::vector<NodeId> reachable_;
   /// Follower: when it stands if nothing comes; candidate: when it tries again.

@@ -36,7 +36,7 @@ struct Trouble {
   bool replica_changes = false;
   bool transfers = false;
   bool cuts = false;
-  bool losses = false;        ///< Logs that are damaged, of one node at a time.
+  bool losses = false;        ///< Logs that are damaged.
   bool replacements = false;  ///< Nodes that begin with an empty directory, one at a time.
 };
 
@@ -60,6 +60,7 @@ class Cluster {
     std::uint64_t transfers = 0;
     std::uint64_t crashes = 0;
     std::uint64_t losses = 0;
+    std::uint64_t double_losses = 0;  ///< While another node isn't whole yet.
     std::uint64_t replacements = 0;
     std::uint64_t messages = 0;
   };

@@ -50,10 +50,13 @@ struct StoredSlot {
   Log log;
   Index commit;  ///< What the history has materialised.
   Term lost_before;
+  LogPosition lost_upto;
 
   [[nodiscard]] SlotState state() const;
   /// Nothing of it is lost, or everything is back.
   [[nodiscard]] bool whole() const { return log.term_at(commit) >= lost_before; }
+  /// Where the log ends, or has ended: what its vote goes by.
+  [[nodiscard]] LogPosition remembered() const;
 };
 
 struct Snapshot {
@@ -99,8 +102,8 @@ class Disk {
   /// Of what waits, the first few survive, the last of those perhaps in part.
   void crash();
   /// A log that can't be read any more: what the history has materialised is left, and the terms, in which nothing was
-  /// promised yet.
-  void lose_logs();
+  /// promised yet, and where the log ended, or (`vaguely`) a place behind that.
+  void lose_logs(bool vaguely);
   /// An empty directory.
   void replace();
   StoredSlot& slot(std::size_t slot) { return slots_[slot]; }

@@ -191,6 +191,31 @@ TEST(Election, GetsNoVoteOfWhoHasNothing) {
   EXPECT_EQ(founder.slot.role(), Role::Leader);
 }
 
+/// Whose log was lost remembers where it ended.
+TEST(Election, GetsTheVoteOfAReplicaThatHasLostNoMore) {
+  const auto votes_for = [](LogPosition upto, LogPosition last) {
+    SlotState state = log_of({1}, 4);
+    state.lost_before = {4};
+    state.lost_upto = upto;
+    Rig rig(state);
+    rig.receive(2, 4, PreVote{.last = last});
+    const bool promised = rig.sent<PreVoteReply>(2)->granted;
+    rig.receive(2, 5, RequestVote{.last = last});
+    rig.sync_hard_state();
+    const auto* reply = rig.sent<RequestVoteReply>(2);
+    EXPECT_EQ(reply != nullptr && reply->granted, promised);
+    // It doesn't stand itself.
+    rig.tick_at_deadline();
+    EXPECT_EQ(rig.slot.role(), Role::Follower);
+    return promised;
+  };
+  EXPECT_FALSE(votes_for({}, at(9, 9))) << "where it ended isn't known";
+  EXPECT_FALSE(votes_for(at(3, 7), at(3, 6)));
+  EXPECT_TRUE(votes_for(at(3, 7), at(3, 7)));
+  EXPECT_TRUE(votes_for(at(3, 7), at(4, 2)));
+  EXPECT_FALSE(votes_for(at(1, 1), at(0, 0))) << "nor for less than it has";
+}
+
 TEST(Election, IsGivenUpWhenTheDiskRefusedEntriesItWasToBeWonWith) {
   Rig rig(log_of({1}, 1));
   rig.receive(2, 1, AppendEntries{.prev = at(1, 1), .entries_term = {1}, .count = 3});

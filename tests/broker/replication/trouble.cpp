@@ -80,25 +80,38 @@ void Cluster::cause(std::uint64_t kind) {
   }
 }
 
-/// Of one node at a time, and none without which a slot has no majority that remembers.
+/// As long as each slot has somebody left who may get everybody's vote.
 bool Cluster::may_lose_logs(const Node& node) const {
   if (somebody_parts()) return false;
   for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
+    LogPosition best;
+    LogPosition needed;
     for (const Node& other : nodes_) {
-      const StoredSlot& stored = other.disk->slot(slot);
-      if (&other != &node && !stored.whole()) return false;
+      const StoredSlot& stored = std::as_const(*other.disk).slot(slot);
+      const bool stays = &other != &node && stored.whole();
+      if (!stays) needed = std::max(needed, stored.remembered());
+      if (stays && other.replicas[slot].slot->replicas().has_voter(other.id))
+        best = std::max(best, stored.remembered());
       for (const Log* log : {&stored.log, &other.replicas[slot].log}) {
         if (log->smallest_set_with(node.id) < 3) return false;
       }
     }
+    if (best < needed) return false;
   }
   return true;
 }
 
 void Cluster::lose_logs(Node& node) {
   if (!may_lose_logs(node)) return;
-  ++counts_.losses;
-  node.disk->lose_logs();
+  const bool another = std::ranges::any_of(nodes_, [&](const Node& other) {
+    for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
+      if (&other != &node && !std::as_const(*other.disk).slot(slot).whole()) return true;
+    }
+    return false;
+  });
+  ++(another ? counts_.double_losses : counts_.losses);
+  // Who is asked for too much gives no vote, without which two aren't enough.
+  node.disk->lose_logs(!another && dice_.one_in(3));
 }
 
 /// One node at a time, as an operator would: the others remember, and aren't waiting for another one.
