@@ -545,21 +545,16 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     passes_[shard] = std::move(pass);
     if (members_.parting()) let_go();
   }
-  /// Of nodes that were removed, those that are replicas of no slot that is led here may come again. What this node
-  /// only follows it may know wrongly, for ever.
+  /// Of nodes that were removed, those that no slot counts on as far as this node can say may come again.
   void let_go() {
     std::set<NodeId> replicas;
     for (const auto& report : reports_) {
-      if (report.empty()) return;
-      for (const SlotReport& slot : report) {
-        if (!slot.leading) continue;
-        if (!slot.settled) return;
-        replicas.insert(slot.replicas.voters.begin(), slot.replicas.voters.end());
-        replicas.insert(slot.replicas.learners.begin(), slot.replicas.learners.end());
-      }
+      const auto counted = report.empty() ? std::nullopt : counted_on(report, self_, members_.file().parting);
+      if (!counted) return;
+      replicas.insert(counted->begin(), counted->end());
     }
     members_.replicas(replicas);
-    remember_members();
+    members_changed();
   }
   void claim(const SlotReport& slot) {
     const auto known = claimed_.find(slot.slot);

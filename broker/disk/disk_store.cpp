@@ -71,7 +71,8 @@ shard::StoredSlot owned(storage::SlotState state, Index committed) {
                          .last = state.last,
                          .commit = std::max({committed, state.base.index, state.materialised}),
                          .replicas = {},
-                         .lost_before = state.hard.lost_before};
+                         .lost_before = state.hard.lost_before,
+                         .lost_upto = position(state.hard.lost_upto)};
   for (const auto& run : state.terms) slot.terms.push_back(position(run));
   for (auto& set : state.replicas) {
     slot.replicas.push_back({set.index, std::move(set.voters), std::move(set.learners)});

@@ -134,8 +134,9 @@ struct StoredSlot {
     std::vector<NodeId> learners;
   };
   std::vector<Replicas>
-      replicas;           ///< In force at the base, if a record has named any, then those that records above it name.
-  Term lost_before = {};  ///< See replication::SlotState.
+      replicas;             ///< In force at the base, if a record has named any, then those that records above it name.
+  Term lost_before = {};    ///< See replication::SlotState.
+  Position lost_upto = {};  ///< The same.
 };
 
 /// Records and hard states that one shard wants appended, in this order, in one piece; at least one of either.

@@ -153,6 +153,7 @@ class Store final : public shard::LogStore {
     Term term;
     NodeId vote;
     Term lost_before;
+    shard::StoredSlot::Position lost_upto;
   };
   struct Answer {
     shard::ShardId shard = 0;
