@@ -345,9 +345,9 @@ class LogStore {
   virtual void find_sessions(ShardId /*shard*/, SessionsRequest /*request*/) {}
 
   /// A user's marks in a conversation, of what is materialised; a point read like find_id.
-  virtual std::optional<format::Mark> find_mark(ShardId /*shard*/, ConversationNumber /*conversation*/,
-                                                std::string_view /*user*/) {
-    return std::nullopt;
+  virtual Result<std::optional<format::Mark>> find_mark(ShardId /*shard*/, ConversationNumber /*conversation*/,
+                                                        std::string_view /*user*/) {
+    return std::optional<format::Mark>();
   }
   /// The entries up to `upto` that are no messages, of what is materialised; on the calling shard's thread.
   virtual StoredTally find_tally(ShardId /*shard*/, ConversationNumber /*conversation*/, Seq /*upto*/) { return {}; }

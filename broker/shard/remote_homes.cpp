@@ -102,6 +102,7 @@ void RemoteHomes::run_timer(Slot slot) {
     set_timer(slot, *line);
   }
   forget_if_unused(slot);
+  refuse_those();
 }
 
 void RemoteHomes::leadership_changed(Slot slot, const Leadership& leadership) {
@@ -115,6 +116,7 @@ void RemoteHomes::leadership_changed(Slot slot, const Leadership& leadership) {
   if (leadership.state == Leadership::State::Elsewhere) start_stream(slot, *line, leadership.node);
   set_timer(slot, *line);
   forget_if_unused(slot);
+  refuse_those();
 }
 
 // -- Items --
@@ -150,6 +152,7 @@ void RemoteHomes::add(Slot slot, Item item) {
   to.items.push_back(std::move(item));
   pump(slot, to);
   if (to.sent < to.items.size()) set_timer(slot, to);
+  refuse_those();
 }
 
 void RemoteHomes::refuse(const Item& item, boost::system::error_code why) {
@@ -160,14 +163,24 @@ void RemoteHomes::refuse(const Item& item, boost::system::error_code why) {
   }
 }
 
+void RemoteHomes::refuse_later(Item item, boost::system::error_code why) {
+  refused_.emplace_back(std::move(item), why);
+}
+
+/// No line is touched behind this.
+void RemoteHomes::refuse_those() {
+  for (const auto& [item, why] : std::exchange(refused_, {})) refuse(item, why);
+}
+
+/// The line may be gone then.
 void RemoteHomes::refuse_all(Slot slot, Line& line, boost::system::error_code why) {
   std::deque<Item> items = std::exchange(line.items, {});
   line.sent = 0;
   line.settled = 0;
-  answer_here(line);
   for (auto& [name, conversation] : line.conversations) {
     if (!conversation.waiting.empty()) load(name, conversation);
   }
+  answer_here(std::exchange(line.questions, {}));
   for (Item& item : items) {
     if (item.settled) continue;
     bytes_ -= item.bytes;
@@ -244,12 +257,13 @@ void RemoteHomes::stop_stream(Slot slot, Line& line) {
   }
   for (auto& [token, question] : std::exchange(line.asked, {})) line.questions.push_back(std::move(question));
   // What is at most once and was sent is no longer this node's.
-  std::vector<Item> given_up;
   std::erase_if(line.items, [&](Item& item) {
     if (item.settled) return true;
     const auto* proposal = std::get_if<ProposeEvent>(&item.what);
     if (item.tries == 0 || proposal == nullptr || proposal->id_from_client) return false;
-    given_up.push_back(std::move(item));
+    bytes_ -= item.bytes;
+    --waiting_;
+    refuse_later(std::move(item), chat::Refusal::NoMajority);
     return true;
   });
   line.settled = 0;
@@ -259,11 +273,6 @@ void RemoteHomes::stop_stream(Slot slot, Line& line) {
     } else if (const auto found = line.conversations.find(read.event.conversation); found != line.conversations.end()) {
       found->second.reads.push_back(std::move(read.event));
     }
-  }
-  for (const Item& item : given_up) {
-    bytes_ -= item.bytes;
-    --waiting_;
-    refuse(item, chat::Refusal::NoMajority);
   }
 }
 
@@ -277,10 +286,9 @@ void RemoteHomes::pump(Slot slot, Line& line) {
     Item& item = line.items[line.sent];
     if (!item.settled && !is_known_there(line, item)) {
       // It asks again, or is told that it can't be had.
-      const Origin origin = std::get<ProposeEvent>(item.what).origin;
+      refuse_later({.what = std::move(item.what)}, chat::Refusal::Unsupported);
       ++line.sent;
       settle(line, item);
-      shard_.send_outcome(origin, {.refusal = chat::Refusal::Unsupported});
       continue;
     }
     if (!item.settled && !send(slot, line, item)) return;
@@ -408,9 +416,11 @@ void RemoteHomes::restart_later(Slot slot, Line& line) {
   line.refused_since = std::min(line.refused_since, shard_.now());
   stop_stream(slot, line);
   set_timer(slot, line);
-  if (line.refused_since + shard_.options().leader_wait > shard_.now()) return;
-  line.refused_since = Instant::max();
-  refuse_all(slot, line, chat::Refusal::NoMajority);
+  if (line.refused_since + shard_.options().leader_wait <= shard_.now()) {
+    line.refused_since = Instant::max();
+    refuse_all(slot, line, chat::Refusal::NoMajority);
+  }
+  refuse_those();
 }
 
 // -- Nodes --
@@ -427,6 +437,7 @@ void RemoteHomes::node_connected(NodeId node) {
     start_stream(slot, *line, node);
     set_timer(slot, *line);
   }
+  refuse_those();
 }
 
 void RemoteHomes::node_writable(NodeId node) {
@@ -435,6 +446,7 @@ void RemoteHomes::node_writable(NodeId node) {
     pump(slot, line);
     ask_all(slot, line);
   }
+  refuse_those();
 }
 
 }  // namespace parley::shard

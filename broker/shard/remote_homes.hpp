@@ -123,6 +123,8 @@ class RemoteHomes {
 
   void add(Slot slot, Item item);
   void refuse(const Item& item, boost::system::error_code why);
+  void refuse_later(Item item, boost::system::error_code why);
+  void refuse_those();
   void refuse_all(Slot slot, Line& line, boost::system::error_code why);
   /// `item` may be gone afterwards, and others may have moved.
   void settle(Line& line, Item& item);
@@ -147,11 +149,13 @@ class RemoteHomes {
                   const LogStoreEvents::LoadedConversation* loaded);
   void send_reads(Line& line, const std::string& name, Conversation& conversation);
   void send_questions(Slot slot, Line& line);
-  void answer_here(Line& line);
+  void answer_here(const std::vector<AccessEvent>& questions);
   bool ask_for_page(const Line& line, ReadEvent& read);
 
   Shard& shard_;
   std::map<Slot, Line> lines_;
+  /// What is refused while lines are worked at: whoever hears it may take away the line.
+  std::vector<std::pair<Item, boost::system::error_code>> refused_;
   std::size_t waiting_ = 0;  ///< Items that aren't settled.
   std::size_t bytes_ = 0;
   // Each begins at random: answers to what an earlier process of this node has asked may still come.

@@ -71,12 +71,13 @@ class Nodes {
     }
     nodes_[a]->inbox.clear();
   }
-  void start(std::size_t a) {
+  /// `cut_off`: nodes that it can't reach yet.
+  void start(std::size_t a, const std::set<std::size_t>& cut_off = {}) {
     ++nodes_[a]->incarnation;
     nodes_[a]->world->start();
     nodes_[a]->world->round();  // There is a first turn before anything is heard.
     for (std::size_t b = 0; b < nodes_.size(); ++b) {
-      if (b != a) connect(a, b);
+      if (b != a && !cut_off.contains(b)) connect(a, b);
     }
   }
   /// Which version of the protocol between nodes it speaks, from its next connections on.

@@ -284,6 +284,27 @@ TEST(RemoteHomes, ForgetWhatIsAnsweredBehindWhatWaits) {
   EXPECT_EQ(nodes.at(0).store().history("room").size(), 1001U) << "none was sent twice";
 }
 
+/// Whoever hears a refusal may let go of the conversation, and so of all that there is of its slot.
+TEST(RemoteHomes, RefuseWhatTheNextLeaderDoesNotKnow) {
+  Nodes nodes(2);
+  auto& alice = join(nodes, 1, "alice");
+  nodes.block(1, NodeChannel::Proposals);
+  const auto subscribed = alice.subscribe("$share/g/chat/room/msg");
+  nodes.settle();
+  EXPECT_EQ(alice.answer(PacketType::Suback, subscribed), nullptr);
+  nodes.disconnect(0, 1);
+  nodes.settle();
+  nodes.speak(0, kWillsVersion);
+  nodes.connect(0, 1);
+  nodes.settle();
+  ASSERT_NE(alice.answer(PacketType::Suback, subscribed), nullptr);
+  EXPECT_EQ(alice.answer(PacketType::Suback, subscribed)->user("error"), "unsupported");
+  nodes.open(1, NodeChannel::Proposals);
+  EXPECT_EQ(follow(nodes, alice, "chat/room/msg"), ReasonCode::GrantedQos1);
+  EXPECT_EQ(say(nodes, alice, "chat/room/msg", "x").reason(), ReasonCode::Success);
+  EXPECT_EQ(alice.payloads(), std::vector<std::string>{"x"});
+}
+
 TEST(RemoteHomes, ForgetWhatNobodyFollows) {
   Nodes nodes(2);
   auto& alice = join(nodes, 0, "alice");
