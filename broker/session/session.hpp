@@ -226,7 +226,8 @@ class Session {
   void set_journal(Journal* journal) { journal_ = journal; }
   void go_on_sending(mqtt::PacketId id, std::uint64_t number, Instant now);
   void go_on_releasing(mqtt::PacketId id, std::uint64_t number);
-  void finish_release(mqtt::PacketId id);
+  /// `connection`: on which the PUBREL came, as Journal::released was told.
+  void finish_release(mqtt::PacketId id, std::uint32_t connection);
   /// Packet ids of QoS 2 publishes that the client hasn't released.
   [[nodiscard]] std::span<const InboundIds::Item> inbound() const { return inbound_.items(); }
 
@@ -290,6 +291,7 @@ class Session {
   void receive_pubrec(mqtt::PacketId id, InFlight* slot, Instant now, Actions& actions);
   void receive_auth(const mqtt::Auth& packet, Actions& actions);
   void receive_disconnect(const mqtt::Disconnect& packet, Actions& actions);
+  [[nodiscard]] bool takes_answer(std::size_t reasons) const;
   mqtt::ReasonCode resolve_alias(mqtt::Publish& publish);
   void write(const mqtt::Packet& packet);
   void count_subscription(const Subscription& subscription, bool added);

@@ -181,13 +181,17 @@ void Session::go_on_releasing(mqtt::PacketId id, std::uint64_t number) {
   InFlight& slot = (*outbound_)[*position];
   if (!slot.held || slot.number != number || slot.state != InFlight::State::AwaitingPubcomp) return;
   slot.held = false;
-  if (connection_) write_ack(mqtt::PacketType::Pubrel, id, mqtt::ReasonCode::Success, {});
+  for (auto due = std::exchange(slot.pubrels, std::uint16_t{0}); connection_ && due > 0; --due) {
+    write_ack(mqtt::PacketType::Pubrel, id, mqtt::ReasonCode::Success, {});
+  }
 }
 
-void Session::finish_release(mqtt::PacketId id) {
-  if (inbound_.state(id) != InboundIds::State::Received) return;
-  inbound_.erase(id);
-  if (connection_) write_ack(mqtt::PacketType::Pubcomp, id, mqtt::ReasonCode::Success, {});
+/// Each PUBREL has its PUBCOMP, also where one that came before it has ended the exchange. [MQTT-4.3.3-11]
+void Session::finish_release(mqtt::PacketId id, std::uint32_t connection) {
+  if (inbound_.state(id) == InboundIds::State::Received) inbound_.erase(id);
+  // On a later connection the client sends its PUBREL again.
+  if (connection_ && connection == connections_)
+    write_ack(mqtt::PacketType::Pubcomp, id, mqtt::ReasonCode::Success, {});
 }
 
 void Session::restore_flows(std::vector<RestoredFlight> flights, std::span<const mqtt::PacketId> inbound,

@@ -164,7 +164,9 @@ void PlainTopics::answer(StoredReply reply, bool stored) {
 
 bool PlainTopics::deliver_here(const mqtt::MessagePtr& message, bool with_groups) {
   bool matched = false;
-  here_.match(message->topic(), matches_);
+  here_.match(message->topic(), matches_, [&](routing::SubscriberId subscriber) {
+    return message->publisher() == shard_.clients().at(subscriber).session->identity();
+  });
   for (const routing::Match& match : matches_.list) {
     matched = true;
     if (match.more_begin == match.more_end) {

@@ -32,11 +32,13 @@ bool is_id(std::string_view id) {
 
 /// Only the broker publishes there.
 bool is_reserved(std::string_view topic) {
-  return topic.starts_with('$') || Presence::is_topic(topic) ||
-         (topic.starts_with("client/") && (topic.ends_with("/reply") || topic.ends_with("/mode")));
+  if (topic.starts_with('$') || Presence::is_topic(topic)) return true;
+  constexpr std::string_view kClient = "client/";
+  if (!topic.starts_with(kClient)) return false;
+  // `client/reply` has no client id between the two.
+  const auto rest = topic.substr(kClient.size());
+  return rest.ends_with("/reply") || rest.ends_with("/mode");
 }
-
-std::size_t levels_of(std::string_view topic) { return 1 + static_cast<std::size_t>(std::ranges::count(topic, '/')); }
 
 std::optional<Instant> expiry(const mqtt::Properties& properties, Instant now) {
   const auto interval = properties.integer(PropertyId::MessageExpiryInterval);
@@ -125,6 +127,16 @@ chat::Refusal Publishing::set_mode(Client& client, std::string_view payload) {
   return chat::Refusal::None;
 }
 
+/// What can be said against an ordinary topic.
+chat::Refusal Publishing::plain_objection(Client& client, std::string_view topic) {
+  if (is_reserved(topic)) return chat::Refusal::NotAuthorized;
+  if (mqtt::level_count(topic) > shard_.options().filter_levels_max) {
+    shard_.limit_reached(Metric::LimitTopicLevels, client);
+    return chat::Refusal::InvalidTopic;
+  }
+  return shard_.access().may_publish(client, topic) ? chat::Refusal::None : chat::Refusal::NotAuthorized;
+}
+
 void Publishing::plain(Client& client, session::PublishAction& action) {
   const mqtt::Publish& publish = action.publish;
   if (Presence::is_topic(publish.topic)) {
@@ -134,18 +146,8 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
   if (publish.topic == mode_topic(client.session->client_id())) {
     return say_of_itself(client, action, set_mode(client, publish.payload));
   }
-  if (is_reserved(publish.topic)) {
-    client.session->complete_publish(action.ticket, ReasonCode::NotAuthorized, {});
-    return;
-  }
-  if (levels_of(publish.topic) > shard_.options().filter_levels_max) {
-    shard_.limit_reached(Metric::LimitTopicLevels, client);
-    client.session->complete_publish(action.ticket, ReasonCode::TopicNameInvalid, {});
-    return;
-  }
-  if (!shard_.access().may_publish(client, publish.topic)) {
-    if (publish.qos != mqtt::Qos::AtMostOnce)
-      refuse(client, Origin{.ticket = action.ticket}, {.refusal = chat::Refusal::NotAuthorized, .id = {}});
+  if (const auto refusal = plain_objection(client, publish.topic); refusal != chat::Refusal::None) {
+    if (publish.qos != mqtt::Qos::AtMostOnce) refuse(client, Origin{.ticket = action.ticket}, {.refusal = refusal});
     return;
   }
   mqtt::Message::Parts parts{.topic = publish.topic,

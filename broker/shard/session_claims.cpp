@@ -372,7 +372,8 @@ void SessionClaims::yield_here(const std::string& client_id, std::uint64_t gener
   }
   log::info("a session goes on at another node", {{"client_id", client_id}, {"generation", generation}});
   shard_.connecting().abandon(*client);
-  shard_.close_client(*client, mqtt::ReasonCode::SessionTakenOver);
+  client = shard_.clients().find(client_id);
+  if (client != nullptr) shard_.close_client(*client, mqtt::ReasonCode::SessionTakenOver);
   // One that ends with its connection is gone now.
   client = shard_.clients().find(client_id);
   if (client != nullptr && client->restored) {

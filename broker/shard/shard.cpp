@@ -460,6 +460,12 @@ void Shard::lost(ConnectionId connection) {
   }
 }
 
+bool Shard::ended(ConnectionId connection) {
+  if (connecting_.ended(connection)) return true;
+  lost(connection);
+  return false;
+}
+
 void Shard::authenticated(ConnectionId connection, LoginAnswer answer) {
   if (Client* client = client_of(connection)) {
     reauthentication_.answered(*client, std::move(answer));

@@ -99,8 +99,11 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void receive_held(ConnectionId connection, std::string_view bytes);
   /// The output is empty again after it could not be written at once.
   void drained(ConnectionId connection);
-  /// The connection was lost, or closed by the client.
+  /// The connection was lost.
   void lost(ConnectionId connection);
+  /// The client has closed its side. True when the shard still has packets of it that wait for its session: it closes
+  /// the connection when they are handled, and wants nothing more of it until then. Else the connection is lost.
+  bool ended(ConnectionId connection);
 
   // -- From the Authenticator --
   /// The answer to what was asked about that connection, which may be gone by now.

@@ -24,8 +24,6 @@ ReasonCode suback_reason(Refusal refusal) {
 
 std::string share_prefix(std::string_view group) { return std::string(format::kSharePrefix).append(group).append("/"); }
 
-std::size_t levels_of(std::string_view filter) { return 1 + static_cast<std::size_t>(std::ranges::count(filter, '/')); }
-
 /// The beginning that SUBSCRIBE's user properties ask for; Live when they don't. Nothing when they can't be read.
 std::optional<StartPosition> read_start(const mqtt::Properties& properties) {
   if (properties.empty()) return StartPosition{};
@@ -172,11 +170,12 @@ void Subscribing::subscribe_presence(const RequestPtr& request, Client& client, 
 
 ReasonCode Subscribing::objection(const Client& client, const Request& request, std::string_view filter) {
   const auto& limits = shard_.options().limits;
-  if (!limits.shared_subscriptions && mqtt::shared_filter(filter)) return ReasonCode::SharedSubscriptionsNotSupported;
+  const auto shared = mqtt::shared_filter(filter);
+  if (!limits.shared_subscriptions && shared) return ReasonCode::SharedSubscriptionsNotSupported;
   if (!limits.wildcard_subscriptions && mqtt::has_wildcard(filter)) {
     return ReasonCode::WildcardSubscriptionsNotSupported;
   }
-  if (levels_of(filter) > shard_.options().filter_levels_max) {
+  if (mqtt::level_count(shared ? shared->filter : filter) > shard_.options().filter_levels_max) {
     shard_.limit_reached(Metric::LimitTopicLevels, client);
     return ReasonCode::QuotaExceeded;
   }

@@ -260,6 +260,15 @@ class NoLocal(Case):
         other.publish(self.topic, b"other", qos=0)
         self.assertEqual(link.message().payload, b"other")
 
+    @shows("MQTT-3.8.3-3", "MQTT-3.3.4-2", "MQTT-3.3.4-3")
+    def test_it_adds_nothing_to_the_copy_of_another_subscription(self):
+        link = self.join()
+        link.subscribe(self.topic, 0x06, {"subscription_identifier": 1})
+        link.subscribe(self.topic + "/#", 0, {"subscription_identifier": 2})
+        link.publish(self.topic, b"own")
+        found = self.got(link, link)
+        self.assertEqual([(one.qos, one.properties) for one in found], [(0, {"subscription_identifier": 2})])
+
     @shows("MQTT-3.8.3-4")
     def test_no_local_on_a_share_is_a_protocol_error(self):
         self.assertEqual(self.violation(subscribe(1, [("$share/g/a", 0x04)])), PROTOCOL_ERROR)

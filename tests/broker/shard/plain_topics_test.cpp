@@ -189,6 +189,21 @@ TEST_P(PlainTopicsTest, SpareThePublisherThatWantsNoLocal) {
   EXPECT_EQ(alice.received.size(), 1U);
 }
 
+TEST_P(PlainTopicsTest, CountNothingOfASubscriptionThatWantsNoLocal) {
+  // [MQTT-3.8.3-3], [MQTT-3.3.4-2], [MQTT-3.3.4-3]
+  auto& alice = join(world, "alice");
+  follow(world, alice, "o/1", {.qos = Qos::ExactlyOnce, .no_local = true, .subscription_id = 1});
+  follow(world, alice, "o/#", {.qos = Qos::AtMostOnce, .subscription_id = 2});
+  say(world, alice, "o/1", "mine");
+  ASSERT_EQ(alice.received.size(), 1U);
+  EXPECT_EQ(alice.received[0].qos, Qos::AtMostOnce);
+  EXPECT_EQ(alice.received[0].subscription_ids, std::vector<std::uint32_t>{2});
+  say(world, join(world, "bob"), "o/1", "his");
+  ASSERT_EQ(alice.received.size(), 2U);
+  EXPECT_EQ(alice.received[1].qos, Qos::AtLeastOnce);
+  EXPECT_EQ(alice.received[1].subscription_ids.size(), 2U);
+}
+
 TEST_P(PlainTopicsTest, GiveASharedGroupEachMessageOnce) {
   std::map<std::string, int> got;
   for (int i = 0; i < 4; ++i) {
