@@ -118,7 +118,7 @@ TEST(NodeEvents, HaveAPublisherOnlyWhereItIsKnown) {
   const std::string bare = body_of(message);
   EXPECT_EQ(bare, std::string("\1\x12\1\2\3\1\0\0\1"
                               "a\0\1x\1\0\0\0\0",
-                              19));
+                              18));
   message.publisher = 300;
   EXPECT_EQ(body_of(message), bare + "\xAC\2");
   std::string added = bare;

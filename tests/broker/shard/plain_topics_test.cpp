@@ -168,7 +168,7 @@ TEST_P(PlainTopicsTest, KeepNothingRetainedThatExpiresAtOnce) {
 }
 
 TEST_P(PlainTopicsTest, GiveNobodyElseASharedMessageThatHasExpiredAtOnce) {
-  auto& first = join(world, "first", lasting());
+  auto& first = join(world, "first");
   follow(world, first, "$share/crew/jobs");
   first.acknowledges = false;
   say(world, join(world, "boss"), "jobs", "now", {.expiry = 0});

@@ -51,6 +51,7 @@ TEST_F(WillsTest, CountTheirExpiryFromTheirPublication) {
     EXPECT_EQ(watcher.received[0].expiry, one.interval);
     watcher.received.clear();
     auto& late = join(world, "late");
+    late.received.clear();
     follow(world, late, "wills");
     EXPECT_EQ(late.received.size(), one.kept ? 1U : 0U);
   }
