@@ -13,6 +13,12 @@ bool is_alive(const mqtt::MessagePtr& message, Instant now) {
   return message && (!message->expires() || *message->expires() > now);
 }
 
+/// The same message, told by a node that doesn't know who has published it.
+template <class Node>
+bool is_poorer(const mqtt::Message& message, const RetainStamp& stamp, const Node& node) {
+  return stamp != RetainStamp{} && stamp == node.stamp && message.publisher() == 0 && node.message->publisher() != 0;
+}
+
 /// What is left of the topic behind which a walk goes on, at a node on the way to it; nullopt beside that way, where
 /// everything is to be visited. A node on the way was visited before its children were.
 using Behind = std::optional<mqtt::Levels>;
@@ -86,7 +92,7 @@ Result<void> RetainedMessages::set(const mqtt::MessagePtr& message, const Retain
     path.push_back({node, child->first});
     node = child->second.get();
   }
-  if (node->message && stamp < node->stamp) {
+  if (node->message && (stamp < node->stamp || is_poorer(*message, stamp, *node))) {
     out.older = true;
     return {};
   }
