@@ -127,6 +127,10 @@ bool Api::authenticate(Call& call) {
                                          : "Say who you are with Authorization: Bearer and a token, or Basic.");
     return false;
   }
+  if (call.target.conversation.starts_with("dm:")) {
+    const std::string user = claimed_user(*credentials, options_.token_user_claim);
+    call.target.conversation = conversation_meant(std::move(call.target.conversation), user);
+  }
   call.credentials = std::move(credentials);
   return true;
 }
@@ -147,7 +151,8 @@ Api::Next Api::begin_messages(Call& call) {
 /// What is open to everybody, anonymous users included, is read at once. False when nobody says who asks.
 bool Api::may_begin_reading(Call& call) {
   const auto standing = pages_.standing_of(call.target.conversation);
-  call.asks = !options_.allow_anonymous || standing == PageReader::Standing::Private;
+  call.asks = !options_.allow_anonymous || standing.kind == PageReader::Standing::Kind::Private;
+  call.visible = {.from = {1}, .upto = standing.place.head};
   if (!call.asks || call.credentials) return true;
   set_problem(call, Problem::NotAuthenticated, "This conversation isn't open to everybody; say who you are.");
   return false;
@@ -157,7 +162,7 @@ Api::Next Api::read_page(Call& call) {
   const auto waitable = pages_.answer({.target = call.target,
                                        .query = call.query,
                                        .if_none_match = call.request.if_none_match,
-                                       .visible_from = call.visible_from},
+                                       .visible = call.visible},
                                       call.response);
   if (!waitable || call.query.wait == 0) return Next::Done;
   if (watch_.full()) {
@@ -181,7 +186,7 @@ Api::Next Api::begin_stream(Call& call) {
 }
 
 Api::Next Api::read_stream(Call& call) {
-  const auto position = pages_.begin_stream(call.target, call.query, call.request.last_event_id, call.visible_from);
+  const auto position = pages_.begin_stream(call.target, call.query, call.request.last_event_id, call.visible);
   if (const auto* problem = std::get_if<ProblemDetails>(&position)) {
     call.response.set_problem(*problem);
     return Next::Done;
@@ -191,6 +196,7 @@ Api::Next Api::read_stream(Call& call) {
     return Next::Done;
   }
   call.stream = std::get<PageReader::StreamPosition>(position);
+  call.stream.open = !call.asks;
   call.response.content_type = "text/event-stream";
   return Next::Stream;
 }
@@ -215,23 +221,30 @@ asio::awaitable<Api::Next> Api::finish(Call& call) {
   co_return Next::Done;
 }
 
-asio::awaitable<bool> Api::authorize(Call& call, bool anew) {
-  // A subscription could make a conversation that isn't there.
+asio::awaitable<bool> Api::authorize(Call& call) {
+  // A subscription could make a conversation that isn't there: then only whether they may come in is asked.
   const auto standing = pages_.standing_of(call.target.conversation);
-  const bool is_there = standing != PageReader::Standing::None;
+  const bool is_there = standing.kind != PageReader::Standing::Kind::None;
   Credentials credentials = *call.credentials;
   std::string topic = is_there ? options_.chat_root + '/' + call.target.conversation + "/msg" : std::string();
-  auto asking = senders_.may_read(std::move(credentials), std::move(topic), anew);
+  if (Right* known = senders_.known_right(credentials, topic); known && pages_.still_holds(*known, standing.place)) {
+    call.visible = known->visible();
+    co_return true;
+  }
+  auto asking = senders_.may_read(std::move(credentials), std::move(topic), standing.place);
   const auto answer = co_await std::move(asking);
   const bool refused = write_refusal(answer, call.response);
   // That there is a private conversation isn't for others to know.
-  if (standing == PageReader::Standing::Private && refused &&
+  if (standing.kind == PageReader::Standing::Kind::Private && refused &&
       call.response.status == rule_of(Problem::NotAuthorized).status) {
     set_problem(call, Problem::NoSuchConversation);
   }
   if (refused) co_return false;
-  const auto oldest = read_decimal(answer->properties().user("oldest").value_or(""));
-  call.visible_from = Seq{oldest.value_or(1)};
+  if (!is_there) {
+    call.response.set_problem(standing.absence);
+    co_return false;
+  }
+  call.visible = right_of(*answer, standing.place).visible();
   co_return true;
 }
 
@@ -241,6 +254,7 @@ asio::awaitable<void> Api::wait_for_page(Call& call) {
     const auto [conversation, head] = call.waitable;
     const bool grown = co_await watch_.grown(conversation, head, deadline);
     call.response.clear();
+    if (grown && !may_begin_reading(call)) co_return;
     if (grown && call.asks) {
       auto asking = authorize(call);
       const bool may = co_await std::move(asking);
@@ -249,7 +263,7 @@ asio::awaitable<void> Api::wait_for_page(Call& call) {
     const auto waitable = pages_.answer({.target = call.target,
                                          .query = call.query,
                                          .if_none_match = call.request.if_none_match,
-                                         .visible_from = call.visible_from},
+                                         .visible = call.visible},
                                         call.response);
     if (!grown || !waitable) co_return;
     call.waitable = *waitable;
