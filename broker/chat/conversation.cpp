@@ -21,7 +21,10 @@ Conversation::Place Conversation::propose(const EntryDraft& draft, Timestamp now
   tip_ = tip_.next();
   tip_ts_ = std::max(tip_ts_, now);
   // An id that had been used before is one that is no longer remembered: this use counts from now on.
-  if (draft.id_from_client) recent_ids_.insert_or_assign(key_of(draft.from, draft.id), FirstUse{tip_, tip_ts_});
+  if (draft.id_from_client) {
+    recent_ids_.insert_or_assign(key_of(draft.from, draft.id),
+                                 FirstUse{tip_, tip_ts_, draft.kind != format::EntryKind::Message});
+  }
   if (draft.kind == format::EntryKind::Redact) redactions_.push_back({tip_, draft.ref});
   return {tip_, tip_ts_};
 }

@@ -32,6 +32,7 @@ struct EntryDraft {
 struct FirstUse {
   Seq seq;
   Timestamp ts;
+  bool is_command = false;  ///< By anything but a message.
   friend bool operator==(const FirstUse&, const FirstUse&) = default;
 };
 

@@ -20,15 +20,16 @@ std::uint32_t check_of_user(std::string_view user) { return static_cast<std::uin
 
 /// `{conversation}:{number}`; a conversation's name may have colons.
 struct Named {
-  std::string_view conversation;
+  std::string conversation;  ///< As the server calls it; see conversation_meant.
   std::uint64_t number = 0;
 };
-std::optional<Named> read_named(std::string_view value) {
+std::optional<Named> read_named(std::string_view value, std::string_view user) {
   const auto colon = value.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return std::nullopt;
   const auto number = read_decimal(value.substr(colon + 1));
   if (!number) return std::nullopt;
-  return Named{value.substr(0, colon), *number};
+  const std::string_view name = value.substr(0, colon);
+  return Named{conversation_meant(name, user).value_or(std::string(name)), *number};
 }
 
 }  // namespace
@@ -91,8 +92,8 @@ std::optional<InboxCursor> decode_inbox_cursor(std::string_view token, std::stri
 
 Refusal InboxStart::add(std::string_view name, std::string_view value, std::string_view user) {
   if (name == "since") {
-    if (const auto named = read_named(value)) {
-      since.insert_or_assign(std::string(named->conversation), named->number);
+    if (const auto named = read_named(value, user)) {
+      since.insert_or_assign(named->conversation, named->number);
       return Refusal::None;
     }
     if (value != "last") return Refusal::InvalidTopic;
@@ -102,9 +103,9 @@ Refusal InboxStart::add(std::string_view name, std::string_view value, std::stri
     if (!last) return Refusal::InvalidTopic;
     rest = *last;
   } else if (name == "epoch") {
-    const auto named = read_named(value);
+    const auto named = read_named(value, user);
     if (!named) return Refusal::OtherEpoch;
-    epochs.insert_or_assign(std::string(named->conversation), Epoch{named->number});
+    epochs.insert_or_assign(named->conversation, Epoch{named->number});
   } else if (name == "cursor") {
     cursor = decode_inbox_cursor(value, user);
     if (!cursor) return Refusal::InvalidCursor;

@@ -33,6 +33,10 @@ constexpr std::array kRules{
     RefusalRule{Refusal::Unsupported, "unsupported", 0x83, 0, "This server doesn't serve this yet."},
 };
 
+/// Behind NotLeader, which has none.
+constexpr RefusalRule kTooMany =
+    RefusalRule{Refusal::TooMany, "too-many", 0x97, 0, "A client may not have that many of them."};
+
 class Category final : public boost::system::error_category {
  public:
   [[nodiscard]] const char* name() const noexcept override { return "chat"; }
@@ -44,6 +48,7 @@ class Category final : public boost::system::error_category {
 }  // namespace
 
 const RefusalRule& rule_of(Refusal refusal) {
+  if (refusal == Refusal::TooMany) return kTooMany;
   return kRules.at(static_cast<std::size_t>(refusal == Refusal::NotLeader ? Refusal::NoMajority : refusal));
 }
 

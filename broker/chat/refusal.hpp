@@ -32,6 +32,7 @@ enum class Refusal {
   InvalidCursor,  ///< No token of an inbox, or another user's.
   Unsupported,    ///< Part of the contract that this version doesn't serve yet.
   NotLeader,      ///< From node to node: ask the slot's leader. What a client would be told is NoMajority.
+  TooMany,        ///< Subscriptions, or levels of a filter. Never from node to node.
 };
 
 struct RefusalRule {

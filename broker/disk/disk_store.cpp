@@ -241,7 +241,7 @@ std::optional<shard::StoredId> DiskStore::find_id(shard::ShardId shard, Conversa
   PARLEY_CHECK(shard < parts_->id_finders.size(), "an id is looked for by a shard that the disk wasn't told of");
   const auto use = parts_->id_finders[shard]->find(conversation, from, id);
   if (!use || !*use) return std::nullopt;  // What failed is in the log.
-  return shard::StoredId{(*use)->seq, (*use)->ts};
+  return shard::StoredId{(*use)->seq, (*use)->ts, (*use)->kind};
 }
 
 storage::Members& DiskStore::members_of(shard::ShardId shard) {

@@ -154,6 +154,11 @@ class Session {
                     std::span<const std::uint32_t> subscription_ids, Instant now, const Share& share = nullptr,
                     const StoredMessagePtr& stored = nullptr);
 
+  /// Whether the client takes a packet as large as this message would be for a subscription, or at a cursor.
+  [[nodiscard]] bool takes(const mqtt::Message& message, mqtt::Qos qos,
+                           std::span<const std::uint32_t> subscription_ids) const;
+  [[nodiscard]] bool takes(const mqtt::Message& message, CursorId cursor) const;
+
   struct SharedMessage {
     Share share;
     mqtt::MessagePtr message;
@@ -198,7 +203,8 @@ class Session {
   };
   [[nodiscard]] std::optional<Wanted> resend_wanted() const;
   /// Sends entry `seq` of the cursor, which is the one resend_wanted() or cursor().next names. An entry larger than the
-  /// client's Maximum Packet Size is passed over (MQTT 5 §3.1.2.11.4) and counts as acknowledged; then it is false.
+  /// client's Maximum Packet Size is passed over (MQTT 5 §3.1.2.11.4) and counts as acknowledged; then it is false. See
+  /// takes().
   bool send_entry(CursorId cursor, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now);
   /// The same for all entries from the one that is next (or wanted) up to `last` in one message, which is acknowledged
   /// as one. False, and nothing is passed over, when it is larger than the client takes.
@@ -300,6 +306,8 @@ class Session {
   void keep_subscription(Subscription subscription);
   void write_ack(mqtt::PacketType type, mqtt::PacketId id, mqtt::ReasonCode reason, std::string_view properties);
   void flush_acks();
+  /// False when the packet would be larger than the client takes, with a topic alias (which is set then) or without.
+  bool fits(const mqtt::Message& message, mqtt::Delivery& delivery) const;
   /// False when the packet would be larger than the client takes; nothing is written then.
   bool write_delivery(const mqtt::Message& message, mqtt::Delivery& delivery, Instant now);
   void count_delivery(const mqtt::Message& message);
@@ -310,6 +318,8 @@ class Session {
   void go_on(Instant now);
   void pass_over(CursorId cursor, Seq upto);
   CursorSlot* cursor_of(const InFlight& slot);
+  /// Of the subscriptions that it has.
+  static std::span<const std::uint32_t> ids_of(const CursorSlot& cursor);
   void drop_shared();
   void settle_front();
   void let_go(InFlight& slot);

@@ -55,30 +55,50 @@ bool Session::has_room_for(const mqtt::Message& message, mqtt::Qos qos) const {
 
 bool Session::write_delivery(const mqtt::Message& message, mqtt::Delivery& delivery, Instant now) {
   Connection& link = *connection_;
-  delivery.version = link.version;
   if (message.expires()) delivery.expiry_left = seconds_left(*message.expires(), now);
-  const auto fits = [&] {
-    return link.packet_size_max == 0xFFFF'FFFF || mqtt::delivery_size(message, delivery) <= link.packet_size_max;
-  };
-  if (!link.aliases_out) {
-    if (!fits()) return false;  // [MQTT-3.1.2-24]
-    mqtt::encode_delivery(*link.output, message, delivery);
-    count_delivery(message);
-    return true;
-  }
-  const auto alias = link.aliases_out->find(message.topic());
-  delivery.topic_alias = alias.number;
-  delivery.topic_in_full = !alias.known;
-  if (!fits()) {
-    delivery.topic_alias = 0;
-    delivery.topic_in_full = true;
-    if (!fits()) return false;
-  } else if (!alias.known) {
-    link.aliases_out->set(alias, message.topic());
+  if (!fits(message, delivery)) return false;  // [MQTT-3.1.2-24]
+  if (delivery.topic_alias != 0 && delivery.topic_in_full) {
+    link.aliases_out->set({.number = delivery.topic_alias}, message.topic());
   }
   mqtt::encode_delivery(*link.output, message, delivery);
   count_delivery(message);
   return true;
+}
+
+bool Session::fits(const mqtt::Message& message, mqtt::Delivery& delivery) const {
+  const Connection& link = *connection_;
+  delivery.version = link.version;
+  const auto is_small = [&] {
+    return link.packet_size_max == 0xFFFF'FFFF || mqtt::delivery_size(message, delivery) <= link.packet_size_max;
+  };
+  if (!link.aliases_out) return is_small();
+  const auto alias = link.aliases_out->find(message.topic());
+  delivery.topic_alias = alias.number;
+  delivery.topic_in_full = !alias.known;
+  if (is_small()) return true;
+  delivery.topic_alias = 0;
+  delivery.topic_in_full = true;
+  return is_small();
+}
+
+bool Session::takes(const mqtt::Message& message, mqtt::Qos qos,
+                    std::span<const std::uint32_t> subscription_ids) const {
+  if (!connection_ || connection_->packet_size_max == 0xFFFF'FFFF) return true;
+  mqtt::Delivery delivery{.qos = lower(message.qos(), qos), .subscription_ids = subscription_ids};
+  if (delivery.qos != mqtt::Qos::AtMostOnce) delivery.packet_id = 1;
+  return fits(message, delivery);
+}
+
+bool Session::takes(const mqtt::Message& message, CursorId id) const {
+  const CursorSlot& cursor = cursors_[id];
+  return takes(message, cursor.qos, ids_of(cursor));
+}
+
+std::span<const std::uint32_t> Session::ids_of(const CursorSlot& cursor) {
+  std::span<const std::uint32_t> ids(cursor.subscription_ids);
+  if (ids[0] == 0) ids = ids.subspan(1);
+  if (ids.back() == 0) ids = ids.first(ids.size() - 1);
+  return ids;
 }
 
 void Session::count_delivery(const mqtt::Message& message) {
@@ -462,10 +482,8 @@ bool Session::send_batch(CursorId id, Seq last, const mqtt::MessagePtr& message,
 bool Session::send_entries(CursorId id, Seq first, Seq seq, const mqtt::MessagePtr& message, bool replayed,
                            Instant now) {
   CursorSlot& cursor = cursors_[id];
-  std::span<const std::uint32_t> ids(cursor.subscription_ids);
-  if (ids[0] == 0) ids = ids.subspan(1);
-  if (ids.back() == 0) ids = ids.first(ids.size() - 1);
-  mqtt::Delivery delivery{.qos = lower(message->qos(), cursor.qos), .retain = replayed, .subscription_ids = ids};
+  mqtt::Delivery delivery{
+      .qos = lower(message->qos(), cursor.qos), .retain = replayed, .subscription_ids = ids_of(cursor)};
   if (const auto wanted = resend_wanted(); wanted && wanted->cursor == id && wanted->seq == seq) {
     InFlight& slot = (*outbound_)[outbound_->resend_at];
     delivery.dup = true;

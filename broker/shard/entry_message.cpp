@@ -10,9 +10,10 @@
 namespace parley::shard {
 namespace {
 
-/// User properties that only the server sets; a publisher's are dropped.
-constexpr std::array<std::string_view, 12> kServerNames{"seq", "ts",    "from",  "id",     "kind",     "ref",
-                                                        "dup", "epoch", "error", "edited", "redacted", "batch"};
+/// User properties that only the server sets in a message; a publisher's are dropped.
+constexpr std::array<std::string_view, 21> kServerNames{
+    "seq",   "ts",     "from", "id",   "kind",   "ref",    "dup",     "epoch", "error", "edited",     "redacted",
+    "batch", "notice", "end",  "head", "oldest", "filter", "expires", "first", "last",  "retry-after"};
 
 class Decimal {
  public:
@@ -57,6 +58,14 @@ void write_description(mqtt::PropertyWriter& properties, const format::Entry& en
   if (entry->redacted) properties.user("redacted", "1");
 }
 
+mqtt::MessagePtr write_gap(std::string_view topic, mqtt::PropertyWriter& properties, Seq first, Seq last,
+                           mqtt::Qos qos) {
+  properties.user("kind", "gap").user("first", Decimal(first.value)).user("last", Decimal(last.value));
+  std::string payload("{\"kind\":\"gap\",\"first\":");
+  payload.append(Decimal(first.value)).append(",\"last\":").append(Decimal(last.value)).append("}");
+  return make_message(topic, properties.bytes(), payload, qos);
+}
+
 }  // namespace
 
 std::string_view payload_of(const format::EntryRecord& entry, std::string& room) {
@@ -93,6 +102,12 @@ mqtt::MessagePtr page_entry_message(const ReceiptAddress& address, const format:
   }
   write_description(properties, entry);
   return make_message(address.topic, properties.bytes(), payload_of(*entry, room), mqtt::Qos::AtLeastOnce);
+}
+
+mqtt::MessagePtr page_gap_message(const ReceiptAddress& address, Seq first, Seq last) {
+  mqtt::PropertyWriter properties;
+  if (address.has_correlation) properties.text(mqtt::PropertyId::CorrelationData, address.correlation);
+  return write_gap(address.topic, properties, first, last, mqtt::Qos::AtLeastOnce);
 }
 
 mqtt::MessagePtr page_end_message(const ReceiptAddress& address, const PageEnd& end) {
@@ -132,10 +147,7 @@ mqtt::MessagePtr bare_entry_message(std::string_view root, std::string_view conv
 
 mqtt::MessagePtr gap_notice(std::string_view topic, Seq first, Seq last) {
   mqtt::PropertyWriter properties;
-  properties.user("kind", "gap").user("first", Decimal(first.value)).user("last", Decimal(last.value));
-  std::string payload("{\"kind\":\"gap\",\"first\":");
-  payload.append(Decimal(first.value)).append(",\"last\":").append(Decimal(last.value)).append("}");
-  return make_message(topic, properties.bytes(), payload, mqtt::Qos::ExactlyOnce);
+  return write_gap(topic, properties, first, last, mqtt::Qos::ExactlyOnce);
 }
 
 mqtt::MessagePtr epoch_notice(std::string_view topic, Epoch epoch) {
@@ -231,6 +243,19 @@ mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& o
     payload.append(",\"message\":");
     json::append_string(payload, rule.message);
     if (rule.retry_after != 0) payload.append(",\"retry_after\":").append(Decimal(rule.retry_after));
+  }
+  payload.append("}");
+  return make_message(address.topic, properties.bytes(), payload, mqtt::Qos::AtLeastOnce);
+}
+
+mqtt::MessagePtr short_receipt(const ReceiptAddress& address, const Outcome& outcome) {
+  mqtt::PropertyWriter properties;
+  if (address.has_correlation) properties.text(mqtt::PropertyId::CorrelationData, address.correlation);
+  std::string payload("{\"ok\":true");
+  if (outcome.seq.value != 0) payload.append(",\"seq\":").append(Decimal(outcome.seq.value));
+  if (outcome.refusal != chat::Refusal::None) {
+    payload = "{\"ok\":false,\"error\":";
+    json::append_string(payload, chat::rule_of(outcome.refusal).word);
   }
   payload.append("}");
   return make_message(address.topic, properties.bytes(), payload, mqtt::Qos::AtLeastOnce);

@@ -28,6 +28,8 @@ mqtt::MessagePtr bare_entry_message(std::string_view root, std::string_view conv
 
 /// An entry of a page of history: as in form Message, or as a JSON object.
 mqtt::MessagePtr page_entry_message(const ReceiptAddress& address, const format::Entry& entry, bool json);
+/// In place of entries of a page that aren't there any more, or one that is larger than the client takes.
+mqtt::MessagePtr page_gap_message(const ReceiptAddress& address, Seq first, Seq last);
 /// What closes a page.
 struct PageEnd {
   Seq first;  ///< What the page is of; nothing when it is above `last`.
@@ -65,6 +67,9 @@ void write_standing(mqtt::PropertyWriter& to, Seq head, Seq oldest, Epoch epoch)
 
 /// The receipt, or refusal, as a message to `address`.
 mqtt::MessagePtr receipt_message(const ReceiptAddress& address, const Outcome& outcome);
+
+/// The same in few bytes, for a client that takes no more: whether it is done, the seq or the word.
+mqtt::MessagePtr short_receipt(const ReceiptAddress& address, const Outcome& outcome);
 
 /// Tells a client on its reply topic that its credentials expire, so that it authenticates again in time.
 mqtt::MessagePtr login_notice(std::string_view client_id, Timestamp expires);

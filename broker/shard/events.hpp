@@ -58,6 +58,8 @@ struct Outcome {
   std::string id;
   bool duplicate = false;
   std::string detail;  ///< Further members of the answer to a command, as `,"name":value…`.
+
+  static constexpr std::string_view kUnchanged = ",\"changed\":false";
 };
 
 /// To the conversation's home shard. Of another kind than Message: `payload` is a command, the JSON object that came to

@@ -206,19 +206,25 @@ bool Feeds::send(Follower& follower, Seq seq) {
       if (!*message) kept->messages[variant] = make_message(name, **entry, variant);
     }
   }
+  // Nobody may jump over an entry without being told.
+  const bool fits = client.session->takes(**message, follower.cursor);
+  if (!fits) {
+    made = gap_notice(topic_of(follower), seq, seq);
+    message = &made;
+  }
   if (follower.seat) {
     follower.seat->granted.pop_front();
     const bool under_way = client.session->send_shared(follower.cursor, seq, *message, shard_.now());
     if (!under_way) shard_.share_members().passed(follower, seq);
-    if (under_way && client.meta == Meta::Compact && follower.form == chat::Form::Message) {
+    if (under_way && fits && client.meta == Meta::Compact && follower.form == chat::Form::Message) {
       client.named_senders.name(record.from);
     }
     shard_.wrote(client);
     return true;
   }
-  const bool sent =
-      client.session->send_entry(follower.cursor, seq, *message, seq <= follower.replayed_until, shard_.now());
-  if (sent && client.meta == Meta::Compact && follower.form == chat::Form::Message) {
+  const bool replayed = fits && seq <= follower.replayed_until;
+  const bool sent = client.session->send_entry(follower.cursor, seq, *message, replayed, shard_.now());
+  if (sent && fits && client.meta == Meta::Compact && follower.form == chat::Form::Message) {
     client.named_senders.name(record.from);
   }
   this->sent(client);
@@ -283,9 +289,10 @@ bool Feeds::send_batch_again(Follower& follower, const session::Session::Wanted&
     }
   }
   const bool replayed = wanted.first <= follower.replayed_until;
-  const auto message = batch.size() != 0
-                           ? finish_batch(follower, batch)
-                           : gap_notice(client.session->cursor(follower.cursor).topic, wanted.first, wanted.seq);
+  auto message = batch.size() != 0 ? finish_batch(follower, batch) : nullptr;
+  if (!message || !client.session->takes(*message, follower.cursor)) {
+    message = gap_notice(topic_of(follower), wanted.first, wanted.seq);
+  }
   client.session->send_batch(follower.cursor, wanted.seq, message, replayed, shard_.now());
   sent(client);
   return true;

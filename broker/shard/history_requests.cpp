@@ -51,49 +51,93 @@ void HistoryRequests::ask(const std::string& conversation, const std::string& us
     // Following a direct conversation creates it.
     if (users->first != user && users->second != user) refusal = Refusal::NotAuthorized;
   }
-  if (refusal == Refusal::None && requests_.size() >= kRequestsMax) refusal = Refusal::Busy;
+  const std::uint32_t place = origin.client;
+  if (refusal == Refusal::None && !lines_.contains(place)) make_room();
+  const auto known = lines_.find(place);
+  const bool full = known == lines_.end() ? lines_.size() >= kPagesMax : known->second.requests.size() >= kOfClientMax;
+  if (refusal == Refusal::None && full) refusal = Refusal::Busy;
   if (refusal != Refusal::None) {
     shard_.send_outcome(origin, {.refusal = refusal});
     return;
   }
   query->json = query->json || as_json;
-  shard_.feeds().with_access(
-      conversation, user, [this, wanted = *query, from = std::move(origin)](Feed& feed, const Feeds::Access& access) {
-        begin(feed, access, wanted, from);
-      });
+  Line& line = lines_[place];
+  line.requests.push_back({std::move(origin), conversation, user, *query});
+  if (line.requests.size() == 1) start(place);
 }
 
-void HistoryRequests::begin(const Feed& feed, const Feeds::Access& access, Query query, Origin origin) {
-  Request request{.origin = std::move(origin), .query = query, .standing = feed.standing};
+/// Null when that request has gone meanwhile.
+HistoryRequests::Line* HistoryRequests::find(std::uint32_t place, std::uint64_t number) {
+  const auto found = lines_.find(place);
+  return found == lines_.end() || found->second.number != number ? nullptr : &found->second;
+}
+
+/// Whoever has taken nothing for a while is told that its page ends here.
+void HistoryRequests::make_room() {
+  if (lines_.size() < kPagesMax) return;
+  const auto since = [](const auto& one) { return one.second.page.is_here ? one.second.moved : Instant::max(); };
+  const auto standing = std::ranges::min_element(lines_, {}, since);
+  if (since(*standing) > shard_.now() - kPatience) return;
+  const Line line = std::move(standing->second);
+  lines_.erase(standing);
+  for (const Request& request : line.requests) shard_.send_outcome(request.origin, {.refusal = Refusal::Busy});
+}
+
+/// The first of the line's requests.
+void HistoryRequests::start(std::uint32_t place) {
+  Line& line = lines_.at(place);
+  line.number = next_++;
+  line.page = {};
+  line.moved = shard_.now();
+  // It may be answered at once, and gone then.
+  const std::string conversation = line.requests.front().conversation;
+  const std::string user = line.requests.front().user;
+  shard_.feeds().with_access(conversation, user,
+                             [this, place, number = line.number](Feed& feed, const Feeds::Access& access) {
+                               if (Line* asked = find(place, number)) begin(place, *asked, feed, access);
+                             });
+}
+
+void HistoryRequests::begin(std::uint32_t place, Line& line, const Feed& feed, const Feeds::Access& access) {
+  const Query& query = line.requests.front().query;
   const Seq head = feed.standing.head;
   auto refusal = access.refusal;
   if (refusal == Refusal::None && query.after && *query.after > head) refusal = Refusal::BeyondHead;
-  if (refusal != Refusal::None) {
-    shard_.send_outcome(request.origin, {.refusal = refusal});
-    return;
-  }
-  request.standing.conversation = feed.name;
-  request.oldest = std::max(feed.standing.oldest, access.visible_from);
-  request.first = query.after ? std::max(request.oldest, query.after->next()) : request.oldest;
-  request.last = query.before ? std::min(head, Seq{query.before->value - 1}) : head;
-  if (request.first > request.last) {
-    answer(request, {});
-    return;
-  }
+  if (refusal != Refusal::None) return finish(place, refusal);
+  Page& page = line.page;
+  page.standing = feed.standing;
+  page.standing.conversation = feed.name;
+  page.oldest = std::max(feed.standing.oldest, access.visible_from);
+  page.first = query.after ? std::max(page.oldest, query.after->next()) : page.oldest;
+  page.last = query.before ? std::min(head, Seq{query.before->value - 1}) : head;
+  const bool is_empty = page.first > page.last;
   const std::uint64_t more = query.limit - 1;
-  if (query.after) {
-    request.last = std::min(request.last, Seq{request.first.value + more});
-  } else if (request.last.value > more) {
-    request.first = std::max(request.first, Seq{request.last.value - more});
+  const Seq nearest{page.last.value > more ? page.last.value - more : 1};
+  if (!is_empty && query.after) {
+    page.last = std::min(page.last, Seq{page.first.value + more});
+  } else if (!is_empty) {
+    page.first = std::max(page.first, nearest);
+  }
+  page.next = page.first;
+  // What retention has removed is told as a gap; what came before the user's joining is nothing to it.
+  if (page.oldest == feed.standing.oldest) {
+    if (query.after) page.next = query.after->next();
+    if (is_empty && !query.after && query.before) page.next = nearest;
+  }
+  if (is_empty) {
+    page.is_here = true;
+    Client* client = shard_.clients().find_place(place);
+    if (client != nullptr) send(*client, line);
+    return;
   }
   const std::uint64_t token = next_++ << kPlaceBits | kNoPlace;
-  const auto added = requests_.emplace(token, std::move(request)).first;
+  readings_.emplace(token, Reading{place, line.number, feed.name});
   shard_.feeds().keep(feed.name);
-  read(token, added->second);
+  read(token, page);
 }
 
-void HistoryRequests::read(std::uint64_t token, const Request& request) {
-  const FollowedEvent& standing = request.standing;
+void HistoryRequests::read(std::uint64_t token, const Page& page) {
+  const FollowedEvent& standing = page.standing;
   if (!standing.remote) {
     read_here(token);
     return;
@@ -103,72 +147,160 @@ void HistoryRequests::read(std::uint64_t token, const Request& request) {
                                   .shard = shard_.id(),
                                   .token = token,
                                   .number = standing.number,
-                                  .first = request.first,
-                                  .last = request.last,
+                                  .first = page.first,
+                                  .last = page.last,
                                   .entries_max = kPageMax,
                                   .bytes_max = kPageBytes}});
 }
 
 bool HistoryRequests::read_here(std::uint64_t token) {
   if ((token & kPlaceMask) != kNoPlace) return false;
-  const auto found = requests_.find(token);
-  if (found == requests_.end()) return true;
+  const auto reading = readings_.find(token);
+  if (reading == readings_.end()) return true;
+  const Line* line = find(reading->second.place, reading->second.number);
+  if (line == nullptr) {
+    entries_read(token, ReadPage{});
+    return true;
+  }
   shard_.store().read_entries(shard_.id(), {.token = token,
-                                            .conversation = found->second.standing.number,
-                                            .first = found->second.first,
-                                            .last = found->second.last,
+                                            .conversation = line->page.standing.number,
+                                            .first = line->page.first,
+                                            .last = line->page.last,
                                             .entries_max = kPageMax,
                                             .bytes_max = kPageBytes});
   return true;
 }
 
-bool HistoryRequests::entries_read(std::uint64_t token, const Result<ReadPage>& page) {
+bool HistoryRequests::entries_read(std::uint64_t token, const Result<ReadPage>& read) {
   if ((token & kPlaceMask) != kNoPlace) return false;
-  const auto found = requests_.find(token);
-  if (found == requests_.end()) return true;
-  Request& request = found->second;
-  const Seq reached = page && !page->entries.empty() ? (*page->entries.back())->seq : request.last;
-  if (reached < request.last && !request.query.after) {
-    // Too much for one page: what is nearest to its end counts, so only that is read.
-    const std::uint64_t half = (reached.value - request.first.value) / 2;
-    request.first = Seq{request.last.value - half};
-    read(token, request);
-    return true;
+  const auto found = readings_.find(token);
+  if (found == readings_.end()) return true;
+  const Reading reading = found->second;
+  Line* line = find(reading.place, reading.number);
+  if (line != nullptr && read) {
+    Page& page = line->page;
+    Seq reached = read->entries.empty() && read->corrupt.empty() ? page.last : Seq{};
+    if (!read->entries.empty()) reached = (*read->entries.back())->seq;
+    if (!read->corrupt.empty()) reached = std::max(reached, read->corrupt.back());
+    if (reached < page.last && !line->requests.front().query.after) {
+      // Too much for one page: what is nearest to its end counts, so only that is read.
+      const std::uint64_t half = (reached.value - page.first.value) / 2;
+      page.first = page.next = Seq{page.last.value - half};
+      this->read(token, page);
+      return true;
+    }
+    page.last = reached;
+    page.entries = read->entries;
+    page.is_here = true;
   }
-  request.last = reached;
-  const Request done = std::move(request);
-  requests_.erase(found);
-  if (page) {
-    answer(done, *page);
-  } else {
-    shard_.send_outcome(done.origin, {.refusal = Refusal::StorageFailed});
+  readings_.erase(found);
+  if (line != nullptr) {
+    Client* client = shard_.clients().find_place(reading.place);
+    if (!read) {
+      finish(reading.place, Refusal::StorageFailed);
+    } else if (client != nullptr) {
+      send(*client, *line);
+    }
   }
-  shard_.feeds().let_go(done.standing.conversation);
+  shard_.feeds().let_go(reading.conversation);
   return true;
 }
 
-void HistoryRequests::answer(const Request& request, const ReadPage& page) {
-  Client* client = shard_.clients().find(request.origin.client, request.origin.identity);
-  if (client == nullptr) return;
+// -- Sending --
+
+bool HistoryRequests::take_turn(const Client& client) {
+  const auto found = lines_.find(client.place);
+  if (found == lines_.end()) return false;
+  return found->second.first = !found->second.first;
+}
+
+void HistoryRequests::go_on(Client& client) {
+  if (lines_.empty()) return;
+  const auto found = lines_.find(client.place);
+  if (found != lines_.end() && found->second.page.is_here) send(client, found->second);
+}
+
+void HistoryRequests::send(Client& client, Line& line) {
+  const Request& request = line.requests.front();
+  Page& page = line.page;
   const ReceiptAddress& address = *request.origin.receipt;
-  for (const auto& entry : page.entries) {
-    shard_.publishing().send_to(*client, address, page_entry_message(address, *entry, request.query.json));
+  const auto* subscription = Publishing::subscription_to(client, address.topic);
+  const auto qos = subscription != nullptr ? subscription->options.qos : mqtt::Qos::AtMostOnce;
+  const session::Session& session = *client.session;
+  while (session.can_send(qos) && session.queued() == 0) {
+    line.moved = shard_.now();
+    if (page.next <= page.last) {
+      send_next(client, request, page);
+      continue;
+    }
+    const bool fits = shard_.publishing().send_to(client, address, page_end_message(address, end_of(request, page)));
+    return finish(client.place, fits ? Refusal::None : Refusal::TooLarge);
   }
-  const bool limited = request.query.after.has_value();
-  const Seq head = request.standing.head;
-  const Seq end = request.query.before ? std::min(head, Seq{request.query.before->value - 1}) : head;
-  const PageEnd closing{
-      .first = request.first,
-      .last = request.last,
-      .entries = page.entries.size(),
-      .more = request.first <= request.last && (limited ? request.last < end : request.first > request.oldest),
-      .head = head,
-      .oldest = request.oldest,
-      .epoch = request.standing.epoch};
-  shard_.publishing().send_to(*client, address, page_end_message(address, closing));
-  Origin acknowledged = request.origin;
-  acknowledged.receipt.reset();
-  shard_.send_outcome(acknowledged, {});
+}
+
+/// An entry, or that there is none from here to the next one. One that is larger than the client takes counts as such.
+void HistoryRequests::send_next(Client& client, const Request& request, Page& page) {
+  const ReceiptAddress& address = *request.origin.receipt;
+  Seq gap_end = page.last;
+  if (page.used < page.entries.size()) {
+    const format::Entry& entry = *page.entries[page.used];
+    gap_end = Seq{entry->seq.value - 1};
+    if (entry->seq == page.next) {
+      ++page.used;
+      gap_end = page.next;
+      if (shard_.publishing().send_to(client, address, page_entry_message(address, entry, request.query.json))) {
+        ++page.sent;
+        page.next = page.next.next();
+        return;
+      }
+    }
+  }
+  shard_.publishing().send_to(client, address, page_gap_message(address, page.next, gap_end));
+  page.next = gap_end.next();
+}
+
+PageEnd HistoryRequests::end_of(const Request& request, const Page& page) {
+  const Query& query = request.query;
+  const Seq head = page.standing.head;
+  const Seq end = query.before ? std::min(head, Seq{query.before->value - 1}) : head;
+  return {.first = page.first,
+          .last = page.last,
+          .entries = page.sent,
+          .more = page.first <= page.last && (query.after ? page.last < end : page.first > page.oldest),
+          .head = head,
+          .oldest = page.oldest,
+          .epoch = page.standing.epoch};
+}
+
+/// The first request of the line is answered, and the next one's turn comes.
+void HistoryRequests::finish(std::uint32_t place, Refusal refusal) {
+  Line& line = lines_.at(place);
+  Origin origin = std::move(line.requests.front().origin);
+  line.requests.pop_front();
+  line.page = {};
+  const std::uint64_t number = line.number = next_++;
+  if (refusal == Refusal::None) origin.receipt.reset();
+  shard_.send_outcome(origin, {.refusal = refusal});
+  // That may have ended the connection.
+  const Line* left = find(place, number);
+  if (left == nullptr) return;
+  if (left->requests.empty()) {
+    lines_.erase(place);
+  } else {
+    start(place);
+  }
+}
+
+/// Who comes back asks again.
+void HistoryRequests::detach(const Client& client) {
+  const auto found = lines_.find(client.place);
+  if (found == lines_.end()) return;
+  Line line = std::move(found->second);
+  lines_.erase(found);
+  for (Request& request : line.requests) {
+    request.origin.receipt.reset();
+    shard_.publishing().outcome(request.origin, {.refusal = Refusal::Busy});
+  }
 }
 
 }  // namespace parley::shard

@@ -144,7 +144,7 @@ void Hosting::amend(ProposeEvent proposal, std::uint64_t token, const format::En
   if (!amendment) {
     shard_.send_outcome(proposal.origin, {.refusal = refusal_of(amendment.error())});
   } else if (!*amendment) {
-    shard_.send_outcome(proposal.origin, {.detail = ",\"changed\":false"});
+    shard_.send_outcome(proposal.origin, {.detail = std::string(Outcome::kUnchanged)});
   } else {
     append(hosted,
            {.kind = (*amendment)->kind,
@@ -208,12 +208,21 @@ chat::Refusal Hosting::create_by_use(Hosted& hosted, std::string_view user) {
 bool Hosting::is_repeat(Hosted& hosted, const chat::EntryDraft& draft, Origin& origin) {
   if (!draft.id_from_client) return false;
   chat::Conversation& conversation = *hosted.conversation;
+  const bool is_command = draft.kind != format::EntryKind::Message;
   auto use = conversation.recent_use(draft.from, draft.id);
   if (!use) {
     const auto stored = shard_.store().find_id(shard_.id(), conversation.state().number, draft.from, draft.id);
-    if (stored) use = chat::FirstUse{stored->seq, stored->ts};
+    if (stored) {
+      use = chat::FirstUse{stored->seq, stored->ts, is_command};
+      if (stored->kind) use->is_command = *stored->kind != format::EntryKind::Message;
+    }
   }
   if (!use || !conversation.still_remembered(*use, shard_.wall())) return false;
+  if (use->is_command != is_command) {
+    // A receipt would say that something is done which nobody has done.
+    shard_.send_outcome(origin, {.refusal = chat::Refusal::InvalidId});
+    return true;
+  }
   if (use->seq > conversation.head()) {
     hosted.repeats.push_back({use->seq, use->ts, std::string(draft.id), std::move(origin)});
   } else {
@@ -226,7 +235,7 @@ bool Hosting::is_repeat(Hosted& hosted, const chat::EntryDraft& draft, Origin& o
 void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, std::vector<Groups::Change> changes,
                      Origin origin) {
   if (changes.empty()) {
-    shard_.send_outcome(origin, {.detail = ",\"changed\":false"});
+    shard_.send_outcome(origin, {.detail = std::string(Outcome::kUnchanged)});
     return;
   }
   for (std::size_t i = 0; i < changes.size(); ++i) {
@@ -418,7 +427,10 @@ void Hosting::restore(Hosted& hosted, LogStoreEvents::LoadedConversation& loaded
                                              .owners = stored.owners});
   for (const auto& entry : loaded.unmaterialised) {
     const format::EntryRecord& record = **entry;
-    if (record.id_from_client) hosted.conversation->remember(record.from, record.id, {record.seq, record.ts});
+    if (record.id_from_client) {
+      const bool is_command = record.kind != format::EntryKind::Message;
+      hosted.conversation->remember(record.from, record.id, {record.seq, record.ts, is_command});
+    }
     unmaterialised_.push_back({last_, hosted.name, std::string(record.from), std::string(record.id), record.seq});
     if (record.kind == format::EntryKind::Settings) hosted.group->apply(record, std::nullopt);
     if (record.kind != format::EntryKind::Member) continue;

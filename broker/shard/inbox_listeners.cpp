@@ -50,13 +50,13 @@ void InboxListeners::detach(Client& client) {
   shard_.user_feeds().unwatch(user, *this);
 }
 
-void InboxListeners::subscribe(Client& client, Hearing hearing, Known known) {
+void InboxListeners::subscribe(Client& client, Hearing hearing, bool shows, Known known) {
   open(client);
   const std::string& user = client.session->user();
   if (const auto* list = shard_.user_feeds().find(user)) {
-    enter_all(client, hearing, *list, known);
+    enter_all(client, hearing, shows, *list, known);
   } else {
-    users_.at(user).waiting.push_back({client.connection, hearing, std::move(known)});
+    users_.at(user).waiting.push_back({client.connection, hearing, shows, std::move(known)});
   }
 }
 
@@ -71,13 +71,14 @@ void InboxListeners::unsubscribe(Client& client, Hearing hearing) {
 
 void InboxListeners::resume(Client& client) {
   for (const Hearing hearing : kHearings) {
-    if (wants(client, hearing)) subscribe(client, hearing, nullptr);
+    if (wants(client, hearing)) subscribe(client, hearing, true, nullptr);
   }
 }
 
 // -- Conversations --
 
-void InboxListeners::enter_all(Client& client, Hearing hearing, const UserFeeds::List& list, const Known& known) {
+void InboxListeners::enter_all(Client& client, Hearing hearing, bool shows, const UserFeeds::List& list,
+                               const Known& known) {
   std::vector<UserConversation> conversations;
   for (const auto& [number, one] : list) conversations.push_back(one);
   const std::size_t count = conversations.size();
@@ -89,34 +90,35 @@ void InboxListeners::enter_all(Client& client, Hearing hearing, const UserFeeds:
   const ConnectionId connection = client.connection;
   for (const UserConversation& one : conversations) {
     if (shard_.client_of(connection) != &client) return;
-    enter(client, hearing, one, done);
+    enter(client, hearing, shows, one, done);
   }
   done();
 }
 
-void InboxListeners::enter(Client& client, Hearing hearing, const UserConversation& conversation,
+void InboxListeners::enter(Client& client, Hearing hearing, bool shows, const UserConversation& conversation,
                            std::function<void()> done) {
   shard_.feeds().with_access(conversation.name, client.session->user(),
-                             [this, connection = client.connection, hearing, conversation, then = std::move(done)](
-                                 Feed& feed, const Feeds::Access& access) {
+                             [this, connection = client.connection, hearing, shows, conversation,
+                              then = std::move(done)](Feed& feed, const Feeds::Access& access) {
                                Client* found = shard_.client_of(connection);
                                if (found != nullptr && wants(*found, hearing)) {
                                  if (access.refusal == Refusal::None) {
-                                   listen(*found, hearing, conversation, feed);
+                                   listen(*found, hearing, shows, conversation, feed);
                                  } else if (access.refusal != Refusal::NotAuthorized) {
-                                   try_again(*found, hearing, conversation);
+                                   try_again(*found, hearing, shows, conversation);
                                  }
                                }
                                if (then) then();
                              });
 }
 
-void InboxListeners::listen(Client& client, Hearing hearing, const UserConversation& conversation, Feed& feed) {
+void InboxListeners::listen(Client& client, Hearing hearing, bool shows, const UserConversation& conversation,
+                            Feed& feed) {
   const auto* list = shard_.user_feeds().find(client.session->user());
   if (list == nullptr || !list->contains(conversation.number)) return;
   if (feed.standing.number != conversation.number) return;
   shard_.listeners().listen(client, feed, filter(hearing), conversation.name, hearing);
-  if (hearing == Hearing::Read) shard_.shows().marks(client, feed.name, filter(hearing));
+  if (hearing == Hearing::Read && shows) shard_.shows().marks(client, feed.name, filter(hearing));
   if (hearing == Hearing::Presence) shard_.rosters().listens(client, feed);
 }
 
@@ -127,15 +129,17 @@ bool InboxListeners::has_come_back(const Client& client, const Feed& feed, Seq s
   return found != list->end() && found->second.changed > seq;
 }
 
-void InboxListeners::try_again(const Client& client, Hearing hearing, const UserConversation& conversation) {
+void InboxListeners::try_again(const Client& client, Hearing hearing, bool shows,
+                               const UserConversation& conversation) {
   if (retries_.empty()) shard_.timers().add({.due = shard_.now() + kTryAgain, .kind = TimerKind::InboxListeners});
-  retries_.push_back({client.connection, hearing, conversation});
+  retries_.push_back({client.connection, hearing, shows, conversation});
 }
 
 void InboxListeners::run_timer() {
   for (const Retry& one : std::exchange(retries_, {})) {
     Client* client = shard_.client_of(one.connection);
-    if (client != nullptr && wants(*client, one.hearing)) enter(*client, one.hearing, one.conversation, nullptr);
+    if (client != nullptr && wants(*client, one.hearing))
+      enter(*client, one.hearing, one.shows, one.conversation, nullptr);
   }
 }
 
@@ -147,7 +151,7 @@ void InboxListeners::user_known(const std::string& user) {
   for (const Waiting& one : std::exchange(found->second.waiting, {})) {
     Client* client = shard_.client_of(one.connection);
     const auto* list = shard_.user_feeds().find(user);
-    if (client != nullptr && list != nullptr) enter_all(*client, one.hearing, *list, one.known);
+    if (client != nullptr && list != nullptr) enter_all(*client, one.hearing, one.shows, *list, one.known);
   }
 }
 
@@ -178,7 +182,7 @@ void InboxListeners::user_changed(const std::string& user, const UserConversatio
       if (!change.present) {
         if (feed != nullptr) shard_.listeners().stop(*client, *feed, filter(hearing));
       } else if (feed == nullptr || !Listeners::is_listening(*client, *feed, filter(hearing))) {
-        enter(*client, hearing, change, nullptr);
+        enter(*client, hearing, true, change, nullptr);
       }
     }
   }

@@ -39,8 +39,8 @@ class InboxListeners final : public UserFeeds::Watcher {
 
   /// Called with the number of the user's conversations once each is listened to that can be, or with why not.
   using Known = std::function<void(std::size_t conversations, chat::Refusal)>;
-  /// The session has the subscription already.
-  void subscribe(Client& client, Hearing hearing, Known known);
+  /// The session has the subscription already. `shows`: marks come as they are now, too.
+  void subscribe(Client& client, Hearing hearing, bool shows, Known known);
   /// The session doesn't have it any more.
   void unsubscribe(Client& client, Hearing hearing);
   /// A session came back.
@@ -65,6 +65,7 @@ class InboxListeners final : public UserFeeds::Watcher {
   struct Waiting {
     ConnectionId connection;
     Hearing hearing{};
+    bool shows = true;
     Known known;  ///< Null: of a session that came back.
   };
   struct User {
@@ -75,15 +76,17 @@ class InboxListeners final : public UserFeeds::Watcher {
   struct Retry {
     ConnectionId connection;
     Hearing hearing{};
+    bool shows = true;
     UserConversation conversation;
   };
 
   [[nodiscard]] bool wants(const Client& client, Hearing hearing) const;
   void open(Client& client);
-  void enter_all(Client& client, Hearing hearing, const UserFeeds::List& list, const Known& known);
-  void enter(Client& client, Hearing hearing, const UserConversation& conversation, std::function<void()> done);
-  void listen(Client& client, Hearing hearing, const UserConversation& conversation, Feed& feed);
-  void try_again(const Client& client, Hearing hearing, const UserConversation& conversation);
+  void enter_all(Client& client, Hearing hearing, bool shows, const UserFeeds::List& list, const Known& known);
+  void enter(Client& client, Hearing hearing, bool shows, const UserConversation& conversation,
+             std::function<void()> done);
+  void listen(Client& client, Hearing hearing, bool shows, const UserConversation& conversation, Feed& feed);
+  void try_again(const Client& client, Hearing hearing, bool shows, const UserConversation& conversation);
 
   Shard& shard_;
   std::array<std::string, kHearings.size()> filters_;

@@ -84,6 +84,7 @@ struct StoredTally {
 struct StoredId {
   Seq seq;
   Timestamp ts;
+  std::optional<format::EntryKind> kind{};  ///< Of the entry, while it is there.
 };
 
 struct StoredSession {

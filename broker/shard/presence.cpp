@@ -516,6 +516,18 @@ void Presence::resume(Client& client) {
   }
 }
 
+/// It may be told now. One that isn't to be shown the state as it is hears of it when it changes.
+void Presence::begin(Client& client, std::string_view filter, bool shows) {
+  if (shows) return show(client, filter);
+  const auto found = watched_.find(std::string(user_of(filter)));
+  if (found == watched_.end()) return;
+  for (Watcher& one : found->second.watchers) {
+    if (one.client != &client || one.filter != filter) continue;
+    one.checked = shard_.now();
+    one.awaits_change = !found->second.last;
+  }
+}
+
 void Presence::show(Client& client, std::string_view filter) {
   const auto found = watches_.find(&client);
   if (found == watches_.end()) return;
@@ -537,8 +549,8 @@ void Presence::shown(const PresenceShownEvent& event) {
   if (watched.last == event.presence) return;
   const bool is_first = !watched.last;
   watched.last = event.presence;
-  for (const Watcher& one : watched.watchers) {
-    if (one.checked == Instant{}) continue;
+  for (Watcher& one : watched.watchers) {
+    if (one.checked == Instant{} || std::exchange(one.awaits_change, false)) continue;
     if (is_first) {
       send(*one.client, one.filter, event.user, event.presence, true);
     } else {

@@ -63,6 +63,8 @@ class Presence final : public UserFeeds::Watcher {
   void unwatch_all(Client& client);
   /// The subscriptions of a client that has come back.
   void resume(Client& client);
+  /// The SUBACK has left. `shows`: what is known comes now.
+  void begin(Client& client, std::string_view filter, bool shows);
   /// Sends what is known, as retained; all of the client's with an empty filter.
   void show(Client& client, std::string_view filter);
   // -- What presence/+ sees; see Rosters --
@@ -127,7 +129,8 @@ class Presence final : public UserFeeds::Watcher {
   struct Watcher {
     Client* client = nullptr;
     std::string filter;
-    Instant checked;  ///< 0: nothing may be sent yet, since its SUBACK comes first.
+    Instant checked;             ///< 0: nothing may be sent yet, since its SUBACK comes first.
+    bool awaits_change = false;  ///< The first state that is heard isn't for it.
   };
   struct Watched {
     std::vector<Watcher> watchers;

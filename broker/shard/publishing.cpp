@@ -215,7 +215,9 @@ chat::Refusal Publishing::read_draft(const mqtt::Properties& properties, std::st
                                      Draft& draft) {
   if (payload.size() > shard_.options().message_size_max) return chat::Refusal::TooLarge;
   draft.payload = payload;
-  draft.id = properties.user("id").value_or(std::string_view());
+  const auto id = properties.user("id");
+  if (id && id->empty()) return chat::Refusal::InvalidId;
+  draft.id = id.value_or(std::string_view());
   if (form == chat::Form::Json) {
     auto read = json::read_draft(payload);
     if (!read) return chat::Refusal::InvalidPayload;
@@ -359,10 +361,10 @@ void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   if (origin.passes && chat::rule_of(outcome.refusal).retry_after != 0) return this->outcome(origin, Outcome{});
   Client* client = shard_.clients().find(origin.client, origin.identity);
   if (client == nullptr) return;
-  if (origin.receipt) send_to(*client, *origin.receipt, receipt_message(*origin.receipt, outcome));
+  const bool fits = !origin.receipt || send_receipt(*client, *origin.receipt, outcome);
   if (origin.ticket.qos == mqtt::Qos::AtMostOnce) return;
-  if (outcome.refusal != chat::Refusal::None) {
-    refuse(*client, origin, outcome);
+  if (!fits || outcome.refusal != chat::Refusal::None) {
+    refuse(*client, origin, fits ? outcome : Outcome{.refusal = chat::Refusal::TooLarge});
     return;
   }
   mqtt::PropertyWriter properties;
@@ -378,13 +380,24 @@ void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   shard_.wrote(*client);
 }
 
-void Publishing::send_to(Client& client, const ReceiptAddress& address, const mqtt::MessagePtr& message) {
-  if (address.topic == reply_topic(client.session->client_id())) {
-    send_reply(client, message);
-  } else if (!is_reserved(address.topic) && !chat::in_subtree(shard_.options().root, address.topic) &&
-             shard_.access().may_publish(client, address.topic)) {
+bool Publishing::send_receipt(Client& client, const ReceiptAddress& address, const Outcome& outcome) {
+  if (send_to(client, address, receipt_message(address, outcome))) return true;
+  // What was done is done. What was only asked for can't be said.
+  const bool asks = outcome.refusal == chat::Refusal::None && outcome.seq.value == 0 && !outcome.detail.empty();
+  const bool fits = !asks || outcome.detail == Outcome::kUnchanged;
+  send_to(client, address, short_receipt(address, fits ? outcome : Outcome{.refusal = chat::Refusal::TooLarge}));
+  return fits;
+}
+
+bool Publishing::send_to(Client& client, const ReceiptAddress& address, const mqtt::MessagePtr& message) {
+  if (address.topic == reply_topic(client.session->client_id())) return send_reply(client, message);
+  const auto* own = subscription_to(client, address.topic);
+  if (own != nullptr && !client.session->takes(*message, own->options.qos, {})) return false;
+  if (!is_reserved(address.topic) && !chat::in_subtree(shard_.options().root, address.topic) &&
+      shard_.access().may_publish(client, address.topic)) {
     shard_.plain_topics().publish(message);
   }
+  return true;
 }
 
 void Publishing::refuse(Client& client, const Origin& origin, const Outcome& outcome) {
@@ -415,21 +428,31 @@ void Publishing::refuse(Client& client, const Origin& origin, const Outcome& out
   shard_.wrote(client);
 }
 
+const session::Subscription* Publishing::subscription_to(const Client& client, std::string_view topic) {
+  const auto& all = client.session->subscriptions();
+  const auto found = std::ranges::find_if(all, [&](const auto& one) { return mqtt::matches(one.filter, topic); });
+  return found == all.end() ? nullptr : &*found;
+}
+
 bool Publishing::hears_replies(const Client& client) {
-  const std::string topic = reply_topic(client.session->client_id());
-  return std::ranges::any_of(client.session->subscriptions(),
-                             [&](const auto& one) { return mqtt::matches(one.filter, topic); });
+  return subscription_to(client, reply_topic(client.session->client_id())) != nullptr;
 }
 
 /// Replies are for this client alone, so they don't go through the other clients' subscriptions.
-void Publishing::send_reply(Client& client, const mqtt::MessagePtr& message) {
-  for (const auto& subscription : client.session->subscriptions()) {
-    if (!mqtt::matches(subscription.filter, message->topic())) continue;
-    const std::span<const std::uint32_t> ids(&subscription.subscription_id, subscription.subscription_id != 0 ? 1 : 0);
-    client.session->deliver(message, subscription.options.qos, false, ids, shard_.now());
-    shard_.wrote(client);
-    return;
+bool Publishing::send_reply(Client& client, const mqtt::MessagePtr& message) {
+  const auto* subscription = subscription_to(client, message->topic());
+  if (subscription == nullptr) return true;
+  const std::uint32_t id = subscription->subscription_id;
+  const std::span<const std::uint32_t> ids(&id, id != 0 ? 1 : 0);
+  const mqtt::Qos qos = subscription->options.qos;
+  if (!client.session->takes(*message, qos, ids)) return false;
+  const auto outcome = client.session->deliver(message, qos, false, ids, shard_.now());
+  if (outcome == session::Delivered::QueueFull) {
+    shard_.counters().add(Metric::PublishesDropped);
+    shard_.limit_reached(Metric::LimitQueue, client);
   }
+  shard_.wrote(client);
+  return true;
 }
 
 }  // namespace parley::shard

@@ -41,12 +41,14 @@ class Publishing {
   /// A publication of PlainTopics is stored where it must be, or can't be.
   void stored(std::uint64_t publication, bool stored);
 
-  /// A message to the client's own reply topic.
-  void send_reply(Client& client, const mqtt::MessagePtr& message);
+  /// A message to the client's own reply topic. False: the client takes no packet as large.
+  bool send_reply(Client& client, const mqtt::MessagePtr& message);
   /// It has subscribed to its reply topic.
   [[nodiscard]] static bool hears_replies(const Client& client);
-  /// To the client's Response Topic, where it may publish itself.
-  void send_to(Client& client, const ReceiptAddress& address, const mqtt::MessagePtr& message);
+  /// By which the client gets what is sent to a topic; null: it doesn't.
+  [[nodiscard]] static const session::Subscription* subscription_to(const Client& client, std::string_view topic);
+  /// To the client's Response Topic, where it may publish itself. False as above; then nobody gets it.
+  bool send_to(Client& client, const ReceiptAddress& address, const mqtt::MessagePtr& message);
 
   /// 13 characters for 64 random bits: short enough to need no allocation.
   std::string make_id();
@@ -66,6 +68,8 @@ class Publishing {
   void say_of_itself(Client& client, session::PublishAction& action, chat::Refusal refusal);
   chat::Refusal set_mode(Client& client, std::string_view payload);
   void refuse(Client& client, const Origin& origin, const Outcome& outcome);
+  /// False: what was asked for is larger than the client takes, which it is told instead.
+  bool send_receipt(Client& client, const ReceiptAddress& address, const Outcome& outcome);
 
   /// PUBACK, or PUBREC once a lasting session's packet id is stored.
   void acknowledge(Client& client, session::PublishTicket ticket, mqtt::ReasonCode reason, std::string_view properties);

@@ -141,6 +141,7 @@ void Shard::flush_touched() {
     links_.flush(client->connection);
     // A cursor that stopped for want of room goes on at once when the socket has taken everything.
     if (!client->behind.empty() && client->output->empty()) feeds_.pump(*client);
+    if (client->output->empty()) history_requests_.go_on(*client);
   }
   touched_.clear();
 }
@@ -432,8 +433,15 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
     // A refusal of a publish may have closed the connection.
     if (client_of(connection) != &client) return;
   }
-  if (pump && (!client.behind.empty() || client.session->resend_wanted())) feeds_.pump(client);
-  if (pump && client.retained && client_of(connection) == &client) retained_shows_.go_on(client);
+  if (pump) {
+    const bool page_first = history_requests_.take_turn(client);
+    if (page_first) history_requests_.go_on(client);
+    if (client_of(connection) != &client) return;
+    if (!client.behind.empty() || client.session->resend_wanted()) feeds_.pump(client);
+    if (!page_first) history_requests_.go_on(client);
+    if (client_of(connection) != &client) return;
+    if (client.retained) retained_shows_.go_on(client);
+  }
   if (acknowledged && client_of(connection) == &client) inboxes_.moved(client);
 }
 
@@ -442,6 +450,8 @@ void Shard::drained(ConnectionId connection) {
   if (client == nullptr) return;
   client->session->drained(now_);
   feeds_.pump(*client);
+  history_requests_.go_on(*client);
+  if (client_of(connection) != client) return;
   if (client->retained) retained_shows_.go_on(*client);
   if (std::exchange(client->awaits_drain, false)) {
     client->session->heard(now_);

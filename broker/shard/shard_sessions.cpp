@@ -45,6 +45,7 @@ void Shard::detach(Client& client, bool publishes_will) {
   client.account.reset();
   journal_.flush_cursor(client);
   auto will = client.session->detach(now_);
+  history_requests_.detach(client);
   if (!publishes_will) will.reset();
   presence_.left(client, will ? &*will : nullptr);
   if (will && Presence::is_topic(will->message->topic())) will.reset();

@@ -36,6 +36,11 @@ bool is_served(const chat::ChatTopic& parts) {
   return parts.form == chat::Form::Message || parts.form == chat::Form::Json || Listeners::is_form(parts.form);
 }
 
+/// Whether what is there comes at once. §3.8.3.1
+bool shows_state(const mqtt::SubscriptionOptions& options, bool is_new) {
+  return options.retain_handling == 0 || (options.retain_handling == 1 && is_new);
+}
+
 /// A prefix counts instead of the properties.
 Refusal read_inbox_start(const chat::ChatFilter& filter, const mqtt::Properties& properties, std::string_view user,
                          chat::InboxStart& start) {
@@ -130,6 +135,7 @@ void Subscribing::subscribe(Client& client, const session::SubscribeAction& acti
     item.options = packet.items[i].options;
     item.options.qos = std::min(item.options.qos, shard_.options().limits.qos_max);
     request->reasons[i] = objection(client, *request, item.filter);
+    if (request->reasons[i] == ReasonCode::QuotaExceeded) item.refusal = Refusal::TooMany;
     if (mqtt::is_failure(request->reasons[i])) continue;
     const auto shared = mqtt::shared_filter(item.filter);
     if (chat::is_chat_filter(shard_.options().root, shared ? shared->filter : std::string_view(item.filter))) {
@@ -137,6 +143,9 @@ void Subscribing::subscribe(Client& client, const session::SubscribeAction& acti
       subscribe_conversation(request, packet.properties, i);
       // Whoever may not read on is disconnected by what was waiting for the same feed.
       if (client_of(*request) == nullptr) return;
+    } else if (shared && Presence::is_topic(shared->filter)) {
+      item.refusal = Refusal::Unsupported;
+      request->reasons[i] = suback_reason(item.refusal);
     } else if (!shared && Presence::is_topic(item.filter)) {
       item.presence = true;
       subscribe_presence(request, client, i);
@@ -317,7 +326,8 @@ void Subscribing::subscribe_listening(const RequestPtr& request, std::size_t ind
   remember(subscriber, request->items[index], *request);
   ++request->open;
   shard_.inbox_listeners().subscribe(
-      subscriber, hearing, [this, request, index](std::size_t conversations, Refusal refusal) {
+      subscriber, hearing, shows_state(request->items[index].options, !request->items[index].previous),
+      [this, request, index](std::size_t conversations, Refusal refusal) {
         if (Client* client = client_of(*request)) {
           Item& item = request->items[index];
           item.conversations = conversations;
@@ -326,7 +336,8 @@ void Subscribing::subscribe_listening(const RequestPtr& request, std::size_t ind
               refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
           if (client->session->subscriptions().size() + conversations > shard_.options().subscriptions_max) {
             shard_.limit_reached(Metric::LimitSubscriptions, *client);
-            request->reasons[index] = ReasonCode::QuotaExceeded;
+            item.refusal = Refusal::TooMany;
+            request->reasons[index] = suback_reason(item.refusal);
           }
           if (mqtt::is_failure(request->reasons[index])) undo(*client, item);
         }
@@ -351,7 +362,8 @@ void Subscribing::subscribe_inbox(const RequestPtr& request, std::size_t index, 
           request->reasons[index] = suback_reason(refusal);
         } else if (client.session->subscriptions().size() + list->size() > shard_.options().subscriptions_max) {
           shard_.limit_reached(Metric::LimitSubscriptions, client);
-          request->reasons[index] = ReasonCode::QuotaExceeded;
+          known.refusal = Refusal::TooMany;
+          request->reasons[index] = suback_reason(known.refusal);
         } else {
           request->reasons[index] = static_cast<ReasonCode>(known.options.qos);
           inbox_known(request, index, client, *list, wanted);
@@ -714,16 +726,16 @@ void Subscribing::answer(Request& request, Client& client) {
       const auto cursor = session.find_cursor(item.filter);
       Follower* follower = cursor ? shard_.feeds().find_follower(client, *cursor) : nullptr;
       if (follower != nullptr && follower->held) shard_.feeds().release(client, *follower);
-      if (item.form == chat::Form::Read && item.refusal == Refusal::None) shard_.marks().show(client, item.filter);
+      const bool shows = shows_state(item.options, !item.previous) && item.refusal == Refusal::None;
+      if (item.form == chat::Form::Read && shows) shard_.marks().show(client, item.filter);
       continue;
     }
     if (mqtt::is_failure(request.reasons[i]) || mqtt::shared_filter(item.filter)) continue;
     if (item.presence) {
-      shard_.presence().show(client, item.filter);
+      shard_.presence().begin(client, item.filter, shows_state(item.options, !item.previous));
       continue;
     }
-    const auto handling = item.options.retain_handling;
-    if (handling == 2 || (handling == 1 && item.previous)) continue;  // §3.8.3.1
+    if (!shows_state(item.options, !item.previous)) continue;
     shard_.plain_topics().send_retained(client, {item.filter, item.options, request.subscription_id});
   }
 }
@@ -746,7 +758,7 @@ void Subscribing::release_inbox(const Request& request, Client& client, const It
 std::string Subscribing::answer_properties(const Request& request) const {
   mqtt::PropertyWriter properties;
   for (const Item& item : request.items) {
-    if (item.presence && item.refusal != Refusal::None) {
+    if (!item.conversation && item.refusal != Refusal::None) {
       if (request.items.size() > 1) properties.user("topic", item.filter);
       write_refusal(properties, item.refusal);
     }

@@ -125,7 +125,7 @@ std::optional<shard::StoredId> Store::find_id(ShardId /*shard*/, ConversationNum
   for (std::size_t i = found->entries.size(); i-- > 0;) {
     const format::EntryRecord& entry = **found->entries[i];
     if (found->positions[i] > materialised_ || !entry.id_from_client) continue;
-    if (entry.from == from && entry.id == id) return shard::StoredId{entry.seq, entry.ts};
+    if (entry.from == from && entry.id == id) return shard::StoredId{entry.seq, entry.ts, entry.kind};
   }
   return std::nullopt;
 }

@@ -20,6 +20,7 @@ TEST(IdFinder, FindsWhatIsMaterialised) {
   ASSERT_TRUE(use);
   EXPECT_EQ(use->seq, Seq{2});
   EXPECT_EQ(use->ts, test::Records::time_of({2}));
+  EXPECT_EQ(use->kind, format::EntryKind::Message);
   EXPECT_FALSE(must(finder.find(tea, "bob", "id2")));
   EXPECT_FALSE(must(finder.find(tea, "ann", "id4")));
   EXPECT_FALSE(must(finder.find(milk, "ann", "id2")));

@@ -78,6 +78,10 @@ TEST(InboxStart, ReadsPositionsByName) {
   InboxStart start;
   EXPECT_EQ(start.add("since", "tea:12", "ann"), Refusal::None);
   EXPECT_EQ(start.add("since", "dm:ann:bob:7", "ann"), Refusal::None);
+  EXPECT_EQ(start.add("since", "dm:zoe:8", "ann"), Refusal::None);
+  EXPECT_EQ(start.add("epoch", "dm:zoe:9", "ann"), Refusal::None);
+  EXPECT_EQ(start.since.at("dm:ann:zoe"), 8U);
+  EXPECT_EQ(start.epochs.at("dm:ann:zoe"), Epoch{9});
   EXPECT_EQ(start.add("epoch", "tea:99", "ann"), Refusal::None);
   EXPECT_EQ(start.add("since", "last", "ann"), Refusal::None);
   EXPECT_EQ(start.add("something", "else", "ann"), Refusal::None);

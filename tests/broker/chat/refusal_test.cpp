@@ -13,7 +13,8 @@ constexpr int kRefusals = static_cast<int>(Refusal::Unsupported) + 1;
 TEST(Refusals, HaveARuleEachInTheOrderOfTheEnum) {
   for (int i = 0; i < kRefusals; ++i) EXPECT_EQ(static_cast<int>(rule_of(static_cast<Refusal>(i)).refusal), i);
   EXPECT_EQ(rule_of(Refusal::NotLeader).refusal, Refusal::NoMajority) << "clients needn't know of leaders";
-  EXPECT_ANY_THROW(rule_of(static_cast<Refusal>(kRefusals + 1)));
+  EXPECT_EQ(rule_of(Refusal::TooMany).word, "too-many");
+  EXPECT_ANY_THROW(rule_of(static_cast<Refusal>(kRefusals + 2)));
 }
 
 TEST(Refusals, HaveStableWordsAndSentences) {

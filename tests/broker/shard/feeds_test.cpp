@@ -210,7 +210,45 @@ TEST(Feeds, PassOverWhatIsLargerThanTheClientTakes) {
   say(world, bob, "chat/room/msg", "small, too");
   auto& alice = join(world, "alice", {.packet_size_max = 1000});
   follow(world, alice, "chat/room/msg", {.users = since(0)});
-  EXPECT_EQ(alice.seqs("chat/room/msg"), (std::vector<std::uint64_t>{1, 3}));
+  ASSERT_EQ(alice.received.size(), 3U);
+  EXPECT_EQ(alice.seqs("chat/room/msg"), (std::vector<std::uint64_t>{1, 0, 3}));
+  EXPECT_EQ(alice.received[1].user("kind"), "gap");
+  EXPECT_EQ(alice.received[1].payload, R"({"kind":"gap","first":2,"last":2})");
+  EXPECT_FALSE(alice.received[1].retain);
+  // And live, by each way there is.
+  auto& cat = join(world, "cat", {.packet_size_max = 1000, .users = {{"meta", "compact"}}});
+  follow(world, cat, "chat/room/msg", {.qos = Qos::AtMostOnce});
+  auto& dan = join(world, "dan", {.packet_size_max = 1000});
+  follow(world, dan, "$share/g/chat/room/json");
+  say(world, bob, "chat/room/msg", std::string(5000, 'x'));
+  say(world, bob, "chat/room/msg", "last");
+  EXPECT_EQ(alice.received[3].payload, R"({"kind":"gap","first":4,"last":4})");
+  ASSERT_EQ(cat.received.size(), 2U);
+  EXPECT_EQ(cat.received[0].payload, R"({"kind":"gap","first":4,"last":4})");
+  EXPECT_EQ(cat.received[1].payload, "last");
+  ASSERT_EQ(dan.received.size(), 2U);
+  EXPECT_EQ(dan.received[0].payload, R"({"kind":"gap","first":4,"last":4})");
+}
+
+TEST(Feeds, TellOfWhatIsTooLargeForTheNextConnection) {
+  World world(1, dev());
+  auto& alice = join(world, "alice", lasting());
+  follow(world, alice, "chat/room/msg");
+  alice.acknowledges = false;
+  auto& bob = join(world, "bob");
+  say(world, bob, "chat/room/msg", "small");
+  say(world, bob, "chat/room/msg", std::string(5000, 'x'));
+  ASSERT_EQ(alice.received.size(), 2U);
+  const auto id = alice.received[1].packet_id;
+  alice.drop();
+  alice.acknowledges = true;
+  alice.received.clear();
+  auto options = lasting();
+  options.packet_size_max = 1000;
+  join(world, "alice", options);
+  ASSERT_EQ(alice.received.size(), 2U);
+  EXPECT_EQ(alice.received[1].payload, R"({"kind":"gap","first":2,"last":2})");
+  EXPECT_EQ(alice.received[1].packet_id, id);
 }
 
 TEST(Feeds, CostNothingForAbsentMembers) {

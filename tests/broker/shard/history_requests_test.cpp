@@ -142,8 +142,200 @@ TEST(HistoryRequests, ShowAMemberWhatCameSinceItsJoining) {
   say(world, ann, "chat/room/ctl", R"({"op":"add","user":"bob"})");
   say(world, ann, "chat/room/msg", "after");
   EXPECT_EQ(ask(world, bob, "").seqs, range(3, 4));
-  EXPECT_EQ(ask(world, bob, R"({"after":0})").seqs, range(3, 4));
+  EXPECT_EQ(ask(world, bob, R"({"after":0})").seqs, range(3, 4)) << "and no word of what came before";
+  EXPECT_TRUE(ask(world, bob, R"({"before":2})").seqs.empty());
   EXPECT_EQ(ask(world, ann, "").seqs, range(1, 4));
+}
+
+TEST(HistoryRequests, ComeInPiecesAndAreAcknowledgedBehindTheirEnd) {
+  for (const std::uint32_t shards : {1U, 3U}) {
+    WorldOptions options = dev(shards);
+    options.shard.limits.queued_messages_max = 20;
+    World world(1, options);
+    say_many(world, join(world, "ann"), 120);
+    auto& bob = enter(world, "bob", {.receive_maximum = 1});
+    std::vector<mqtt::PacketId> asked;
+    for (int i = 0; i < 15; ++i) asked.push_back(bob.publish("chat/room/history", R"({"limit":100})"));
+    world.settle();
+    std::vector<std::uint64_t> seqs;
+    std::size_t ends = 0;
+    for (const Received& one : bob.received) {
+      if (one.user("end").empty()) {
+        seqs.push_back(one.seq());
+        continue;
+      }
+      EXPECT_EQ(seqs, range(21, 120)) << "page " << ends;
+      EXPECT_EQ(one.user("end"), "100");
+      seqs.clear();
+      const auto* ack = bob.answer(PacketType::Puback, asked.at(ends++));
+      ASSERT_NE(ack, nullptr);
+      EXPECT_EQ(ack->reason(), ReasonCode::Success);
+      EXPECT_GT(ack->place, one.place);
+    }
+    EXPECT_EQ(ends, asked.size());
+  }
+}
+
+TEST(HistoryRequests, ComeWithoutAcknowledgementsAsFastAsTheyAreRead) {
+  WorldOptions options = dev();
+  options.shard.limits.output_max = 4096;
+  World world(1, options);
+  say_many(world, join(world, "ann"), 100);
+  auto& bob = join(world, "bob");
+  follow(world, bob, "client/bob/reply", {.qos = Qos::AtMostOnce});
+  bob.room = 2048;
+  for (int i = 0; i < 20; ++i) bob.publish("chat/room/history", R"({"limit":100})");
+  world.settle();
+  const auto ends = std::ranges::count_if(bob.received, [](const Received& one) { return !one.user("end").empty(); });
+  EXPECT_EQ(ends, 20);
+  EXPECT_EQ(bob.received.size(), 20U * 101U);
+}
+
+/// A client that has asked for a page and acknowledges nothing of it.
+simulation::Client& stuck(World& world, const std::string& id, const ConnectOptions& options = {.receive_maximum = 1}) {
+  auto& client = enter(world, id, options);
+  client.acknowledges = false;
+  client.publish("chat/room/history", "");
+  world.settle();
+  EXPECT_EQ(client.received.size(), 1U);
+  return client;
+}
+
+void go_on(World& world, simulation::Client& client) {
+  client.acknowledges = true;
+  client.acknowledge(client.received.back());
+  world.settle();
+}
+
+TEST(HistoryRequests, LeaveTheQueueToOthers) {
+  WorldOptions options = dev();
+  options.shard.limits.queued_messages_max = 4;
+  World world(1, options);
+  auto& ann = join(world, "ann");
+  say_many(world, ann, 30);
+  auto& bob = stuck(world, "bob");
+  follow(world, bob, "chat/live/msg");
+  follow(world, bob, "plain");
+  for (int i = 0; i < 3; ++i) bob.publish("chat/room/msg", "x", {.response_topic = "client/bob/reply"});
+  say(world, ann, "plain", "for bob");
+  say(world, ann, "chat/live/msg", "for bob");
+  EXPECT_EQ(bob.received.size(), 1U);
+  go_on(world, bob);
+  std::size_t receipts = 0;
+  for (const Received& one : bob.received) receipts += has(one.payload, R"({"ok":true,"seq":)") ? 1 : 0;
+  EXPECT_EQ(receipts, 3U);
+  EXPECT_EQ(bob.seqs("chat/live/msg"), range(1, 1));
+  EXPECT_EQ(bob.seqs("plain").size(), 1U);
+  EXPECT_EQ(page(bob, 0).seqs.size(), 30U + 3U + 1U + 1U);
+  EXPECT_TRUE(has(page(bob, 0).end, R"({"end":true,"entries":30)"));
+}
+
+TEST(HistoryRequests, OfOneClientAreLimited) {
+  World world(1, dev());
+  say_many(world, join(world, "ann"), 2);
+  auto& bob = stuck(world, "bob");
+  for (std::size_t i = 1; i < HistoryRequests::kOfClientMax; ++i) bob.publish("chat/room/history", "");
+  const auto last = bob.publish("chat/room/history", "");
+  world.settle();
+  EXPECT_EQ(bob.answer(PacketType::Puback), nullptr);
+  go_on(world, bob);
+  EXPECT_EQ(bob.answer(PacketType::Puback, last)->reason(), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(bob.answer(PacketType::Puback, last)->user("error"), "busy");
+  EXPECT_EQ(bob.answer(PacketType::Puback, last)->user("retry-after"), "1");
+  const auto ends = std::ranges::count_if(bob.received, [](const Received& one) { return !one.user("end").empty(); });
+  EXPECT_EQ(static_cast<std::size_t>(ends), HistoryRequests::kOfClientMax);
+}
+
+TEST(HistoryRequests, ThatStandStillMakeRoomForOthers) {
+  World world(1, dev());
+  say_many(world, join(world, "ann"), 2);
+  for (std::size_t i = 0; i < HistoryRequests::kPagesMax; ++i) stuck(world, "slow" + std::to_string(i));
+  auto& bob = enter(world, "bob");
+  EXPECT_EQ(say(world, bob, "chat/room/history", "").user("error"), "busy");
+  world.advance(HistoryRequests::kPatience);
+  EXPECT_EQ(ask(world, bob, "").seqs, range(1, 2));
+  auto& slow = world.client("slow0");
+  EXPECT_EQ(slow.answer(PacketType::Puback)->user("error"), "busy") << "a page that is cut is never acknowledged";
+  go_on(world, slow);
+  EXPECT_TRUE(has(slow.received.back().payload, R"("error":"busy")")) << slow.received.back().payload;
+  go_on(world, world.client("slow1"));
+  EXPECT_TRUE(has(world.client("slow1").received.back().payload, R"({"end":true,"entries":2)"));
+}
+
+TEST(HistoryRequests, EndWithTheConnection) {
+  for (const ProtocolVersion version : {ProtocolVersion::V5, ProtocolVersion::V3_1_1}) {
+    World world(1, dev());
+    say_many(world, join(world, "ann"), 5);
+    ConnectOptions options = lasting();
+    options.version = version;
+    if (version == ProtocolVersion::V5) options.receive_maximum = 1;
+    auto& bob = enter(world, "bob", options);
+    bob.reads = false;
+    bob.room = 1;
+    const auto id = bob.publish("chat/room/history", "", {.qos = Qos::ExactlyOnce});
+    world.settle();
+    bob.drop();
+    world.settle();
+    bob.reads = true;
+    bob.room = 1024 * 1024;
+    join(world, "bob", options);
+    bob.received.clear();
+    bob.publish("chat/room/history", "", {.qos = Qos::ExactlyOnce, .dup = true, .packet_id = id});
+    world.settle();
+    ASSERT_FALSE(bob.received.empty());
+    EXPECT_TRUE(has(bob.received.back().payload, R"({"end":true,"entries":5)")) << bob.received.back().payload;
+    EXPECT_EQ(bob.answer(PacketType::Pubrec, id)->reason(), ReasonCode::Success);
+  }
+}
+
+TEST(HistoryRequests, SayWhatIsLargerThanTheClientTakes) {
+  World world(1, dev());
+  auto& ann = join(world, "ann");
+  say(world, ann, "chat/room/msg", "small");
+  say(world, ann, "chat/room/msg", std::string(500, 'x'));
+  say(world, ann, "chat/room/msg", "small, too");
+  auto& bob = enter(world, "bob", {.packet_size_max = 300});
+  EXPECT_EQ(ask(world, bob, "").seqs, (std::vector<std::uint64_t>{1, 0, 3}));
+  ASSERT_EQ(bob.received.size(), 4U);
+  EXPECT_EQ(bob.received[1].payload, R"({"kind":"gap","first":2,"last":2})");
+  EXPECT_EQ(bob.received[1].user("kind"), "gap");
+  EXPECT_TRUE(has(bob.received[3].payload, R"({"end":true,"entries":2,"first":1,"last":3)"));
+  auto& cat = enter(world, "cat", {.packet_size_max = 120});
+  const auto ack = say(world, cat, "chat/room/history", R"({"limit":1})");
+  EXPECT_EQ(ack.reason(), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(ack.user("error"), "too-large");
+  EXPECT_EQ(cat.received.back().payload, R"({"ok":false,"error":"too-large"})");
+}
+
+TEST(HistoryRequests, TellOfWhatRetentionHasRemoved) {
+  World world(1, dev());
+  say_many(world, join(world, "ann"), 40);
+  world.store().cut("room", {20});
+  world.store().corrupt("room", {25});
+  world.crash();
+  world.start();
+  auto& bob = enter(world, "bob");
+  const auto told = [&](const std::string& json) {
+    const std::size_t before = bob.received.size();
+    EXPECT_EQ(say(world, bob, "chat/room/history", json).reason(), ReasonCode::Success) << json;
+    std::vector<std::string> list;
+    for (std::size_t i = before; i < bob.received.size(); ++i) {
+      const Received& one = bob.received[i];
+      if (one.user("kind") == "gap") list.push_back("gap " + one.user("first") + "-" + one.user("last"));
+      if (one.seq() != 0) list.push_back(one.user("seq"));
+      if (!one.user("end").empty()) list.push_back("end " + one.user("end"));
+    }
+    return list;
+  };
+  using Strings = std::vector<std::string>;
+  EXPECT_EQ(told(R"({"after":5,"limit":3})"), (Strings{"gap 6-19", "20", "21", "22", "end 3"}));
+  EXPECT_EQ(told(R"({"after":5,"before":10})"), (Strings{"gap 6-9", "end 0"}));
+  EXPECT_EQ(told(R"({"before":15,"limit":10})"), (Strings{"gap 5-14", "end 0"}));
+  EXPECT_EQ(told(R"({"before":5,"limit":10})"), (Strings{"gap 1-4", "end 0"}));
+  EXPECT_EQ(told(R"({"before":22})"), (Strings{"20", "21", "end 2"}));
+  EXPECT_EQ(told(R"({"after":23,"limit":3})"), (Strings{"24", "gap 25-25", "26", "end 2"}));
+  EXPECT_EQ(told(R"({"before":26,"limit":2})"), (Strings{"24", "gap 25-25", "end 1"}));
+  EXPECT_EQ(told(R"({"after":40})"), (Strings{"end 0"}));
 }
 
 TEST(HistoryRequests, AreAnsweredFromAnyNode) {

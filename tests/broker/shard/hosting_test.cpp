@@ -80,6 +80,35 @@ TEST(Hosting, KnowsIdsWhereverTheyAre) {
   }
 }
 
+TEST(Hosting, RefusesACommandsIdForAMessageAndTheOtherWayRound) {
+  // In memory; in the log's tail after a restart; in the store.
+  for (const bool materialised : {false, true}) {
+    for (const bool restarted : {false, true}) {
+      World world(1, dev());
+      world.store().materialise_only_when_told();
+      auto& alice = join(world, "alice");
+      const std::string create = R"({"op":"create","id":"c1"})";
+      say(world, alice, "chat/room/ctl", create);
+      say(world, alice, "chat/room/msg", "a", {.id = "m1"});
+      if (materialised) world.store().materialise();
+      world.settle();
+      if (restarted) {
+        world.crash();
+        world.start();
+        join(world, "alice");
+      }
+      const auto message = say(world, alice, "chat/room/msg", "b", {.id = "c1"});
+      EXPECT_EQ(message.user("error"), "invalid-id") << "materialised " << materialised << ", restarted " << restarted;
+      EXPECT_EQ(message.reason(), ReasonCode::PayloadFormatInvalid);
+      const auto edit = say(world, alice, "chat/room/ctl", R"({"op":"edit","seq":2,"text":"c","id":"m1"})");
+      EXPECT_EQ(edit.user("error"), "invalid-id");
+      EXPECT_EQ(say(world, alice, "chat/room/ctl", create).user("dup"), "1");
+      EXPECT_EQ(say(world, alice, "chat/room/msg", "a", {.id = "m1"}).user("dup"), "1");
+      EXPECT_EQ(world.store().history("room").size(), 2U);
+    }
+  }
+}
+
 TEST(Hosting, ForgetsAnIdAfterADayAndAThousandEntries) {
   World world(1, dev());
   auto& alice = join(world, "alice");

@@ -119,6 +119,34 @@ TEST_P(InboxListenersVersions, MarksComeFirstAsTheyAreAndThenAsTheyMove) {
   EXPECT_TRUE(marks(bob, "rum").empty()) << "at once";
 }
 
+TEST(InboxListeners, RetainHandlingSaysWhetherMarksComeAtOnce) {
+  World world(1, closed(2));
+  auto& ann = enter(world, "ann");
+  auto& bob = enter(world, "bob");
+  make(world, ann, "tea", {"bob"});
+  world.advance(2s);
+  for (const std::string& filter : {std::string(kRead), std::string("chat/tea/read")}) {
+    bob.received.clear();
+    follow(world, bob, filter, {.qos = Qos::AtMostOnce, .retain_handling = 2});
+    world.advance(1s);
+    EXPECT_TRUE(marks(bob, "tea").empty()) << filter;
+    follow(world, bob, filter, {.qos = Qos::AtMostOnce, .retain_handling = 1});
+    world.advance(1s);
+    EXPECT_TRUE(marks(bob, "tea").empty()) << filter << " is there already";
+    say(world, ann, "chat/tea/msg", "moves");
+    world.advance(2s);
+    EXPECT_FALSE(marks(bob, "tea").empty()) << filter;
+    bob.unsubscribe(filter);
+    world.settle();
+    bob.received.clear();
+    follow(world, bob, filter, {.qos = Qos::AtMostOnce, .retain_handling = 1});
+    world.advance(1s);
+    EXPECT_EQ(marks(bob, "tea").size(), 2U) << filter << " is new";
+    bob.unsubscribe(filter);
+    world.settle();
+  }
+}
+
 TEST(InboxListeners, ArePartOfTheSession) {
   World world(1, closed(3));
   auto& ann = enter(world, "ann");
@@ -232,6 +260,8 @@ TEST(InboxListeners, ALimitOfSubscriptionsCountsConversations) {
   auto& ann = enter(world, "ann");
   for (const char* name : {"a", "b", "c", "d"}) make(world, ann, name, {});
   EXPECT_EQ(follow(world, ann, kTyping), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(ann.answer(PacketType::Suback)->user("error"), "too-many");
+  EXPECT_EQ(ann.answer(PacketType::Suback)->user("conversations"), "");
   ann.unsubscribe(kTyping);
   world.settle();
   EXPECT_EQ(ann.answer(PacketType::Unsuback)->reason(), ReasonCode::NoSubscriptionExisted);

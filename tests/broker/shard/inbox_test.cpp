@@ -228,6 +228,8 @@ TEST_P(Inbox, BeginsWhereItIsAskedTo) {
   EXPECT_EQ(begin("3", {{"last", "2"}}), (Strings{"milk:4", "milk:5", "tea:4", "tea:5"}));
   EXPECT_EQ(begin("4", {{"since", "last"}, {"since", "tea:5"}}), (Strings{"milk:2", "milk:3", "milk:4", "milk:5"}));
   EXPECT_EQ(begin("5", {{"since", "nowhere:77"}}), Strings{});
+  for (int i = 0; i < 3; ++i) say(world_, ann, "chat/dm:bob/msg", "d");
+  EXPECT_EQ(begin("7", {{"since", "dm:ann:2"}}), Strings{"dm:ann:bob:3"});
   auto& bob = device(world_, "bob.6");
   const auto refused = [&](const UserProperties& users) {
     EXPECT_GE(follow(world_, bob, kInbox, {.users = users}), ReasonCode::UnspecifiedError);
@@ -327,6 +329,7 @@ TEST_P(Inbox, HasAsManyConversationsAsSubscriptionsAreAllowed) {
   create(world, ann, "beer", {"bob"});
   auto& late = device(world, "bob.2");
   EXPECT_EQ(follow(world, late, kInbox), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(late.answer(PacketType::Suback)->user("error"), "too-many");
 }
 
 TEST_P(Inbox, WhoComesBackBeginsAnew) {

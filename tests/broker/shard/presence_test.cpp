@@ -57,6 +57,28 @@ TEST_P(PresenceVersions, IsSeenByWhoSharesAConversation) {
   EXPECT_TRUE(seen(cat, "ann").empty());
 }
 
+TEST(Presence, RetainHandlingSaysWhetherTheStateComesAtOnce) {
+  World world(1, closed(2));
+  auto& ann = enter(world, "ann");
+  auto& bob = enter(world, "bob");
+  create(world, ann, {"bob"});
+  world.advance(11s);
+  for (int i = 0; i < 2; ++i) {  // First nothing is known of bob here, then something is.
+    auto& watcher = enter(world, "ann" + std::string(static_cast<std::size_t>(i), 'x'), {.user_name = "ann"});
+    watcher.received.clear();
+    follow(world, watcher, "presence/bob", {.retain_handling = 2});
+    follow(world, watcher, "presence/bob", {.retain_handling = 1});
+    world.advance(2s);
+    EXPECT_TRUE(seen(watcher, "bob").empty());
+    say(world, bob, "presence/bob", "at lunch" + std::to_string(i));
+    world.advance(2s);
+    EXPECT_EQ(seen(watcher, "bob"), (List{"online/1 at lunch" + std::to_string(i)}));
+    EXPECT_FALSE(watcher.received.back().retain);
+    follow(world, watcher, "presence/bob");
+    EXPECT_EQ(seen(watcher, "bob").size(), 2U);
+  }
+}
+
 TEST_P(PresenceVersions, AStatusIsOnesOwn) {
   World world(1, closed(2));
   auto& ann = enter(world, "ann", as());

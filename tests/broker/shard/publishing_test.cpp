@@ -130,6 +130,7 @@ TEST(Publishing, RefusesWithAReasonAndAWord) {
        ReasonCode::PayloadFormatInvalid,
        "invalid-id"},
       {"long id", "chat/room/msg", "x", {.id = std::string(129, 'i')}, ReasonCode::PayloadFormatInvalid, "invalid-id"},
+      {"empty id", "chat/room/msg", "x", {.users = {{"id", ""}}}, ReasonCode::PayloadFormatInvalid, "invalid-id"},
       {"no number", "chat/room/read", "x", {}, ReasonCode::PayloadFormatInvalid, "invalid-payload"},
   };
   for (const RefusedCase& one : cases) {
@@ -158,6 +159,40 @@ TEST(Publishing, KeepsClientsFromSpeakingForTheBroker) {
   auto& alice = join(world, "alice");
   EXPECT_EQ(say(world, alice, "$SYS/broker/load", "x").reason(), ReasonCode::NotAuthorized);
   EXPECT_EQ(say(world, alice, "client/bob/reply", "x").reason(), ReasonCode::NotAuthorized);
+}
+
+TEST(Publishing, DropsWhatOnlyTheServerSays) {
+  const std::vector<std::string> names{"seq",      "ts",     "from",   "id",    "kind",   "ref",     "dup",
+                                       "epoch",    "error",  "edited", "batch", "notice", "end",     "head",
+                                       "redacted", "oldest", "filter", "first", "last",   "expires", "retry-after"};
+  World world(1, dev());
+  auto& alice = join(world, "alice");
+  follow(world, alice, "client/alice/reply");
+  UserProperties users{{"colour", "red"}};
+  for (const std::string& name : names) users.emplace_back(name, "forged");
+  say(world, alice, "chat/room/msg", "x", {.users = users});
+  EXPECT_EQ(say(world, alice, "chat/room/history", "").reason(), ReasonCode::Success);
+  ASSERT_EQ(alice.received.size(), 2U);
+  EXPECT_EQ(alice.received[0].user("colour"), "red");
+  EXPECT_EQ(alice.received[0].user("from"), "alice");
+  for (const auto& [name, value] : alice.received[0].users) EXPECT_TRUE(name == "id" || value != "forged") << name;
+}
+
+TEST(Publishing, SaysWhenTheAnswerIsLargerThanTheClientTakes) {
+  World world(1, dev());
+  auto& alice = join(world, "alice", {.packet_size_max = 200});
+  follow(world, alice, "client/alice/reply");
+  const auto id = std::string(128, 'i');
+  EXPECT_EQ(say(world, alice, "chat/room/msg", "x", {.id = id, .response_topic = "client/alice/reply"}).reason(),
+            ReasonCode::Success);
+  ASSERT_EQ(alice.received.size(), 1U);
+  EXPECT_EQ(alice.received[0].payload, R"({"ok":true,"seq":1})");
+  const auto info = say(world, alice, "chat/room/ctl", R"({"op":"info"})", {.correlation = "c"});
+  EXPECT_EQ(info.reason(), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(info.user("error"), "too-large");
+  ASSERT_EQ(alice.received.size(), 2U);
+  EXPECT_EQ(alice.received[1].payload, R"({"ok":false,"error":"too-large"})");
+  EXPECT_EQ(alice.received[1].correlation, "c");
 }
 
 TEST(Publishing, TellsThreeOneOneClientsOfPermanentRefusalsOnTheirReplyTopic) {

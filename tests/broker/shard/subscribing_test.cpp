@@ -102,6 +102,8 @@ TEST(Subscribing, RefusesWhatItCantServe) {
       {"chat/room/history", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
       {"chat/#", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
       {"$share/g/chat/+/msg", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
+      {"$share/g/presence/bob", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
+      {"$share/g/presence/+", {}, ReasonCode::ImplementationSpecificError, "unsupported"},
   };
   for (const RefusedCase& one : cases) {
     World world(1, dev());
@@ -127,9 +129,13 @@ TEST(Subscribing, KeepsToItsLimits) {
   World world(1, options);
   auto& alice = join(world, "alice");
   EXPECT_EQ(follow(world, alice, "a/b/c/d/e"), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(alice.answer(PacketType::Suback)->user("error"), "too-many");
   alice.subscribe({"a", "chat/x/msg", "chat/y/msg", "b"});
   world.settle();
   EXPECT_EQ(alice.answer(PacketType::Suback)->reasons.back(), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(alice.answer(PacketType::Suback)->user("error"), "too-many");
+  EXPECT_EQ(alice.answer(PacketType::Suback)->users.at(alice.answer(PacketType::Suback)->users.size() - 2),
+            (std::pair<std::string, std::string>{"topic", "b"}));
   EXPECT_EQ(follow(world, alice, "c"), ReasonCode::QuotaExceeded);
   EXPECT_EQ(follow(world, alice, "a"), ReasonCode::GrantedQos1) << "it has that one";
 }
