@@ -17,22 +17,19 @@ using chat::Refusal;
 
 /// What is said of one user more often waits.
 constexpr Duration kInterval = std::chrono::seconds(1);
-constexpr Duration kAnswerWait = std::chrono::seconds(3);
-constexpr Duration kOnlineWait = std::chrono::seconds(1);
 /// How often it is asked again whether a subscriber may still see a user.
 constexpr Duration kCheckAgain = std::chrono::minutes(10);
 /// Of one subscriber's, in a second.
 constexpr std::size_t kChecksMax = 100;
-constexpr std::size_t kConversationsMax = 100'000;
 /// What was said to a node that doesn't lead the slot, and how long that may mean something.
 constexpr std::size_t kEarlyMax = 200'000;
 constexpr Duration kEarlyWait = std::chrono::seconds(30);
 /// Users that are offline and that nobody follows, of whom it is known since when.
 constexpr std::size_t kGoneMax = 100'000;
 
-std::string_view user_of(std::string_view topic) { return topic.substr(Presence::kPrefix.size()); }
-
 }  // namespace
+
+Presence::Presence(Shard& shard) : shard_(shard), timer_(shard.timers()), questions_(shard, timer_) {}
 
 std::uint64_t Presence::Relayed::count() const {
   std::uint64_t sum = 0;
@@ -41,12 +38,6 @@ std::uint64_t Presence::Relayed::count() const {
 }
 
 Slot Presence::slot_of(std::string_view user) const { return slot_of_name(user, shard_.options()); }
-
-void Presence::start_timer(Instant due) {
-  if (!timers_.empty() && *timers_.begin() <= due) return;
-  timers_.insert(due);
-  shard_.timers().add({.due = due, .kind = TimerKind::Presence});
-}
 
 // -- Connections --
 
@@ -120,7 +111,7 @@ void Presence::report(PresenceEvent& event) {
     tell_leader(event.user, relayed);
   } else {
     if (relayed.due != waits_for) untold_.emplace(relayed.due, event.user);
-    start_timer(relayed.due);
+    timer_.start(relayed.due);
   }
 }
 
@@ -255,7 +246,7 @@ void Presence::leadership_changed(Slot slot, const Leadership& leadership) {
   } else if (led_since_.try_emplace(slot, shard_.now()).second) {
     const Instant settled = shard_.now() + shard_.options().presence_grace;
     settles_.emplace(settled, slot);
-    start_timer(settled);
+    timer_.start(settled);
   }
   if (leadership.state != Leadership::State::Nobody) {
     take_early(slot);
@@ -330,7 +321,7 @@ void Presence::take(NodeId node, const std::string& user, chat::PresenceReport r
   home.presence.take(node, std::move(report), shard_.options().presence_grace, shard_.now(), shard_.wall());
   if (const auto leaves = home.presence.leaves_at()) {
     due_.emplace(*leaves, user);
-    start_timer(*leaves);
+    timer_.start(*leaves);
   }
   tell(user, home);
 }
@@ -352,7 +343,7 @@ void Presence::tell(const std::string& user, Home& home) {
   if (home.told && home.told_at + kInterval > shard_.now()) {
     if (std::exchange(home.untold, true)) return;
     due_.emplace(home.told_at + kInterval, user);
-    start_timer(home.told_at + kInterval);
+    timer_.start(home.told_at + kInterval);
     return;
   }
   home.untold = false;
@@ -384,7 +375,7 @@ void Presence::settle(Slot slot) {
 // -- Time --
 
 void Presence::run_timer() {
-  std::erase_if(timers_, [&](Instant due) { return due <= shard_.now(); });
+  timer_.rang(shard_.now());
   while (!settles_.empty() && settles_.begin()->first <= shard_.now()) {
     const Slot slot = settles_.begin()->second;
     settles_.erase(settles_.begin());
@@ -406,32 +397,12 @@ void Presence::run_timer() {
     if (found == relayed_.end() || !found->second.untold || found->second.due > shard_.now()) continue;
     tell_leader(user, found->second);
   }
-  for (auto one = questions_.begin(); one != questions_.end();) {
-    if (one->second.due > shard_.now()) {
-      ++one;
-      continue;
-    }
-    const auto known = std::move(one->second.known);
-    one = questions_.erase(one);
-    known(Refusal::NoMajority);
-  }
-  for (auto one = online_questions_.begin(); one != online_questions_.end();) {
-    if (one->second.due > shard_.now()) {
-      ++one;
-      continue;
-    }
-    const OnlineQuestion question = std::move(one->second);
-    one = online_questions_.erase(one);
-    question.known(question.online);
-  }
-  std::optional<Instant> next;
+  std::optional<Instant> next = questions_.run_timer();
   const auto at = [&next](Instant due) { next = next ? std::min(*next, due) : due; };
   if (!settles_.empty()) at(settles_.begin()->first);
   if (!due_.empty()) at(due_.begin()->first);
   if (!untold_.empty()) at(untold_.begin()->first);
-  for (const auto& [token, question] : questions_) at(question.due);
-  for (const auto& [token, question] : online_questions_) at(question.due);
-  if (next) start_timer(*next);
+  if (next) timer_.start(*next);
 }
 
 void Presence::sweep() {
@@ -503,16 +474,17 @@ void Presence::resume(Client& client) {
   const ConnectionId connection = client.connection;
   for (const auto& subscription : std::vector(client.session->subscriptions())) {
     if (!is_topic(subscription.filter) || shard_.inbox_listeners().is_filter(subscription.filter)) continue;
-    ask(client.session->user(), subscription.filter, [this, connection, filter = subscription.filter](Refusal refusal) {
-      Client* resumed = shard_.client_of(connection);
-      if (resumed == nullptr || !resumed->session->find_subscription(filter)) return;
-      if (refusal == Refusal::NotAuthorized) {
-        resumed->session->remove_subscription(filter);
-      } else {
-        watch(*resumed, filter);
-        show(*resumed, filter);
-      }
-    });
+    questions_.may_see(client.session->user(), subscription.filter,
+                       [this, connection, filter = subscription.filter](Refusal refusal) {
+                         Client* resumed = shard_.client_of(connection);
+                         if (resumed == nullptr || !resumed->session->find_subscription(filter)) return;
+                         if (refusal == Refusal::NotAuthorized) {
+                           resumed->session->remove_subscription(filter);
+                         } else {
+                           watch(*resumed, filter);
+                           show(*resumed, filter);
+                         }
+                       });
   }
 }
 
@@ -678,7 +650,7 @@ void Presence::recheck(Client& client) {
 
 void Presence::recheck(Client& client, const std::string& user) {
   const std::string filter = std::string(kPrefix).append(user);
-  ask(client.session->user(), filter, [this, connection = client.connection, filter](Refusal refusal) {
+  questions_.may_see(client.session->user(), filter, [this, connection = client.connection, filter](Refusal refusal) {
     Client* owner = shard_.client_of(connection);
     if (owner == nullptr || refusal != Refusal::NotAuthorized) return;
     unwatch(*owner, filter);
@@ -739,120 +711,9 @@ void Presence::user_left(std::string_view user) {
   }
 }
 
-// -- Who may see whom --
-
-/// First the asker's home says in which conversations it is, then the other one's whether that user is in one of them.
-void Presence::ask(const std::string& asker, std::string_view filter, std::function<void(Refusal)> known) {
-  if (!filter.starts_with(kPrefix)) return known(Refusal::InvalidTopic);
-  const std::string target(user_of(filter));
-  if (target == "+" || target == "#") return known(Refusal::Unsupported);
-  if (!is_name(target)) return known(Refusal::InvalidTopic);
-  if (target == asker) return known(Refusal::None);
-  const std::uint64_t token = next_question_++;
-  questions_[token] = {std::move(known), shard_.now() + kAnswerWait};
-  start_timer(shard_.now() + kAnswerWait);
-  shard_.send(home_of_name(asker, shard_.options()), PeerEvent{PresenceAskEvent{.asker = asker,
-                                                                                .target = target,
-                                                                                .conversations = {},
-                                                                                .asks_target = false,
-                                                                                .node = shard_.nodes().self(),
-                                                                                .shard = shard_.id(),
-                                                                                .token = token}});
-}
-
-void Presence::asked(PresenceAskEvent event) {
-  const std::string& user = event.asks_target ? event.target : event.asker;
-  const Slot slot = slot_of(user);
-  const auto leadership = shard_.replicas().leadership(slot);
-  if (leadership.state == Leadership::State::Here) {
-    if (const UserFeeds::List* list = shard_.user_feeds().find(user)) return answer(std::move(event), *list);
-    const std::string name = user;
-    auto& waiting = loading_[name];
-    waiting.push_back(std::move(event));
-    // Last, since it may be known at once.
-    if (waiting.size() == 1) shard_.user_feeds().watch(name, *this);
-  } else if (leadership.state == Leadership::State::Elsewhere && !event.is_forwarded) {
-    shard_.nodes().send(leadership.node, NodeChannel::Sessions, remote::encode_for(slot, remote::ask_of(event)));
-  } else {
-    answer(event, Refusal::NoMajority);
-  }
-}
-
-void Presence::user_known(const std::string& user) {
-  const auto found = loading_.find(user);
-  if (found == loading_.end()) return;
-  auto waiting = std::move(found->second);
-  loading_.erase(found);
-  const UserFeeds::List list = *shard_.user_feeds().find(user);
-  shard_.user_feeds().unwatch(user, *this);
-  for (PresenceAskEvent& event : waiting) answer(std::move(event), list);
-}
-
-void Presence::user_unknown(const std::string& user, Refusal why) {
-  const auto found = loading_.find(user);
-  if (found == loading_.end()) return;
-  auto waiting = std::move(found->second);
-  loading_.erase(found);
-  shard_.user_feeds().unwatch(user, *this);
-  for (const PresenceAskEvent& event : waiting) answer(event, why);
-}
-
-/// `list`: of the asker, or in the second step of the target.
-void Presence::answer(PresenceAskEvent event, const UserFeeds::List& list) {
-  if (event.asks_target) {
-    const auto has = [&](ConversationNumber number) { return list.contains(number); };
-    answer(event, std::ranges::any_of(event.conversations, has) ? Refusal::None : Refusal::NotAuthorized);
-    return;
-  }
-  for (const auto& [number, conversation] : list) {
-    if (event.conversations.size() < kConversationsMax) event.conversations.push_back(number);
-  }
-  if (event.conversations.empty()) return answer(event, Refusal::NotAuthorized);
-  event.asks_target = true;
-  event.is_forwarded = false;
-  const ShardId home = home_of_name(event.target, shard_.options());
-  shard_.send(home, PeerEvent{std::move(event)});
-}
-
-void Presence::answer(const PresenceAskEvent& event, Refusal refusal) {
-  if (event.node == shard_.nodes().self()) {
-    shard_.send(event.shard, PeerEvent{PresenceAnswerEvent{event.token, refusal}});
-  } else {
-    shard_.nodes().send(event.node, NodeChannel::Sessions,
-                        remote::encode_for_shard(event.shard, remote::PresenceAnswer{event.token, refusal}));
-  }
-}
-
-void Presence::answered(const PresenceAnswerEvent& event) {
-  const auto found = questions_.find(event.token);
-  if (found == questions_.end()) return;
-  const auto known = std::move(found->second.known);
-  questions_.erase(found);
-  known(event.refusal);
-}
-
 // -- Who of some users is online --
 
-void Presence::ask_online(const std::vector<std::string>& users,
-                          std::function<void(const std::set<std::string>&)> known) {
-  if (users.empty()) return known({});
-  const std::uint64_t token = next_question_++;
-  online_questions_[token] = {
-      .open = users.size(), .online = {}, .known = std::move(known), .due = shard_.now() + kOnlineWait};
-  start_timer(shard_.now() + kOnlineWait);
-  std::map<Slot, std::vector<std::string>> by_slot;
-  for (const std::string& user : users) by_slot[slot_of(user)].push_back(user);
-  for (auto& [slot, list] : by_slot) {
-    shard_.send(home_of_slot(slot, shard_.options()), PeerEvent{OnlineAskEvent{.slot = slot,
-                                                                               .users = std::move(list),
-                                                                               .is_forwarded = false,
-                                                                               .node = shard_.nodes().self(),
-                                                                               .shard = shard_.id(),
-                                                                               .token = token}});
-  }
-}
-
-void Presence::online_asked(const OnlineAskEvent& event) {
+void Presence::asked(const OnlineAskEvent& event) {
   const auto leadership = shard_.replicas().leadership(event.slot);
   if (leadership.state == Leadership::State::Elsewhere && !event.is_forwarded) {
     shard_.nodes().send(leadership.node, NodeChannel::Sessions, remote::encode_for(event.slot, remote::ask_of(event)));
@@ -869,18 +730,6 @@ void Presence::online_asked(const OnlineAskEvent& event) {
     shard_.nodes().send(event.node, NodeChannel::Sessions,
                         remote::encode_for_shard(event.shard, remote::answer_of(answer)));
   }
-}
-
-void Presence::online_answered(const OnlineAnswerEvent& event) {
-  const auto found = online_questions_.find(event.token);
-  if (found == online_questions_.end()) return;
-  OnlineQuestion& question = found->second;
-  question.online.insert(event.online.begin(), event.online.end());
-  question.open -= std::min<std::size_t>(question.open, event.asked);
-  if (question.open != 0) return;
-  const OnlineQuestion done = std::move(question);
-  online_questions_.erase(found);
-  done.known(done.online);
 }
 
 }  // namespace parley::shard

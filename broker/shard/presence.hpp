@@ -14,6 +14,8 @@
 #include "broker/routing/subscription_tree.hpp"
 #include "broker/shard/events.hpp"
 #include "broker/shard/node_events.hpp"
+#include "broker/shard/presence_questions.hpp"
+#include "broker/shard/presence_timer.hpp"
 #include "broker/shard/replica_slots.hpp"
 #include "broker/shard/user_feeds.hpp"
 #include "mqtt/types.hpp"
@@ -39,13 +41,17 @@ struct Feed;
 /// - The leader's shard knows what is shown (chat::UserPresence), in memory only. Within the grace time after it began
 /// to
 ///   lead it says nothing of users that it hasn't heard of, so that none seems to go.
-class Presence final : public UserFeeds::Watcher {
+class Presence {
  public:
-  explicit Presence(Shard& shard) : shard_(shard) {}
+  explicit Presence(Shard& shard);
 
   static constexpr std::string_view kPrefix = "presence/";
   static constexpr std::size_t kStatusSizeMax = 256;
+  /// `topic` begins with kPrefix.
+  static std::string_view user_of(std::string_view topic) { return topic.substr(kPrefix.size()); }
   static bool is_topic(std::string_view topic) { return topic.starts_with(kPrefix) || topic == "presence"; }
+
+  PresenceQuestions& questions() { return questions_; }
 
   // -- Connections of this shard --
   void connected(Client& client);
@@ -56,8 +62,6 @@ class Presence final : public UserFeeds::Watcher {
   chat::Refusal publish(std::string_view topic, std::string_view payload, const std::string& user);
 
   // -- Subscriptions of this shard's clients --
-  /// Whether the user may see it; `known` is called once that is clear, perhaps at once.
-  void ask(const std::string& asker, std::string_view filter, std::function<void(chat::Refusal)> known);
   void watch(Client& client, std::string_view filter);
   void unwatch(Client& client, std::string_view filter);
   void unwatch_all(Client& client);
@@ -72,23 +76,13 @@ class Presence final : public UserFeeds::Watcher {
   void show_later(Client& client, const std::string& user);
   /// Now, if the client still sees the user.
   void show_now(Client& client, const std::string& user);
-  /// Calls `known` with those of `users` that are online, as far as their homes answer in time.
-  void ask_online(const std::vector<std::string>& users, std::function<void(const std::set<std::string>&)> known);
 
   // -- From this node's shards and, at a leader, from other nodes --
   void report(PresenceEvent& event);
   void follow(const PresenceFollowEvent& event);
   void shown(const PresenceShownEvent& event);
   void recheck(const PresenceRecheckEvent& event);
-  void asked(PresenceAskEvent event);
-  void answered(const PresenceAnswerEvent& event);
-  void online_asked(const OnlineAskEvent& event);
-  void online_answered(const OnlineAnswerEvent& event);
-
-  // -- UserFeeds::Watcher --
-  void user_known(const std::string& user) override;
-  void user_unknown(const std::string& user, chat::Refusal why) override;
-  void user_changed(const std::string& /*user*/, const UserConversation& /*change*/) override {}
+  void asked(const OnlineAskEvent& event);
 
   void receive(NodeId from, const remote::PresenceReport& event);
   void receive(NodeId from, const remote::PresenceFollow& event);
@@ -167,17 +161,6 @@ class Presence final : public UserFeeds::Watcher {
     Instant came;
     std::function<void()> take;
   };
-  struct Question {
-    std::function<void(chat::Refusal)> known;
-    Instant due;
-  };
-  struct OnlineQuestion {
-    std::size_t open = 0;
-    std::set<std::string> online;
-    std::function<void(const std::set<std::string>&)> known;
-    Instant due;
-  };
-
   [[nodiscard]] Slot slot_of(std::string_view user) const;
   static chat::Refusal check(std::string_view topic, std::string_view payload, const std::string& user);
   void count(Client& client, chat::PresenceReport report, bool comes);
@@ -194,9 +177,6 @@ class Presence final : public UserFeeds::Watcher {
   void tell(NodeId node, const std::string& user, const chat::Presence& presence);
   [[nodiscard]] bool is_settled(Slot slot) const;
   void settle(Slot slot);
-  void start_timer(Instant due);
-  void answer(const PresenceAskEvent& event, chat::Refusal refusal);
-  void answer(PresenceAskEvent event, const UserFeeds::List& list);
   void recheck();
   void recheck(Client& client, const std::string& user);
   void recheck_all_of(const std::string& asker);
@@ -212,6 +192,8 @@ class Presence final : public UserFeeds::Watcher {
             bool retain);
 
   Shard& shard_;
+  PresenceTimer timer_;
+  PresenceQuestions questions_;
   ByUser<std::uint64_t> connections_;
   ByUser<Watched> watched_;
   std::unordered_map<Client*, std::vector<std::string>> watches_;  ///< Of each client the users that it watches.
@@ -224,12 +206,7 @@ class Presence final : public UserFeeds::Watcher {
   std::map<Slot, Instant> led_since_;        ///< Slots led here.
   std::map<Slot, std::vector<Early>> early_;
   std::size_t early_count_ = 0;
-  std::multimap<Instant, Slot> settles_;                          ///< When they may say of whom they haven't heard.
-  std::map<std::string, std::vector<PresenceAskEvent>> loading_;  ///< By the user whose conversations are being read.
-  std::map<std::uint64_t, Question> questions_;
-  std::map<std::uint64_t, OnlineQuestion> online_questions_;
-  std::uint64_t next_question_ = 1;
-  std::set<Instant> timers_;
+  std::multimap<Instant, Slot> settles_;  ///< When they may say of whom they haven't heard.
 };
 
 }  // namespace parley::shard

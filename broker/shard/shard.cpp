@@ -552,10 +552,10 @@ struct PeerEventVisitor {
   void operator()(PresenceFollowEvent& event) const { shard.presence().follow(event); }
   void operator()(PresenceShownEvent& event) const { shard.presence().shown(event); }
   void operator()(PresenceRecheckEvent& event) const { shard.presence().recheck(event); }
-  void operator()(PresenceAskEvent& event) const { shard.presence().asked(std::move(event)); }
-  void operator()(PresenceAnswerEvent& event) const { shard.presence().answered(event); }
-  void operator()(OnlineAskEvent& event) const { shard.presence().online_asked(event); }
-  void operator()(OnlineAnswerEvent& event) const { shard.presence().online_answered(event); }
+  void operator()(PresenceAskEvent& event) const { shard.presence().questions().asked(std::move(event)); }
+  void operator()(PresenceAnswerEvent& event) const { shard.presence().questions().answered(event); }
+  void operator()(OnlineAskEvent& event) const { shard.presence().asked(event); }
+  void operator()(OnlineAnswerEvent& event) const { shard.presence().questions().answered(event); }
   void operator()(ErasureAskEvent& event) const { shard.erasures().asked(event); }
   void operator()(ErasureAnswerEvent& event) const { shard.erasures().answered(event); }
   void operator()(SystemTopicsEvent& event) const { shard.system_topics().receive(event.messages); }

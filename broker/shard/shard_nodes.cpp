@@ -75,13 +75,13 @@ struct NodeEventVisitor {
   void operator()(const remote::PresenceFollow& event) const { shard.presence().receive(from, event); }
   void operator()(const remote::PresenceShown& event) const { shard.presence().receive(from, event); }
   void operator()(const remote::PresenceRecheck& event) const { shard.presence().receive(event); }
-  void operator()(const remote::PresenceAsk& event) const { shard.presence().asked(remote::ask_of(event)); }
+  void operator()(const remote::PresenceAsk& event) const { shard.presence().questions().asked(remote::ask_of(event)); }
   void operator()(const remote::PresenceAnswer& event) const {
-    shard.presence().answered({event.token, event.refusal});
+    shard.presence().questions().answered(PresenceAnswerEvent{event.token, event.refusal});
   }
-  void operator()(const remote::OnlineAsk& event) const { shard.presence().online_asked(remote::ask_of(event)); }
+  void operator()(const remote::OnlineAsk& event) const { shard.presence().asked(remote::ask_of(event)); }
   void operator()(const remote::OnlineAnswer& event) const {
-    shard.presence().online_answered(remote::answer_of(event));
+    shard.presence().questions().answered(remote::answer_of(event));
   }
   void operator()(const remote::ClientAsk& event) const { shard.client_views().asked(from, event); }
   void operator()(const remote::ClientAnswer& event) const { shard.client_views().answered(from, event); }

@@ -155,19 +155,20 @@ void Subscribing::subscribe_presence(const RequestPtr& request, Client& client, 
     return subscribe_listening(request, index, Hearing::Presence);
   }
   ++request->open;
-  shard_.presence().ask(client.session->user(), request->items[index].filter, [this, request, index](Refusal refusal) {
-    if (Client* owner = client_of(*request)) {
-      Item& item = request->items[index];
-      item.refusal = refusal;
-      request->reasons[index] =
-          refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
-      if (refusal == Refusal::None) {
-        remember(*owner, item, *request);
-        shard_.presence().watch(*owner, item.filter);
-      }
-    }
-    settle(request);
-  });
+  shard_.presence().questions().may_see(
+      client.session->user(), request->items[index].filter, [this, request, index](Refusal refusal) {
+        if (Client* owner = client_of(*request)) {
+          Item& item = request->items[index];
+          item.refusal = refusal;
+          request->reasons[index] =
+              refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
+          if (refusal == Refusal::None) {
+            remember(*owner, item, *request);
+            shard_.presence().watch(*owner, item.filter);
+          }
+        }
+        settle(request);
+      });
 }
 
 ReasonCode Subscribing::objection(const Client& client, const Request& request, std::string_view filter) {
