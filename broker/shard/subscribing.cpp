@@ -164,7 +164,7 @@ void Subscribing::subscribe_presence(const RequestPtr& request, Client& client, 
               refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
           if (refusal == Refusal::None) {
             remember(*owner, item, *request);
-            shard_.presence().watch(*owner, item.filter);
+            shard_.presence().watches().watch(*owner, item.filter);
           }
         }
         settle(request);
@@ -552,7 +552,7 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
       if (shard_.inbox_listeners().is_filter(item.filter)) {
         shard_.inbox_listeners().unsubscribe(client, Hearing::Presence);
       } else {
-        shard_.presence().unwatch(client, item.filter);
+        shard_.presence().watches().unwatch(client, item.filter);
       }
       request->reasons[i] = ReasonCode::Success;
       continue;
@@ -677,7 +677,7 @@ void Subscribing::undo(Client& client, Item& item) {
     if (item.listens) {
       shard_.inbox_listeners().unsubscribe(client, *item.listens);
     } else if (item.presence) {
-      shard_.presence().unwatch(client, item.filter);
+      shard_.presence().watches().unwatch(client, item.filter);
     } else if (!item.conversation) {
       shard_.plain_topics().unsubscribe(client, item.filter);
     } else if (Listeners::is_form(item.form)) {
@@ -721,7 +721,7 @@ void Subscribing::answer(Request& request, Client& client) {
     }
     if (mqtt::is_failure(request.reasons[i]) || mqtt::shared_filter(item.filter)) continue;
     if (item.presence) {
-      shard_.presence().show(client, item.filter);
+      shard_.presence().watches().show(client, item.filter);
       continue;
     }
     const auto handling = item.options.retain_handling;
