@@ -495,8 +495,7 @@ void Worker::drop(shard::ConnectionId id) {
   if (admission != shard::Admission::TooManyConnections) crowds_.connections.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// -- Accepting
-// ---------------------------------------------------------------------------------------------------------
+// -- Accepting --
 
 void Worker::accept(std::size_t listener) {
   if (listener >= listeners_.size()) return;
@@ -581,15 +580,13 @@ void Worker::watch_listeners() {
   }
 }
 
-// -- Other workers
-// -----------------------------------------------------------------------------------------------------
+// -- Other workers --
 
 void Worker::leave(shard::ShardId target, Arrival arrival) { workers_[target]->mailbox().send(std::move(arrival)); }
 
 void Worker::post(shard::ShardId target, shard::PeerEvent event) { outgoing_[target].push_back(std::move(event)); }
 
-// -- The end
-// -----------------------------------------------------------------------------------------------------------
+// -- The end --
 
 void Worker::begin_stop() {
   stopping_ = true;

@@ -570,7 +570,7 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
     if (shard_.client_of(connection) != &client) return;
     shard_.inbox_listeners().resume(client);
     if (shard_.client_of(connection) != &client) return;
-    shard_.presence().resume(client);
+    shard_.presence().watches().resume(client);
     if (shard_.client_of(connection) != &client) return;
     shard_.share_members().resume(client);
   }

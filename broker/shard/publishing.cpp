@@ -124,7 +124,7 @@ chat::Refusal Publishing::set_mode(Client& client, std::string_view payload) {
   const bool was_quiet = std::exchange(client.quiet, payload == "quiet");
   if (was_quiet && !client.quiet) {
     shard_.listeners().show_all(client);
-    shard_.presence().show(client, {});
+    shard_.presence().watches().show(client, {});
   }
   return chat::Refusal::None;
 }

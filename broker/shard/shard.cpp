@@ -189,7 +189,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::Orphans: orphans_.run_timer(); return;
     case TimerKind::Strays: strays_.run_timer(); return;
     case TimerKind::PresenceCheck:
-      if (Client* client = clients_.find(timer.client, timer.identity)) presence_.recheck(*client);
+      if (Client* client = clients_.find(timer.client, timer.identity)) presence_.watches().run_timer(*client);
       return;
     case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
@@ -568,14 +568,14 @@ struct PeerEventVisitor {
   void operator()(FollowUserEvent& event) const { shard.user_lists().follow(event.user, event.shard); }
   void operator()(UnfollowUserEvent& event) const { shard.user_lists().unfollow(event.user, event.shard); }
   void operator()(UserConversationsEvent& event) const { shard.user_feeds().told(event); }
-  void operator()(PresenceEvent& event) const { shard.presence().report(event); }
-  void operator()(PresenceFollowEvent& event) const { shard.presence().follow(event); }
-  void operator()(PresenceShownEvent& event) const { shard.presence().shown(event); }
-  void operator()(PresenceRecheckEvent& event) const { shard.presence().recheck(event); }
-  void operator()(PresenceAskEvent& event) const { shard.presence().asked(std::move(event)); }
-  void operator()(PresenceAnswerEvent& event) const { shard.presence().answered(event); }
-  void operator()(OnlineAskEvent& event) const { shard.presence().online_asked(event); }
-  void operator()(OnlineAnswerEvent& event) const { shard.presence().online_answered(event); }
+  void operator()(PresenceEvent& event) const { shard.presence().relays().report(event); }
+  void operator()(PresenceFollowEvent& event) const { shard.presence().relays().follow(event); }
+  void operator()(PresenceShownEvent& event) const { shard.presence().watches().shown(event); }
+  void operator()(PresenceRecheckEvent& event) const { shard.presence().watches().recheck(event); }
+  void operator()(PresenceAskEvent& event) const { shard.presence().questions().asked(std::move(event)); }
+  void operator()(PresenceAnswerEvent& event) const { shard.presence().questions().answered(event); }
+  void operator()(OnlineAskEvent& event) const { shard.presence().homes().asked(event); }
+  void operator()(OnlineAnswerEvent& event) const { shard.presence().questions().answered(event); }
   void operator()(ErasureAskEvent& event) const { shard.erasures().asked(event); }
   void operator()(ErasureAnswerEvent& event) const { shard.erasures().answered(event); }
   void operator()(SystemTopicsEvent& event) const { shard.system_topics().receive(event.messages); }

@@ -162,19 +162,20 @@ void Subscribing::subscribe_presence(const RequestPtr& request, Client& client, 
     return subscribe_listening(request, index, Hearing::Presence);
   }
   ++request->open;
-  shard_.presence().ask(client.session->user(), request->items[index].filter, [this, request, index](Refusal refusal) {
-    if (Client* owner = client_of(*request)) {
-      Item& item = request->items[index];
-      item.refusal = refusal;
-      request->reasons[index] =
-          refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
-      if (refusal == Refusal::None) {
-        remember(*owner, item, *request);
-        shard_.presence().watch(*owner, item.filter);
-      }
-    }
-    settle(request);
-  });
+  shard_.presence().questions().may_see(
+      client.session->user(), request->items[index].filter, [this, request, index](Refusal refusal) {
+        if (Client* owner = client_of(*request)) {
+          Item& item = request->items[index];
+          item.refusal = refusal;
+          request->reasons[index] =
+              refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
+          if (refusal == Refusal::None) {
+            remember(*owner, item, *request);
+            shard_.presence().watches().watch(*owner, item.filter);
+          }
+        }
+        settle(request);
+      });
 }
 
 ReasonCode Subscribing::objection(const Client& client, const Request& request, std::string_view filter) {
@@ -562,7 +563,7 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
       if (shard_.inbox_listeners().is_filter(item.filter)) {
         shard_.inbox_listeners().unsubscribe(client, Hearing::Presence);
       } else {
-        shard_.presence().unwatch(client, item.filter);
+        shard_.presence().watches().unwatch(client, item.filter);
       }
       request->reasons[i] = ReasonCode::Success;
       continue;
@@ -687,7 +688,7 @@ void Subscribing::undo(Client& client, Item& item) {
     if (item.listens) {
       shard_.inbox_listeners().unsubscribe(client, *item.listens);
     } else if (item.presence) {
-      shard_.presence().unwatch(client, item.filter);
+      shard_.presence().watches().unwatch(client, item.filter);
     } else if (!item.conversation) {
       shard_.plain_topics().unsubscribe(client, item.filter);
     } else if (Listeners::is_form(item.form)) {
@@ -732,7 +733,7 @@ void Subscribing::answer(Request& request, Client& client) {
     }
     if (mqtt::is_failure(request.reasons[i]) || mqtt::shared_filter(item.filter)) continue;
     if (item.presence) {
-      shard_.presence().begin(client, item.filter, shows_state(item.options, !item.previous));
+      shard_.presence().watches().begin(client, item.filter, shows_state(item.options, !item.previous));
       continue;
     }
     if (!shows_state(item.options, !item.previous)) continue;
