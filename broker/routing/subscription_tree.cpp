@@ -134,7 +134,7 @@ void SubscriptionTree::match(std::string_view topic, Matches& out, const IsPubli
       out.list.push_back({subscriber.id, subscriber.options, subscriber.subscription_id});
     }
   });
-  if (lists < 2) return;
+  if (lists < 2 || out.list.empty()) return;
   // Bring the overlapping subscriptions of one subscriber together.
   std::ranges::stable_sort(out.list, {}, &Match::subscriber);
   std::size_t kept = 0;
