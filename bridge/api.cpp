@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <utility>
 
@@ -13,6 +17,10 @@
 
 namespace parley::bridge {
 namespace {
+
+/// How often the broker is asked again when it answers for an earlier moment than that of what is stored.
+constexpr int kAskedMax = 10;
+constexpr Duration kAskedPause = std::chrono::milliseconds(20);
 
 struct ResourceRule {
   Resource resource;
@@ -222,6 +230,21 @@ asio::awaitable<Api::Next> Api::finish(Call& call) {
 }
 
 asio::awaitable<bool> Api::authorize(Call& call) {
+  for (int asked = 0; asked < kAskedMax; ++asked) {
+    if (asked != 0) {
+      asio::steady_timer timer(co_await asio::this_coro::executor, kAskedPause);
+      const auto [cancelled] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (cancelled) break;
+    }
+    auto asking = ask(call);
+    const Asked answer = co_await std::move(asking);
+    if (answer != Asked::TooEarly) co_return answer == Asked::Yes;
+  }
+  set_problem(call, Problem::Busy, "The broker doesn't know yet what is stored here.");
+  co_return false;
+}
+
+asio::awaitable<Api::Asked> Api::ask(Call& call) {
   // A subscription could make a conversation that isn't there: then only whether they may come in is asked.
   const auto standing = pages_.standing_of(call.target.conversation);
   const bool is_there = standing.kind != PageReader::Standing::Kind::None;
@@ -229,7 +252,7 @@ asio::awaitable<bool> Api::authorize(Call& call) {
   std::string topic = is_there ? options_.chat_root + '/' + call.target.conversation + "/msg" : std::string();
   if (Right* known = senders_.known_right(credentials, topic); known && pages_.still_holds(*known, standing.place)) {
     call.visible = known->visible();
-    co_return true;
+    co_return Asked::Yes;
   }
   auto asking = senders_.may_read(std::move(credentials), std::move(topic), standing.place);
   const auto answer = co_await std::move(asking);
@@ -239,13 +262,16 @@ asio::awaitable<bool> Api::authorize(Call& call) {
       call.response.status == rule_of(Problem::NotAuthorized).status) {
     set_problem(call, Problem::NoSuchConversation);
   }
-  if (refused) co_return false;
+  if (refused) co_return Asked::No;
   if (!is_there) {
     call.response.set_problem(standing.absence);
-    co_return false;
+    co_return Asked::No;
   }
-  call.visible = right_of(*answer, standing.place).visible();
-  co_return true;
+  Right right = right_of(*answer, standing.place);
+  // The thread or node that answers may hear of an entry a moment after it is stored.
+  if (!pages_.still_holds(right, standing.place)) co_return Asked::TooEarly;
+  call.visible = right.visible();
+  co_return Asked::Yes;
 }
 
 asio::awaitable<void> Api::wait_for_page(Call& call) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -64,6 +65,8 @@ class Api {
   Next read_page(Call& call);
   Next read_stream(Call& call);
   bool may_begin_reading(Call& call);
+  enum class Asked : std::uint8_t { Yes, No, TooEarly };  ///< TooEarly: what counts now isn't known there yet.
+  asio::awaitable<Asked> ask(Call& call);
   bool authenticate(Call& call);
   void refuse_method(Call& call);
   asio::awaitable<void> wait_for_page(Call& call);

@@ -248,7 +248,6 @@ asio::awaitable<void> TcpConnection::stream() {
       if (!may || aborted_) break;
       // Who was removed here and added again later begins again there, as over MQTT.
       if (call_.visible.from > before.from && call_.visible.from > call_.stream.after) break;
-      if (call_.visible.upto < call_.stream.after) break;
       asked = now();
     }
     events.clear();

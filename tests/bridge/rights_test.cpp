@@ -83,6 +83,12 @@ class BridgeRights : public test::HistoryFixture {
     may_ = may;
     oldest_ = oldest;
   }
+  /// The next `times` it answers for when `head` was the head.
+  void is_behind(std::size_t times, std::uint64_t head) {
+    const std::lock_guard lock(mutex_);
+    behind_ = times;
+    behind_head_ = head;
+  }
   std::size_t asked() {
     const std::lock_guard lock(mutex_);
     return topics_.size();
@@ -99,6 +105,8 @@ class BridgeRights : public test::HistoryFixture {
     topics_.emplace_back(subscribe->items.front().filter);
     mqtt::PropertyWriter properties;
     if (may_) properties.user("oldest", std::to_string(oldest_));
+    if (may_ && behind_ != 0) properties.user("head", std::to_string(behind_head_));
+    behind_ -= behind_ == 0 ? 0 : 1;
     if (!may_) properties.user("error", "not-authorized");
     mqtt::Suback suback{.packet_id = subscribe->packet_id, .properties = mqtt::Properties::trusted(properties.bytes())};
     suback.reasons = {may_ ? ReasonCode::GrantedQos1 : ReasonCode::NotAuthorized};
@@ -137,6 +145,8 @@ class BridgeRights : public test::HistoryFixture {
   std::mutex mutex_;  ///< Guards the rest.
   bool may_ = true;
   std::uint64_t oldest_ = 1;
+  std::size_t behind_ = 0;
+  std::uint64_t behind_head_ = 0;
   std::vector<std::string> topics_;
 };
 
@@ -207,6 +217,24 @@ TEST_F(BridgeRights, AreAskedForAnewAfterMoreThanOneLooksThrough) {
   say(300);
   EXPECT_EQ(page("?limit=5").status, 200U);
   EXPECT_EQ(asked(), 2U);
+}
+
+TEST_F(BridgeRights, CountFromWhatTheBrokerKnew) {
+  begin();
+  say(3);
+  is_behind(1, 3);
+  EXPECT_EQ(seqs(page()), run(2, 5)) << "nothing has taken the right since";
+  EXPECT_EQ(asked(), 1U);
+  member(MemberAction::Remove, "eve");
+  say();
+  is_behind(2, 5);
+  EXPECT_EQ(seqs(page()), run(2, 7));
+  EXPECT_EQ(asked(), 4U) << "asked until it knew of seq 6";
+  member(MemberAction::Remove);
+  is_behind(1'000, 7);
+  const auto reply = page();
+  EXPECT_EQ(reply.status, 503U) << reply.body;
+  EXPECT_EQ(code(reply), "busy");
 }
 
 TEST_F(BridgeRights, AStreamEndsWithTheRemoval) {
