@@ -53,9 +53,9 @@ class Publisher:
         self.since = {}
         self.answered = 0
         self.more = True
-        self.threads = [threading.Thread(target=work) for work in (self.write, self.read)]
-        for thread in self.threads:
-            thread.start()
+        self.writer, self.reader = (threading.Thread(target=work) for work in (self.write, self.read))
+        self.writer.start()
+        self.reader.start()
 
     def write(self):
         for number in itertools.count():
@@ -71,13 +71,9 @@ class Publisher:
                                              user=[("id", f"m{number}")]))
 
     def read(self):
-        while self.more or self.since:
+        while self.writer.is_alive() or (self.since and self.oldest() < 20):
             packet = self.client.receive(0.2)
-            if packet is None:
-                if not self.more and self.oldest() > 20:
-                    return
-                continue
-            if packet.type == PUBACK:
+            if packet is not None and packet.type == PUBACK:
                 self.answered += 1
                 with self.lock:
                     self.since.pop(packet.packet_id, None)
@@ -89,8 +85,9 @@ class Publisher:
 
     def end(self):
         self.more = False
-        for thread in self.threads:
-            thread.join()
+        self.writer.join()
+        self.reader.join()
+        self.client.disconnect()
 
 
 class Stalls(unittest.TestCase):
