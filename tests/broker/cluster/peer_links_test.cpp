@@ -317,8 +317,8 @@ TEST(PeerLinks, ComeBackAfterAPeerHasDied) {
 }
 
 TEST(PeerLinks, EndTheConnectionThatIsMeantAndMakeItAnew) {
-  LinkNode one(local_node(1));
-  LinkNode two(local_node(2));
+  LinkNode one(local_node("node-a", 1));
+  LinkNode two(local_node("node-b", 2));
   introduce(one, 1, two, 2);
   ASSERT_TRUE(one.wait_connected(2));
   ASSERT_TRUE(two.wait_connected(1));

@@ -158,22 +158,6 @@ TEST_F(OrphansTest, AreLeftAloneWhenTheLeaderOnlyCameLater) {
   EXPECT_EQ(nodes.at(0).store().history("room").size(), 1U);
 }
 
-/// Both have.
-TEST_F(OrphansTest, AreSettledWhenLeaderAndNodeHaveBothRestarted) {
-  connect(nodes, phone, with_will(2, 5));
-  nodes.crash(1);
-  nodes.crash(0);
-  nodes.start(0, {1});
-  nodes.advance(500ms);
-  nodes.start(1);
-  nodes.advance(3s);
-  EXPECT_EQ(nodes.at(0).store().history("room").size(), 1U);
-  EXPECT_EQ(stored(), 1U);
-  nodes.advance(5s);
-  EXPECT_EQ(nodes.at(0).store().history("room").size(), 1U);
-  EXPECT_EQ(stored(), 0U);
-}
-
 /// It is as if it had died; and what it still says of them is refused.
 TEST_F(OrphansTest, EndWhenTheirNodeIsCutOffForLong) {
   connect(nodes, phone, with_will(0, 3));

@@ -64,7 +64,7 @@ TEST(Presence, RetainHandlingSaysWhetherTheStateComesAtOnce) {
   create(world, ann, {"bob"});
   world.advance(11s);
   for (int i = 0; i < 2; ++i) {  // First nothing is known of bob here, then something is.
-    auto& watcher = enter(world, "ann" + std::string(static_cast<std::size_t>(i), 'x'), {.user_name = "ann"});
+    auto& watcher = enter(world, "watcher" + std::to_string(i), {.user_name = "ann"});
     watcher.received.clear();
     follow(world, watcher, "presence/bob", {.retain_handling = 2});
     follow(world, watcher, "presence/bob", {.retain_handling = 1});

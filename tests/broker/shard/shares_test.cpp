@@ -277,6 +277,7 @@ TEST_P(Shares, WhereItStandsIsReadAgainWhenThatFails) {
   follow(world_, a, kShare);
   post(world_, 5);
   world_.advance(2s);
+  world_.store().materialise();
   world_.crash();
   world_.start();
   post(world_, 5);
@@ -601,7 +602,7 @@ TEST(SharesAcrossNodes, WhoHasGoneIsToldUntilTheLeaderKnows) {
   for (auto* one : {&a, &b, &c}) follow(nodes, *one, kShare);
   nodes.block(1, NodeChannel::Proposals);
   for (int i = 0; i < 10; ++i) filler.publish("chat/room/msg", std::string(800, 'x'));
-  filler.publish(kTopic, std::string(800, 'x'));
+  for (int i = 0; i < 10; ++i) filler.publish("chat/room/msg", "");
   nodes.settle();
   a.drop();
   c.unsubscribe(kShare);
