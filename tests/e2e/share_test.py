@@ -124,6 +124,7 @@ class Sharing(unittest.TestCase):
         first = self.hire(mosquitto, version, "w1")
         second = self.hire(paho, version, "w2")
         self.everybody_has(2)
+        self.wait_done()
         before = self.done()
         self.boss.post(100)
         self.wait(lambda: sum(self.done().values()) == sum(before.values()) + 100, "100 jobs")
