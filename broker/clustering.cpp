@@ -76,12 +76,17 @@ class ShardSlots final : public cluster::SlotCare {
   std::vector<cluster::SlotReport> slots() override {
     std::vector<cluster::SlotReport> reports;
     for (shard::SlotStatus& slot : shard_.replicas().status()) {
+      std::vector<NodeId> behind;
+      for (const auto& peer : slot.peers) {
+        if (slot.ready && peer.voter && !peer.could_lead) behind.push_back(peer.node);
+      }
       reports.push_back({.slot = slot.slot,
                          .term = slot.term,
                          .leader = slot.leader,
                          .replicas = std::move(slot.replicas),
                          .leading = slot.ready,
                          .settled = slot.replicas_committed,
+                         .behind = std::move(behind),
                          .last = slot.last,
                          .commit = slot.commit,
                          .whole = slot.whole});

@@ -111,6 +111,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.limits.queued_messages_max = mqtt.max_queued_messages;
   options.limits.queued_bytes_max = mqtt.max_queued_bytes;
   options.limits.output_max = mqtt.max_output;
+  options.limits.filters_max = std::max(options.limits.filters_max, std::size_t{mqtt.max_subscriptions});
   options.root = config.chat.root;
   options.auto_create = config.chat.auto_create;
   options.message_size_max = config.chat.max_message_size;

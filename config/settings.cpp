@@ -71,7 +71,7 @@ const std::array kSettings{
     Setting{
         "mqtt.max_sessions", Kind::Integer, PARLEY_PLACE(mqtt.max_sessions), "0", "0", "100000000",
         "Sessions that this node has, of clients that are here or away; a further one is refused (0x97). 0: no limit."},
-    Setting{"mqtt.max_topic_levels", Kind::Integer, PARLEY_PLACE(mqtt.max_topic_levels), "128", "1", "256",
+    Setting{"mqtt.max_topic_levels", Kind::Integer, PARLEY_PLACE(mqtt.max_topic_levels), "201", "1", "256",
             "Levels of a topic or filter; a deeper filter is refused (0x97), a publish, too (0x90)."},
     Setting{"mqtt.max_connections_per_user", Kind::Integer, PARLEY_PLACE(mqtt.max_connections_per_user), "0", "0",
             "1000000", "Connections of one user to this node; a further CONNECT is refused (0x97). 0: no limit."},

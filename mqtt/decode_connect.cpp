@@ -17,11 +17,15 @@ constexpr std::array kProtocols{
     Protocol{"MQIsdp", 3, ProtocolVersion::V3_1},
 };
 
-Result<ProtocolVersion> read_protocol(Reader& reader) {
+Result<void> read_protocol(Reader& reader, Connect& packet) {
   PARLEY_TRY(const auto name, reader.utf8_string());
   PARLEY_TRY(const auto level, reader.integer<std::uint8_t>());
   for (const Protocol& protocol : kProtocols) {
-    if (protocol.name == name && protocol.level == level) return protocol.version;
+    const bool as_bridge = protocol.version != ProtocolVersion::V5 && level == (protocol.level | kBridgeBit);
+    if (protocol.name != name || (protocol.level != level && !as_bridge)) continue;
+    packet.version = protocol.version;
+    packet.is_bridge = as_bridge;
+    return {};
   }
   return ReasonCode::UnsupportedProtocolVersion;
 }
@@ -90,7 +94,7 @@ std::optional<ReasonCode> connack_reason(std::uint8_t code, ProtocolVersion vers
 Result<Connect> decode_connect(const Frame& frame) {
   Reader reader(frame.body);
   Connect packet;
-  PARLEY_TRY(packet.version, read_protocol(reader));
+  PARLEY_TRY(read_protocol(reader, packet));
   PARLEY_TRY(const auto flags, read_flags(reader, packet.version));
   packet.clean_start = flags.clean_start;
   PARLEY_TRY(packet.keep_alive, reader.integer<std::uint16_t>());

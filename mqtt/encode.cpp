@@ -38,7 +38,7 @@ struct Body {
   template <class Sink>
   void operator()(Sink& sink, const Connect& packet) const {
     sink.string(packet.version == ProtocolVersion::V3_1 ? "MQIsdp" : "MQTT");
-    sink.byte(static_cast<std::uint8_t>(packet.version));
+    sink.byte(static_cast<std::uint8_t>(static_cast<unsigned>(packet.version) | (packet.is_bridge ? kBridgeBit : 0U)));
     unsigned flags = packet.clean_start ? 2 : 0;
     if (packet.will) flags |= 4U | static_cast<unsigned>(packet.will->qos) << 3 | (packet.will->retain ? 32U : 0U);
     if (packet.password) flags |= 64;

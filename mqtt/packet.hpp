@@ -25,8 +25,13 @@ struct Will {
   Properties properties;
 };
 
+/// Set in CONNECT's protocol level by a bridge of 3.1 or 3.1.1 that asks to be treated as one. No specification has it;
+/// brokers have.
+inline constexpr std::uint8_t kBridgeBit = 0x80;
+
 struct Connect {
   ProtocolVersion version = ProtocolVersion::V5;
+  bool is_bridge = false;   ///< What it subscribes to, it wants without its own messages, and retained as published.
   bool clean_start = true;  ///< Clean Session in 3.1.1.
   std::uint16_t keep_alive = 0;
   std::string_view client_id;

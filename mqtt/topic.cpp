@@ -1,5 +1,6 @@
 #include "mqtt/topic.hpp"
 
+#include <algorithm>
 #include <cstddef>
 
 #include "mqtt/utf8.hpp"
@@ -14,10 +15,8 @@ bool is_plain_filter(std::string_view filter) {
   if (filter.empty()) return false;
   Levels levels(filter);
   bool last = false;
-  std::size_t count = 0;
   while (const auto level = levels.next()) {
     if (last) return false;  // Something follows the `#`.
-    if (++count > kFilterLevelsMax) return false;
     last = *level == "#";
     if (level->size() > 1 && has_wildcard(*level)) return false;
   }
@@ -57,6 +56,8 @@ bool matches(std::string_view filter, std::string_view topic) {
     if (*want != "+" && *want != *level) return false;
   }
 }
+
+std::size_t level_count(std::string_view topic) { return 1 + static_cast<std::size_t>(std::ranges::count(topic, '/')); }
 
 bool has_wildcard(std::string_view filter) { return filter.find_first_of("+#") != std::string_view::npos; }
 

@@ -12,8 +12,10 @@ namespace parley::mqtt {
 
 /// At least one character, no wildcard, well-formed, ≤ 65,535 bytes. MQTT 5 §4.7.3.
 bool is_topic_name(std::string_view topic);
-/// More levels make no topic filter here: what walks a tree of levels goes one call deeper for each.
+/// Trees of levels take no more: what walks them goes one call deeper for each.
 inline constexpr std::size_t kFilterLevelsMax = 256;
+/// Levels of a topic or filter, whatever is between the slashes.
+std::size_t level_count(std::string_view topic);
 /// A topic filter, wildcards in whole levels only; a `$share/…` filter is checked with its parts. MQTT 5 §4.7.1,
 /// §4.8.2.
 bool is_topic_filter(std::string_view filter);

@@ -96,14 +96,28 @@ Result<Lsn> watermark_of(Files& files) {
   return read_watermark(store);
 }
 
-/// The highest term in which each slot may have promised or acknowledged anything.
-Result<std::map<Slot, Term>> find_terms(Files& files) {
-  std::map<Slot, Term> terms;
-  PARLEY_TRY(const auto ends, find_slot_ends(files));
-  for (const SlotEnd& end : ends) terms[end.slot] = end.term;
+/// What each slot may have promised or acknowledged at most, as hard states that come after that.
+Result<std::map<Slot, format::HardStateRow>> find_next_states(Files& files) {
+  using Position = format::SlotRow::Position;
+  std::map<Slot, format::HardStateRow> next;
+  PARLEY_TRY(const auto ends, find_latest_slot_ends(files));
+  for (const SlotEnd& end : ends) {
+    next[end.slot] = {.slot = end.slot, .term = end.term, .vote = {}, .lost_upto = {end.term, end.last}};
+  }
   PARLEY_TRY(const auto states, find_hard_states(files));
-  for (const format::HardStateRow& state : states) terms[state.slot] = std::max(terms[state.slot], state.term);
-  return terms;
+  const auto place = [](const Position& position) { return std::pair(position.term, position.index); };
+  for (const format::HardStateRow& state : states) {
+    format::HardStateRow& row = next[state.slot];
+    row.term = std::max(row.term, state.term);
+    if (state.lost_before == Term{}) continue;
+    // Lost again, before everything was back.
+    const bool known = state.lost_upto != Position{};
+    row.lost_upto = known ? std::max(row.lost_upto, state.lost_upto,
+                                     [&](const auto& a, const auto& b) { return place(a) < place(b); })
+                          : Position{};
+  }
+  for (auto& [slot, row] : next) row.term = row.lost_before = row.term.next();
+  return next;
 }
 
 bool others_have(const SlotState& state, NodeId self) {
@@ -144,7 +158,7 @@ Result<bool> others_have_the_log(Files& files, NodeId self) {
 }
 
 Result<void> begin_log_anew(Files& files) {
-  PARLEY_TRY(const auto terms, find_terms(files));
+  PARLEY_TRY(const auto states, find_next_states(files));
   WriteTransaction log(files.log());
   PARLEY_TRY(log.begin());
   PARLEY_TRY(const auto header, log.get(kLogTable, format::number_key(kLogHeader)));
@@ -153,11 +167,42 @@ Result<void> begin_log_anew(Files& files) {
   PARLEY_TRY(log.clear(kLogTable));
   PARLEY_TRY(log.put(kLogTable, format::number_key(kLogHeader), kept));
   std::string row;
-  for (const auto& [slot, term] : terms) {
-    format::encode_row(row, format::HardStateRow{slot, term.next(), {}, term.next()});
+  for (const auto& [slot, state] : states) {
+    format::encode_row(row, state);
     PARLEY_TRY(log.put(kLogTable, format::hard_state_key(slot), row));
   }
   PARLEY_TRY(log.commit());
+  return forget_what_the_log_lacks(files.log(), files.store());
+}
+
+namespace {
+
+/// The next few; false when no more are left.
+Result<bool> cut_some(Environment& environment, Lsn upto) {
+  WriteTransaction log(environment);
+  PARLEY_TRY(log.begin());
+  PARLEY_TRY(Cursor cursor, log.cursor(kLogTable));
+  Cursor::Row row;
+  std::size_t gone = 0;
+  while (gone < kRowsPerSnapshot && cursor.seek(format::number_key(kLogHeader.next()), row) &&
+         Lsn{format::number_from_key(row.key)} <= upto) {
+    if (const int code = cursor.erase(); code != 0) return environment.translate(code, "cut the log");
+    ++gone;
+  }
+  PARLEY_TRY(log.check(cursor, "cut the log"));
+  if (gone == 0) return false;
+  PARLEY_TRY(log.commit());
+  return true;
+}
+
+}  // namespace
+
+Result<void> cut_log_to_store(Files& files) {
+  PARLEY_TRY(const Lsn watermark, watermark_of(files));
+  bool more = true;
+  while (more) {
+    PARLEY_TRY(more, cut_some(files.log(), watermark));
+  }
   return forget_what_the_log_lacks(files.log(), files.store());
 }
 

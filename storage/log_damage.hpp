@@ -14,8 +14,9 @@ namespace parley::storage {
 class Files;
 
 struct LogDamage {
-  bool readable = true;  ///< Records are damaged, or missing; false: LMDB doesn't find its way through the file.
-  std::string what;      ///< Such as "lsn 17: a record is damaged".
+  bool readable = true;   ///< Records are damaged, or missing; false: LMDB doesn't find its way through the file.
+  std::string what;       ///< Such as "lsn 17: a record is damaged".
+  bool in_store = false;  ///< Known: what the store hasn't is sound.
 };
 
 /// Looks at the hard states, and at every record that the store hasn't, for a wrong checksum and for holes; says what
@@ -30,11 +31,16 @@ std::optional<LogDamage> find_damage_before_store(Files& files);
 Result<bool> others_have_the_log(Files& files, NodeId self);
 
 /// Takes every record out of the log, which goes on behind the store. The slots' terms rise by one, without a vote, and
-/// their hard states say from then on what was lost before (replication::SlotState::lost_before). For the broker,
-/// before anybody else reads or writes. All of it or nothing is there after a crash. Fails as find_hard_states.
+/// their hard states say from then on what was lost before, and where that had ended (replication::SlotState). For the
+/// broker, before anybody else reads or writes. All of it or nothing is there after a crash. Fails as find_hard_states.
 Result<void> begin_log_anew(Files& files);
 
-// -- As a line of text, without its end --
+/// Takes every record that the store has out of the log, with whatever is wrong with them: nothing that this node has
+/// promised is lost, since the rest and the hard states stay. For the broker, before anybody else reads or writes. In
+/// steps, each of which leaves a log that is whole; to be repeated after a crash.
+Result<void> cut_log_to_store(Files& files);
+
+// -- As a line of text, without its end; but for `in_store` --
 std::string to_line(const LogDamage& damage);
 /// Nothing when it says nothing of damage.
 std::optional<LogDamage> read_damage(std::string_view line);

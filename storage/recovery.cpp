@@ -183,6 +183,101 @@ Result<std::vector<SlotEnd>> find_slot_ends(Files& files) {
 
 namespace {
 
+/// Where slots' logs end, as far as that can be said of a damaged log.
+class LatestEnds {
+ public:
+  LatestEnds(const SlotRows& rows, const std::vector<format::HardStateRow>& hard_states, Lsn watermark)
+      : before_(watermark) {
+    for (const auto& [slot, row] : rows) {
+      ends_[slot] = {.end = {slot, row.term, row.last}, .at = std::max(row.through, watermark)};
+    }
+    for (const format::HardStateRow& hard : hard_states) {
+      End& one = ends_[hard.slot];
+      one.end.slot = hard.slot;
+      one.promised = hard.term;
+    }
+  }
+
+  void take(Lsn position, std::string_view bytes) {
+    const std::uint64_t missing = position.value - before_.value - 1;
+    if (missing > 0) unknown_.push_back({.last = {position.value - 1}, .count = missing});
+    before_ = position;
+    if (const auto place = format::decode_position(bytes)) {
+      End& one = ends_[place->slot];
+      if (position <= one.at) return;
+      one = {.end = {place->slot, place->term, place->index}, .at = position, .promised = one.promised};
+    } else {
+      take_damaged(position, format::decode_trusted_position(bytes));
+    }
+  }
+
+  [[nodiscard]] std::vector<SlotEnd> list() const {
+    std::vector<SlotEnd> list;
+    for (const auto& [slot, one] : ends_) {
+      // Any of those may have been its next one, of any term that it has promised.
+      std::uint64_t further = 0;
+      for (const Unknown& some : unknown_) {
+        if (some.last > one.at) further += std::min(some.count, kMost - further);
+      }
+      list.push_back(one.end);
+      list.back().last = {one.end.last.value + std::min(further, kMost - one.end.last.value)};
+      if (one.vague || further > 0) list.back().term = std::max(one.end.term, one.promised);
+    }
+    return list;
+  }
+
+ private:
+  static constexpr std::uint64_t kMost = ~std::uint64_t{0};
+
+  struct End {
+    SlotEnd end;
+    Lsn at;              ///< Of the record there.
+    Term promised = {};  ///< None of its records is of a later term.
+    bool vague = false;
+  };
+  /// Missing, or of nobody knows which slot.
+  struct Unknown {
+    Lsn last;
+    std::uint64_t count = 1;
+  };
+
+  /// With one field wrong it is the next one of a slot for which its index is: also the slot may be that field.
+  void take_damaged(Lsn position, const Result<format::RecordPosition>& place) {
+    bool somebodys = false;
+    for (auto& [slot, one] : ends_) {
+      if (!place || position <= one.at || one.end.last.next() != place->index) continue;
+      one.end.last = place->index;
+      one.vague = true;
+      somebodys = somebodys || slot == place->slot;
+    }
+    if (!somebodys) unknown_.push_back({.last = position});
+  }
+
+  std::map<Slot, End> ends_;
+  std::vector<Unknown> unknown_;
+  Lsn before_;
+};
+
+}  // namespace
+
+Result<std::vector<SlotEnd>> find_latest_slot_ends(Files& files) {
+  PARLEY_TRY(const auto hard_states, find_hard_states(files));
+  Snapshot snapshot(files);
+  PARLEY_TRY(snapshot.begun());
+  PARLEY_TRY(const SlotRows rows, read_slot_rows(snapshot.store));
+  PARLEY_TRY(const Lsn watermark, read_watermark(snapshot.store));
+  LatestEnds ends(rows, hard_states, watermark);
+  LogWalk walk;
+  walk.begin_behind(watermark);
+  PARLEY_TRY(walk.follow(snapshot.log, [&ends](Lsn position, std::string_view bytes) -> Result<void> {
+    ends.take(position, bytes);
+    return {};
+  }));
+  return ends.list();
+}
+
+namespace {
+
 /// What the log has beyond the row.
 Result<void> add_unmaterialised(SlotState& state, ReadTransaction& log, const UnmaterialisedRecords& records) {
   const Slot slot = state.hard.slot;

@@ -31,6 +31,10 @@ struct SlotEnd {
 /// unmaterialised records).
 Result<std::vector<SlotEnd>> find_slot_ends(Files& files);
 
+/// The same of a log in which records are damaged or missing, as it was before: where the end isn't sure, a place that
+/// is not before it. Slots that have a hard state only are there, too. Fails as find_slot_ends and find_hard_states.
+Result<std::vector<SlotEnd>> find_latest_slot_ends(Files& files);
+
 /// A slot's replica as it was left. Its records above the base are in the log.
 struct SlotState {
   format::HardStateRow hard;

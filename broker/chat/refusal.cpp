@@ -9,7 +9,8 @@ namespace {
 constexpr std::array kRules{
     RefusalRule{Refusal::None, "", 0x00, 0, ""},
     RefusalRule{Refusal::NotAuthorized, "not-authorized", 0x87, 0, "You may not do this in this conversation."},
-    RefusalRule{Refusal::InvalidTopic, "invalid-topic", 0x90, 0, "This is no topic of a conversation."},
+    RefusalRule{Refusal::InvalidTopic, "invalid-topic", 0x90, 0,
+                "There is no such topic here, or it has too many levels."},
     RefusalRule{Refusal::InvalidPayload, "invalid-payload", 0x99, 0, "The payload isn't what it is declared to be."},
     RefusalRule{Refusal::InvalidId, "invalid-id", 0x99, 0, "An id has 1 to 128 bytes and no control characters."},
     RefusalRule{Refusal::TooLarge, "too-large", 0x97, 0, "The message is larger than this server takes."},

@@ -95,7 +95,7 @@ bool Members::remove(NodeId peer) {
   if (found == peers_.end()) return false;
   if (found->second.known.birth != 0) file_.removed.insert(found->second.known.birth);
   peers_.erase(found);
-  parting_.insert(peer);
+  file_.parting.insert(peer);
   file_.peers.erase(peer);
   file_changed_ = true;
   addresses_changed_ = true;
@@ -111,7 +111,8 @@ void Members::removed(std::uint64_t birth) {
 }
 
 void Members::replicas(const std::set<NodeId>& nodes) {
-  std::erase_if(parting_, [&nodes](NodeId node) { return !nodes.contains(node); });
+  const auto gone = std::erase_if(file_.parting, [&nodes](NodeId node) { return !nodes.contains(node); });
+  if (gone != 0) file_changed_ = true;
 }
 
 std::vector<NodeView> Members::views(Instant now) const {
@@ -148,7 +149,7 @@ std::optional<HandshakeRefusal> Members::refusal(const RemoteNode& peer) const {
         .code = RefuseCode::Removed,
         .sentence = "node " + name + " was removed from the cluster; with an empty data directory it may join again"};
   }
-  if (parting_.contains(peer.id)) {
+  if (file_.parting.contains(peer.id)) {
     return HandshakeRefusal{.code = RefuseCode::Removed,
                             .sentence = "node " + name + " was removed from the cluster and may join again once '" +
                                         file_.node + "' has taken it out of all slots"};

@@ -40,11 +40,11 @@ class Members {
   bool remove(NodeId peer);
   /// The same as another node has done it.
   void removed(std::uint64_t birth);
-  /// Those that are replicas of a slot that this node leads. A node that was removed isn't let in under its name before
+  /// Those that are replicas of slots, see counted_on. A node that was removed isn't let in under its name before
   /// it is none: with an empty directory it isn't the one whose word the slot counts.
   void replicas(const std::set<NodeId>& nodes);
   /// There are such nodes.
-  [[nodiscard]] bool parting() const { return !parting_.empty(); }
+  [[nodiscard]] bool parting() const { return !file_.parting.empty(); }
 
   // -- What follows --
   struct Member {
@@ -79,7 +79,6 @@ class Members {
   NodeFile file_;
   NodeId self_;
   std::map<NodeId, Member> peers_;
-  std::set<NodeId> parting_;  ///< Removed since the start, and perhaps still replicas.
   bool stopping_ = false;
   bool file_changed_ = false;
   bool addresses_changed_ = true;

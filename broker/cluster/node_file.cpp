@@ -97,6 +97,10 @@ bool read_field(std::string_view key, std::string_view value, NodeFile& file) {
     const auto id = read_hex(value);
     return id && file.removed.insert(*id).second;
   }
+  if (key == "parting") {
+    const auto id = read_hex(value);
+    return id && file.parting.insert({*id}).second;
+  }
   return true;  // What a newer program says beyond this.
 }
 
@@ -143,6 +147,7 @@ std::string encode(const NodeFile& file) {
     line("peer", hex_text(peer.birth) + " " + std::to_string(peer.port) + " " + peer.host + " " + peer.name);
   }
   for (const std::uint64_t birth : file.removed) line("removed", hex_text(birth));
+  for (const NodeId node : file.parting) line("parting", hex_text(node.value));
   return text.append("\n").append(kLastLine).append("\n");
 }
 

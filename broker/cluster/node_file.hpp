@@ -40,6 +40,7 @@ struct NodeFile {
   std::map<Slot, std::uint64_t> pins;  ///< Slots that an operator has moved here, and when (Unix ms).
   std::map<NodeId, KnownNode> peers;
   std::set<std::uint64_t> removed;  ///< Births of directories that don't belong to the cluster any more.
+  std::set<NodeId> parting;         ///< Nodes that had them, and that slots may still count on.
   friend bool operator==(const NodeFile&, const NodeFile&) = default;
 };
 

@@ -127,14 +127,18 @@ std::optional<NodeId> Placement::superfluous(const Led& slot, const std::vector<
 }
 
 std::optional<NodeId> Placement::better_leader(const Led& slot, const std::vector<NodeId>& wanted) const {
+  std::optional<NodeId> later;
   for (const NodeId node : wanted) {
     if (node == self_ && !leaving()) return std::nullopt;
     const NodeView* view = find(node);
     if (node == self_ || !slot.replicas.has_voter(node) || view == nullptr) continue;
     if (!view->reachable || view->leaving) continue;
-    if (view->since >= options_.settle_time || leaving() || !has(wanted, self_)) return node;
+    if (view->since < options_.settle_time && !leaving() && has(wanted, self_)) continue;
+    if (!has(slot.behind, node)) return node;
+    if (!later) later = node;
   }
-  return std::nullopt;
+  // Who leaves waits for it, and is refused so long.
+  return leaving() ? later : std::nullopt;
 }
 
 }  // namespace parley::cluster

@@ -54,6 +54,7 @@ class Placement {
   struct Led {
     Slot slot;
     replication::ReplicaSet replicas;
+    std::vector<NodeId> behind = {};  ///< Voters that couldn't lead at once: far behind, or taking a snapshot.
   };
   /// What to do next for it; nothing when it is where it shall be, or can't be now. One change at a time, and none
   /// while the last one isn't committed. A voter leaves only when those that shall take its place vote already, unless

@@ -24,7 +24,7 @@ PlacementPass run_placement(const Placement& placement, std::size_t moves_max, S
       if (pass.leaving) ++pass.to_hand_over;
       continue;
     }
-    const auto step = placement.next({.slot = slot.slot, .replicas = slot.replicas});
+    const auto step = placement.next({.slot = slot.slot, .replicas = slot.replicas, .behind = slot.behind});
     if (!step) continue;
     ++pass.waiting;
     if (const auto* transfer = std::get_if<Placement::Transfer>(&*step)) {
@@ -41,6 +41,22 @@ PlacementPass run_placement(const Placement& placement, std::size_t moves_max, S
     ++pass.steps;
   }
   return pass;
+}
+
+std::optional<std::set<NodeId>> counted_on(const std::vector<SlotReport>& slots, NodeId self,
+                                           const std::set<NodeId>& gone) {
+  std::set<NodeId> nodes;
+  for (const SlotReport& slot : slots) {
+    if (!slot.leading) {
+      const bool led = slot.leader != NodeId{} && slot.leader != self && !gone.contains(slot.leader);
+      if (!led && slot.replicas.has_voter(self)) return std::nullopt;
+      continue;
+    }
+    if (!slot.settled) return std::nullopt;
+    nodes.insert(slot.replicas.voters.begin(), slot.replicas.voters.end());
+    nodes.insert(slot.replicas.learners.begin(), slot.replicas.learners.end());
+  }
+  return nodes;
 }
 
 }  // namespace parley::cluster

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
+#include <set>
 #include <vector>
 
 #include "base/number.hpp"
@@ -18,10 +20,11 @@ struct SlotReport {
   NodeId leader;  ///< 0: not known.
   replication::ReplicaSet replicas;
   bool leading = false;
-  bool settled = true;  ///< Leading: no change of replicas is under way.
+  bool settled = true;         ///< Leading: no change of replicas is under way.
+  std::vector<NodeId> behind;  ///< Leading: see Placement::Led.
   Index last;
   Index commit;
-  bool whole = true;  ///< It gives its vote: nothing of what it had promised is lost.
+  bool whole = true;  ///< It may lead: nothing of what it had promised is lost.
 };
 
 /// What a shard lets be done with its slots. On the shard's thread.
@@ -46,5 +49,12 @@ struct PlacementPass {
 /// Takes the next step for every slot that is led here, but so that no more than `moves_max` of them have a new replica
 /// under way, and no more than that change their leader at once. What is refused is tried again by the next pass.
 PlacementPass run_placement(const Placement& placement, std::size_t moves_max, SlotCare& care);
+
+/// Nodes that are replicas of slots of which this one, `self`, can say so: those that it leads. Nothing as long as it
+/// can't say: a slot for which it votes has no leader, or had one of those that are `gone`, so that it may soon lead it
+/// itself, as it knows it now; or one changes its replicas. What it follows it may know wrongly, for ever, and leaves
+/// to the leader.
+std::optional<std::set<NodeId>> counted_on(const std::vector<SlotReport>& slots, NodeId self,
+                                           const std::set<NodeId>& gone);
 
 }  // namespace parley::cluster

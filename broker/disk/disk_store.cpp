@@ -71,7 +71,8 @@ shard::StoredSlot owned(storage::SlotState state, Index committed) {
                          .last = state.last,
                          .commit = std::max({committed, state.base.index, state.materialised}),
                          .replicas = {},
-                         .lost_before = state.hard.lost_before};
+                         .lost_before = state.hard.lost_before,
+                         .lost_upto = position(state.hard.lost_upto)};
   for (const auto& run : state.terms) slot.terms.push_back(position(run));
   for (auto& set : state.replicas) {
     slot.replicas.push_back({set.index, std::move(set.voters), std::move(set.learners)});
@@ -265,13 +266,14 @@ std::vector<shard::StoredMember> DiskStore::list_members(shard::ShardId shard, C
   return found ? *std::move(found) : std::vector<shard::StoredMember>();
 }
 
-std::optional<format::Mark> DiskStore::find_mark(shard::ShardId shard, ConversationNumber conversation,
-                                                 std::string_view user) {
-  const auto found = members_of(shard).find_mark(conversation, user);
-  if (found) return *found;
-  log::error("a user's marks can't be looked up, they count as none",
-             {{"conversation", conversation}, {"error", found.error().message()}});
-  return std::nullopt;
+Result<std::optional<format::Mark>> DiskStore::find_mark(shard::ShardId shard, ConversationNumber conversation,
+                                                         std::string_view user) {
+  auto found = members_of(shard).find_mark(conversation, user);
+  if (!found) {
+    log::error("marks can't be looked up: a user's count as none, and a shared subscription's group waits",
+               {{"conversation", conversation}, {"error", found.error().message()}});
+  }
+  return found;
 }
 
 shard::StoredTally DiskStore::find_tally(shard::ShardId shard, ConversationNumber conversation, Seq upto) {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <string_view>
 #include <utility>
 
 #include "base/log.hpp"
@@ -21,13 +22,16 @@ namespace {
 
 using storage::LogDamage;
 
+constexpr std::string_view kFine = "fine";
+
 bool say(int to, const std::optional<LogDamage>& damage) {
-  const std::string line = (damage ? to_line(*damage) : "fine") + "\n";
+  const std::string line = (damage ? to_line(*damage) : std::string(kFine)) + "\n";
   return ::write(to, line.data(), line.size()) == static_cast<ssize_t>(line.size()) && !damage;
 }
 
-/// What the process does. Whatever else is wrong with the files, whoever opens them says it better.
-void look(const std::string& directory, int answers) {
+/// What the process does. Whatever else is wrong with the files, whoever opens them says it better. What the store has
+/// needs no look when it is to be cut off, since damage was noted.
+void look(const std::string& directory, bool noted, int answers) {
   constexpr int kLowest = 19;
   const auto files = storage::Files::open_to_read(directory, storage::Files::Options{}.readers_max);
   if (!files) {
@@ -37,7 +41,7 @@ void look(const std::string& directory, int answers) {
     say(answers, std::nullopt);
     return;
   }
-  if (!say(answers, find_damage_behind_store(**files))) return;
+  if (!say(answers, find_damage_behind_store(**files)) || noted) return;
   [[maybe_unused]] const int refused = ::setpriority(PRIO_PROCESS, 0, kLowest);
   say(answers, find_damage_before_store(**files));
 }
@@ -45,7 +49,7 @@ void look(const std::string& directory, int answers) {
 }  // namespace
 
 LogCheck::LogCheck(const std::string& data_dir) : noted_(storage::noted_damage(storage::storage_directory(data_dir))) {
-  if (noted_) return;
+  if (noted_ && !noted_->readable) return;
   std::array<int, 2> pipe{};
   if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return;
   const pid_t parent = ::getpid();
@@ -54,7 +58,7 @@ LogCheck::LogCheck(const std::string& data_dir) : noted_(storage::noted_damage(s
     ::close(pipe[0]);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     try {
-      if (::getppid() == parent) look(storage::storage_directory(data_dir), pipe[1]);
+      if (::getppid() == parent) look(storage::storage_directory(data_dir), noted_.has_value(), pipe[1]);
     } catch (...) {
       // Want of memory: that says nothing of the file. This process must not go on as the broker.
     }
@@ -90,8 +94,9 @@ std::optional<std::string> LogCheck::read_line() {
   }
 }
 
-std::optional<LogDamage> LogCheck::answer() {
+std::optional<LogDamage> LogCheck::answer(bool& fine) {
   const auto line = read_line();
+  fine = line == kFine;
   if (line) return storage::read_damage(*line);
   if (process_ < 0) return std::nullopt;
   ::siginfo_t end{};
@@ -104,11 +109,20 @@ std::optional<LogDamage> LogCheck::answer() {
                            std::to_string(end.si_status)};
 }
 
-std::optional<LogDamage> LogCheck::behind_store() { return noted_ ? noted_ : answer(); }
+std::optional<LogDamage> LogCheck::behind_store() {
+  if (noted_ && !noted_->readable) return noted_;
+  bool fine = false;
+  auto damage = answer(fine);
+  if (damage || !noted_) return damage;
+  damage = noted_;
+  damage->in_store = fine;
+  return damage;
+}
 
 void LogCheck::watch(std::function<void(const LogDamage&)> found) {
   watcher_ = std::thread([this, found = std::move(found)] {
-    if (const auto damage = answer()) found(*damage);
+    bool fine = false;
+    if (const auto damage = answer(fine)) found(*damage);
   });
 }
 

@@ -43,8 +43,9 @@ bool LogGuard::found(const LogDamage& damage) {
     say_alone(damage);
     return false;
   }
-  log::error("the log is damaged, this node stops: at its next start it gets what it lacks from the other nodes",
-             {{"what", damage.what}});
+  log::error(
+      "the log is damaged, this node stops: its next start mends that, if need be with what the other nodes have",
+      {{"what", damage.what}});
   if (const auto noted = storage::note_damage(files_->directory(), damage); !noted) {
     log::error("that the log is damaged can't be noted, the next start may not know it",
                {{"error", noted.error().message()}});
@@ -59,11 +60,17 @@ std::shared_ptr<storage::Files> open_or_mend(const std::string& directory, const
   if (damage && !damage->readable) refuse(directory, *damage);
   auto files = storage::Files::open_to_write(directory, options);
   if (!damage) return files;
+  if (damage->in_store) {
+    log::error("the log is damaged where the store has it too, cutting it behind that", {{"what", damage->what}});
+    if (const auto cut = storage::cut_log_to_store(*files); !cut) refuse(directory, *damage);
+    storage::forget_damage(directory);
+    return files;
+  }
   const auto elsewhere = storage::others_have_the_log(*files, self);
   if (!elsewhere) refuse(directory, *damage);
   if (*elsewhere) {
     log::error(
-        "the log is damaged, beginning it anew: what it lacks comes from the other nodes, until then no vote is given",
+        "the log is damaged, beginning it anew: what it lacks comes from the other nodes, until then it leads nothing",
         {{"what", damage->what}});
     if (const auto begun = storage::begin_log_anew(*files); !begun) refuse(directory, *damage);
   } else {

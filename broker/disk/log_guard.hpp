@@ -31,8 +31,9 @@ class LogGuard {
   bool alone_ = false;  ///< Said once.
 };
 
-/// storage::Files::open_to_write for a node of several: when there is `damage`, and others have the log, it is begun
-/// anew. Throws storage::OpenFailure, with a sentence, when that can't be done.
+/// storage::Files::open_to_write for a node of several: when there is `damage`, the log is cut behind it if the store
+/// has all that is damaged; else, and if others have the log, it is begun anew. Throws storage::OpenFailure, with a
+/// sentence, when that can't be done.
 std::shared_ptr<storage::Files> open_or_mend(const std::string& directory, const storage::Files::Options& options,
                                              NodeId self, const std::optional<storage::LogDamage>& damage);
 

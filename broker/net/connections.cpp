@@ -141,6 +141,11 @@ void Connections::take_blocked(std::vector<shard::ConnectionId>& blocked) {
 
 void Connections::unwatch(Connection& connection) { ::epoll_ctl(epoll_, EPOLL_CTL_DEL, connection.socket, nullptr); }
 
+void Connections::await_close(Connection& connection) {
+  connection.ended = true;
+  unwatch(connection);
+}
+
 void Connections::watch_again(shard::ConnectionId id, Connection& connection, Wanted wanted) {
   epoll_event event{.events = wanted == Wanted::Write ? EPOLLOUT : EPOLLIN, .data = {.u64 = id_of(id)}};
   if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.socket, &event) != 0) mark_lost(id, connection);

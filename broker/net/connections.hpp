@@ -43,10 +43,11 @@ struct Connection {
   bool stalls = false;       ///< In the worker's list of those that are looked at from time to time; see Worker.
   bool counted : 1 = false;  ///< `place` has been asked for.
   shard::Admission admission : 2 = shard::Admission::Welcome;
-  bool away : 1 = false;  ///< The handshake pool has its TlsStream; it may not go before that is back.
-  Instant partial_since;  ///< When the packet in `unconsumed` was begun.
-  Instant taken_at;       ///< When the socket last took something, or was first blocked.
-  CountedPlace place;     ///< Among the connections of its address.
+  bool ended : 1 = false;  ///< The client sends no more, and the shard isn't done with what it had sent.
+  bool away : 1 = false;   ///< The handshake pool has its TlsStream; it may not go before that is back.
+  Instant partial_since;   ///< When the packet in `unconsumed` was begun.
+  Instant taken_at;        ///< When the socket last took something, or was first blocked.
+  CountedPlace place;      ///< Among the connections of its address.
 };
 
 /// The client connections of one worker, and its shard's ClientLinks. Belongs to the worker's thread.
@@ -82,6 +83,8 @@ class Connections final : public shard::ClientLinks {
   Connection* find(shard::ConnectionId connection);
   /// The socket takes bytes again. True when the output is empty now, so that the shard may be told.
   bool write_on(shard::ConnectionId connection);
+  /// The client sends no more: there are no events until the shard closes the connection.
+  void await_close(Connection& connection);
   /// No events until watch_again, but for what a caller already has.
   void unwatch(Connection& connection);
   enum class Wanted : std::uint8_t { Read, Write };

@@ -46,6 +46,35 @@ bool is_own(std::string_view origin, std::string_view host) {
   return name == "localhost" || config::read_address(bracketed ? name.substr(1, name.size() - 2) : name).has_value();
 }
 
+/// Where a request goes: a path, or a whole URL as proxies get it. RFC 9112 §3.2.
+struct Target {
+  std::string_view path;
+  std::string_view host;
+};
+
+/// A URL's host counts instead of Host.
+Target target_of(const Request& request) {
+  const auto target = view(request.target());
+  const auto host = view(request[http::field::host]);
+  const auto scheme = target.find("://");
+  if (target.starts_with('/') || scheme == target.npos) return {.path = target, .host = host};
+  const auto rest = target.substr(scheme + 3);
+  const auto end = std::min(rest.find_first_of("/?"), rest.size());
+  const auto path = rest.substr(end);
+  return {.path = path.starts_with('/') ? path : std::string_view("/"), .host = rest.substr(0, end)};
+}
+
+/// The sub-protocol as the client wrote it; it takes back nothing else. Empty: it offers another one. RFC 6455 §4.1.
+std::string offered_protocol(const Request& request) {
+  const auto [first, last] = request.equal_range(http::field::sec_websocket_protocol);
+  for (auto line = first; line != last; ++line) {
+    for (const auto token : http::token_list(line->value())) {
+      if (boost::beast::iequals(token, "mqtt")) return std::string(view(token));
+    }
+  }
+  return {};
+}
+
 bool has_token(const Request& request, http::field field, const char* token) {
   const auto [first, last] = request.equal_range(field);
   return std::any_of(first, last, [&](const auto& line) { return http::token_list(line.value()).exists(token); });
@@ -77,12 +106,12 @@ UpgradeAnswer answer_upgrade(std::string_view bytes, const UpgradeRules& rules) 
   if (error || !parser.is_header_done()) return refuse("400 Bad Request", "the request is no HTTP");
   const Request& request = parser.get();
   if (request.method() != http::verb::get || request.version() != 11 || request.count(http::field::host) != 1 ||
-      request.has_content_length() || request.chunked()) {
-    return refuse("400 Bad Request", "the request is no GET of HTTP/1.1 with one Host");
+      parser.content_length().value_or(0) != 0 || request.chunked()) {
+    return refuse("400 Bad Request", "the request is no GET of HTTP/1.1 with one Host, and nothing behind it");
   }
-  const auto target = view(request.target());
-  if (target == "/readyz") return refuse(rules.is_ready ? "200 OK" : "503 Service Unavailable", {});
-  if (!rules.path.empty() && target.substr(0, target.find('?')) != rules.path) {
+  const auto [path, host] = target_of(request);
+  if (path == "/readyz") return refuse(rules.is_ready ? "200 OK" : "503 Service Unavailable", {});
+  if (!rules.path.empty() && path.substr(0, path.find('?')) != rules.path) {
     return refuse("404 Not Found", "the path is another one");
   }
   if (!has_token(request, http::field::upgrade, "websocket") ||
@@ -98,17 +127,17 @@ UpgradeAnswer answer_upgrade(std::string_view bytes, const UpgradeRules& rules) 
     return refuse("400 Bad Request", "Sec-WebSocket-Key is malformed");
   }
   if (request.count(http::field::origin) != 0 &&
-      (request.count(http::field::origin) != 1 ||
-       (!is_own(view(request[http::field::origin]), view(request[http::field::host])) &&
-        !is_allowed(view(request[http::field::origin]), rules.origins)))) {
+      (request.count(http::field::origin) != 1 || (!is_own(view(request[http::field::origin]), host) &&
+                                                   !is_allowed(view(request[http::field::origin]), rules.origins)))) {
     return refuse("403 Forbidden", "the origin isn't allowed");
   }
-  if (!has_token(request, http::field::sec_websocket_protocol, "mqtt")) {
+  const auto protocol = offered_protocol(request);
+  if (protocol.empty()) {
     return refuse("400 Bad Request", "the sub-protocol mqtt isn't offered");  // MQTT 5 [MQTT-6.0.0-3]
   }
   std::string response =
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ";
-  response.append(accept_key(key)).append("\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n");
+  response.append(accept_key(key)).append("\r\nSec-WebSocket-Protocol: ").append(protocol).append("\r\n\r\n");
   return {.accepted = true, .response = std::move(response), .why = {}};
 }
 

@@ -139,7 +139,16 @@ void Worker::end_turn() {
   check_deadlines();
   shard_.end_turn();
   connections_.take_closing(changed_);
-  for (const auto id : changed_) close_deadlines_.push_back({id, now_ + options_.close_timeout});
+  for (const auto id : changed_) {
+    // Whoever has closed already needn't be waited for.
+    const Connection* connection = connections_.find(id);
+    const bool is_over = connection != nullptr && connection->ended && connection->state == ConnectionState::Lingering;
+    if (is_over) {
+      drop(id);
+    } else {
+      close_deadlines_.push_back({id, now_ + options_.close_timeout});
+    }
+  }
   connections_.take_blocked(changed_);
   for (const auto id : changed_) {
     if (Connection* connection = connections_.find(id)) watch_stall(id, *connection);
@@ -219,8 +228,11 @@ void Worker::read(shard::ConnectionId id, bool is_broken) {
   const IoResult got = receive_some(connection->socket, {buffer_.get(), read_size_});
   if (got.status == IoResult::Status::Blocked) return;
   if (got.status == IoResult::Status::Ended) {
-    if (connection->state == ConnectionState::Open) shard_.lost(id);
-    drop(id);
+    if (connection->state == ConnectionState::Open && shard_.ended(id)) {
+      connections_.await_close(*connection);
+    } else {
+      drop(id);
+    }
     return;
   }
   if (connection->state == ConnectionState::Open) {
@@ -244,7 +256,13 @@ void Worker::read_through(shard::ConnectionId id, Connection& connection) {
     case Transport::Input::Status::Going: return;
     case Transport::Input::Status::WantsWrite: connections_.await_writable(id, *after); return;
     case Transport::Input::Status::Handshake: park_for_handshake(id, *after); return;
-    case Transport::Input::Status::Ended: end(id); return;
+    case Transport::Input::Status::Ended:
+      if (shard_.ended(id)) {
+        connections_.await_close(*after);
+      } else {
+        connections_.close(id);
+      }
+      return;
     case Transport::Input::Status::Refused: refuse(id, input.why); return;
   }
 }
@@ -252,11 +270,7 @@ void Worker::read_through(shard::ConnectionId id, Connection& connection) {
 void Worker::refuse(shard::ConnectionId id, std::string_view why) {
   counters_.add(Metric::TransportsRefused);
   log::info("transport refused, closing the connection", {{"address", connections_.address(id)}, {"why", why}});
-  end(id);
-}
-
-/// The client is gone for the shard; what is still to be said to it is said.
-void Worker::end(shard::ConnectionId id) {
+  // The client is gone for the shard; what is still to be said to it is said.
   shard_.lost(id);
   connections_.close(id);
 }
@@ -481,8 +495,7 @@ void Worker::drop(shard::ConnectionId id) {
   if (admission != shard::Admission::TooManyConnections) crowds_.connections.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// -- Accepting
-// ---------------------------------------------------------------------------------------------------------
+// -- Accepting --
 
 void Worker::accept(std::size_t listener) {
   if (listener >= listeners_.size()) return;
@@ -567,15 +580,13 @@ void Worker::watch_listeners() {
   }
 }
 
-// -- Other workers
-// -----------------------------------------------------------------------------------------------------
+// -- Other workers --
 
 void Worker::leave(shard::ShardId target, Arrival arrival) { workers_[target]->mailbox().send(std::move(arrival)); }
 
 void Worker::post(shard::ShardId target, shard::PeerEvent event) { outgoing_[target].push_back(std::move(event)); }
 
-// -- The end
-// -----------------------------------------------------------------------------------------------------------
+// -- The end --
 
 void Worker::begin_stop() {
   stopping_ = true;

@@ -98,7 +98,6 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   [[nodiscard]] bool finds_surplus_place(Connection& connection, const std::string& host);
   void read_through(shard::ConnectionId id, Connection& connection);
   void refuse(shard::ConnectionId id, std::string_view why);
-  void end(shard::ConnectionId id);
   void receive(shard::ConnectionId id, Connection& connection, std::string_view bytes);
   void receive_mail();
   void hear_of_lost();

@@ -16,7 +16,7 @@ class ReplicationCategory final : public boost::system::error_category {
       case ReplicationError::ChangeUnderWay: return "another change of the slot's replicas isn't finished";
       case ReplicationError::NoSuchReplica: return "the node is no such replica of the slot";
       case ReplicationError::AlreadyReplica: return "the node is a replica of the slot already";
-      case ReplicationError::LearnerBehind: return "the learner hasn't caught up yet";
+      case ReplicationError::ReplicaBehind: return "the replica hasn't caught up yet";
       case ReplicationError::LastVoter: return "the slot would have no voter left";
       case ReplicationError::TooManyReplicas: return "the slot has as many replicas as it may have";
       case ReplicationError::MalformedMessage: return "a peer sent a malformed message";

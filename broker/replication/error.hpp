@@ -11,7 +11,7 @@ enum class ReplicationError {
   ChangeUnderWay,    ///< An earlier replica change isn't committed, or this leader has committed nothing yet. Passes.
   NoSuchReplica,     ///< The node isn't what the change or transfer needs it to be.
   AlreadyReplica,    ///< It is one already.
-  LearnerBehind,     ///< It would slow down or block commits; passes once it has caught up.
+  ReplicaBehind,     ///< It would hold up the slot as a voter or leader; passes once it has caught up.
   LastVoter,         ///< Nobody would be left to vote.
   TooManyReplicas,   ///< More than kReplicasMax.
   MalformedMessage,  ///< Bytes that no peer of this protocol writes.

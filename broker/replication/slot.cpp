@@ -27,7 +27,8 @@ Slot::Slot(parley::Slot slot, NodeId self, const Options& options, const SlotSta
       history_(state.replicas, state.changes),
       durable_(state.last),
       commit_(std::clamp(state.commit, state.base.index, state.last)),
-      lost_before_(state.lost_before) {
+      lost_before_(state.lost_before),
+      lost_upto_(state.lost_upto) {
   // An older version may have left an entry whose term isn't durable by itself.
   if (terms_.last().term > hard_.term) hard_ = {.term = terms_.last().term};
   durable_hard_ = asked_hard_ = hard_;
@@ -248,10 +249,12 @@ void Slot::advance_commit(Index upto, Actions& actions) {
   actions.push_back(Committed{upto});
 }
 
-/// Who was elected in that term has all that was committed in earlier ones, Raft §5.4.3, and was elected without this
-/// replica's vote; and the log agrees with its up to what it has committed.
+/// Who was elected in that term has all that was committed in earlier ones, Raft §5.4.3, and had this replica's vote
+/// only for a log that ends no earlier than the lost one; and the log agrees with its up to what it has committed.
 void Slot::take_back_what_was_lost() {
-  if (!is_whole() && terms_.term_at(commit_) >= lost_before_) lost_before_ = {};
+  if (is_whole() || terms_.term_at(commit_) < lost_before_) return;
+  lost_before_ = {};
+  lost_upto_ = {};
 }
 
 void Slot::truncate_after(Index last, Actions& actions) {

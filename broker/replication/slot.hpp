@@ -35,10 +35,13 @@ struct SlotState {
   ReplicasAt replicas;              ///< In force at the base.
   std::vector<ReplicasAt> changes;  ///< Named by records above it.
   /// What this replica had acknowledged or promised in earlier terms than this may be lost, since its log was
-  /// damaged. It gives no vote and doesn't stand until it has something that was committed in this term or a later one,
-  /// and so everything that was before; what it acknowledges from now on counts at once. `hard` is of this term
-  /// already, so that it follows no leader of an earlier one. 0: nothing is lost.
+  /// damaged. It doesn't stand, and votes as `lost_upto` says, until it has something that was committed in this term
+  /// or a later one, and so everything that was before; what it acknowledges from now on counts at once. `hard` is of
+  /// this term already, so that it follows no leader of an earlier one. 0: nothing is lost.
   Term lost_before = {};
+  /// Where the log that was lost had ended, or a place behind that. Whoever has as much gets the vote that he would
+  /// have got before: a vote says nothing of a log but where it ends. {0, 0}: not known, so nobody gets one.
+  LogPosition lost_upto = {};
 };
 
 /// Names the writes to the disk that a log still stands for: another one after each truncation and failed append.
@@ -52,7 +55,7 @@ using LogGeneration = Number<struct LogGenerationTag>;
 /// term; what was said to be committed never goes back and is in every later leader's log, so a place in the log (and a
 /// seq in it) that anybody has seen never names another entry; committed means durable on a majority of the voters, and
 /// here. A slot whose only voter is this node takes the same way and sends no message. A disk that has lost something
-/// and knows it keeps all this, too, as long as each slot has a majority of other voters: SlotState::lost_before.
+/// and knows it keeps all this, too, and goes on as long as a voter that has lost nothing has as much: SlotState.
 ///
 /// Belongs to one thread. Costs about 400 bytes and no record; no message while nothing is said. No input takes more
 /// than a walk over the slot's replicas, but for those that emit what was waiting.
@@ -99,7 +102,8 @@ class Slot {
   /// The place of a record that names replicas(), which hold from now on; as propose(). Fails also with ChangeUnderWay
   /// and as apply() does.
   Result<format::RecordPosition> propose_replicas(const ReplicaChange& change, Actions& actions);
-  /// Hands leadership to a voter once it has the whole log. Fails with NotLeader, NoSuchReplica, Transferring.
+  /// Hands leadership to a voter once it has the whole log. Fails with NotLeader, NoSuchReplica, Transferring; and with
+  /// ReplicaBehind, at no cost, when it wouldn't have it soon or couldn't lead.
   Result<void> transfer_to(NodeId node, Instant now, Actions& actions);
 
   // -- Answers to SendAppend and NeedSnapshot --
@@ -113,6 +117,9 @@ class Slot {
   void snapshot_installed(LogPosition position, ReplicasAt replicas, Instant now, Actions& actions);
 
   // -- How it stands --
+  /// Leading: the voter is there, lacks nothing but what is under way to it, and knows what is committed in this term,
+  /// so that nothing of it is lost (SlotState::lost_before).
+  [[nodiscard]] bool could_lead(NodeId node) const;
   [[nodiscard]] parley::Slot slot() const { return slot_; }
   [[nodiscard]] Role role() const { return role_; }
   [[nodiscard]] Term term() const { return hard_.term; }
@@ -126,6 +133,8 @@ class Slot {
   [[nodiscard]] const ReplicasAt& replicas_at(Index index) const { return history_.in_force(index); }
   /// SlotState::lost_before; 0 once everything is back.
   [[nodiscard]] Term lost_before() const { return lost_before_; }
+  /// SlotState::lost_upto.
+  [[nodiscard]] LogPosition lost_upto() const { return lost_upto_; }
   [[nodiscard]] bool replicas_committed() const { return history_.current().index <= commit_; }
   [[nodiscard]] const std::vector<Peer>& peers() const { return peers_; }
 
@@ -147,6 +156,7 @@ class Slot {
   void advance_commit(Index upto, Actions& actions);
   void take_back_what_was_lost();
   bool is_whole() const { return lost_before_ == Term{}; }
+  bool is_blank() const { return terms_.last_index() == Index{} && replicas().voters.empty(); }
   void truncate_after(Index last, Actions& actions);
   void replicas_changed(Actions& actions);
   void send(NodeId to, PeerMessage::Body body, Actions& actions) const;
@@ -156,6 +166,7 @@ class Slot {
 
   // -- slot_election.cpp --
   bool may_stand() const;
+  bool may_vote_for(LogPosition last) const;
   void wait_for_leader(Instant now);
   void lose_leader(Instant now, Actions& actions);
   void begin_pre_vote(Instant now, Actions& actions);
@@ -211,6 +222,7 @@ class Slot {
   Index durable_;
   Index commit_;
   Term lost_before_;
+  LogPosition lost_upto_;
   std::vector<Peer> peers_;  ///< replicas() without this node.
   std::vector<NodeId> reachable_;
   /// Follower: when it stands if nothing comes; candidate: when it tries again.

@@ -12,6 +12,14 @@ bool Slot::may_stand() const {
   return !replicas_committed() && history_.in_force({history_.current().index.value - 1}).set.has_voter(self_);
 }
 
+/// Raft §5.4.1. Whoever became a voter had a record before: so one that has none is not the replica that others count
+/// on, its directory is another one than that which has promised. One whose log was lost is, as long as it knows where
+/// that ended.
+bool Slot::may_vote_for(LogPosition last) const {
+  if (is_whole()) return !is_blank() && last >= terms_.last();
+  return lost_upto_ != LogPosition{} && last >= std::max(lost_upto_, terms_.last());
+}
+
 void Slot::wait_for_leader(Instant now) {
   // A leader whose reachable node says that it leads is there until that changes. Else only its messages show it, and
   // the last ones may come after it has stepped down.
@@ -73,8 +81,7 @@ void Slot::count_votes(Instant now, Actions& actions) {
 
 void Slot::receive(NodeId from, const RequestVote& message, Instant now, Actions& actions) {
   const bool free = hard_.vote == from || (hard_.vote == NodeId{} && leader_ == NodeId{});
-  if (!free || !is_whole() || message.last < terms_.last())
-    return send(from, RequestVoteReply{.granted = false}, actions);
+  if (!free || !may_vote_for(message.last)) return send(from, RequestVoteReply{.granted = false}, actions);
   if (role_ == Role::PreCandidate) role_ = Role::Follower;
   hard_.vote = from;
   wait_for_leader(now);
@@ -90,7 +97,7 @@ void Slot::receive(NodeId from, const RequestVoteReply& message, Instant now, Ac
 }
 
 void Slot::receive(NodeId from, const PreVote& message, Instant /*now*/, Actions& actions) {
-  send(from, PreVoteReply{.granted = !hears_leader() && is_whole() && message.last >= terms_.last()}, actions);
+  send(from, PreVoteReply{.granted = !hears_leader() && may_vote_for(message.last)}, actions);
 }
 
 void Slot::receive(NodeId from, const PreVoteReply& message, Instant now, Actions& actions) {

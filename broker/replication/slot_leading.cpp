@@ -48,7 +48,7 @@ Result<format::RecordPosition> Slot::propose_replicas(const ReplicaChange& chang
   if (!replicas_committed() || terms_.term_at(commit_) != hard_.term) return ReplicationError::ChangeUnderWay;
   PARLEY_TRY(auto next, apply(change, replicas()));
   if (change.kind == ReplicaChange::Kind::PromoteLearner && !caught_up(change.node)) {
-    return ReplicationError::LearnerBehind;
+    return ReplicationError::ReplicaBehind;
   }
   if (!has_quorum(next)) return ReplicationError::NoMajority;  // It could never be committed, nor be taken back.
   PARLEY_TRY(const auto position, propose(1));
@@ -57,11 +57,18 @@ Result<format::RecordPosition> Slot::propose_replicas(const ReplicaChange& chang
   return position;
 }
 
-/// A voter that answers and isn't far behind won't hold up commits.
+/// A voter that answers and isn't far behind won't hold up commits; and one without a record gives no vote.
 bool Slot::caught_up(NodeId learner) const {
   const auto found = std::ranges::find(peers_, learner, &Peer::node);
   return found != peers_.end() && reachable(learner) && found->progress == Peer::Progress::Replicating &&
-         found->match.value + options_.promotion_lag >= terms_.last_index().value;
+         found->match > Index{} && found->match.value + options_.promotion_lag >= terms_.last_index().value;
+}
+
+bool Slot::could_lead(NodeId node) const {
+  const auto found = std::ranges::find(peers_, node, &Peer::node);
+  return role_ == Role::Leader && found != peers_.end() && found->voter && reachable(node) &&
+         found->progress == Peer::Progress::Replicating && terms_.term_at(found->commit_known) == hard_.term &&
+         found->match.value + options_.entries_in_flight >= terms_.last_index().value;
 }
 
 Result<void> Slot::transfer_to(NodeId node, Instant now, Actions& actions) {
@@ -69,6 +76,7 @@ Result<void> Slot::transfer_to(NodeId node, Instant now, Actions& actions) {
   if (transfer_target_ != NodeId{}) return ReplicationError::Transferring;
   const Peer* target = peer(node);
   if (target == nullptr || !target->voter || !reachable(node)) return ReplicationError::NoSuchReplica;
+  if (!could_lead(node)) return ReplicationError::ReplicaBehind;
   transfer_target_ = node;
   transfer_until_ = now + options_.election_timeout;
   check_transfer(actions);

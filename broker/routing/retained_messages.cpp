@@ -1,6 +1,7 @@
 #include "broker/routing/retained_messages.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "mqtt/topic.hpp"
@@ -12,30 +13,52 @@ bool is_alive(const mqtt::MessagePtr& message, Instant now) {
   return message && (!message->expires() || *message->expires() > now);
 }
 
-template <class Node, class Visit>
-void visit_all(const Node& node, Instant now, bool skip_system, const Visit& visit) {
-  if (is_alive(node.message, now)) visit(node);
-  for (const auto& [level, child] : node.children) {
-    if (skip_system && level.starts_with('$')) continue;
-    visit_all(*child, now, false, visit);
-  }
+/// The same message, told by a node that doesn't know who has published it.
+template <class Node>
+bool is_poorer(const mqtt::Message& message, const RetainStamp& stamp, const Node& node) {
+  return stamp != RetainStamp{} && stamp == node.stamp && message.publisher() == 0 && node.message->publisher() != 0;
 }
 
-template <class Node>
-void walk(const Node& node, mqtt::Levels rest, bool first, Instant now, const RetainedMessages::Visit& visit) {
-  const auto level = rest.next();
-  if (!level) {
-    if (is_alive(node.message, now)) visit(node.message);
-  } else if (*level == "#") {
-    // §4.7.2: not the $ topics.
-    visit_all(node, now, first, [&](const Node& one) { visit(one.message); });
-  } else if (*level == "+") {
-    for (const auto& [name, child] : node.children) {
-      if (!(first && name.starts_with('$'))) walk(*child, rest, false, now, visit);
-    }
-  } else if (const auto child = node.children.find(*level); child != node.children.end()) {
-    walk(*child->second, rest, false, now, visit);
+/// What is left of the topic behind which a walk goes on, at a node on the way to it; nullopt beside that way, where
+/// everything is to be visited. A node on the way was visited before its children were.
+using Behind = std::optional<mqtt::Levels>;
+
+/// Calls `descend(child, name, behind)` for the children that are to be visited, in their order, until it returns
+/// false.
+template <class Node, class Descend>
+bool for_children(const Node& node, Behind behind, bool skip_system, const Descend& descend) {
+  const auto last = behind ? behind->next() : std::nullopt;
+  auto child = last ? node.children.lower_bound(*last) : node.children.begin();
+  for (; child != node.children.end(); ++child) {
+    if (skip_system && child->first.starts_with('$')) continue;
+    const bool is_on_the_way = last && child->first == *last;
+    if (!descend(*child->second, is_on_the_way ? behind : Behind())) return false;
   }
+  return true;
+}
+
+template <class Node, class Visit>
+bool visit_all(const Node& node, Behind behind, Instant now, bool skip_system, const Visit& visit) {
+  if (!behind && is_alive(node.message, now) && !visit(node)) return false;
+  return for_children(node, behind, skip_system,
+                      [&](const Node& child, const Behind& rest) { return visit_all(child, rest, now, false, visit); });
+}
+
+template <class Node, class Visit>
+bool walk(const Node& node, mqtt::Levels filter, Behind behind, bool first, Instant now, const Visit& visit) {
+  const auto level = filter.next();
+  if (!level) return behind || !is_alive(node.message, now) || visit(node);
+  // §4.7.2: no wildcard at the beginning stands for the $ topics.
+  if (*level == "#") return visit_all(node, behind, now, first, visit);
+  if (*level == "+") {
+    return for_children(node, behind, first, [&](const Node& child, const Behind& rest) {
+      return walk(child, filter, rest, false, now, visit);
+    });
+  }
+  const auto child = node.children.find(*level);
+  const auto last = behind ? behind->next() : std::nullopt;
+  if (child == node.children.end() || (last && *level < *last)) return true;
+  return walk(*child->second, filter, last && *level == *last ? behind : Behind(), false, now, visit);
 }
 
 }  // namespace
@@ -69,7 +92,7 @@ Result<void> RetainedMessages::set(const mqtt::MessagePtr& message, const Retain
     path.push_back({node, child->first});
     node = child->second.get();
   }
-  if (node->message && stamp < node->stamp) {
+  if (node->message && (stamp < node->stamp || is_poorer(*message, stamp, *node))) {
     out.older = true;
     return {};
   }
@@ -83,6 +106,7 @@ Result<void> RetainedMessages::set(const mqtt::MessagePtr& message, const Retain
     node->message = message;
     node->stamp = stamp;
     node->number = number;
+    node->arrival = ++arrivals_;
     ++count_;
     bytes_ += message->size();
     return {};
@@ -107,12 +131,24 @@ void RetainedMessages::drop(Node& node) {
 }
 
 void RetainedMessages::match(std::string_view filter, Instant now, const Visit& visit) const {
-  walk(root_, mqtt::Levels(filter), true, now, visit);
+  walk(root_, mqtt::Levels(filter), {}, true, now, [&](const Node& one) {
+    visit(one.message);
+    return true;
+  });
+}
+
+bool RetainedMessages::match_some(std::string_view filter, std::string_view behind, Instant now,
+                                  const VisitSome& visit) const {
+  return walk(root_, mqtt::Levels(filter), behind.empty() ? Behind() : Behind(mqtt::Levels(behind)), true, now,
+              [&](const Node& one) { return visit(one.message, one.arrival); });
 }
 
 void RetainedMessages::for_each(Instant now,
                                 const std::function<void(const mqtt::MessagePtr&, const RetainStamp&)>& visit) const {
-  visit_all(root_, now, true, [&](const Node& one) { visit(one.message, one.stamp); });
+  visit_all(root_, {}, now, true, [&](const Node& one) {
+    visit(one.message, one.stamp);
+    return true;
+  });
 }
 
 void RetainedMessages::sweep(Instant now, std::vector<std::uint64_t>& numbers) { sweep(root_, now, numbers); }

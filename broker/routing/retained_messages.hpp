@@ -48,6 +48,14 @@ class RetainedMessages {
   /// Visits the messages that match `filter` and have not expired.
   void match(std::string_view filter, Instant now, const Visit& visit) const;
 
+  /// With its place among all that came; see arrivals(). False ends the walk.
+  using VisitSome = std::function<bool(const mqtt::MessagePtr&, std::uint64_t arrival)>;
+  /// The same in pieces: visits what comes behind the topic `behind` (empty: everything), in one order that is always
+  /// the same. False when `visit` has ended it.
+  bool match_some(std::string_view filter, std::string_view behind, Instant now, const VisitSome& visit) const;
+  /// How many have come; what comes later has a higher number.
+  [[nodiscard]] std::uint64_t arrivals() const { return arrivals_; }
+
   /// Visits all of them, as `match` with `#` would.
   void for_each(Instant now, const std::function<void(const mqtt::MessagePtr&, const RetainStamp&)>& visit) const;
 
@@ -67,6 +75,7 @@ class RetainedMessages {
     mqtt::MessagePtr message;
     RetainStamp stamp;
     std::uint64_t number = 0;
+    std::uint64_t arrival = 0;
   };
 
   void drop(Node& node);
@@ -76,6 +85,7 @@ class RetainedMessages {
   Node root_;
   std::size_t count_ = 0;
   std::size_t bytes_ = 0;
+  std::uint64_t arrivals_ = 0;
 };
 
 }  // namespace parley::routing

@@ -56,6 +56,7 @@ bool SubscriptionTree::add(std::string_view filter, SubscriberId subscriber, mqt
                            std::uint32_t subscription_id) {
   const Subscriber entry{subscriber, subscription_id, options};
   bool added = false;
+  if (mqtt::has_wildcard(filter) && mqtt::level_count(filter) > mqtt::kFilterLevelsMax) return false;
   if (!mqtt::has_wildcard(filter)) {
     auto found = exact_.find(filter);
     if (found == exact_.end()) found = exact_.emplace(std::string(filter), Subscribers()).first;
@@ -122,17 +123,18 @@ bool SubscriptionTree::has_match(std::string_view topic) const {
   return found;
 }
 
-void SubscriptionTree::match(std::string_view topic, Matches& out) const {
+void SubscriptionTree::match(std::string_view topic, Matches& out, const IsPublisher& is_publisher) const {
   out.clear();
   std::size_t lists = 0;
   visit_matches(topic, [&](const Subscribers& subscribers) {
     if (subscribers.empty()) return;
     ++lists;
     for (const Subscriber& subscriber : subscribers) {
+      if (subscriber.options.no_local && is_publisher && is_publisher(subscriber.id)) continue;
       out.list.push_back({subscriber.id, subscriber.options, subscriber.subscription_id});
     }
   });
-  if (lists < 2) return;
+  if (lists < 2 || out.list.empty()) return;
   // Bring the overlapping subscriptions of one subscriber together.
   std::ranges::stable_sort(out.list, {}, &Match::subscriber);
   std::size_t kept = 0;
@@ -145,7 +147,6 @@ void SubscriptionTree::match(std::string_view topic, Matches& out) const {
     }
     into.options.qos = std::max(into.options.qos, from.options.qos);
     into.options.retain_as_published = into.options.retain_as_published || from.options.retain_as_published;
-    // A copy is due as soon as one of the subscriptions wants the client's own messages.
     into.options.no_local = into.options.no_local && from.options.no_local;
     if (from.subscription_id == 0) continue;
     if (into.subscription_id == 0) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -46,15 +47,19 @@ struct StringHash {
 
 /// Filters and their subscribers. Belongs to one thread. Filters without wildcards stand in one hash map, the others in
 /// a tree of levels, so a topic costs one lookup and a walk over the wildcards that can match it. Memory: about 150
-/// bytes a filter, and 16 for each subscriber of it.
+/// bytes a filter, and 16 for each subscriber of it. The walk goes one call deeper for each level: a filter with
+/// wildcards and more than mqtt::kFilterLevelsMax of them is not taken.
 class SubscriptionTree {
  public:
-  /// True when the subscriber didn't have this filter; else its options are replaced.
+  /// True when the subscriber has this filter now and didn't; where it did its options are replaced.
   bool add(std::string_view filter, SubscriberId subscriber, mqtt::SubscriptionOptions options,
            std::uint32_t subscription_id);
   bool remove(std::string_view filter, SubscriberId subscriber);
-  /// Every subscriber of `topic` once.
-  void match(std::string_view topic, Matches& out) const;
+  /// Whether a subscriber is the one that has published what is matched.
+  using IsPublisher = std::function<bool(SubscriberId)>;
+  /// Every subscriber of `topic` once. `is_publisher`, where there is one, is asked of subscriptions with No Local: its
+  /// own count for nothing. MQTT 5 §3.8.3.1.
+  void match(std::string_view topic, Matches& out, const IsPublisher& is_publisher = nullptr) const;
   /// True when somebody wants `topic`.
   [[nodiscard]] bool has_match(std::string_view topic) const;
   [[nodiscard]] bool empty() const { return size_ == 0; }

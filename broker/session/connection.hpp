@@ -49,6 +49,7 @@ struct PendingAck {
 struct Session::Connection {
   Output* output = nullptr;
   mqtt::ProtocolVersion version = mqtt::ProtocolVersion::V5;
+  bool is_bridge = false;  ///< CONNECT said so; see mqtt::kBridgeBit.
   bool problem_information = true;
   bool server_keep_alive = false;
   bool expiry_lowered = false;

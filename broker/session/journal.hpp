@@ -37,8 +37,9 @@ class Journal {
   virtual void sending(Session& session, mqtt::PacketId id, std::uint64_t number) = 0;
   /// Its PUBREC is there; once that is durable: Session::go_on_releasing.
   virtual void received(Session& session, mqtt::PacketId id, std::uint64_t number) = 0;
-  /// The client has released a QoS 2 PUBLISH of its own; once that is durable: Session::finish_release.
-  virtual void released(Session& session, mqtt::PacketId id) = 0;
+  /// The client has released a QoS 2 PUBLISH of its own; once that is durable: Session::finish_release. Comes again for
+  /// each PUBREL until then.
+  virtual void released(Session& session, mqtt::PacketId id, std::uint32_t connection) = 0;
   /// Of stored messages nothing up to `number` is owed any more. May be written later: what is lost of it is sent again
   /// at QoS 1 and 2 under way, which the client sorts out by itself.
   virtual void settled(Session& session, std::uint64_t number) = 0;

@@ -25,7 +25,7 @@ struct Limits {
   std::size_t queued_messages_max = 1'000;
   std::size_t queued_bytes_max = 8 * 1024 * 1024;
   std::size_t output_max = 256 * 1024;  ///< Bytes waiting in one connection's Output before it counts as full.
-  std::size_t filters_max = 1'000;      ///< Filters in one SUBSCRIBE.
+  std::size_t filters_max = 10'000;     ///< Filters in one SUBSCRIBE or UNSUBSCRIBE; more end the connection.
 };
 
 }  // namespace parley::session

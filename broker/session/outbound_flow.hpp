@@ -29,9 +29,10 @@ struct InFlight {
 
   Outgoing outgoing;
   State state = State::AwaitingPuback;
-  bool sent_here = false;  ///< On the current connection.
-  bool held = false;       ///< PUBLISH, respectively PUBREL waits for the journal.
-  bool written = false;    ///< Has left at least once, so the next time it is a duplicate.
+  bool sent_here = false;     ///< On the current connection.
+  bool held = false;          ///< PUBLISH, respectively PUBREL waits for the journal.
+  bool written = false;       ///< Has left at least once, so the next time it is a duplicate.
+  std::uint16_t pubrels = 0;  ///< Due on the current connection once the journal has answered.
   std::uint32_t cursor = 0;
   std::uint32_t cursor_generation = 0;  ///< 0: an ordinary message.
   std::uint32_t batched = 0;            ///< Entries before `seq` that are in the same message.

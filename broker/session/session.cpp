@@ -7,6 +7,7 @@
 #include "broker/session/connection.hpp"
 #include "broker/session/outbound_flow.hpp"
 #include "mqtt/encode.hpp"
+#include "mqtt/sinks.hpp"
 #include "mqtt/topic.hpp"
 #include "mqtt/utf8.hpp"
 
@@ -17,7 +18,7 @@ using mqtt::PropertyId;
 using mqtt::ProtocolVersion;
 using mqtt::ReasonCode;
 
-WillPlan plan_of(const mqtt::Will& will, std::uint64_t identity) {
+WillPlan plan_of(const mqtt::Will& will) {
   std::string buffer;
   WillPlan plan;
   plan.message =
@@ -25,10 +26,9 @@ WillPlan plan_of(const mqtt::Will& will, std::uint64_t identity) {
                                                .properties = mqtt::forwarded_properties(will.properties, buffer),
                                                .payload = will.payload,
                                                .qos = will.qos,
-                                               .retain = will.retain,
-                                               .publisher = identity});
+                                               .retain = will.retain});
   plan.delay = std::chrono::seconds(will.properties.integer(PropertyId::WillDelayInterval).value_or(0));
-  plan.expiry_interval = will.properties.integer(PropertyId::MessageExpiryInterval).value_or(0);
+  plan.expiry_interval = will.properties.integer(PropertyId::MessageExpiryInterval);
   return plan;
 }
 
@@ -48,6 +48,14 @@ constexpr std::size_t kSubscriptionsUnindexed = 64;
 /// Says that it is UTF-8, and isn't.
 bool has_other_format(const mqtt::Publish& publish) {
   return publish.properties.integer(PropertyId::PayloadFormatIndicator) == 1U && !mqtt::is_mqtt_utf8(publish.payload);
+}
+
+/// 3.x has no such options; a bridge would get back what it has brought, and couldn't keep what is retained.
+void as_bridge(mqtt::Subscribe& packet) {
+  for (auto& item : packet.items) {
+    item.options.retain_as_published = true;
+    item.options.no_local = !mqtt::shared_filter(item.filter);  // §3.8.3.1
+  }
 }
 
 void note_window(Actions& actions) {
@@ -79,9 +87,9 @@ std::uint32_t Session::granted_expiry(const mqtt::Connect& connect, const Limits
   return std::min(wanted, limits.session_expiry_max);
 }
 
-std::optional<WillPlan> Session::will_of(const mqtt::Connect& connect, std::uint64_t identity, std::uint32_t expiry) {
+std::optional<WillPlan> Session::will_of(const mqtt::Connect& connect, std::uint32_t expiry) {
   if (!connect.will) return std::nullopt;
-  WillPlan will = plan_of(*connect.will, identity);
+  WillPlan will = plan_of(*connect.will);
   will.delay = std::min<Duration>(will.delay, std::chrono::seconds(expiry));
   return will;
 }
@@ -98,6 +106,7 @@ void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) 
   ++connections_;
   link.output = &output;
   link.version = connect.version;
+  link.is_bridge = connect.is_bridge;
   link.last_received = now;
   link.authentication_method = connect.properties.text(PropertyId::AuthenticationMethod).value_or(std::string_view());
   link.keep_alive = connect.keep_alive;
@@ -118,12 +127,17 @@ void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) 
   const auto aliases = std::min<std::uint32_t>(properties.integer(PropertyId::TopicAliasMaximum).value_or(0),
                                                limits_.topic_alias_out_max);
   if (aliases != 0) link.aliases_out = std::make_unique<OutboundAliases>(static_cast<std::uint16_t>(aliases));
-  link.will = will_of(connect, identity_, expiry_interval_);
+  link.will = will_of(connect, expiry_interval_);
   link.inherited = inbound_.size();
   if (outbound_) {
     outbound_->resend_at = 0;
     outbound_->outstanding = 0;
-    for (std::size_t i = 0; i < outbound_->size(); ++i) (*outbound_)[i].sent_here = false;
+    for (std::size_t i = 0; i < outbound_->size(); ++i) {
+      InFlight& slot = (*outbound_)[i];
+      slot.sent_here = false;
+      // It is to be sent again in any case, once it may.
+      slot.pubrels = slot.held && slot.state == InFlight::State::AwaitingPubcomp ? 1 : 0;
+    }
     link.resending = !outbound_->empty();
   }
 }
@@ -238,8 +252,11 @@ void Session::receive(const mqtt::Frame& frame, Instant now, Actions& actions) {
       violation(ReasonCode::SubscriptionIdentifiersNotSupported, actions);  // §3.2.2.3.12
       return;
     }
+    if (!takes_answer(subscribe->items.size())) return violation(ReasonCode::PacketTooLarge, actions);
+    if (link.is_bridge) as_bridge(*subscribe);
     actions.push_back(SubscribeAction{std::move(*subscribe), id});
   } else if (auto* unsubscribe = std::get_if<mqtt::Unsubscribe>(&*packet)) {
+    if (!takes_answer(unsubscribe->filters.size())) return violation(ReasonCode::PacketTooLarge, actions);
     actions.push_back(UnsubscribeAction{std::move(*unsubscribe)});
   } else if (std::holds_alternative<mqtt::Pingreq>(*packet)) {
     write(mqtt::Pingresp{});
@@ -251,6 +268,13 @@ void Session::receive(const mqtt::Frame& frame, Instant now, Actions& actions) {
     // What only servers send.
     violation(ReasonCode::ProtocolError, actions);
   }
+}
+
+/// The client takes SUBACK and UNSUBACK with so many reasons: there is no shorter way to answer it. [MQTT-3.1.2-24]
+bool Session::takes_answer(std::size_t reasons) const {
+  constexpr std::size_t kHead = 3;  // Packet id, and that there are no properties.
+  const std::size_t body = kHead + reasons;
+  return 1 + mqtt::variable_byte_integer_size(body) + body <= connection_->packet_size_max;
 }
 
 /// A client begins a re-authentication by 0x19, with the method of its CONNECT ([MQTT-4.12.1-1]), and goes on by 0x18.
@@ -425,7 +449,7 @@ void Session::write_ack(mqtt::PacketType type, mqtt::PacketId id, ReasonCode rea
 void Session::receive_pubrel(const mqtt::Ack& ack) {
   const bool known = inbound_.state(ack.packet_id) == InboundIds::State::Received;
   if (known && journal_ != nullptr && expiry_interval_ != 0) {
-    journal_->released(*this, ack.packet_id);
+    journal_->released(*this, ack.packet_id, connections_);
     return;
   }
   if (known) {
@@ -479,7 +503,10 @@ void Session::receive_pubrec(mqtt::PacketId id, InFlight* slot, Instant now, Act
       journal_->received(*this, id, slot->number);
     }
   }
-  if (!known || !slot->held) {
+  if (known && slot->held) {
+    // Each PUBREC has its PUBREL. [MQTT-4.3.3-4]
+    if (slot->pubrels < std::numeric_limits<std::uint16_t>::max()) ++slot->pubrels;
+  } else {
     write_ack(mqtt::PacketType::Pubrel, id, known ? ReasonCode::Success : ReasonCode::PacketIdentifierNotFound, {});
   }
   if (!known || !connection_->resending) return;

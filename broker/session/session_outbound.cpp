@@ -45,6 +45,14 @@ bool Session::can_send(mqtt::Qos qos) const {
          outbound_->size() < kRingMax;
 }
 
+bool Session::has_room_for(const mqtt::Message& message, mqtt::Qos qos) const {
+  if (!connection_ || connection_->output->size() >= limits_.output_max / 4) return false;
+  const mqtt::Qos effective = lower(message.qos(), qos);
+  if (effective == mqtt::Qos::AtMostOnce || (queued() == 0 && can_send(effective))) return true;
+  return queued() < limits_.queued_messages_max / 2 &&
+         outbound_->queue_bytes + message.size() <= limits_.queued_bytes_max / 2;
+}
+
 bool Session::write_delivery(const mqtt::Message& message, mqtt::Delivery& delivery, Instant now) {
   Connection& link = *connection_;
   if (message.expires()) delivery.expiry_left = seconds_left(*message.expires(), now);
@@ -106,7 +114,7 @@ Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool 
   const mqtt::Qos effective = lower(message->qos(), qos);
   if (effective == mqtt::Qos::AtMostOnce) {
     if (!connection_ || connection_->output->size() >= limits_.output_max) return Delivered::Dropped;
-    if (message->expires() && *message->expires() <= now) return Delivered::Dropped;
+    if (message->has_expired(now)) return Delivered::Dropped;
     mqtt::Delivery delivery{.qos = effective, .retain = retain, .subscription_ids = subscription_ids};
     return write_delivery(*message, delivery, now) ? Delivered::Sent : Delivered::Dropped;
   }
@@ -114,13 +122,14 @@ Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool 
   Outgoing outgoing{message, effective, retain, {subscription_ids.begin(), subscription_ids.end()}, share, stored};
   const bool holds = stored && effective == mqtt::Qos::ExactlyOnce;
   if (flow.queued() != 0 || !can_send(effective)) {
+    if (message->at_once()) return Delivered::Dropped;
     if (flow.queued() >= limits_.queued_messages_max || flow.queue_bytes + message->size() > limits_.queued_bytes_max) {
       return Delivered::QueueFull;
     }
     flow.enqueue(std::move(outgoing));
     return Delivered::Queued;
   }
-  if (message->expires() && *message->expires() <= now) return Delivered::Dropped;
+  if (message->has_expired(now)) return Delivered::Dropped;
   if (holds) {
     hold(std::move(outgoing));
     return Delivered::Queued;
@@ -193,13 +202,17 @@ void Session::go_on_releasing(mqtt::PacketId id, std::uint64_t number) {
   InFlight& slot = (*outbound_)[*position];
   if (!slot.held || slot.number != number || slot.state != InFlight::State::AwaitingPubcomp) return;
   slot.held = false;
-  if (connection_) write_ack(mqtt::PacketType::Pubrel, id, mqtt::ReasonCode::Success, {});
+  for (auto due = std::exchange(slot.pubrels, std::uint16_t{0}); connection_ && due > 0; --due) {
+    write_ack(mqtt::PacketType::Pubrel, id, mqtt::ReasonCode::Success, {});
+  }
 }
 
-void Session::finish_release(mqtt::PacketId id) {
-  if (inbound_.state(id) != InboundIds::State::Received) return;
-  inbound_.erase(id);
-  if (connection_) write_ack(mqtt::PacketType::Pubcomp, id, mqtt::ReasonCode::Success, {});
+/// Each PUBREL has its PUBCOMP, also where one that came before it has ended the exchange. [MQTT-4.3.3-11]
+void Session::finish_release(mqtt::PacketId id, std::uint32_t connection) {
+  if (inbound_.state(id) == InboundIds::State::Received) inbound_.erase(id);
+  // On a later connection the client sends its PUBREL again.
+  if (connection_ && connection == connections_)
+    write_ack(mqtt::PacketType::Pubcomp, id, mqtt::ReasonCode::Success, {});
 }
 
 void Session::restore_flows(std::vector<RestoredFlight> flights, std::span<const mqtt::PacketId> inbound,
@@ -275,7 +288,7 @@ void Session::send_queued(Instant now) {
     const bool holds = flow.front_of_queue().stored && flow.front_of_queue().qos == mqtt::Qos::ExactlyOnce;
     Outgoing next = flow.dequeue();
     const std::uint64_t number = next.stored ? next.stored->number : 0;
-    if (next.message->expires() && *next.message->expires() <= now) {
+    if (next.message->has_expired(now)) {
       if (number != 0) note_passed(number);
       continue;
     }

@@ -13,6 +13,7 @@
 #include "broker/shard/inbox.hpp"
 #include "broker/shard/plain_journal.hpp"
 #include "broker/shard/ports.hpp"
+#include "broker/shard/retained_shows.hpp"
 #include "broker/shard/throttling.hpp"
 
 namespace parley::shard {
@@ -34,15 +35,16 @@ struct Client {
   std::uint32_t seats = 0;  ///< Followers that are shared subscriptions.
   ConnectionId opening;     ///< Has sent CONNECT and waits for the session's record; see Connecting.
   std::vector<std::unique_ptr<Follower>> following;  ///< While connected: by CursorId, null where there is no feed yet.
-  std::vector<Follower*> behind;         ///< Those with entries to send, whose turn comes first at the front.
-  std::unique_ptr<CatchUp> catch_up;     ///< Its one page out of the log.
-  std::unique_ptr<Inbox> inbox;          ///< While connected and subscribed to all conversations of its user.
-  NamedSenders named_senders;            ///< On this connection, for Meta::Compact.
-  Meta meta = Meta::Full;                ///< Of this connection.
-  Accepted accepted;                     ///< The same.
-  Throttle throttle;                     ///< Of this connection.
-  std::shared_ptr<UserAccount> account;  ///< While connected, and where something of a user is limited.
-  bool awaits_drain = false;             ///< Not read from until its output is empty.
+  std::vector<Follower*> behind;            ///< Those with entries to send, whose turn comes first at the front.
+  std::unique_ptr<CatchUp> catch_up;        ///< Its one page out of the log.
+  std::unique_ptr<RetainedWalks> retained;  ///< Retained messages that its new subscriptions are still to get.
+  std::unique_ptr<Inbox> inbox;             ///< While connected and subscribed to all conversations of its user.
+  NamedSenders named_senders;               ///< On this connection, for Meta::Compact.
+  Meta meta = Meta::Full;                   ///< Of this connection.
+  Accepted accepted;                        ///< The same.
+  Throttle throttle;                        ///< Of this connection.
+  std::shared_ptr<UserAccount> account;     ///< While connected, and where something of a user is limited.
+  bool awaits_drain = false;                ///< Not read from until its output is empty.
   std::unique_ptr<PendingWill> will;
   std::unique_ptr<ClientQueue> queue;     ///< What is stored of its ordinary messages; null: nothing yet.
   std::uint64_t generation = 0;           ///< In which this node has the session; 0: it was never claimed.

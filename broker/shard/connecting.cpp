@@ -38,7 +38,9 @@ ProtocolVersion version_spoken(const mqtt::Frame& frame) {
   mqtt::Reader reader(frame.body);
   const auto name = reader.binary();
   const auto level = reader.integer<std::uint8_t>();
-  const bool five = name && level && *name == "MQTT" && *level >= static_cast<std::uint8_t>(ProtocolVersion::V5);
+  // Bridges set the highest bit, and go on without it when they are answered as 3.1.1 does.
+  const bool five = name && level && *name == "MQTT" && *level >= static_cast<std::uint8_t>(ProtocolVersion::V5) &&
+                    (*level & mqtt::kBridgeBit) == 0;
   return five ? ProtocolVersion::V5 : ProtocolVersion::V3_1_1;
 }
 
@@ -265,8 +267,7 @@ void Connecting::authenticated(ConnectionId connection, LoginAnswer answer) {
   opening->login.user = std::move(answer.user);
   opening->login.expires = answer.expires;
   opening->login.data = std::move(answer.data);
-  const std::string held = std::move(opening->held);
-  shard_.receive_held(connection, held);
+  go_on(connection, *opening);
 }
 
 /// Before CONNACK a client with an Authentication Method sends AUTH or DISCONNECT ([MQTT-3.1.2-30]), one at a time.
@@ -380,9 +381,10 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   end_will(*client);
   const std::uint32_t expiry = session::Session::granted_expiry(connect, shard_.options().limits);
   client->session->set_expiry_interval(expiry);
-  auto will = session::Session::will_of(connect, client->session->identity(), expiry);
+  auto will = session::Session::will_of(connect, expiry);
   if (will) opening.will_id = will->id = shard_.wills().make_id(*will);
-  if (!client->is_lasting() && opening.will_id == 0) {
+  // A record that says that the session lasts may not stay.
+  if (!client->is_lasting() && opening.will_id == 0 && !client->persisted) {
     attach(connection, connect, *client, opening);
     return Outcome::Connected;
   }
@@ -468,8 +470,7 @@ void Connecting::claimed(ConnectionId connection, std::uint64_t held, const Resu
   opening = find(connection);
   opening->stage = Stage::Claimed;
   opening->session_generation = granted->generation;
-  const std::string packets = std::move(opening->held);
-  shard_.receive_held(connection, packets);
+  go_on(connection, *opening);
 }
 
 /// A session that this node has. False when it can't be read.
@@ -496,9 +497,15 @@ bool Connecting::take_over(const std::string& client_id, const SessionClaims::Gr
 
 void Connecting::abandon(Client& client) {
   if (client.opening.generation == 0) return;
-  const ConnectionId opening = std::exchange(client.opening, {});
-  openings_.erase(opening.place);
-  shard_.links().close(opening);
+  const ConnectionId connection = std::exchange(client.opening, {});
+  if (Opening* opening = find(connection); opening != nullptr && opening->ended) {
+    // What it has sent comes before whatever takes its place; that its session is durable nobody is left to hear.
+    opening->stage = Stage::Durable;
+    go_on(connection, *opening);
+    return;
+  }
+  openings_.erase(connection.place);
+  shard_.links().close(connection);
 }
 
 void Connecting::give_up(Client& client) {
@@ -511,6 +518,8 @@ Client* Connecting::earlier_session(const mqtt::Connect& connect, std::string_vi
   Client* client = shard_.clients().find(client_id);
   if (client == nullptr) return nullptr;
   abandon(*client);
+  client = shard_.clients().find(client_id);
+  if (client == nullptr) return nullptr;
   // May end the session: one whose expiry interval is 0 lasts as long as its connection.
   shard_.close_client(*client, ReasonCode::SessionTakenOver);  // §3.1.4-3
   client = shard_.clients().find(client_id);
@@ -553,6 +562,7 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   }
   session.resume(shard_.now());
   shard_.schedule(client);
+  if (client.retained) shard_.retained_shows().go_on(client);
   follow_cursors(client);
   if (shard_.client_of(connection) != &client) return;
   if (opening.session_present) {
@@ -560,7 +570,7 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
     if (shard_.client_of(connection) != &client) return;
     shard_.inbox_listeners().resume(client);
     if (shard_.client_of(connection) != &client) return;
-    shard_.presence().resume(client);
+    shard_.presence().watches().resume(client);
     if (shard_.client_of(connection) != &client) return;
     shard_.share_members().resume(client);
   }
@@ -573,8 +583,7 @@ void Connecting::settled(ConnectionId connection, Result<void> outcome) {
   if (opening == nullptr) return;
   if (outcome) {
     opening->stage = Stage::Durable;
-    const std::string held = std::move(opening->held);
-    shard_.receive_held(connection, held);
+    go_on(connection, *opening);
     return;
   }
   Client* client = shard_.clients().find(opening->client, opening->identity);
@@ -591,6 +600,19 @@ void Connecting::settled(ConnectionId connection, Result<void> outcome) {
     shard_.expire_later(*client);
   } else {
     shard_.end_session(*client);
+  }
+}
+
+void Connecting::go_on(ConnectionId connection, Opening& opening) {
+  const bool ended = opening.ended;
+  const std::string packets = std::move(opening.held);
+  shard_.receive_held(connection, packets);
+  if (!ended) return;
+  if (Client* client = shard_.client_of(connection)) {
+    shard_.detach(*client);
+    shard_.links().close(connection);
+  } else if (Opening* next = find(connection)) {
+    next->ended = true;
   }
 }
 
@@ -630,7 +652,15 @@ std::size_t Connecting::hold(ConnectionId connection, std::string_view bytes) {
     whole += (**frame).size;
   }
   opening.held.append(bytes.substr(0, whole));
+  opening.has_more = opening.has_more || whole != 0;
   return whole;
+}
+
+bool Connecting::ended(ConnectionId connection) {
+  Opening* opening = find(connection);
+  if (opening == nullptr || !opening->has_more) return false;
+  opening->ended = true;
+  return true;
 }
 
 void Connecting::lost(ConnectionId connection) {

@@ -23,8 +23,9 @@ struct Client;
 /// Who the client is the Authenticator says, on the shard where its session has its home, at once or later, and with an
 /// Authentication Method after as many AUTH packets as that takes (MQTT 5 §4.12). A session that outlives its
 /// connection is on disk before CONNACK says that it exists. While either is waited for, what the client sends is kept
-/// (kHeldBytesMax, and before it is known who it is as much as one first packet; more closes it). A client id longer
-/// than kClientIdSizeMax is refused, and so is one whose session belongs to another user.
+/// (kHeldBytesMax, and before it is known who it is as much as one first packet; more closes it), and is handled also
+/// if the client has closed meanwhile. A client id longer than kClientIdSizeMax is refused, and so is one whose session
+/// belongs to another user.
 class Connecting {
  public:
   static constexpr std::size_t kClientIdSizeMax = 256;
@@ -52,7 +53,11 @@ class Connecting {
   std::size_t hold(ConnectionId connection, std::string_view bytes);
   /// A waiting connection was lost.
   void lost(ConnectionId connection);
-  /// Ends the client's connection that waits for its session, if there is one.
+  /// The client of a waiting connection sends no more. True when packets are kept that are still to be handled: the
+  /// connection is closed after that.
+  bool ended(ConnectionId connection);
+  /// Ends the client's connection that waits for its session, if there is one. May end the session, and `client` with
+  /// it.
   void abandon(Client& client);
   /// The same, since the client has no session here any more: it hears that it should try again.
   void give_up(Client& client);
@@ -91,7 +96,9 @@ class Connecting {
     std::uint64_t claim = 0;               ///< While Claiming.
     std::uint64_t will_id = 0;             ///< Of its will in the session's record; 0: none.
     std::shared_ptr<LoginExchange> exchange;
-    std::string held;  ///< CONNECT and the packets behind it.
+    std::string held;       ///< CONNECT and the packets behind it.
+    bool has_more = false;  ///< There are packets behind it.
+    bool ended = false;     ///< The client sends no more.
   };
 
   Outcome admit(ConnectionId connection, const mqtt::Connect& connect, std::string_view packet,
@@ -114,6 +121,8 @@ class Connecting {
   void attach(ConnectionId connection, const mqtt::Connect& connect, Client& client, const Opening& opening);
   /// The session's record is durable, or could not be written.
   void settled(ConnectionId connection, Result<void> outcome);
+  /// CONNECT comes again, and what is kept behind it.
+  void go_on(ConnectionId connection, Opening& opening);
   Opening* find(ConnectionId connection);
   Opening& add(ConnectionId connection, Opening opening);
   void refuse_opening(ConnectionId connection, mqtt::ReasonCode reason, std::string_view why);

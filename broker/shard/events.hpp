@@ -210,7 +210,7 @@ struct UserConversationsEvent {
 };
 
 /// To the home shard of the user's name: what a shard has of the user's connections now, and what the user says of
-/// itself. See Presence.
+/// itself. See PresenceRelays.
 struct PresenceEvent {
   std::string user;
   ShardId shard = 0;

@@ -125,7 +125,7 @@ void Groups::answer_info(const Hosted& hosted, const chat::Command& command, con
   } else {
     for (StoredMember& one : page(hosted, command.after, command.limit).members) users.push_back(std::move(one.user));
   }
-  shard_.presence().ask_online(
+  shard_.presence().questions().who_is_online(
       users, [this, name = hosted.name, command, actor, to = std::move(origin)](const Online& online) {
         const Hosted* found = shard_.hosting().find(name);
         if (found == nullptr) return shard_.send_outcome(to, {.refusal = chat::Refusal::NotLeader});

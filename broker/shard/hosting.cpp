@@ -602,6 +602,15 @@ void Hosting::propose_elsewhere(Slot slot, ProposeEvent proposal) {
   }
 }
 
+void Hosting::forget_shares_of(NodeId node) {
+  for (auto& [name, hosted] : hosted_) {
+    std::erase_if(hosted->proposals_waiting, [&](const ProposeEvent& proposal) {
+      const auto& from = proposal.origin.other_node;
+      return proposal.purpose == ProposeEvent::Purpose::Share && from && from->node == node;
+    });
+  }
+}
+
 /// What is hosted belongs to one time of leadership, and is loaded anew in the next.
 void Hosting::leadership_changed(Slot slot) {
   if (by_slot_.empty()) return;

@@ -94,6 +94,8 @@ class Hosting {
   Hosted* find(std::string_view conversation);
   /// Of a slot that isn't led here. Another node's proposal goes back to it, since that one knows the leader, too.
   void propose_elsewhere(Slot slot, ProposeEvent proposal);
+  /// What it has said of members of shared subscriptions, and waits for a conversation, counts no more.
+  void forget_shares_of(NodeId node);
   /// At least the log's end when the last commit was heard of.
   [[nodiscard]] Lsn log_end() const { return last_; }
   /// The store has everything up to there.

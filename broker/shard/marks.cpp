@@ -48,7 +48,8 @@ std::optional<Mark> Marks::find(const Hosted& hosted, std::string_view user) con
     // What came before its joining isn't unread.
     mark.read = mark.delivered = member->joined;
   }
-  if (const auto stored = shard_.store().find_mark(shard_.id(), state.number, user)) mark = further(mark, *stored);
+  const auto stored = shard_.store().find_mark(shard_.id(), state.number, user);
+  if (stored && *stored) mark = further(mark, **stored);
   if (!hosted.marks) return mark;
   const auto moved = hosted.marks->users.find(user);
   return moved == hosted.marks->users.end() ? mark : further(mark, moved->second.committed);

@@ -46,14 +46,16 @@ void Orphans::node_unreachable(NodeId node) {
 
 void Orphans::node_reachable(NodeId node) {
   const std::uint64_t incarnation = shard_.nodes().peer(node).incarnation;
-  const auto [known, first] = incarnations_.try_emplace(node, incarnation);
-  const bool same = std::exchange(known->second, incarnation) == incarnation && !first;
+  // Of one that is seen for the first time nobody knows whether it was started anew. If so it says itself what its
+  // clients left.
+  std::uint64_t& known = incarnations_.try_emplace(node, incarnation).first->second;
+  const bool same = std::exchange(known, incarnation) == incarnation;
   gone_.erase(node);
   if (!same) return;
   // It was cut off, and has its clients still.
   for (auto one = orphans_.begin(); one != orphans_.end();) {
     const auto next = std::next(one);
-    if (one->second.node == node) remove(one);
+    if (one->second.node == node && !one->second.told) remove(one);
     one = next;
   }
 }
@@ -71,10 +73,8 @@ void Orphans::forget(const std::string& client_id) {
   if (const auto found = orphans_.find(client_id); found != orphans_.end()) remove(found);
 }
 
-Instant Orphans::death_of(NodeId node) const {
-  const auto gone = gone_.find(node);
-  return gone == gone_.end() ? shard_.now() : gone->second;
-}
+/// One that was never seen may be cut off only, like those that were.
+Instant Orphans::death_of(NodeId node) { return gone_.try_emplace(node, shard_.now()).first->second; }
 
 /// Since when a session counts as left; `death`: of its node.
 Instant Orphans::since_of(Timestamp disconnected, Instant death) const {
@@ -121,7 +121,8 @@ void Orphans::add(const SessionList::One& one) {
   if (one.will_delay) delay = std::chrono::seconds(*one.will_delay);
   const Instant due = dues_of(since, one.expiry_interval, delay).first();
   if (due == Instant::max()) return;
-  put(one.client_id, {.slot = slot, .node = one.owner, .generation = one.generation, .since = since, .due = due});
+  put(one.client_id,
+      {.slot = slot, .node = one.owner, .generation = one.generation, .since = since, .due = due, .told = false});
 }
 
 void Orphans::left(NodeId from, const remote::Left& event) {
@@ -134,7 +135,8 @@ void Orphans::left(NodeId from, const remote::Left& event) {
                   .node = from,
                   .generation = event.generation,
                   .since = shard_.now() - std::chrono::milliseconds(std::min<std::uint64_t>(event.away, kAwayMax)),
-                  .due = shard_.now()});
+                  .due = shard_.now(),
+                  .told = true});
 }
 
 /// Its node, should that be back and have it still.
@@ -220,7 +222,7 @@ void Orphans::settle(const std::string& client_id, std::uint64_t generation, con
     return done();
   }
   orphan.since = since_of(stored->disconnected, orphan.since);
-  const auto split = split_will(stored->state, 0);
+  const auto split = split_will(stored->state);
   if (!split) log::error("a stored will can't be read, leaving it out", {{"client_id", client_id}});
   const auto* will = split && split->will ? &*split->will : nullptr;
   const auto delay = will != nullptr ? std::optional(will->delay) : std::nullopt;

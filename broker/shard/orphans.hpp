@@ -56,6 +56,7 @@ class Orphans {
     std::uint64_t generation = 0;
     Instant since;  ///< Since when it counts as left.
     Instant due;
+    bool told = false;  ///< By its node itself, which so doesn't have it.
   };
   using ByClient = std::map<std::string, Orphan>;
 
@@ -67,7 +68,7 @@ class Orphans {
   void put_off(const std::string& client_id, Instant due);
   void remove(ByClient::iterator one);
   void write(const std::string& client_id, const StoredSession& stored, bool ends, std::function<void()> done);
-  [[nodiscard]] Instant death_of(NodeId node) const;
+  [[nodiscard]] Instant death_of(NodeId node);
   [[nodiscard]] Instant since_of(Timestamp disconnected, Instant death) const;
   void set_timer();
 

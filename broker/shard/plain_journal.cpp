@@ -86,14 +86,14 @@ void PlainJournal::received(session::Session& session, mqtt::PacketId id, std::u
        });
 }
 
-void PlainJournal::released(session::Session& session, mqtt::PacketId id) {
+void PlainJournal::released(session::Session& session, mqtt::PacketId id, std::uint32_t connection) {
   Client* client = client_of(session);
   if (client == nullptr) return;
   step(PlainTable::Inbound, flow_key(queue_of(*client), id), std::nullopt,
-       [this, id, place = client->place, identity = session.identity()] {
+       [this, id, connection, place = client->place, identity = session.identity()] {
          Client* owner = shard_.clients().find(place, identity);
          if (owner == nullptr) return;
-         owner->session->finish_release(id);
+         owner->session->finish_release(id, connection);
          shard_.wrote(*owner);
        });
 }

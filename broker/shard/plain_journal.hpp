@@ -71,7 +71,7 @@ class PlainJournal final : public session::Journal {
   void take_over(Client& client, mqtt::PacketId id, std::function<void()> then);
   void sending(session::Session& session, mqtt::PacketId id, std::uint64_t number) override;
   void received(session::Session& session, mqtt::PacketId id, std::uint64_t number) override;
-  void released(session::Session& session, mqtt::PacketId id) override;
+  void released(session::Session& session, mqtt::PacketId id, std::uint32_t connection) override;
   void settled(session::Session& session, std::uint64_t number) override;
   /// The session ends: nothing of its queue stays.
   void drop(Client& client);

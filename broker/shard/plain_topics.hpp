@@ -57,6 +57,9 @@ class PlainTopics {
   void unsubscribe(Client& client, std::string_view filter);
   /// The retained messages for a new subscription. MQTT 5 §3.3.1.3.
   void send_retained(Client& client, const session::Subscription& subscription);
+  /// One of them.
+  void show_retained(Client& client, const session::Subscription& subscription, const mqtt::MessagePtr& message);
+  [[nodiscard]] const routing::RetainedMessages& retained() const { return retained_; }
 
   void interest(InterestEvent& event);
   void interest_taken(std::uint64_t token);

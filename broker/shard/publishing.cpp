@@ -32,15 +32,19 @@ bool is_id(std::string_view id) {
 
 /// Only the broker publishes there.
 bool is_reserved(std::string_view topic) {
-  return topic.starts_with('$') || Presence::is_topic(topic) ||
-         (topic.starts_with("client/") && (topic.ends_with("/reply") || topic.ends_with("/mode")));
+  if (topic.starts_with('$') || Presence::is_topic(topic)) return true;
+  constexpr std::string_view kClient = "client/";
+  if (!topic.starts_with(kClient)) return false;
+  // `client/reply` has no client id between the two.
+  const auto rest = topic.substr(kClient.size());
+  return rest.ends_with("/reply") || rest.ends_with("/mode");
 }
 
-std::size_t levels_of(std::string_view topic) { return 1 + static_cast<std::size_t>(std::ranges::count(topic, '/')); }
-
-std::optional<Instant> expiry(const mqtt::Properties& properties, Instant now) {
-  const auto interval = properties.integer(PropertyId::MessageExpiryInterval);
-  return interval ? std::optional(now + std::chrono::seconds(*interval)) : std::nullopt;
+/// Message Expiry Interval, from `now` on.
+void set_expiry(mqtt::Message::Parts& parts, std::optional<std::uint32_t> interval, Instant now) {
+  if (!interval) return;
+  parts.expires = now + std::chrono::seconds(*interval);
+  parts.at_once = *interval == 0;
 }
 
 }  // namespace
@@ -92,8 +96,8 @@ WillOutcome Publishing::publish_will(const session::WillPlan& plan, const Wills:
                              .payload = will.payload(),
                              .qos = will.qos(),
                              .retain = will.retain(),
-                             .publisher = will.publisher()};
-  if (plan.expiry_interval != 0) parts.expires = shard_.now() + std::chrono::seconds(plan.expiry_interval);
+                             .publisher = mqtt::publisher_of(author.client_id)};
+  set_expiry(parts, plan.expiry_interval, shard_.now());
   const auto published = shard_.plain_topics().publish(mqtt::Message::make(parts));
   if (published.refused) return {.state = WillOutcome::State::Refused};
   if (published.publication == 0) return {};
@@ -120,9 +124,19 @@ chat::Refusal Publishing::set_mode(Client& client, std::string_view payload) {
   const bool was_quiet = std::exchange(client.quiet, payload == "quiet");
   if (was_quiet && !client.quiet) {
     shard_.listeners().show_all(client);
-    shard_.presence().show(client, {});
+    shard_.presence().watches().show(client, {});
   }
   return chat::Refusal::None;
+}
+
+/// What can be said against an ordinary topic.
+chat::Refusal Publishing::plain_objection(Client& client, std::string_view topic) {
+  if (is_reserved(topic)) return chat::Refusal::NotAuthorized;
+  if (mqtt::level_count(topic) > shard_.options().filter_levels_max) {
+    shard_.limit_reached(Metric::LimitTopicLevels, client);
+    return chat::Refusal::InvalidTopic;
+  }
+  return shard_.access().may_publish(client, topic) ? chat::Refusal::None : chat::Refusal::NotAuthorized;
 }
 
 void Publishing::plain(Client& client, session::PublishAction& action) {
@@ -134,18 +148,8 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
   if (publish.topic == mode_topic(client.session->client_id())) {
     return say_of_itself(client, action, set_mode(client, publish.payload));
   }
-  if (is_reserved(publish.topic)) {
-    client.session->complete_publish(action.ticket, ReasonCode::NotAuthorized, {});
-    return;
-  }
-  if (levels_of(publish.topic) > shard_.options().filter_levels_max) {
-    shard_.limit_reached(Metric::LimitTopicLevels, client);
-    client.session->complete_publish(action.ticket, ReasonCode::TopicNameInvalid, {});
-    return;
-  }
-  if (!shard_.access().may_publish(client, publish.topic)) {
-    if (publish.qos != mqtt::Qos::AtMostOnce)
-      refuse(client, Origin{.ticket = action.ticket}, {.refusal = chat::Refusal::NotAuthorized, .id = {}});
+  if (const auto refusal = plain_objection(client, publish.topic); refusal != chat::Refusal::None) {
+    if (publish.qos != mqtt::Qos::AtMostOnce) refuse(client, Origin{.ticket = action.ticket}, {.refusal = refusal});
     return;
   }
   mqtt::Message::Parts parts{.topic = publish.topic,
@@ -153,8 +157,10 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
                              .payload = publish.payload,
                              .qos = publish.qos,
                              .retain = publish.retain,
-                             .publisher = client.session->identity()};
-  if (!publish.properties.empty()) parts.expires = expiry(publish.properties, shard_.now());
+                             .publisher = client.session->publisher()};
+  if (!publish.properties.empty()) {
+    set_expiry(parts, publish.properties.integer(PropertyId::MessageExpiryInterval), shard_.now());
+  }
   PlainOrigin origin;
   if (publish.qos == mqtt::Qos::ExactlyOnce && client.is_lasting()) {
     origin = {shard_.journal().queue_of(client), publish.packet_id};

@@ -63,6 +63,7 @@ class Publishing {
                        std::string_view payload, Origin origin);
   void ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,
                        Origin origin);
+  chat::Refusal plain_objection(Client& client, std::string_view topic);
   void plain(Client& client, session::PublishAction& action);
   void say_of_itself(Client& client, session::PublishAction& action, chat::Refusal refusal);
   chat::Refusal set_mode(Client& client, std::string_view payload);

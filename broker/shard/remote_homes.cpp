@@ -9,6 +9,7 @@ namespace parley::shard {
 namespace {
 
 constexpr Duration kLookAgain = std::chrono::milliseconds(100);
+constexpr std::size_t kSettledKept = 100;  ///< Of a line, before it is worth looking through.
 
 std::size_t size_of(const ProposeEvent& proposal) {
   return sizeof(ProposeEvent) + proposal.payload.size() + proposal.properties.size();
@@ -50,6 +51,11 @@ bool RemoteHomes::holds(Slot slot) const {
   if (lines_.empty()) return false;
   const auto found = lines_.find(slot);
   return found != lines_.end() && !found->second.items.empty();
+}
+
+std::size_t RemoteHomes::kept(Slot slot) const {
+  const auto found = lines_.find(slot);
+  return found == lines_.end() ? 0 : found->second.items.size();
 }
 
 void RemoteHomes::forget_if_unused(Slot slot) {
@@ -96,6 +102,7 @@ void RemoteHomes::run_timer(Slot slot) {
     set_timer(slot, *line);
   }
   forget_if_unused(slot);
+  refuse_those();
 }
 
 void RemoteHomes::leadership_changed(Slot slot, const Leadership& leadership) {
@@ -109,6 +116,7 @@ void RemoteHomes::leadership_changed(Slot slot, const Leadership& leadership) {
   if (leadership.state == Leadership::State::Elsewhere) start_stream(slot, *line, leadership.node);
   set_timer(slot, *line);
   forget_if_unused(slot);
+  refuse_those();
 }
 
 // -- Items --
@@ -144,6 +152,7 @@ void RemoteHomes::add(Slot slot, Item item) {
   to.items.push_back(std::move(item));
   pump(slot, to);
   if (to.sent < to.items.size()) set_timer(slot, to);
+  refuse_those();
 }
 
 void RemoteHomes::refuse(const Item& item, boost::system::error_code why) {
@@ -154,13 +163,24 @@ void RemoteHomes::refuse(const Item& item, boost::system::error_code why) {
   }
 }
 
+void RemoteHomes::refuse_later(Item item, boost::system::error_code why) {
+  refused_.emplace_back(std::move(item), why);
+}
+
+/// No line is touched behind this.
+void RemoteHomes::refuse_those() {
+  for (const auto& [item, why] : std::exchange(refused_, {})) refuse(item, why);
+}
+
+/// The line may be gone then.
 void RemoteHomes::refuse_all(Slot slot, Line& line, boost::system::error_code why) {
   std::deque<Item> items = std::exchange(line.items, {});
   line.sent = 0;
-  answer_here(line);
+  line.settled = 0;
   for (auto& [name, conversation] : line.conversations) {
     if (!conversation.waiting.empty()) load(name, conversation);
   }
+  answer_here(std::exchange(line.questions, {}));
   for (Item& item : items) {
     if (item.settled) continue;
     bytes_ -= item.bytes;
@@ -237,25 +257,22 @@ void RemoteHomes::stop_stream(Slot slot, Line& line) {
   }
   for (auto& [token, question] : std::exchange(line.asked, {})) line.questions.push_back(std::move(question));
   // What is at most once and was sent is no longer this node's.
-  std::vector<Item> given_up;
   std::erase_if(line.items, [&](Item& item) {
     if (item.settled) return true;
     const auto* proposal = std::get_if<ProposeEvent>(&item.what);
     if (item.tries == 0 || proposal == nullptr || proposal->id_from_client) return false;
-    given_up.push_back(std::move(item));
+    bytes_ -= item.bytes;
+    --waiting_;
+    refuse_later(std::move(item), chat::Refusal::NoMajority);
     return true;
   });
+  line.settled = 0;
   for (auto& [token, read] : std::exchange(reads_, {})) {
     if (read.slot != slot) {
       reads_.emplace(token, std::move(read));
     } else if (const auto found = line.conversations.find(read.event.conversation); found != line.conversations.end()) {
       found->second.reads.push_back(std::move(read.event));
     }
-  }
-  for (const Item& item : given_up) {
-    bytes_ -= item.bytes;
-    --waiting_;
-    refuse(item, chat::Refusal::NoMajority);
   }
 }
 
@@ -269,10 +286,9 @@ void RemoteHomes::pump(Slot slot, Line& line) {
     Item& item = line.items[line.sent];
     if (!item.settled && !is_known_there(line, item)) {
       // It asks again, or is told that it can't be had.
-      const Origin origin = std::get<ProposeEvent>(item.what).origin;
+      refuse_later({.what = std::move(item.what)}, chat::Refusal::Unsupported);
       ++line.sent;
       settle(line, item);
-      shard_.send_outcome(origin, {.refusal = chat::Refusal::Unsupported});
       continue;
     }
     if (!item.settled && !send(slot, line, item)) return;
@@ -375,10 +391,24 @@ void RemoteHomes::settle(Line& line, Item& item) {
   bytes_ -= item.bytes;
   --waiting_;
   item.settled = true;
+  item.what = Record{};
+  ++line.settled;
+  sweep(line);
+}
+
+/// Takes away what is settled: at the front at once, behind an item that waits when it is most of what there is.
+void RemoteHomes::sweep(Line& line) {
   while (!line.items.empty() && line.items.front().settled) {
     line.items.pop_front();
+    --line.settled;
     if (line.sent > 0) --line.sent;
   }
+  if (line.settled <= kSettledKept || line.settled * 2 <= line.items.size()) return;
+  const auto sent = line.items.begin() + static_cast<std::ptrdiff_t>(line.sent);
+  line.sent =
+      static_cast<std::size_t>(std::count_if(line.items.begin(), sent, [](const Item& item) { return !item.settled; }));
+  std::erase_if(line.items, [](const Item& item) { return item.settled; });
+  line.settled = 0;
 }
 
 /// The leader says that it isn't: it may be so soon, or another one will say so.
@@ -386,9 +416,11 @@ void RemoteHomes::restart_later(Slot slot, Line& line) {
   line.refused_since = std::min(line.refused_since, shard_.now());
   stop_stream(slot, line);
   set_timer(slot, line);
-  if (line.refused_since + shard_.options().leader_wait > shard_.now()) return;
-  line.refused_since = Instant::max();
-  refuse_all(slot, line, chat::Refusal::NoMajority);
+  if (line.refused_since + shard_.options().leader_wait <= shard_.now()) {
+    line.refused_since = Instant::max();
+    refuse_all(slot, line, chat::Refusal::NoMajority);
+  }
+  refuse_those();
 }
 
 // -- Nodes --
@@ -405,6 +437,7 @@ void RemoteHomes::node_connected(NodeId node) {
     start_stream(slot, *line, node);
     set_timer(slot, *line);
   }
+  refuse_those();
 }
 
 void RemoteHomes::node_writable(NodeId node) {
@@ -413,6 +446,7 @@ void RemoteHomes::node_writable(NodeId node) {
     pump(slot, line);
     ask_all(slot, line);
   }
+  refuse_those();
 }
 
 }  // namespace parley::shard

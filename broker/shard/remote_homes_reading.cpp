@@ -345,8 +345,8 @@ void RemoteHomes::accessed(NodeId from, const remote::Accessed& event) {
 }
 
 /// Nobody leads: who is a member as far as this node knows may read what it has.
-void RemoteHomes::answer_here(Line& line) {
-  for (const AccessEvent& question : std::exchange(line.questions, {})) {
+void RemoteHomes::answer_here(const std::vector<AccessEvent>& questions) {
+  for (const AccessEvent& question : questions) {
     AccessedEvent answer{.token = question.token, .refusal = chat::Refusal::NoMajority};
     if (const auto member = shard_.store().find_member(shard_.id(), question.number, question.user)) {
       answer.refusal = chat::Refusal::None;

@@ -45,7 +45,8 @@ replication::SlotState ReplicaSlots::initial_state(const StoredSlot& stored) con
                                .commit = stored.commit,
                                .replicas = {.index = stored.base.index, .set = {}},
                                .changes = {},
-                               .lost_before = stored.lost_before};
+                               .lost_before = stored.lost_before,
+                               .lost_upto = {.term = stored.lost_upto.term, .index = stored.lost_upto.index}};
   for (const StoredSlot::Position& run : stored.terms) state.terms.push_back({.term = run.term, .first = run.index});
   const bool base_named = !stored.replicas.empty() && stored.replicas.front().index <= stored.base.index;
   if (!base_named && world_.options.founds_slots) state.replicas.set.voters = {world_.nodes.self()};
@@ -175,7 +176,8 @@ void ReplicaSlots::persist(Replica& replica) {
   appends_.add({.slot = replica.core.slot(),
                 .term = replica.asked.term,
                 .vote = replica.asked.vote,
-                .lost_before = replica.core.lost_before()});
+                .lost_before = replica.core.lost_before(),
+                .lost_upto = {.term = replica.core.lost_upto().term, .index = replica.core.lost_upto().index}});
 }
 
 // -- Other nodes
@@ -367,8 +369,11 @@ std::vector<SlotStatus> ReplicaSlots::status() const {
                     .whole = core.lost_before() == Term{},
                     .peers = {}});
     for (const replication::Peer& peer : core.peers()) {
-      list.back().peers.push_back(
-          {.node = peer.node, .voter = peer.voter, .progress = peer.progress, .match = peer.match});
+      list.back().peers.push_back({.node = peer.node,
+                                   .voter = peer.voter,
+                                   .progress = peer.progress,
+                                   .match = peer.match,
+                                   .could_lead = core.could_lead(peer.node)});
     }
   }
   return list;

@@ -52,6 +52,7 @@ struct SlotStatus {
     bool voter = false;
     replication::Peer::Progress progress = replication::Peer::Progress::Probing;
     Index match;
+    bool could_lead = false;  ///< See replication::Slot.
   };
   std::vector<Peer> peers;  ///< As the leader knows them.
 };

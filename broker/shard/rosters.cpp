@@ -20,7 +20,7 @@ void Rosters::listens(Client& client, Feed& feed) {
 
 void Rosters::show(Client& client, const Feed& feed) {
   if (!feed.roster) return;
-  for (const std::string& user : feed.roster->members) shard_.presence().show_later(client, user);
+  for (const std::string& user : feed.roster->members) shard_.presence().watches().show_later(client, user);
 }
 
 void Rosters::end(Feed& feed) {
@@ -68,10 +68,10 @@ void Rosters::answered(Feed& feed, std::uint64_t question, const Feeds::Access& 
 void Rosters::set(Feed& feed, std::set<std::string, std::less<>> members) {
   const auto before = std::exchange(feed.roster->members, std::move(members));
   for (const std::string& user : before) {
-    if (!feed.roster->members.contains(user)) shard_.presence().leave_roster(user, feed);
+    if (!feed.roster->members.contains(user)) shard_.presence().watches().leave_roster(user, feed);
   }
   for (const std::string& user : feed.roster->members) {
-    if (!before.contains(user)) shard_.presence().enter_roster(user, feed);
+    if (!before.contains(user)) shard_.presence().watches().enter_roster(user, feed);
   }
 }
 
@@ -85,9 +85,9 @@ void Rosters::changed(Feed& feed, const std::string& user, bool present) {
     return;
   }
   if (!present) {
-    if (roster.members.erase(user) != 0) shard_.presence().leave_roster(user, feed);
+    if (roster.members.erase(user) != 0) shard_.presence().watches().leave_roster(user, feed);
   } else if (roster.members.insert(user).second) {
-    shard_.presence().enter_roster(user, feed);
+    shard_.presence().watches().enter_roster(user, feed);
     if (roster.members.size() <= shard_.options().marks_fanout) return;
     roster.crowded = true;
     crowded_.insert(feed.name);

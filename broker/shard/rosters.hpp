@@ -18,7 +18,7 @@ struct Client;
 /// shard's thread.
 ///
 /// Groups with more than ShardOptions::marks_fanout members have an empty roster. Memory: about 100 bytes a member, and
-/// what Presence has of a user that is followed.
+/// what PresenceWatches has of a user that is seen.
 class Rosters {
  public:
   explicit Rosters(Shard& shard) : shard_(shard) {}

@@ -231,7 +231,7 @@ void SessionClaims::decide(const std::string& client_id, Pending& pending, const
 remote::Claimed SessionClaims::describe_for(NodeId node, const std::optional<StoredSession>& stored) {
   if (!stored) return {};
   const bool over = stored->expiry_interval == 0 || has_expired(*stored, shard_.wall());
-  const auto split = split_will(stored->state, 0);
+  const auto split = split_will(stored->state);
   const bool has_will = split && split->will;
   if (!has_will) return over ? remote::Claimed{} : describe(*stored);
   if (node == shard_.nodes().self() || shard_.nodes().peer(node).version >= kWillsVersion) return describe(*stored);
@@ -372,7 +372,8 @@ void SessionClaims::yield_here(const std::string& client_id, std::uint64_t gener
   }
   log::info("a session goes on at another node", {{"client_id", client_id}, {"generation", generation}});
   shard_.connecting().abandon(*client);
-  shard_.close_client(*client, mqtt::ReasonCode::SessionTakenOver);
+  client = shard_.clients().find(client_id);
+  if (client != nullptr) shard_.close_client(*client, mqtt::ReasonCode::SessionTakenOver);
   // One that ends with its connection is gone now.
   client = shard_.clients().find(client_id);
   if (client != nullptr && client->restored) {

@@ -31,7 +31,7 @@ void SessionRecords::write_with(Client& client, Timestamp disconnected, std::opt
                                 Done done) {
   const session::Session& session = *client.session;
   const bool recorded = will && will->id != 0;
-  if (session.expiry_interval() == 0 && !recorded) {
+  if (session.expiry_interval() == 0 && !recorded && !client.persisted) {
     if (done) done({});
     return;
   }

@@ -58,6 +58,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       inbox_listeners_(*this),
       rosters_(*this),
       shows_(*this),
+      retained_shows_(*this),
       node_topics_(*this),
       access_(*this),
       journal_(*this),
@@ -179,6 +180,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::InboxListeners: inbox_listeners_.run_timer(); return;
     case TimerKind::Rosters: rosters_.run_timer(); return;
     case TimerKind::Shows: shows_.run_timer(); return;
+    case TimerKind::RetainedShows: retained_shows_.run_timer(); return;
     case TimerKind::Marks: marks_.run_timer(); return;
     case TimerKind::Shares: share_homes_.run_timer(); return;
     case TimerKind::ShareMembers: share_members_.run_timer(); return;
@@ -187,7 +189,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::Orphans: orphans_.run_timer(); return;
     case TimerKind::Strays: strays_.run_timer(); return;
     case TimerKind::PresenceCheck:
-      if (Client* client = clients_.find(timer.client, timer.identity)) presence_.recheck(*client);
+      if (Client* client = clients_.find(timer.client, timer.identity)) presence_.watches().run_timer(*client);
       return;
     case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
@@ -437,6 +439,8 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
     if (client_of(connection) != &client) return;
     if (!client.behind.empty() || client.session->resend_wanted()) feeds_.pump(client);
     if (!page_first) history_requests_.go_on(client);
+    if (client_of(connection) != &client) return;
+    if (client.retained) retained_shows_.go_on(client);
   }
   if (acknowledged && client_of(connection) == &client) inboxes_.moved(client);
 }
@@ -448,6 +452,7 @@ void Shard::drained(ConnectionId connection) {
   feeds_.pump(*client);
   history_requests_.go_on(*client);
   if (client_of(connection) != client) return;
+  if (client->retained) retained_shows_.go_on(*client);
   if (std::exchange(client->awaits_drain, false)) {
     client->session->heard(now_);
     links_.resume(connection);
@@ -463,6 +468,12 @@ void Shard::lost(ConnectionId connection) {
   } else {
     connecting_.lost(connection);
   }
+}
+
+bool Shard::ended(ConnectionId connection) {
+  if (connecting_.ended(connection)) return true;
+  lost(connection);
+  return false;
 }
 
 void Shard::authenticated(ConnectionId connection, LoginAnswer answer) {
@@ -557,14 +568,14 @@ struct PeerEventVisitor {
   void operator()(FollowUserEvent& event) const { shard.user_lists().follow(event.user, event.shard); }
   void operator()(UnfollowUserEvent& event) const { shard.user_lists().unfollow(event.user, event.shard); }
   void operator()(UserConversationsEvent& event) const { shard.user_feeds().told(event); }
-  void operator()(PresenceEvent& event) const { shard.presence().report(event); }
-  void operator()(PresenceFollowEvent& event) const { shard.presence().follow(event); }
-  void operator()(PresenceShownEvent& event) const { shard.presence().shown(event); }
-  void operator()(PresenceRecheckEvent& event) const { shard.presence().recheck(event); }
-  void operator()(PresenceAskEvent& event) const { shard.presence().asked(std::move(event)); }
-  void operator()(PresenceAnswerEvent& event) const { shard.presence().answered(event); }
-  void operator()(OnlineAskEvent& event) const { shard.presence().online_asked(event); }
-  void operator()(OnlineAnswerEvent& event) const { shard.presence().online_answered(event); }
+  void operator()(PresenceEvent& event) const { shard.presence().relays().report(event); }
+  void operator()(PresenceFollowEvent& event) const { shard.presence().relays().follow(event); }
+  void operator()(PresenceShownEvent& event) const { shard.presence().watches().shown(event); }
+  void operator()(PresenceRecheckEvent& event) const { shard.presence().watches().recheck(event); }
+  void operator()(PresenceAskEvent& event) const { shard.presence().questions().asked(std::move(event)); }
+  void operator()(PresenceAnswerEvent& event) const { shard.presence().questions().answered(event); }
+  void operator()(OnlineAskEvent& event) const { shard.presence().homes().asked(event); }
+  void operator()(OnlineAnswerEvent& event) const { shard.presence().questions().answered(event); }
   void operator()(ErasureAskEvent& event) const { shard.erasures().asked(event); }
   void operator()(ErasureAnswerEvent& event) const { shard.erasures().answered(event); }
   void operator()(SystemTopicsEvent& event) const { shard.system_topics().receive(event.messages); }

@@ -36,6 +36,7 @@
 #include "broker/shard/reauthentication.hpp"
 #include "broker/shard/remote_homes.hpp"
 #include "broker/shard/replica_slots.hpp"
+#include "broker/shard/retained_shows.hpp"
 #include "broker/shard/retention.hpp"
 #include "broker/shard/rosters.hpp"
 #include "broker/shard/serving.hpp"
@@ -98,8 +99,11 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void receive_held(ConnectionId connection, std::string_view bytes);
   /// The output is empty again after it could not be written at once.
   void drained(ConnectionId connection);
-  /// The connection was lost, or closed by the client.
+  /// The connection was lost.
   void lost(ConnectionId connection);
+  /// The client has closed its side. True when the shard still has packets of it that wait for its session: it closes
+  /// the connection when they are handled, and wants nothing more of it until then. Else the connection is lost.
+  bool ended(ConnectionId connection);
 
   // -- From the Authenticator --
   /// The answer to what was asked about that connection, which may be gone by now.
@@ -182,6 +186,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   InboxListeners& inbox_listeners() { return inbox_listeners_; }
   Rosters& rosters() { return rosters_; }
   Shows& shows() { return shows_; }
+  RetainedShows& retained_shows() { return retained_shows_; }
   UserFeeds& user_feeds() { return user_feeds_; }
   UserLists& user_lists() { return user_lists_; }
   PlainTopics& plain_topics() { return plain_topics_; }
@@ -319,6 +324,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   InboxListeners inbox_listeners_;
   Rosters rosters_;
   Shows shows_;
+  RetainedShows retained_shows_;
   NodeTopics node_topics_;
   TopicAccess access_;
   PlainJournal journal_;

@@ -7,11 +7,7 @@
 namespace parley::shard {
 
 void Shard::node_reachable(NodeId node) {
-  nodes_.node_reachable(node);
   replicas_.node_reachable(node);
-  remote_homes_.node_writable(node);
-  serving_.node_writable(node);
-  node_topics_.node_writable(node);
   orphans_.node_reachable(node);
   share_homes_.node_reachable(node);
 }
@@ -21,7 +17,7 @@ void Shard::node_unreachable(NodeId node) {
   session_claims_.node_unreachable(node);
   nodes_.node_unreachable(node);
   replicas_.node_unreachable(node);
-  presence_.node_unreachable(node);
+  presence_.homes().node_unreachable(node);
   client_views_.node_unreachable(node);
   orphans_.node_unreachable(node);
   share_homes_.node_unreachable(node);
@@ -38,7 +34,7 @@ void Shard::node_connected(NodeId node) {
   node_topics_.node_connected(node);
   session_claims_.node_connected(node);
   user_lists_.node_connected(node);
-  presence_.node_connected(node);
+  presence_.relays().node_connected(node);
   wills_.nodes_changed();
 }
 
@@ -71,17 +67,19 @@ struct NodeEventVisitor {
   void operator()(const remote::ShareDone& event) const {
     shard.share_homes().done({std::string(event.conversation), std::string(event.group), event.token, event.seqs});
   }
-  void operator()(const remote::PresenceReport& event) const { shard.presence().receive(from, event); }
-  void operator()(const remote::PresenceFollow& event) const { shard.presence().receive(from, event); }
+  void operator()(const remote::PresenceReport& event) const { shard.presence().homes().receive(from, event); }
+  void operator()(const remote::PresenceFollow& event) const { shard.presence().homes().receive(from, event); }
   void operator()(const remote::PresenceShown& event) const { shard.presence().receive(from, event); }
-  void operator()(const remote::PresenceRecheck& event) const { shard.presence().receive(event); }
-  void operator()(const remote::PresenceAsk& event) const { shard.presence().asked(remote::ask_of(event)); }
-  void operator()(const remote::PresenceAnswer& event) const {
-    shard.presence().answered({event.token, event.refusal});
+  void operator()(const remote::PresenceRecheck& event) const {
+    shard.presence().relays().recheck(std::string(event.user));
   }
-  void operator()(const remote::OnlineAsk& event) const { shard.presence().online_asked(remote::ask_of(event)); }
+  void operator()(const remote::PresenceAsk& event) const { shard.presence().questions().asked(remote::ask_of(event)); }
+  void operator()(const remote::PresenceAnswer& event) const {
+    shard.presence().questions().answered(PresenceAnswerEvent{event.token, event.refusal});
+  }
+  void operator()(const remote::OnlineAsk& event) const { shard.presence().homes().asked(remote::ask_of(event)); }
   void operator()(const remote::OnlineAnswer& event) const {
-    shard.presence().online_answered(remote::answer_of(event));
+    shard.presence().questions().answered(remote::answer_of(event));
   }
   void operator()(const remote::ClientAsk& event) const { shard.client_views().asked(from, event); }
   void operator()(const remote::ClientAnswer& event) const { shard.client_views().answered(from, event); }

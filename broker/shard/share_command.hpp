@@ -24,7 +24,7 @@ struct ShareCommand {
   std::string group;
   std::string member;        ///< The client id, with the form that it subscribes to; see ShareMembers.
   std::uint64_t token = 0;   ///< Which time of membership; 0 in Ends: whichever.
-  std::uint64_t shard = 0;   ///< Where it is told which entries are its own.
+  std::uint64_t shard = 0;   ///< Whose client it is, and where it is told which entries are its own.
   std::uint64_t window = 0;  ///< That many at once.
   bool lasts = false;        ///< Its session outlives the connection.
   // Where the group begins, if there is none yet.

@@ -18,6 +18,9 @@ constexpr Duration kInterval = std::chrono::seconds(1);
 /// Acknowledgements that wait for a leader which can't be reached; more are forgotten, and their entries come again.
 constexpr std::size_t kUntoldMax = 10'000;
 
+/// Members join again as soon as they hear of a new leader; whose channel is full, or node is cut off, later.
+constexpr Duration kComeAgain = std::chrono::seconds(10);
+
 std::string mark_name(std::string_view group) { return std::string(format::kSharePrefix).append(group); }
 
 /// A group's mark has the first seq that isn't done.
@@ -42,6 +45,23 @@ Result<Seq> first_cursor(const ShareCommand& command, const FollowedEvent& stand
   return std::max(Seq{command.start.value}, std::min(before, standing.head));
 }
 
+NodeId node_of(const ProposeEvent& event) { return event.origin.other_node ? event.origin.other_node->node : NodeId{}; }
+
+HostedShares::Member member_of(const ShareCommand& joins, const ProposeEvent& event) {
+  return {.name = joins.member,
+          .user = event.from,
+          .node = node_of(event),
+          .shard = static_cast<ShardId>(joins.shard),
+          .window = joins.window,
+          .lasts = joins.lasts};
+}
+
+/// Whether that is who goes. A shard says everything in order, so what it said of the member before is over, too.
+bool means(const ShareCommand& leaves, NodeId from, MemberId id, const HostedShares::Member& member) {
+  if (member.name != leaves.member) return false;
+  return id == leaves.token || (member.node == from && member.shard == leaves.shard);
+}
+
 /// Nothing: it isn't this member any more.
 void grant(Shard& shard, const HostedShares::Member& member, MemberId id, std::vector<Seq> seqs) {
   if (member.node == NodeId{}) {
@@ -56,7 +76,7 @@ void grant(Shard& shard, const HostedShares::Member& member, MemberId id, std::v
 
 // -- What there is --
 
-ShareHomes::GroupPlace ShareHomes::find_or_load(Hosted& hosted, const std::string& name) {
+Result<ShareHomes::GroupPlace> ShareHomes::find_or_load(Hosted& hosted, const std::string& name) {
   if (!hosted.shares) hosted.shares = std::make_shared<HostedShares>();
   HostedShares& shares = *hosted.shares;
   if (const auto known = shares.groups.find(name); known != shares.groups.end()) return known;
@@ -66,12 +86,13 @@ ShareHomes::GroupPlace ShareHomes::find_or_load(Hosted& hosted, const std::strin
     mark = found->second;
     shares.unmaterialised.erase(found);
   } else {
-    mark = shard_.store().find_mark(shard_.id(), hosted.conversation->state().number, mark_of);
+    PARLEY_TRY(mark, shard_.store().find_mark(shard_.id(), hosted.conversation->state().number, mark_of));
   }
   const bool there = mark && *mark != format::Mark{};
   const auto place = shares.groups.emplace(name, Group(there ? cursor_of(*mark) : Seq{})).first;
   Group& group = place->second;
   group.state = there ? State::There : State::Gone;
+  if (there) group.all_known = shard_.now() + kComeAgain;
   group.written = group.entries.cursor();
   group.entries.begin_at(hosted.conversation->state().oldest);
   group.lsn = shard_.hosting().log_end();
@@ -115,7 +136,7 @@ void ShareHomes::take(Hosted& hosted, ProposeEvent event) {
   } else if (joins) {
     join(hosted, *command, std::move(event));
   } else {
-    leave(hosted, *command);
+    leave(hosted, *command, node_of(event));
     shard_.send_outcome(event.origin, {});
   }
 }
@@ -127,7 +148,12 @@ void ShareHomes::join(Hosted& hosted, const ShareCommand& command, ProposeEvent 
     shard_.send_outcome(event.origin, {.refusal = access.refusal});
     return;
   }
-  Group& group = find_or_load(hosted, command.group)->second;
+  const auto place = find_or_load(hosted, command.group);
+  if (!place) {
+    shard_.send_outcome(event.origin, {.refusal = Refusal::StorageFailed});
+    return;
+  }
+  Group& group = (*place)->second;
   switch (group.state) {
     case State::Beginning:
     case State::Ending: group.waiting.push_back(std::move(event)); return;
@@ -149,6 +175,7 @@ void ShareHomes::begin(Hosted& hosted, const ShareCommand& command, Seq visible_
   Group& group = place->second;
   group.entries = chat::ShareGroup(*cursor);
   group.state = State::Beginning;
+  group.all_known = {};
   group.waiting.push_back(std::move(event));
   write(hosted, place, mark_at(*cursor));
 }
@@ -168,14 +195,12 @@ void ShareHomes::enter(Hosted& hosted, Group& group, const ShareCommand& command
       grant(shard_, member, id, {});
     }
     group.away.erase(command.member);
-    const bool remote = event.origin.other_node.has_value();
-    group.members[command.token] = {.name = command.member,
-                                    .user = event.from,
-                                    .node = remote ? event.origin.other_node->node : NodeId{},
-                                    .shard = static_cast<ShardId>(command.shard),
-                                    .window = command.window,
-                                    .lasts = command.lasts};
+    group.ends = false;
+    group.members[command.token] = member_of(command, event);
     group.entries.add(command.token, command.window, visible_from, command.held, hosted.conversation->head());
+    // It could be reached when it asked.
+    const NodeId node = node_of(event);
+    if (node != NodeId{} && !shard_.nodes().connected(node)) group.entries.pause(command.token);
   }
   shard_.send_outcome(event.origin, {.seq = group.entries.cursor()});
   hand_out(hosted, group);
@@ -187,31 +212,47 @@ void ShareHomes::drop(Group& group, MemberId id) {
   group.members.erase(id);
 }
 
-void ShareHomes::leave(Hosted& hosted, const ShareCommand& command) {
+/// One that goes while the group begins or ends isn't to become a member.
+bool ShareHomes::leave_waiting(Group& group, const ShareCommand& command, NodeId from) {
+  std::vector<Origin> gone;
+  std::erase_if(group.waiting, [&](const ProposeEvent& event) {
+    const auto joins = decode_share_command(event.payload);
+    if (!joins || !means(command, from, joins->token, member_of(*joins, event))) return false;
+    gone.push_back(event.origin);
+    return true;
+  });
+  // Nobody hears it any more; but a refusal wouldn't count if its node has said all this again meanwhile.
+  for (const Origin& origin : gone) shard_.send_outcome(origin, {});
+  return !gone.empty();
+}
+
+void ShareHomes::leave(Hosted& hosted, const ShareCommand& command, NodeId from) {
   if (!hosted.shares) return;
   const auto place = hosted.shares->groups.find(command.group);
   if (place == hosted.shares->groups.end()) return;
   Group& group = place->second;
-  bool was_member = false;
-  if (const auto found = group.members.find(command.token);
-      found != group.members.end() && found->second.name == command.member) {
-    drop(group, command.token);
+  bool was_member = leave_waiting(group, command, from);
+  const auto found =
+      std::ranges::find_if(group.members, [&](const auto& one) { return means(command, from, one.first, one.second); });
+  if (found != group.members.end()) {
+    drop(group, found->first);
     was_member = true;
   }
   if (command.op == ShareCommand::Op::Away) {
-    // One that was never told of its membership doesn't come back as a member.
-    if (was_member && command.lasts) group.away.insert(command.member);
+    // One that was never told of its membership doesn't come back as a member; and a group that ends has none.
+    if (was_member && command.lasts && group.state != State::Ending) group.away.insert(command.member);
   } else if (group.away.erase(command.member) != 0) {
     was_member = true;
   }
   if (!was_member) return;
   list_busy(hosted);
   const bool over = command.op == ShareCommand::Op::Ends && group.members.empty() && group.away.empty();
-  if (over && group.state == State::There) {
-    group.state = State::Ending;
-    write(hosted, place, {});
-  } else {
+  if (!over || group.state != State::There) {
     hand_out(hosted, group);
+  } else if (group.all_known <= shard_.now()) {
+    end(hosted, place);
+  } else {
+    group.ends = true;
   }
 }
 
@@ -298,37 +339,48 @@ void ShareHomes::write(Hosted& hosted, GroupPlace place, const format::Mark& mar
   const std::string name = mark_name(place->first);
   const format::UserMark one{name, mark};
   const std::string text = format::marks_text({&one, 1});
-  group.writing = true;
+  ++group.writing;
   list_busy(hosted);
   std::function<void(Result<void>)> done = [this, conversation = hosted.name, slot = hosted.slot, of = hosted.shares,
-                                            name = place->first, cursor](Result<void> outcome) {
-    written(conversation, slot, of, name, cursor, outcome);
+                                            name = place->first, what = group.state, cursor](Result<void> outcome) {
+    written(conversation, slot, of, name, what, cursor, outcome);
   };
   const format::MarksRecord record{.conversation = hosted.conversation->state().number, .marks = text};
   if (!shard_.append_here(hosted.slot, record, done)) done(Refusal::NotLeader);
 }
 
+void ShareHomes::end(Hosted& hosted, GroupPlace place) {
+  place->second.state = State::Ending;
+  place->second.ends = false;
+  write(hosted, place, {});
+}
+
+/// `what`: the group's state when that was written.
 void ShareHomes::written(const std::string& conversation, Slot slot, const std::shared_ptr<HostedShares>& of,
-                         const std::string& name, Seq cursor, Result<void> outcome) {
+                         const std::string& name, State what, Seq cursor, Result<void> outcome) {
   const auto place = of->groups.find(name);
   if (place == of->groups.end()) return;
   Group& group = place->second;
-  group.writing = false;
+  --group.writing;
   Hosted* hosted = shard_.hosting().find(conversation);
   const bool hosts = hosted != nullptr && hosted->shares == of;
   if (outcome) {
     group.lsn = shard_.hosting().log_end();
-    if (group.state == State::Beginning) group.state = State::There;
-    if (group.state == State::Ending) group.state = State::Gone;
     group.written = cursor;
+    // A cursor may have been written shortly before the end.
+    if (what == State::There) return;
+    group.state = what == State::Beginning ? State::There : State::Gone;
     if (hosts) go_on(*hosted, place);
     return;
   }
+  if (what == State::There) return;
   // What couldn't begin isn't there, and what couldn't end is.
-  if (group.state == State::Beginning) group.state = State::Gone;
-  if (group.state == State::Ending) group.state = State::There;
+  group.state = what == State::Beginning ? State::Gone : State::There;
+  if (group.state == State::Gone) group.away.clear();
   const auto refusal = refusal_of(outcome.error());
-  for (ProposeEvent& event : std::exchange(group.waiting, {})) {
+  while (!group.waiting.empty()) {
+    ProposeEvent event = std::move(group.waiting.front());
+    group.waiting.pop_front();
     if (refusal == Refusal::NotLeader && !event.origin.other_node) {
       shard_.remote_homes().propose(slot, std::move(event), true);
     } else {
@@ -337,9 +389,18 @@ void ShareHomes::written(const std::string& conversation, Slot slot, const std::
   }
 }
 
-/// The group has begun, or is gone.
+/// The group has begun, or is gone. One by one: who is answered may take back what waits further behind.
 void ShareHomes::go_on(Hosted& hosted, GroupPlace place) {
-  for (ProposeEvent& event : std::exchange(place->second.waiting, {})) take(hosted, std::move(event));
+  Group& group = place->second;
+  const bool began = group.state == State::There;
+  while (!group.waiting.empty() && (group.state == State::There || group.state == State::Gone)) {
+    ProposeEvent event = std::move(group.waiting.front());
+    group.waiting.pop_front();
+    take(hosted, std::move(event));
+  }
+  // Whoever wanted it has gone meanwhile.
+  const bool unused = group.members.empty() && group.away.empty();
+  if (began && unused && group.state == State::There) end(hosted, place);
 }
 
 void ShareHomes::hand_on(Slot slot, Hosted& hosted) {
@@ -383,10 +444,12 @@ bool ShareHomes::work(Hosted& hosted) {
   for (auto place = groups.begin(); place != groups.end();) {
     Group& group = place->second;
     const Seq cursor = group.entries.cursor();
-    if (group.state == State::There && !group.writing && cursor != group.written) write(hosted, place, mark_at(cursor));
+    const bool moves = group.state == State::There && group.writing == 0 && cursor != group.written;
+    if (moves) write(hosted, place, mark_at(cursor));
     const bool unused = group.members.empty() && group.away.empty() && group.waiting.empty();
-    const bool settled = !group.writing && group.lsn <= materialised;
-    comes_back = comes_back || group.writing || (unused && !settled);
+    if (group.ends && group.state == State::There && group.all_known <= shard_.now()) end(hosted, place);
+    const bool settled = group.writing == 0 && !group.ends && group.lsn <= materialised;
+    comes_back = comes_back || group.writing != 0 || (unused && !settled);
     place = unused && settled ? groups.erase(place) : std::next(place);
   }
   return comes_back;
@@ -395,6 +458,7 @@ bool ShareHomes::work(Hosted& hosted) {
 // -- Other nodes --
 
 void ShareHomes::node_connected(NodeId node) {
+  shard_.hosting().forget_shares_of(node);
   for_each_group([&](Hosted& hosted, Group& group) {
     std::vector<MemberId> gone;
     for (const auto& [id, member] : group.members) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -36,9 +37,11 @@ struct HostedShares {
     std::map<chat::ShareGroup::MemberId, Member> members;
     std::set<std::string, std::less<>> away;  ///< Names of members that may come back.
     Seq written;                              ///< The cursor in its last record.
-    bool writing = false;                     ///< That one isn't committed yet.
+    std::size_t writing = 0;                  ///< Records that aren't committed yet.
     Lsn lsn;                                  ///< What is committed is in the store once that has come as far.
-    std::vector<ProposeEvent> waiting;        ///< Until it is there, or gone.
+    std::deque<ProposeEvent> waiting;         ///< Until it is there, or gone.
+    Instant all_known;                        ///< By then all members from before should have said that they are.
+    bool ends = false;                        ///< The last one that is known has ended, before that time.
   };
   std::map<std::string, Group, std::less<>> groups;
   /// What loading found behind the store.
@@ -50,7 +53,8 @@ struct HostedShares {
 ///
 /// Who is a member is told by proposals, and which entries it gets goes straight to its shard, on whatever node. The
 /// group's cursor stands in the conversation's slot, as a mark in the group's name: written when the group begins, once
-/// a second while it moves, and taken away when its last member ends. A member whose client is away keeps it.
+/// a second while it moves, and taken away when its last member ends. A member whose client is away keeps it. Nobody
+/// knows the members of a group that was there before: it isn't taken away before they had time to come.
 class ShareHomes {
  public:
   explicit ShareHomes(Shard& shard) : shard_(shard) {}
@@ -80,16 +84,18 @@ class ShareHomes {
   using Group = HostedShares::Group;
   using GroupPlace = std::map<std::string, Group, std::less<>>::iterator;
 
-  GroupPlace find_or_load(Hosted& hosted, const std::string& name);
+  Result<GroupPlace> find_or_load(Hosted& hosted, const std::string& name);
   void join(Hosted& hosted, const ShareCommand& command, ProposeEvent event);
   void begin(Hosted& hosted, const ShareCommand& command, Seq visible_from, ProposeEvent event);
   void enter(Hosted& hosted, Group& group, const ShareCommand& command, Seq visible_from, const ProposeEvent& event);
-  void leave(Hosted& hosted, const ShareCommand& command);
+  void leave(Hosted& hosted, const ShareCommand& command, NodeId from);
+  bool leave_waiting(Group& group, const ShareCommand& command, NodeId from);
   void drop(Group& group, chat::ShareGroup::MemberId id);
   void hand_out(Hosted& hosted, Group& group);
   void write(Hosted& hosted, GroupPlace place, const format::Mark& mark);
+  void end(Hosted& hosted, GroupPlace place);
   void written(const std::string& conversation, Slot slot, const std::shared_ptr<HostedShares>& of,
-               const std::string& name, Seq cursor, Result<void> outcome);
+               const std::string& name, Group::State what, Seq cursor, Result<void> outcome);
   void go_on(Hosted& hosted, GroupPlace place);
   void check_members(Hosted& hosted);
   bool work(Hosted& hosted);

@@ -15,6 +15,9 @@ constexpr Duration kAskAgain = std::chrono::seconds(1);
 /// Entries of one member, under way or on their way to it.
 constexpr std::size_t kWindowMax = 100;
 
+/// Members that have gone without their homes knowing; what more go are told once.
+constexpr std::size_t kLeavingMax = 10'000;
+
 std::string member_name(chat::Form form, const session::Session& session) {
   return std::string(form == chat::Form::Json ? "j" : "m").append(session.client_id());
 }
@@ -47,19 +50,31 @@ void ShareMembers::join(Client& client, Feed& feed, const Wish& wish, ShareSeat:
   take_seat(follower);
 }
 
+std::uint64_t ShareMembers::new_token() {
+  std::uint64_t token = 0;
+  do token = shard_.random().next();
+  while (token == 0 || seats_.contains(token) || leaving_answers_.contains(token));
+  return token;
+}
+
 /// Tells the home that the client is a member, from now on as this.
 void ShareMembers::take_seat(Follower& follower) {
   ShareSeat& seat = *follower.seat;
   const session::Session& session = *follower.client->session;
-  seats_.erase(seat.token);
-  do seat.token = shard_.random().next();
-  while (seat.token == 0 || seats_.contains(seat.token));
-  seats_[seat.token] = &follower;
-  seat.joined = seat.refused = false;
-  seat.granted.clear();
-  seat.done.clear();
-  const std::uint64_t token = seat.token;
   const auto place = place_of(session, session.cursor(follower.cursor).topic);
+  // What it was before ends with that, by its name.
+  if (const auto earlier = leaving_.find(*place); earlier != leaving_.end()) forget_leaving(earlier);
+  seats_.erase(seat.token);
+  const std::uint64_t token = seat.token = new_token();
+  seats_[token] = &follower;
+  seat.joined = seat.refused = seat.replaced = false;
+  seat.granted.clear();
+  // What was acknowledged meanwhile is its own, too, until the home is told that it is done.
+  std::vector<Seq> held = session.shared_under_way(follower.cursor);
+  held.insert(held.end(), seat.done.begin(), seat.done.end());
+  std::ranges::sort(held);
+  const auto repeated = std::ranges::unique(held);
+  held.erase(repeated.begin(), repeated.end());
   tell(place->conversation, session.user(),
        {.op = ShareCommand::Op::Joins,
         .group = seat.group,
@@ -70,7 +85,7 @@ void ShareMembers::take_seat(Follower& follower) {
         .lasts = follower.client->is_lasting(),
         .start = seat.start,
         .start_epoch = seat.start_epoch,
-        .held = session.shared_under_way(follower.cursor)},
+        .held = std::move(held)},
        token);
 }
 
@@ -93,6 +108,29 @@ void ShareMembers::tell(const std::string& conversation, const std::string& user
   shard_.send(home_of_name(conversation, shard_.options()), PeerEvent{std::move(event)});
 }
 
+void ShareMembers::tell_leaving(const Place& place, const std::string& user, ShareCommand command) {
+  command.group = place.group;
+  command.member = place.member;
+  command.shard = shard_.id();
+  auto known = leaving_.find(place);
+  if (known == leaving_.end() && leaving_.size() >= kLeavingMax) return tell(place.conversation, user, command, 0);
+  const std::uint64_t answer = new_token();
+  // With the end of one that is away it is away, too.
+  if (known == leaving_.end()) {
+    known = leaving_.emplace(place, Leaving{}).first;
+  } else {
+    leaving_answers_.erase(known->second.answer);
+  }
+  known->second = {.user = user, .command = command, .answer = answer};
+  leaving_answers_[answer] = known;
+  tell(place.conversation, user, command, answer);
+}
+
+void ShareMembers::forget_leaving(Leavings::iterator one) {
+  leaving_answers_.erase(one->second.answer);
+  leaving_.erase(one);
+}
+
 void ShareMembers::left(Follower& follower, bool ends) {
   const session::Session& session = *follower.client->session;
   ShareSeat& seat = *follower.seat;
@@ -106,13 +144,8 @@ void ShareMembers::left(Follower& follower, bool ends) {
     shard_.send(home_of_name(conversation, shard_.options()),
                 PeerEvent{ShareDoneEvent{conversation, seat.group, seat.token, std::move(seat.done)}});
   }
-  tell(conversation, session.user(),
-       {.op = ends ? ShareCommand::Op::Ends : ShareCommand::Op::Away,
-        .group = seat.group,
-        .member = member_name(follower.form, session),
-        .token = seat.token,
-        .lasts = !known},
-       0);
+  tell_leaving({seat.group, conversation, member_name(follower.form, session)}, session.user(),
+               {.op = ends ? ShareCommand::Op::Ends : ShareCommand::Op::Away, .token = seat.token, .lasts = !known});
   if (ends && known) known(Refusal::Busy);
 }
 
@@ -120,8 +153,7 @@ void ShareMembers::ended(const session::Session& session) {
   for (const auto& subscription : session.subscriptions()) {
     if (!mqtt::shared_filter(subscription.filter) || shard_.is_plain(subscription.filter)) continue;
     if (const auto place = place_of(session, subscription.filter)) {
-      tell(place->conversation, session.user(),
-           {.op = ShareCommand::Op::Ends, .group = place->group, .member = place->member}, 0);
+      tell_leaving(*place, session.user(), {.op = ShareCommand::Op::Ends});
     }
   }
 }
@@ -155,8 +187,7 @@ void ShareMembers::resume(Client& client, const session::Subscription& subscript
           session.remove_subscription(subscription.filter);
           if (resumed->persisted) shard_.session_records().write(*resumed, {}, nullptr);
           const auto place = place_of(session, subscription.filter);
-          tell(place->conversation, session.user(),
-               {.op = ShareCommand::Op::Ends, .group = place->group, .member = place->member}, 0);
+          tell_leaving(*place, session.user(), {.op = ShareCommand::Op::Ends});
           return;
         }
         if (access.refusal != Refusal::None) {
@@ -189,10 +220,18 @@ void ShareMembers::stand_anew(Feed& feed) {
 }
 
 void ShareMembers::answered(std::uint64_t token, const Outcome& outcome) {
+  if (const auto leaving = leaving_answers_.find(token); leaving != leaving_answers_.end()) {
+    if (chat::rule_of(outcome.refusal).retry_after != 0) return ask_again(token);
+    return forget_leaving(leaving->second);
+  }
   const auto found = seats_.find(token);
   if (found == seats_.end()) return;
   Follower& follower = *found->second;
   ShareSeat& seat = *follower.seat;
+  if (outcome.refusal == Refusal::None && seat.replaced) {
+    seat.refused = true;
+    return ask_again(token);
+  }
   if (outcome.refusal == Refusal::None) {
     seat.joined = true;
     seat.start = {};
@@ -204,6 +243,10 @@ void ShareMembers::answered(std::uint64_t token, const Outcome& outcome) {
   if (const auto known = std::exchange(seat.known, nullptr)) return known(outcome.refusal);
   if (outcome.refusal == Refusal::NotAuthorized) return give_up(follower);
   seat.refused = true;
+  ask_again(token);
+}
+
+void ShareMembers::ask_again(std::uint64_t token) {
   refused_.push_back(token);
   if (refused_.size() == 1) {
     shard_.timers().add({.due = shard_.now() + kAskAgain, .kind = TimerKind::ShareMembers});
@@ -226,6 +269,11 @@ void ShareMembers::give_up(Follower& follower) {
 
 void ShareMembers::run_timer() {
   for (const std::uint64_t token : std::exchange(refused_, {})) {
+    if (const auto leaving = leaving_answers_.find(token); leaving != leaving_answers_.end()) {
+      const auto [place, what] = *leaving->second;
+      tell(place.conversation, what.user, what.command, token);
+      continue;
+    }
     const auto found = seats_.find(token);
     if (found != seats_.end() && found->second->seat->refused) take_seat(*found->second);
   }
@@ -238,7 +286,11 @@ void ShareMembers::granted(const ShareGrantEvent& event) {
   if (found == seats_.end()) return;
   Follower& follower = *found->second;
   // Another connection of the client's has taken its place, which perhaps is an older one.
-  if (event.seqs.empty() && follower.seat->joined) return answered(event.token, {.refusal = Refusal::Busy});
+  if (event.seqs.empty()) {
+    follower.seat->replaced = true;
+    if (follower.seat->joined) answered(event.token, {.refusal = Refusal::Busy});
+    return;
+  }
   follower.seat->granted.insert(follower.seat->granted.end(), event.seqs.begin(), event.seqs.end());
   shard_.feeds().pump_granted(follower);
 }

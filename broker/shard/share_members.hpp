@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,6 +31,7 @@ struct ShareSeat {
   std::uint64_t token = 0;    ///< Which time of membership, as the home is told.
   bool joined = false;        ///< The home has answered.
   bool refused = false;       ///< … that it can't be now; it is asked again.
+  bool replaced = false;      ///< … and before that answer came, that another one has taken its place.
   std::deque<Seq> granted{};  ///< Its own, not sent yet.
   std::vector<Seq> done{};    ///< Acknowledged, and the home isn't told yet.
   // Until it has answered the first time.
@@ -42,7 +44,8 @@ struct ShareSeat {
 /// what they are handed out goes to their feeds. Belongs to its shard's thread. The other side: ShareHomes.
 ///
 /// A member's name is its client id behind `m` or `j`, for the form that it wants. It joins with each connection, and
-/// again whenever the conversation is led anew; then it says what it has under way.
+/// again whenever the conversation is led anew; then it says what it has under way. That one has gone is told until it
+/// is answered: a home that doesn't know would hand it entries which nobody does.
 class ShareMembers {
  public:
   explicit ShareMembers(Shard& shard) : shard_(shard) {}
@@ -86,19 +89,33 @@ class ShareMembers {
     std::string group;
     std::string conversation;
     std::string member;
+    friend auto operator<=>(const Place&, const Place&) = default;
   };
+  /// A member that has gone, or its session ended.
+  struct Leaving {
+    std::string user;
+    ShareCommand command;
+    std::uint64_t answer = 0;  ///< What it is answered as.
+  };
+  using Leavings = std::map<Place, Leaving>;
   [[nodiscard]] std::optional<Place> place_of(const session::Session& session, std::string_view filter) const;
   void resume(Client& client, const session::Subscription& subscription, const std::string& conversation);
   void take_seat(Follower& follower);
   void tell(const std::string& conversation, const std::string& user, const ShareCommand& command,
             std::uint64_t answer_to);
+  void tell_leaving(const Place& place, const std::string& user, ShareCommand command);
+  void forget_leaving(Leavings::iterator one);
+  [[nodiscard]] std::uint64_t new_token();
+  void ask_again(std::uint64_t token);
   void touch(Follower& follower);
   void give_up(Follower& follower);
 
   Shard& shard_;
   std::unordered_map<std::uint64_t, Follower*> seats_;  ///< By token.
   std::vector<std::uint64_t> touched_;                  ///< Tokens of seats with something done.
-  std::vector<std::uint64_t> refused_;                  ///< Tokens of seats that are to ask again.
+  std::vector<std::uint64_t> refused_;                  ///< Of seats and leavings: what is to be asked again.
+  Leavings leaving_;                                    ///< That the homes haven't answered.
+  std::unordered_map<std::uint64_t, Leavings::iterator> leaving_answers_;
 };
 
 }  // namespace parley::shard

@@ -94,7 +94,7 @@ std::size_t Shows::show_presence(Client& client, Queue& queue) {
   for (auto* users : {&queue.online, &queue.offline}) {
     while (!users->empty() && sent < kUsersMax && has_room(client)) {
       const std::string user = std::move(users->extract(users->begin()).value());
-      shard_.presence().show_now(client, user);
+      shard_.presence().watches().show_now(client, user);
       ++sent;
     }
   }

@@ -24,8 +24,6 @@ ReasonCode suback_reason(Refusal refusal) {
 
 std::string share_prefix(std::string_view group) { return std::string(format::kSharePrefix).append(group).append("/"); }
 
-std::size_t levels_of(std::string_view filter) { return 1 + static_cast<std::size_t>(std::ranges::count(filter, '/')); }
-
 /// The beginning that SUBSCRIBE's user properties ask for; Live when they don't. Nothing when they can't be read.
 std::optional<StartPosition> read_start(const mqtt::Properties& properties) {
   if (properties.empty()) return StartPosition{};
@@ -164,28 +162,30 @@ void Subscribing::subscribe_presence(const RequestPtr& request, Client& client, 
     return subscribe_listening(request, index, Hearing::Presence);
   }
   ++request->open;
-  shard_.presence().ask(client.session->user(), request->items[index].filter, [this, request, index](Refusal refusal) {
-    if (Client* owner = client_of(*request)) {
-      Item& item = request->items[index];
-      item.refusal = refusal;
-      request->reasons[index] =
-          refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
-      if (refusal == Refusal::None) {
-        remember(*owner, item, *request);
-        shard_.presence().watch(*owner, item.filter);
-      }
-    }
-    settle(request);
-  });
+  shard_.presence().questions().may_see(
+      client.session->user(), request->items[index].filter, [this, request, index](Refusal refusal) {
+        if (Client* owner = client_of(*request)) {
+          Item& item = request->items[index];
+          item.refusal = refusal;
+          request->reasons[index] =
+              refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
+          if (refusal == Refusal::None) {
+            remember(*owner, item, *request);
+            shard_.presence().watches().watch(*owner, item.filter);
+          }
+        }
+        settle(request);
+      });
 }
 
 ReasonCode Subscribing::objection(const Client& client, const Request& request, std::string_view filter) {
   const auto& limits = shard_.options().limits;
-  if (!limits.shared_subscriptions && mqtt::shared_filter(filter)) return ReasonCode::SharedSubscriptionsNotSupported;
+  const auto shared = mqtt::shared_filter(filter);
+  if (!limits.shared_subscriptions && shared) return ReasonCode::SharedSubscriptionsNotSupported;
   if (!limits.wildcard_subscriptions && mqtt::has_wildcard(filter)) {
     return ReasonCode::WildcardSubscriptionsNotSupported;
   }
-  if (levels_of(filter) > shard_.options().filter_levels_max) {
+  if (mqtt::level_count(shared ? shared->filter : filter) > shard_.options().filter_levels_max) {
     shard_.limit_reached(Metric::LimitTopicLevels, client);
     return ReasonCode::QuotaExceeded;
   }
@@ -563,7 +563,7 @@ void Subscribing::unsubscribe(Client& client, const session::UnsubscribeAction& 
       if (shard_.inbox_listeners().is_filter(item.filter)) {
         shard_.inbox_listeners().unsubscribe(client, Hearing::Presence);
       } else {
-        shard_.presence().unwatch(client, item.filter);
+        shard_.presence().watches().unwatch(client, item.filter);
       }
       request->reasons[i] = ReasonCode::Success;
       continue;
@@ -688,7 +688,7 @@ void Subscribing::undo(Client& client, Item& item) {
     if (item.listens) {
       shard_.inbox_listeners().unsubscribe(client, *item.listens);
     } else if (item.presence) {
-      shard_.presence().unwatch(client, item.filter);
+      shard_.presence().watches().unwatch(client, item.filter);
     } else if (!item.conversation) {
       shard_.plain_topics().unsubscribe(client, item.filter);
     } else if (Listeners::is_form(item.form)) {
@@ -733,7 +733,7 @@ void Subscribing::answer(Request& request, Client& client) {
     }
     if (mqtt::is_failure(request.reasons[i]) || mqtt::shared_filter(item.filter)) continue;
     if (item.presence) {
-      shard_.presence().begin(client, item.filter, shows_state(item.options, !item.previous));
+      shard_.presence().watches().begin(client, item.filter, shows_state(item.options, !item.previous));
       continue;
     }
     if (!shows_state(item.options, !item.previous)) continue;

@@ -24,6 +24,7 @@ enum class TimerKind : std::uint8_t {
   Inbox,
   InboxListeners,
   Shows,
+  RetainedShows,
   Rosters,
   Marks,
   Presence,

@@ -154,7 +154,7 @@ void UserLists::become_known(const std::string& name, User& user, User::State st
 
 void UserLists::committed(std::string_view name, const UserConversation& change) {
   tell_followers(name, change);
-  if (!change.present) shard_.presence().user_left(name);
+  if (!change.present) shard_.presence().homes().user_left(name);
 }
 
 void UserLists::tell_followers(std::string_view name, const UserConversation& change) {

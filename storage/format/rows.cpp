@@ -13,8 +13,9 @@ namespace parley::format {
 namespace {
 
 constexpr std::uint8_t kRowVersion = 1;
-constexpr std::uint8_t kSlotRowVersion = 2;  // Version 1 ended behind `last`.
-constexpr std::uint8_t kLostRowVersion = 2;  // Of a hard state that says what was lost; others have version 1.
+constexpr std::uint8_t kSlotRowVersion = 2;      // Version 1 ended behind `last`.
+constexpr std::uint8_t kLostRowVersion = 2;      // Of a hard state that says what was lost; others have version 1.
+constexpr std::uint8_t kLostUptoRowVersion = 3;  // And that knows where that had ended.
 
 void begin(std::string& to, std::uint8_t version = kRowVersion) {
   to.assign(kVersionOffset, '\0');
@@ -112,11 +113,13 @@ void encode_row(std::string& to, const SlotRow& row) {
 void encode_row(std::string& to, const HardStateRow& row) {
   PARLEY_CHECK(row.slot.value <= 0xFFFF, "a hard state's slot number is above 65535");
   const bool lost = row.lost_before != Term{};
-  begin(to, lost ? kLostRowVersion : kRowVersion);
+  const bool known = lost && row.lost_upto != SlotRow::Position{};
+  begin(to, known ? kLostUptoRowVersion : lost ? kLostRowVersion : kRowVersion);
   append_big_endian(to, static_cast<std::uint16_t>(row.slot.value));
   append_big_endian(to, row.term.value);
   append_big_endian(to, row.vote.value);
   if (lost) append_big_endian(to, row.lost_before.value);
+  if (known) append_position(to, row.lost_upto);
   seal(to.data(), to.size());
 }
 
@@ -163,7 +166,7 @@ Result<SlotRow> decode_slot_row(std::string_view bytes) {
 }
 
 Result<HardStateRow> decode_hard_state_row(std::string_view bytes) {
-  PARLEY_TRY(check_seal(bytes, kLostRowVersion));
+  PARLEY_TRY(check_seal(bytes, kLostUptoRowVersion));
   FieldReader in(bytes);
   in.text(kVersionOffset);
   const auto version = in.integer<std::uint8_t>();
@@ -172,9 +175,12 @@ Result<HardStateRow> decode_hard_state_row(std::string_view bytes) {
   row.term = {in.integer<std::uint64_t>()};
   row.vote = {in.integer<std::uint64_t>()};
   const bool lost = version >= kLostRowVersion;
+  const bool known = version >= kLostUptoRowVersion;
   if (lost) row.lost_before = {in.integer<std::uint64_t>()};
-  // A row in which nothing is lost is written as version 1.
-  if (!in.complete() || (lost && row.lost_before == Term{})) return StorageError::CorruptRecord;
+  if (known) row.lost_upto = read_position(in);
+  // Each row has one encoding: the shortest.
+  const bool longer = (lost && row.lost_before == Term{}) || (known && row.lost_upto == SlotRow::Position{});
+  if (!in.complete() || longer) return StorageError::CorruptRecord;
   return row;
 }
 

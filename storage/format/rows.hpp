@@ -70,8 +70,9 @@ struct SlotRow {
 struct HardStateRow {
   Slot slot;
   Term term;
-  NodeId vote;            ///< Whom this node voted for in `term`; 0: nobody yet.
-  Term lost_before = {};  ///< See replication::SlotState; 0: nothing is lost.
+  NodeId vote;                       ///< Whom this node voted for in `term`; 0: nobody yet.
+  Term lost_before = {};             ///< See replication::SlotState; 0: nothing is lost.
+  SlotRow::Position lost_upto = {};  ///< The same; {0, 0}: not known.
   friend bool operator==(const HardStateRow&, const HardStateRow&) = default;
 };
 

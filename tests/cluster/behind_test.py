@@ -13,6 +13,7 @@ import unittest
 from cluster import BINARIES, Cluster, wait_until
 from harness import flow
 from harness.client import Client
+from harness.placement import slot_of
 from harness.watch import Sightings
 from lab.hosts import last
 from lab.traffic import Nodes, Publisher, Reader, judge, replay
@@ -87,6 +88,35 @@ class BehindTheLog(unittest.TestCase):
                     self.assertEqual(texts(replay(c, name)), [(seq, text + name) for seq, text in expected])
                 with Client(c.port, "sleeper", clean=False, values={"session_expiry_interval": 3600}) as sleeper:
                     self.assertTrue(sleeper.connack.session_present)
+
+    def test_nobody_waits_for_it_to_lead_while_it_catches_up(self):
+        """A slot whose best place is a node that couldn't lead yet stays where it is, and takes messages."""
+        with Cluster(**SETTINGS, **{"cluster.snapshot_rate": "256KB"}) as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            a, b, c = cluster.nodes
+            leaders = [slot["leader"] for slot in a.slots()]
+            rooms = [name for name in CONVERSATIONS if leaders[slot_of(name, len(leaders))] == "c"]
+            c.kill()
+            with logs_cut((a, b), 25 * len(CONVERSATIONS)):
+                say(a, 25, 8_000)
+            for node in (a, b):
+                node.kill()
+                node.start()
+            cluster.wait_linked()
+            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
+            c.start()
+            cluster.wait_linked()
+            longest, end = 0.0, time.monotonic() + 6  # It is given leadership after 3 s.
+            with Client(a.port, "probe") as client:
+                while time.monotonic() < end:
+                    for name in rooms:
+                        begin = time.monotonic()
+                        self.assertEqual(client.publish(f"chat/{name}/msg", b"probe").reason, 0)
+                        longest = max(longest, time.monotonic() - begin)
+            self.assertFalse(cluster.level(), "the node has caught up too soon to tell")
+            self.assertLess(longest, 0.4)  # A transfer that fails takes 0.5 s.
+            c.kill()
 
     def test_it_may_be_killed_while_it_catches_up(self):
         with Cluster(**SETTINGS, **{"cluster.snapshot_rate": "4MB"}) as cluster:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Bytes of a node's log.mdb that change while it is down: the node gives no vote with what is left of it, and gets what it
+"""Bytes of a node's log.mdb that change while it is down: the node leads nothing with what is left of it, and gets what it
 lacks from the others."""
 
 import shutil
@@ -8,6 +8,7 @@ import unittest
 from behind_test import CONVERSATIONS, order, say, texts
 from cluster import Cluster, wait_until
 from lab.damage import change, log_of, start_anew
+from lab.hosts import last
 from lab.traffic import replay
 
 PAGE = 4096
@@ -47,7 +48,7 @@ class Damage(unittest.TestCase):
             cluster.wait_linked()
             self.assertEqual(c.program.count(lambda line: "damaged" in line.get("event", "")), 0)
 
-    def test_what_the_store_has_too_ends_the_node_and_it_begins_anew(self):
+    def test_what_the_store_has_too_ends_the_node_and_costs_nothing(self):
         with Cluster(**SETTINGS) as cluster:
             cluster.start()
             cluster.wait_spread()
@@ -58,6 +59,47 @@ class Damage(unittest.TestCase):
             self.assertGreater(change(c, b"2 of room3 "), 0)
             say(a, 2)
             self.assertTrue(start_anew(c))
+            self.assertTrue(all(slot["whole"] for slot in c.slots()), "it remembers what it has promised")
+            self.wait_complete(cluster)
+            self.expect_everything(cluster, (5, 2))
+
+    def test_two_of_three_logs_lose_what_the_stores_have(self):
+        with Cluster(**SETTINGS) as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            a, b, c = cluster.nodes
+            say(a, 5)
+            wait_until(cluster.level, "everybody has everything")
+            for node in (c, b, a):
+                self.assertEqual(node.program.stop(), 0)
+            self.assertGreater(change(b, b"2 of room3 "), 0)
+            self.assertGreater(change(c, b"1 of room5 "), 0)
+            a.start(ready=False)
+            for node in (b, c):
+                self.assertTrue(start_anew(node))
+            a.program.wait_for("ready")
+            cluster.wait_linked()
+            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
+            say(a, 2)
+            self.wait_complete(cluster)
+            self.expect_everything(cluster, (5, 2))
+
+    def test_two_of_three_logs_lose_what_the_third_has(self):
+        with Cluster(**SETTINGS) as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            a, b, c = cluster.nodes
+            say(a, 5)
+            wait_until(cluster.level, "everybody has everything", interval=0.02)
+            b.kill()  # The stores follow a second later, so they have as a rule not all of it.
+            c.kill()
+            self.assertGreater(change(b, b"4 of room3 "), 0)
+            self.assertGreater(change(c, b"4 of room5 "), 0)
+            for node in (b, c):
+                start_anew(node)
+            cluster.wait_linked()
+            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
+            say(a, 2)
             self.wait_complete(cluster)
             self.expect_everything(cluster, (5, 2))
 
@@ -85,6 +127,37 @@ class Damage(unittest.TestCase):
             c.start()
             self.wait_complete(cluster)
             self.expect_everything(cluster, (5, 2))
+
+    def test_an_empty_directory_elects_nobody(self):
+        """c was a voter and has lost its disk; b, which lacks what a and c have acknowledged, mustn't lead with c's vote."""
+        head = lambda node: replay(node, "room0")[-1]["seq"]
+        with Cluster(**SETTINGS) as cluster:
+            cluster.start()
+            cluster.wait_spread()
+            a, b, c = cluster.nodes
+            say(a, 1)
+            self.assertEqual(b.program.stop(), 0)
+            wait_until(lambda: all(slot["leader"] in ("a", "c") for slot in a.slots()), "the others lead")
+            say(a, 3)
+            a.kill()
+            c.kill()
+            b.start()
+            order(b, "nodes", "remove", "c")
+            shutil.rmtree(c.directory)
+            c.start(ready=False)
+            last(2)
+            b.kill()  # What it knows of c's removal is on its disk.
+            b.start(ready=False)
+            b.program.wait_for("ready")
+            refused = lambda line: "has taken it out of all slots" in str(line)
+            b.program.wait_for(refused)
+            last(2)
+            self.assertFalse(any(slot["leader"] for slot in b.slots()))
+            a.start()
+            self.wait_complete(cluster)
+            self.assertEqual([head(node) for node in cluster.nodes], [4, 4, 4])
+            say(a, 1)
+            self.expect_everything(cluster, (1, 3, 1))
 
     def test_a_node_that_nobody_can_help_serves_what_is_left(self):
         with Cluster(("a",), **SETTINGS) as cluster:

@@ -1,5 +1,7 @@
 """CONNECT and CONNACK. MQTT 5 §3.1, §3.2."""
 
+import itertools
+import socket
 import struct
 import time
 
@@ -60,9 +62,11 @@ class Protocol(Case):
 
     @shows("MQTT-3.1.2-2")
     def test_another_version_is_refused(self):
-        for level in (6, 255):
+        for level in (6, 127):
             self.assertEqual(self.refusal(connect("x", level=level)), VERSION, level)
-        self.assertEqual(self.refusal(connect("x", level=0), 4), 1)
+        # The highest bit is a bridge's, which then tries without it, but only after the return code of 3.1.1.
+        for level in (0, 0x83, 0x85, 255):
+            self.assertEqual(self.refusal(connect("x", level=level), 4), 1, level)
 
     @shows("MQTT-3.1.2-3", "MQTT-3.1.2-11", "MQTT-3.1.2-12", "MQTT-3.1.2-13")
     def test_connect_flags_that_mean_nothing_are_malformed(self):
@@ -166,6 +170,25 @@ class Sessions(Case):
         again = self.lasting()
         self.assertTrue(again.connack.session_present)
         self.assertEqual(again.message().payload, b"while away")
+
+    @shows("MQTT-3.1.4-5")
+    def test_what_comes_with_connect_is_done_whoever_closes_at_once(self):
+        watcher = self.join()
+        watcher.subscribe(self.topic, 2)
+        ways = {"lasting": {"clean": False, "values": LASTING}, "clean": {},
+                "will": {"will": {"topic": self.topic + "/will", "qos": 1}}}  # fmt: skip
+        for (name, options), version, half in itertools.product(ways.items(), (4, 5), (False, True)):
+            options = {key: value for key, value in options.items() if version == 5 or key != "values"}
+            link = self.link(version)
+            sent = [f"{name}{version}{half}{qos}".encode() for qos in range(3)]
+            data = [publish(self.topic, payload, version, qos=qos, packet_id=qos) for qos, payload in enumerate(sent)]
+            link.send(connect(self.name(f"{name}{version}{half}"), version, **options), *data, disconnect())
+            if half:
+                link.socket.shutdown(socket.SHUT_WR)
+                self.assertEqual(link.expect(CONNACK).reason, 0)
+            link.close()
+            with self.subTest(f"{name}, version {version}, half-closed {half}"):
+                self.assertEqual([watcher.take().payload for _ in range(3)], sent)
 
     @shows("MQTT-3.1.2-6")
     def test_without_a_session_a_new_one_begins(self):

@@ -164,6 +164,22 @@ class Expiry(Case):
         self.assertEqual(self.lasting().message().payload, b"long")
 
 
+    @shows("MQTT-3.3.2-5", "MQTT-3.3.2-6")
+    def test_an_interval_of_0_is_for_those_who_are_there(self):
+        away = self.lasting()
+        away.subscribe(self.topic, 1)
+        self.leave(away)
+        here, publisher = self.join(), self.join()
+        here.subscribe(self.topic, 2)
+        for qos in (0, 1, 2):
+            publisher.publish(self.topic, b"now", qos=qos, values={"message_expiry_interval": 0})
+        publisher.publish(self.topic, b"later")
+        found = [here.message() for _ in range(4)]
+        self.assertEqual([(one.payload, one.qos, one.properties) for one in found],
+                         [(b"now", qos, {"message_expiry_interval": 0}) for qos in (0, 1, 2)] + [(b"later", 1, {})])
+        self.assertEqual(self.lasting().message().payload, b"later")
+
+
 class Overlapping(Case):
     @shows("MQTT-3.3.4-2", "MQTT-3.3.4-3", "MQTT-3.3.4-4", "MQTT-3.3.4-5")
     def test_one_copy_has_the_highest_qos_and_all_identifiers(self):
@@ -259,6 +275,15 @@ class NoLocal(Case):
         self.settle(link, link)
         other.publish(self.topic, b"other", qos=0)
         self.assertEqual(link.message().payload, b"other")
+
+    @shows("MQTT-3.8.3-3", "MQTT-3.3.4-2", "MQTT-3.3.4-3")
+    def test_it_adds_nothing_to_the_copy_of_another_subscription(self):
+        link = self.join()
+        link.subscribe(self.topic, 0x06, {"subscription_identifier": 1})
+        link.subscribe(self.topic + "/#", 0, {"subscription_identifier": 2})
+        link.publish(self.topic, b"own")
+        found = self.got(link, link)
+        self.assertEqual([(one.qos, one.properties) for one in found], [(0, {"subscription_identifier": 2})])
 
     @shows("MQTT-3.8.3-4")
     def test_no_local_on_a_share_is_a_protocol_error(self):

@@ -37,6 +37,23 @@ class Inbound(Case):
         link.send(ack(PUBREL, 9), ack(PUBREL, 9))
         self.assertEqual([link.expect(PUBCOMP).reason for _ in range(2)], [0, 0x92])
 
+    @shows("MQTT-4.3.3-11")
+    def test_each_pubrel_has_its_pubcomp(self):
+        for link in (self.join(), self.lasting()):
+            link.send(publish(self.topic, qos=2, packet_id=9))
+            link.expect(PUBREC)
+            link.send(raw("62 02 0009") * 3)
+            self.assertEqual([link.expect(PUBCOMP).packet_id for _ in range(3)], [9, 9, 9])
+
+    @shows("MQTT-4.3.3-4")
+    def test_each_pubrec_has_its_pubrel(self):
+        for link in (self.join(), self.lasting()):
+            link.subscribe(self.topic, 2)
+            self.join().publish(self.topic, qos=2)
+            packet_id = link.message().packet_id
+            link.send(ack(PUBREC, packet_id) * 2)
+            self.assertEqual([link.expect(PUBREL).packet_id for _ in range(2)], [packet_id] * 2)
+
     @shows("MQTT-4.3.3-10", "MQTT-4.4.0-1")
     def test_a_qos_2_publish_is_delivered_once_over_connections(self):
         watcher = self.join()

@@ -51,6 +51,48 @@ class Subscribing(Case):
         answer = link.unsubscribe("chat/lobby/msg")
         self.assertEqual((answer.properties, answer.user), ({}, []))
 
+    @shows("MQTT-3.1.2-24")
+    def test_where_the_client_takes_no_answer_the_connection_ends(self):
+        names = [f"{self.topic}/{number}" for number in range(16)]
+        for data in (subscribe(1, [(name, 0) for name in names]), unsubscribe(1, names)):
+            link = self.join(self.name(), values={"maximum_packet_size": 20})
+            link.send(data)
+            self.assertEqual([packet.reason for packet in link.end()], [0x95])
+        link = self.join(self.name(), values={"maximum_packet_size": 20})
+        link.send(subscribe(1, [(name, 0) for name in names[:15]]), unsubscribe(2, names[:15]))
+        self.assertEqual((link.answer(SUBACK, 1).reasons, link.answer(UNSUBACK, 2).reasons), ((0,) * 15, (0,) * 15))
+
+    def test_one_packet_may_have_as_many_filters_as_a_client(self):
+        names = [f"{self.name()}/{number}" for number in range(10_000)]
+        for version in (4, 5):
+            link = self.join("", version)
+            link.send(subscribe(1, [(name, 0) for name in names], version))
+            self.assertEqual(link.answer(SUBACK, 1).reasons, (0,) * 10_000)
+            self.assertEqual(link.subscribe("one more").reasons, (0x97 if version == 5 else 0x80,))
+            link.send(unsubscribe(2, names, version))
+            self.assertEqual(link.answer(UNSUBACK, 2).reasons, (0,) * 10_000 if version == 5 else ())
+            self.assertEqual(link.subscribe("one more").reasons, (0,))
+
+    def test_a_deep_filter_is_refused_and_no_other(self):
+        for version, refused in ((5, 0x97), (4, 0x80)):
+            link = self.join("", version)
+            deep = "/".join(["a"] * 201)
+            filters = [("x" + "/a" * 299, 0), (deep, 0), (deep + "/a", 0), ("/" * 65_535, 0), ("+/" * 200 + "#", 0)]
+            link.send(subscribe(1, filters, version))
+            self.assertEqual(link.answer(SUBACK, 1).reasons, (refused, 0, refused, refused, 0))
+            link.publish(deep, b"deep", retain=True)
+            self.assertEqual(link.message().payload, b"deep")
+            other = self.join("", version)
+            other.subscribe("+/" * 200 + "#")
+            self.assertEqual(other.message().payload, b"deep")
+            link.publish(deep, b"", retain=True)
+
+    def test_a_share_has_the_levels_of_its_filter(self):
+        link = self.join()
+        filter = "+/" * 200 + "+"
+        self.assertEqual(link.subscribe(f"$share/{self.topic.split('/')[0]}/{filter}").reasons, (0,))
+        self.assertEqual(link.unsubscribe("x/" * 500).reasons, (0x11,))
+
 
 class Unsubscribing(Case):
     @shows("MQTT-3.10.4-4", "MQTT-3.10.4-5", "MQTT-3.10.4-6", "MQTT-3.11.3-1", "MQTT-3.11.3-2", "MQTT-3.10.4-1", "MQTT-2.2.1-6")

@@ -41,6 +41,28 @@ class Connecting(Case):
             for version in (3, 4):
                 self.assertIsNone(self.refusal(connect("x", version, will={"topic": topic, "payload": b""}), version))
 
+    def test_a_bridge_is_taken_as_one(self):
+        """Level 0x84 or 0x83: No Local and Retain As Published for all that it subscribes to, which 3.x can't say."""
+        for version in (3, 4):
+            topic = f"{self.topic}/{version}"
+            speaker = self.join()
+            speaker.publish(topic, b"kept", retain=True)
+            link = self.link(version)
+            link.send(connect(self.name(f"b{version}"), version, level=0x80 | version, clean=False))
+            self.assertEqual(link.exactly(4).hex(), "20020000")
+            link.send(subscribe(1, [(topic, 1), (f"$share/{version}/{topic}/shared", 0)], version))
+            self.assertEqual(link.answer(SUBACK, 1).reasons, (1, 0))
+            self.assertEqual((link.take().payload, link.publish(topic, b"mine").type), (b"kept", PUBACK))
+            self.assertEqual(self.got(link, link), [])
+            speaker.publish(topic, b"new", retain=True)
+            self.assertTrue(link.take().retain)
+            link.publish(f"{topic}/shared", b"mine, too")
+            self.assertEqual(link.take().payload, b"mine, too")
+            link.close()
+            link = self.lasting(self.name(f"b{version}"), version)
+            self.assertEqual((link.connack.session_present or version == 3, link.publish(topic).type), (True, PUBACK))
+            self.assertEqual(self.got(link, link), [], "the session knows it")
+
     @shows("MQTT31-3.1", "MQTT31-3.2")
     def test_3_1_is_accepted(self):
         link = self.lasting(self.name(), 3, clean=False)

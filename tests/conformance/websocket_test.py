@@ -18,13 +18,13 @@ class Frames(Case):
         cls.web.__enter__()
         RUNNING.append(cls.web)
 
-    def open(self):
+    def open(self, target="/mqtt", protocol="mqtt", fields=""):
         """A WebSocket; the answer's head."""
         link = socket.create_connection(("127.0.0.1", self.port), timeout=20)
         self.addCleanup(link.close)
         key = base64.b64encode(os.urandom(16)).decode()
-        link.sendall(f"GET /mqtt HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n".encode())
+        link.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                     f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {protocol}\r\n{fields}\r\n".encode())
         head = b""
         while b"\r\n\r\n" not in head:
             head += link.recv(1)
@@ -40,6 +40,13 @@ class Frames(Case):
         _, head = self.open()
         self.assertIn("101", head.splitlines()[0])
         self.assertIn("sec-websocket-protocol: mqtt", head.lower())
+
+    def test_a_request_may_look_otherwise(self):
+        for options, protocol in (({"protocol": "MQTT"}, "MQTT"), ({"fields": "Content-Length: 0\r\n"}, "mqtt"),
+                                  ({"target": f"http://127.0.0.1:{self.port}/mqtt"}, "mqtt")):  # fmt: skip
+            _, head = self.open(**options)
+            self.assertIn("101", head.splitlines()[0], options)
+            self.assertIn(f"Sec-WebSocket-Protocol: {protocol}\r\n", head)
 
     @shows("MQTT-6.0.0-2", "MQTT-6.0.0-1")
     def test_packets_and_frames_need_not_meet(self):

@@ -27,6 +27,7 @@ class Description {
   void operator()(const Connect& packet) {
     field("packet", "CONNECT");
     number("version", static_cast<std::size_t>(packet.version));
+    number("is_bridge", packet.is_bridge ? 1 : 0);
     number("clean_start", packet.clean_start ? 1 : 0);
     number("keep_alive", packet.keep_alive);
     bytes("client_id", packet.client_id);

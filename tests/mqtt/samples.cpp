@@ -16,6 +16,10 @@ constexpr Qos Q2 = Qos::ExactlyOnce;
 void add_connects(std::vector<Sample>& list) {
   list.push_back({"CONNECT, the least", V5, "10 0D 00 04 'MQTT' 05 02 00 00 00 00 00", Connect{.version = V5}});
   list.push_back({"CONNECT, the least", V3_1_1, "10 0C 00 04 'MQTT' 04 02 00 00 00 00", Connect{.version = V3_1_1}});
+  list.push_back({"CONNECT of a bridge", V3_1_1, "10 0C 00 04 'MQTT' 84 02 00 00 00 00",
+                  Connect{.version = V3_1_1, .is_bridge = true}});
+  list.push_back({"CONNECT of a bridge", V3_1, "10 0F 00 06 'MQIsdp' 83 02 00 00 00 01 'a'",
+                  Connect{.version = V3_1, .is_bridge = true, .client_id = "a"}});
   list.push_back({"CONNECT, the least", V3_1, "10 0F 00 06 'MQIsdp' 03 02 00 00 00 01 'a'",
                   Connect{.version = V3_1, .client_id = "a"}});
   list.push_back({"CONNECT with a kept session", V5, "10 0E 00 04 'MQTT' 05 00 00 3C 00 00 01 'a'",

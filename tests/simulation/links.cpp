@@ -45,7 +45,7 @@ void Links::work(shard::Shard& shard, bool whole) {
 
 void Links::receive(shard::Shard& shard, std::uint32_t place, bool whole) {
   Connection& connection = *connections_[place];
-  if (!connection.wire || connection.closing) return;
+  if (!connection.wire || connection.closing || connection.ended) return;
   const ConnectionId id{place, connection.generation};
   const WirePtr wire = connection.wire;
   std::string& waiting = wire->to_broker;
@@ -61,8 +61,8 @@ void Links::receive(shard::Shard& shard, std::uint32_t place, bool whole) {
   }
   const bool heard_out = connection.paused || (waiting.empty() && !connection.fresh_bytes);
   if (wire->client_gone && heard_out && connection.wire == wire && !connection.closing) {
-    shard.lost(id);
-    drop(connection);
+    connection.ended = shard.ended(id);
+    if (!connection.ended) drop(connection);
   }
 }
 
@@ -78,6 +78,7 @@ bool Links::has_work() const {
     if (!one->wire) return false;
     const Wire& wire = *one->wire;
     const bool writable = (one->blocked || one->closing) && (wire.to_client.size() < wire.room || wire.client_gone);
+    if (one->ended) return one->closing;
     if (one->paused) return writable || wire.client_gone;
     return writable || one->fresh_bytes || (!one->closing && (!wire.to_broker.empty() || wire.client_gone));
   });

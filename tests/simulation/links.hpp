@@ -62,6 +62,7 @@ class Links final : public shard::ClientLinks {
     bool blocked = false;
     bool paused = false;
     bool closing = false;
+    bool ended = false;  ///< The shard knows that the client sends no more, and closes it.
   };
 
   Connection& at(shard::ConnectionId connection);

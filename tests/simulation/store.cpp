@@ -298,6 +298,7 @@ void Store::keep(const format::HardStateRow& row) {
   if (!faults.forgets_votes) log.vote = row.vote;
   if (faults.forgets_losses) return;
   const Term lost = std::exchange(log.lost_before, row.lost_before);
+  log.lost_upto = {.term = row.lost_upto.term, .index = row.lost_upto.index};
   if (row.lost_before > lost) violation("a slot has lost something without having been asked");
   if (row.lost_before < lost && !has_everything_up_to(log, log.commit)) violation("a slot forgets that it isn't whole");
 }
@@ -471,7 +472,8 @@ shard::StoredSlot Store::describe(Slot slot, const SlotLog& log) {
                            .last = {log.records.size()},
                            .commit = log.commit,
                            .replicas = {},
-                           .lost_before = log.lost_before};
+                           .lost_before = log.lost_before,
+                           .lost_upto = log.lost_upto};
   if (log.base.value > 0) stored.base = {.term = log.records[log.base.value - 1].term, .index = log.base};
   for (std::size_t i = 0; i < log.records.size(); ++i) {
     const SlotLog::Record& one = log.records[i];

@@ -42,8 +42,8 @@ class Store final : public shard::LogStore {
                                                std::string_view user) override;
   std::vector<shard::StoredMember> list_members(shard::ShardId shard, ConversationNumber conversation,
                                                 std::string_view after, std::size_t count_max) override;
-  std::optional<format::Mark> find_mark(shard::ShardId shard, ConversationNumber conversation,
-                                        std::string_view user) override;
+  Result<std::optional<format::Mark>> find_mark(shard::ShardId shard, ConversationNumber conversation,
+                                                std::string_view user) override;
   shard::StoredTally find_tally(shard::ShardId shard, ConversationNumber conversation, Seq upto) override;
   std::vector<shard::UnfedMember> unfed_members(shard::ShardId shard, Slot slot, std::size_t count_max) override;
   void load_user(shard::ShardId shard, std::string user) override;
@@ -153,6 +153,7 @@ class Store final : public shard::LogStore {
     Term term;
     NodeId vote;
     Term lost_before;
+    shard::StoredSlot::Position lost_upto;
   };
   struct Answer {
     shard::ShardId shard = 0;

@@ -16,6 +16,11 @@ void Store::lose_log() {
 /// What the slot has taken of another node's history stands in the store, and stays.
 Store::SlotLog Store::without_records(SlotLog log) const {
   const Index kept = materialised(log);
+  const shard::StoredSlot::Position end{.term = log.records.empty() ? Term{} : log.records.back().term,
+                                        .index = {log.records.size()}};
+  const bool later =
+      end.term > log.lost_upto.term || (end.term == log.lost_upto.term && end.index > log.lost_upto.index);
+  if (log.lost_before == Term{} || later) log.lost_upto = end;
   log.records.resize(kept.value);
   log.base = log.commit = kept;
   log.applied = std::min(log.applied, kept);

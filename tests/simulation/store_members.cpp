@@ -110,10 +110,11 @@ void Store::apply_marks(const format::MarksRecord& record, Lsn lsn) {
   }
 }
 
-std::optional<format::Mark> Store::find_mark(ShardId /*shard*/, ConversationNumber conversation,
-                                             std::string_view user) {
+Result<std::optional<format::Mark>> Store::find_mark(ShardId /*shard*/, ConversationNumber conversation,
+                                                     std::string_view user) {
+  if (reads_fail_) return StorageError::Failed;
   const StoredEntries* found = find(conversation);
-  if (found == nullptr) return std::nullopt;
+  if (found == nullptr) return std::optional<format::Mark>();
   const format::Mark mark = mark_of(*found, std::string(user), Lsn{0}, materialised_);
   return format::is_share(user) && mark == format::Mark{} ? std::nullopt : std::optional(mark);
 }

@@ -112,7 +112,7 @@ TEST(LogDamage, LeavesALogThatGoesOnBehindTheStore) {
     ASSERT_TRUE(begin_log_anew(world.files()));
     EXPECT_EQ(found(find_damage_behind_store(world.files())), "");
     const Term term{before.value + times};
-    EXPECT_EQ(hard_state(world), (format::HardStateRow{kSlot, term, {}, term}));
+    EXPECT_EQ(hard_state(world), (format::HardStateRow{kSlot, term, {}, term, {{1}, {8}}}));
     if (times == 1) world.reopen();
     const auto states = must(find_slot_states(world.files()));
     const auto state = std::ranges::find(states, kSlot, [](const SlotState& one) { return one.hard.slot; });
@@ -135,6 +135,97 @@ TEST(LogDamage, LeavesALogThatGoesOnBehindTheStore) {
   world.reopen();
   EXPECT_EQ(must(world.history().find_conversation(tea))->head, Seq{4});
   EXPECT_EQ(world.watermark(), world.files().log_end());
+}
+
+/// Below the watermark nothing is lost: neither entries, nor a term, nor a vote.
+TEST(LogDamage, OfWhatTheStoreHasCostsTheLogsFrontOnly) {
+  World world;
+  world.keep_commit_indexes();
+  world.append({world.records().replicas(kThree)});
+  const auto tea = world.create("tea");
+  world.say(tea, 1, 6);
+  world.commit(5);
+  world.materialise();
+  const Lsn kept = world.watermark();
+  const auto before = hard_state(world);
+  const Lsn end = world.files().log_end();
+  world.damage(world.files().log(), kLogTable, log_key(2));
+  for (int times = 1; times <= 2; ++times) {
+    ASSERT_TRUE(cut_log_to_store(world.files()));
+    EXPECT_EQ(found(find_damage_before_store(world.files())), "");
+    EXPECT_EQ(found(find_damage_behind_store(world.files())), "");
+    EXPECT_EQ(hard_state(world), before);
+    EXPECT_EQ(world.watermark(), kept);
+    world.reopen();
+    EXPECT_EQ(world.files().log_end(), end);
+    const auto states = must(find_slot_states(world.files()));
+    const auto state = std::ranges::find(states, kSlot, [](const SlotState& one) { return one.hard.slot; });
+    ASSERT_NE(state, states.end());
+    EXPECT_EQ(state->base, (format::SlotRow::Position{{1}, {5}}));
+    EXPECT_EQ(state->last, Index{8}) << "what isn't committed stays";
+    EXPECT_EQ(state->hard.lost_before, Term{});
+  }
+  // Also when the store has everything.
+  world.commit(8);
+  world.materialise();
+  ASSERT_TRUE(cut_log_to_store(world.files()));
+  world.reopen();
+  EXPECT_EQ(world.files().log_end(), end);
+  EXPECT_EQ(must(find_slot_states(world.files())).front().last, Index{8});
+  world.say(tea, 7, 7);
+  EXPECT_EQ(world.files().log_end(), end.next());
+  world.commit(9);
+  EXPECT_EQ(test::seqs_of(must(world.history().read(tea, {{1}, {9}}, {}, Direction::Ascending))),
+            (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 7}));
+}
+
+/// Who has as much as the log had gets this node's vote: so it may be too much, and never too little.
+TEST(LogDamage, IsOfALogThatHadEndedSomewhere) {
+  constexpr Slot kOther{4};
+  constexpr Term kPromised{9};
+  struct Case {
+    const char* what;
+    std::uint64_t lsn;
+    std::optional<std::size_t> byte;  ///< That is wrong; else the record is missing.
+    SlotEnd end;
+    SlotEnd other;
+  };
+  const Case cases[] = {
+      {"others come behind it", 2, 0, {kSlot, {1}, {5}}, {kOther, {1}, {1}}},
+      {"the last one", 6, 0, {kSlot, kPromised, {5}}, {kOther, {1}, {1}}},
+      {"the last one, whose index nobody awaits", 6, 23, {kSlot, kPromised, {5}}, {kOther, kPromised, {2}}},
+      {"the other's", 4, 0, {kSlot, {1}, {5}}, {kOther, kPromised, {1}}},
+      {"the other's, which doesn't say so", 4, 7, {kSlot, {1}, {5}}, {kOther, kPromised, {2}}},
+      {"missing before both ends", 2, {}, {kSlot, {1}, {5}}, {kOther, {1}, {1}}},
+      {"missing before one end", 5, {}, {kSlot, {1}, {5}}, {kOther, kPromised, {2}}},
+  };
+  for (const Case& one : cases) {
+    World world;
+    test::Records ours(kSlot);
+    test::Records theirs(kOther);
+    world.append({ours.no_op(), ours.no_op(), ours.no_op(), theirs.no_op(), ours.no_op(), ours.no_op()});
+    std::string row;
+    for (const Slot slot : {kSlot, kOther}) {
+      format::encode_row(row, format::HardStateRow{slot, kPromised, {}});
+      world.overwrite(world.files().log(), kLogTable, format::hard_state_key(slot), row);
+    }
+    if (one.byte) {
+      std::string bytes = world.stored(world.files().log(), kLogTable, log_key(one.lsn));
+      bytes[*one.byte] = static_cast<char>(bytes[*one.byte] ^ 1);
+      world.overwrite(world.files().log(), kLogTable, log_key(one.lsn), bytes);
+    } else {
+      WriteTransaction log(world.files().log());
+      ASSERT_TRUE(log.begin());
+      ASSERT_TRUE(log.erase(kLogTable, log_key(one.lsn)));
+      ASSERT_TRUE(log.commit());
+    }
+    const auto ends = must(find_latest_slot_ends(world.files()));
+    for (const SlotEnd& expected : {one.end, one.other}) {
+      const auto found = std::ranges::find(ends, expected.slot, &SlotEnd::slot);
+      ASSERT_NE(found, ends.end());
+      EXPECT_EQ(*found, expected) << one.what << ": term " << found->term.value << ", index " << found->last.value;
+    }
+  }
 }
 
 TEST(LogDamage, MayBeMendedInTwoSteps) {

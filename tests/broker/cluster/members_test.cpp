@@ -121,7 +121,11 @@ TEST(Members, RefuseADirectoryThatWasRemovedForGood) {
   EXPECT_TRUE(members.parting());
   members.replicas({{1}, kB});
   EXPECT_EQ(members.refusal(remote("b", 21))->code, RefuseCode::Removed);
+  const Members restarted(read_node_file(encode(members.file())).value(), at(0s));
+  EXPECT_EQ(restarted.refusal(remote("b", 21))->code, RefuseCode::Removed);
+  EXPECT_TRUE(members.take_file_changed());
   members.replicas({{1}});
+  EXPECT_TRUE(members.take_file_changed());
   EXPECT_FALSE(members.parting());
   EXPECT_FALSE(members.refusal(remote("b", 21)));
   EXPECT_EQ(Members(members.file(), at(0s)).refusal(remote("b", 20))->code, RefuseCode::Removed);

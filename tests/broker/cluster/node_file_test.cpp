@@ -22,6 +22,7 @@ NodeFile example() {
   file.peers[node_id("berlin 2")] = {.name = "berlin 2", .host = "10.0.0.2", .port = 7400, .birth = 0x9ABC};
   file.peers[node_id("c")] = {.name = "c", .host = "::1", .port = 0, .birth = 0};
   file.removed.insert(0xDEF);
+  file.parting.insert({0xABC});
   return file;
 }
 

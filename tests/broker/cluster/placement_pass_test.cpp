@@ -97,5 +97,27 @@ TEST(PlacementPass, LeavesSlotsOfOthersAlone) {
   EXPECT_EQ(pass.slots.size(), 2U);
 }
 
+/// Whether a node that was removed may come again with an empty directory.
+TEST(CountedOn, IsWhoIsInASlotAsItsLeaderKnowsIt) {
+  const NodeId self{1};
+  const auto led = [](std::vector<NodeId> voters, std::vector<NodeId> learners = {}) {
+    return SlotReport{.leader = {1}, .replicas = {std::move(voters), std::move(learners)}, .leading = true};
+  };
+  const auto followed = [](NodeId leader, std::vector<NodeId> voters) {
+    return SlotReport{.leader = leader, .replicas = {std::move(voters), {}}};
+  };
+  EXPECT_EQ(counted_on({led({{1}, {2}}), led({{1}}, {{4}}), followed({2}, {{1}, {2}, {3}})}, self, {}),
+            (std::set<NodeId>{{1}, {2}, {4}}));
+  EXPECT_EQ(counted_on({led({{1}}), followed({}, {{1}, {2}, {3}})}, self, {}), std::nullopt)
+      << "it may soon lead that, too";
+  EXPECT_EQ(counted_on({followed(self, {{1}, {2}, {3}})}, self, {}), std::nullopt) << "or does already";
+  EXPECT_EQ(counted_on({followed({3}, {{1}, {2}, {3}})}, self, {{3}}), std::nullopt) << "its leader is gone";
+  EXPECT_EQ(counted_on({followed({}, {{2}, {3}}), followed({}, {})}, self, {}), std::set<NodeId>())
+      << "no business of its own";
+  SlotReport changing = led({{1}, {2}});
+  changing.settled = false;
+  EXPECT_EQ(counted_on({changing}, self, {}), std::nullopt);
+}
+
 }  // namespace
 }  // namespace parley::cluster

@@ -78,6 +78,22 @@ TEST(Placement, GivesASlotToWhomAnOperatorHasMovedIt) {
   EXPECT_EQ(step(4, {nodes({1, 2, 4}), {}}), "-");
 }
 
+/// A transfer to it would stop the slot and fail.
+TEST(Placement, HasASlotLedByNobodyWhoIsBehind) {
+  const Slot slot = slot_that_wants({1, 2, 3, 4});
+  const ReplicaSet all{nodes({1, 2, 3}), {}};
+  const auto step = [&](std::uint64_t self, const std::vector<NodeView>& views, std::vector<NodeId> behind) {
+    return text(Placement({}, {self}, views).next({.slot = slot, .replicas = all, .behind = std::move(behind)}));
+  };
+  const std::vector<NodeView> three{live(1), live(2), live(3)};
+  EXPECT_EQ(step(2, three, {}), "transfer 1");
+  EXPECT_EQ(step(2, three, nodes({1})), "-");
+  EXPECT_EQ(step(3, three, nodes({1})), "transfer 2");
+  EXPECT_EQ(step(1, {draining(1), live(2), live(3)}, nodes({2})), "transfer 3");
+  // Who leaves has something to hand over until somebody takes it.
+  EXPECT_EQ(step(1, {leaving(1), live(2), live(3)}, nodes({2, 3})), "transfer 2");
+}
+
 TEST(Placement, TakesOneStepAtATime) {
   const Slot slot = slot_that_wants({1, 2, 3, 4});
   struct Case {

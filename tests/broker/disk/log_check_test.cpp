@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
@@ -55,6 +56,14 @@ class LogCheckTest : public ::testing::Test {
               ++stops_;
               stopped_.notify_all();
             }};
+  }
+  /// What was promised is as it was: the log's last record, term and vote.
+  static void expect_kept(const DiskStore& store) {
+    const auto slots = store.slots();
+    const auto slot = std::ranges::find(slots, kSlot, &shard::StoredSlot::slot);
+    ASSERT_NE(slot, slots.end());
+    EXPECT_EQ(slot->lost_before, Term{});
+    EXPECT_EQ(slot->last, Index{8});
   }
   bool wait_for_stop() {
     std::unique_lock lock(mutex_);
@@ -123,7 +132,26 @@ TEST_F(LogCheckTest, FindsTheRestMeanwhileAndTheNodeStops) {
   const auto noted = check.behind_store();
   ASSERT_TRUE(noted);
   EXPECT_EQ(noted->what, "lsn 3: a record is damaged");
+  EXPECT_TRUE(noted->in_store);
+  check.watch([](const LogDamage&) { ADD_FAILURE() << "it will be cut off"; });
   const auto store = DiskStore::open(options(noted), sink_);
+  expect_kept(*store);
+  check.stop();
+  EXPECT_FALSE(LogCheck(data_dir()).behind_store()) << "it is mended";
+}
+
+TEST_F(LogCheckTest, NotedDamageOfWhatTheStoreHasNotBeginsTheLogAnew) {
+  fill();
+  damage(3);
+  damage(7);
+  ASSERT_TRUE(storage::note_damage(world_.directory(), {.what = "lsn 3: a record is damaged"}));
+  world_.close();
+  LogCheck check(data_dir());
+  const auto found = check.behind_store();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->what, "lsn 7: a record is damaged");
+  EXPECT_FALSE(found->in_store);
+  const auto store = DiskStore::open(options(found), sink_);
   ASSERT_EQ(store->slots().size(), 10U);
   for (const shard::StoredSlot& slot : store->slots()) {
     EXPECT_EQ(slot.term, slot.lost_before);
@@ -132,7 +160,6 @@ TEST_F(LogCheckTest, FindsTheRestMeanwhileAndTheNodeStops) {
       EXPECT_EQ(slot.last, Index{5});
     }
   }
-  EXPECT_FALSE(LogCheck(data_dir()).behind_store()) << "it is mended";
 }
 
 TEST_F(LogCheckTest, SurvivesAFileThatIsNone) {

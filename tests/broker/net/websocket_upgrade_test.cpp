@@ -88,6 +88,31 @@ TEST(WebSocketUpgrade, IsRefusedWithAStatus) {
   }
 }
 
+TEST(WebSocketUpgrade, AnswersTheSubProtocolAsItWasOffered) {
+  for (const auto& [offered, answered] :
+       {std::pair("MQTT", "MQTT"), std::pair("chat, Mqtt", "Mqtt"), std::pair("mqtt, MQTT", "mqtt")}) {
+    const auto granted = answer(kHost + kUpgrade + kKey + "Sec-WebSocket-Protocol: " + offered + "\r\n");
+    EXPECT_TRUE(granted.accepted);
+    EXPECT_TRUE(granted.response.ends_with(std::string("\r\nSec-WebSocket-Protocol: ") + answered + "\r\n\r\n"));
+  }
+}
+
+TEST(WebSocketUpgrade, MayHaveAnEmptyBody) {
+  EXPECT_TRUE(answer(kSound + "Content-Length: 0\r\n").accepted);
+  EXPECT_EQ(status(answer(kSound + "Content-Length: 1\r\n")), 400);
+  EXPECT_EQ(status(answer(kSound + "Transfer-Encoding: chunked\r\n")), 400);
+}
+
+TEST(WebSocketUpgrade, TakesAWholeUrlAsProxiesGetIt) {
+  // RFC 9112 §3.2.2
+  for (const char* url : {"http://x/mqtt", "ws://x:9001/mqtt", "http://x/mqtt?a=b"}) {
+    EXPECT_TRUE(answer(kSound, std::string("GET ") + url + " HTTP/1.1").accepted) << url;
+  }
+  for (const char* url : {"http://x/other", "http://x", "http://x?/mqtt", "mqtt", "*", "://", "http:///"}) {
+    EXPECT_EQ(status(answer(kSound, std::string("GET ") + url + " HTTP/1.1")), 404) << url;
+  }
+}
+
 TEST(WebSocketUpgrade, EndsWithAnEmptyLine) {
   EXPECT_EQ(end_of_request("GET / HTTP/1.1\r\nHost: x\r\n"), std::string_view::npos);
   EXPECT_EQ(end_of_request("GET / HTTP/1.1\r\n\r\n\x82"), 18U);

@@ -52,11 +52,11 @@ void Cluster::check_send(Node& from, std::size_t slot, const Send& send) {
   const Term term = send.message.term;
   const auto* vote = std::get_if<RequestVoteReply>(&send.message.body);
   if (vote != nullptr && vote->granted) {
-    truths_[slot].voted(from.id, term, send.to);
+    truths_[slot].voted(from.id, from.birth, term, send.to);
     if (stored.hard != HardState{term, send.to}) breach(name(from.id) + " tells a vote that isn't durable");
   }
   if (std::holds_alternative<RequestVote>(send.message.body)) {
-    truths_[slot].voted(from.id, term, from.id);
+    truths_[slot].voted(from.id, from.birth, term, from.id);
     if (stored.hard != HardState{term, from.id}) breach(name(from.id) + " stands with a term that isn't durable");
   }
   const auto* reply = std::get_if<AppendEntriesReply>(&send.message.body);
@@ -81,7 +81,7 @@ void Cluster::check_committed(Node& node, std::size_t slot, Index upto) {
       const StoredSlot& stored = this->node(voter).disk->slot(slot);
       const bool has = upto <= stored.log.base.index || stored.log.term_at(upto) == term;
       // What was lost counts as had: nobody is elected by a replica that has lost it.
-      holders += has || !stored.whole() ? 1 : 0;
+      holders += has || !stored.whole() || this->node(voter).birth != 0 ? 1 : 0;
     }
     if (holders < replica.slot->replicas().majority()) {
       breach(name(node.id) + " commits entry " + std::to_string(upto.value) + ", which no majority has synced");

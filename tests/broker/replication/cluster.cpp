@@ -88,7 +88,7 @@ void Cluster::start(Node& node) {
     Replica& replica = node.replicas[slot];
     const StoredSlot& stored = node.disk->slot(slot);
     replica.log = stored.log;
-    replica.installing = false;
+    replica.installing = replica.dormant = false;
     const SlotState state = stored.state();
     replica.slot = std::make_unique<Slot>(parley::Slot{slot}, node.id, options_, state, dice_.next(), clock_of(node));
     replica.told = replica.slot->commit();
@@ -106,6 +106,7 @@ void Cluster::crash(Node& node) {
 void Cluster::crash_for_a_while(Node& node) {
   crash(node);
   if (trouble_.losses && troubled_ && dice_.one_in(2)) lose_logs(node);
+  if (trouble_.replacements && troubled_ && dice_.one_in(2)) replace(node);
   after(dice_.up_to(milliseconds(trouble_.hasty ? 300 : 1'500)), [this, &node] {
     if (!node.up) start(node);
   });
@@ -124,6 +125,7 @@ void Cluster::tick(Node& node) {
     if (replica.dormant || replica.installing || replica.slot->deadline() > clock_of(node)) continue;
     input(node, slot, [&](Slot& core, Actions& actions) { core.tick(clock_of(node), actions); });
   }
+  if (node.up) let_go(node);
 }
 
 // -- What a shell does

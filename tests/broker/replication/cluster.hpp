@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <queue>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -35,7 +36,8 @@ struct Trouble {
   bool replica_changes = false;
   bool transfers = false;
   bool cuts = false;
-  bool losses = false;  ///< Logs that are damaged, of one node at a time.
+  bool losses = false;        ///< Logs that are damaged.
+  bool replacements = false;  ///< Nodes that begin with an empty directory, one at a time.
 };
 
 /// Real slots and real node health of a few nodes, with simulated disks and a simulated network between them, in one
@@ -58,6 +60,8 @@ class Cluster {
     std::uint64_t transfers = 0;
     std::uint64_t crashes = 0;
     std::uint64_t losses = 0;
+    std::uint64_t double_losses = 0;  ///< While another node isn't whole yet.
+    std::uint64_t replacements = 0;
     std::uint64_t messages = 0;
   };
   [[nodiscard]] const Counts& counts() const { return counts_; }
@@ -73,7 +77,9 @@ class Cluster {
   struct Node {
     NodeId id;
     bool up = false;
-    std::uint64_t life = 0;  ///< Which start of it; events of an earlier one come to nothing.
+    std::uint64_t life = 0;    ///< Which start of it; events of an earlier one come to nothing.
+    std::uint64_t birth = 0;   ///< Which directory; nobody hears anything that was said with an earlier one.
+    std::set<NodeId> parting;  ///< Nodes that were removed, and aren't let in again: as in broker/cluster/members.hpp.
     Instant paused_until;
     std::int64_t rate = 1'000;  ///< Of its clock, in thousandths.
     Duration clock_offset{};
@@ -122,6 +128,7 @@ class Cluster {
 
   // -- links.cpp: the network, what is sent and what comes --
   void send(Node& from, NodeId to, Packet packet);
+  [[nodiscard]] bool admitted(const Node& from, const Node& to) const;
   void deliver(Node& to, NodeId from, const Packet& packet);
   void send_append(Node& from, std::size_t slot, const SendAppend& append);
   void send_snapshot(Node& from, std::size_t slot, NodeId to);
@@ -140,9 +147,14 @@ class Cluster {
   void cause(std::uint64_t kind);
   void fall(Node& leader);
   void lose_logs(Node& node);
+  void replace(Node& node);
+  [[nodiscard]] bool may_replace(const Node& node) const;
+  void let_go(Node& node);
+  [[nodiscard]] bool somebody_parts() const;
   [[nodiscard]] bool may_lose_logs(const Node& node) const;
   void transfer();
   void change_replicas();
+  void propose(Node& leader, std::size_t slot, const ReplicaChange& change, Slot& core, Actions& actions);
   void cut_logs(Node& node);
   void put_away_removed();
   void heal();

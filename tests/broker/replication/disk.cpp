@@ -60,19 +60,33 @@ std::size_t Log::smallest_set_with(NodeId voter) const {
   return smallest;
 }
 
+std::size_t Log::largest_set_with(NodeId voter) const {
+  std::size_t largest = replicas.set.has_voter(voter) ? replicas.set.voters.size() : 0;
+  for (const Entry& entry : entries) {
+    if (entry.replicas && entry.replicas->has_voter(voter)) largest = std::max(largest, entry.replicas->voters.size());
+  }
+  return largest;
+}
+
 SlotState StoredSlot::state() const {
   SlotState state{.hard = hard,
                   .base = log.base,
                   .last = log.last(),
                   .commit = commit,
                   .replicas = log.replicas,
-                  .lost_before = lost_before};
+                  .lost_before = lost_before,
+                  .lost_upto = lost_upto};
   for (Index i = log.base.index.next(); i <= log.last(); i = i.next()) {
     const Entry& entry = log.at(i);
     if (state.terms.empty() || state.terms.back().term != entry.term) state.terms.push_back({entry.term, i});
     if (entry.replicas) state.changes.push_back({i, *entry.replicas});
   }
   return state;
+}
+
+LogPosition StoredSlot::remembered() const {
+  const LogPosition last{log.term_at(log.last()).value(), log.last()};
+  return whole() ? last : std::max(last, lost_upto);
 }
 
 void Disk::store(const Write& write) {
@@ -110,14 +124,18 @@ void Disk::sync(bool full) {
   waiting_.insert(waiting_.begin(), std::make_move_iterator(repeated.begin()), std::make_move_iterator(repeated.end()));
 }
 
-void Disk::lose_logs() {
+void Disk::lose_logs(bool vaguely) {
   for (StoredSlot& slot : slots_) {
+    slot.lost_upto = slot.remembered();
+    if (vaguely) slot.lost_upto.index = {slot.lost_upto.index.value + dice_.below(3)};
     slot.log.truncate_after(slot.commit);
     slot.log.cut(slot.commit);
     slot.lost_before = std::max(slot.hard.term, slot.log.base.term).next();
     slot.hard = {.term = slot.lost_before, .vote = {}};
   }
 }
+
+void Disk::replace() { std::ranges::fill(slots_, StoredSlot{}); }
 
 void Disk::crash() {
   std::size_t survivors = dice_.below(waiting_.size() + 1);

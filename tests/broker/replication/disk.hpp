@@ -40,6 +40,8 @@ struct Log {
   [[nodiscard]] std::span<const Entry> range(Index first, Index last) const;
   /// Voters of the smallest of its replica sets in which `voter` is one.
   [[nodiscard]] std::size_t smallest_set_with(NodeId voter) const;
+  /// The same of the largest; 0: it is in none.
+  [[nodiscard]] std::size_t largest_set_with(NodeId voter) const;
 };
 
 /// A slot as it survives a crash.
@@ -48,10 +50,13 @@ struct StoredSlot {
   Log log;
   Index commit;  ///< What the history has materialised.
   Term lost_before;
+  LogPosition lost_upto;
 
   [[nodiscard]] SlotState state() const;
   /// Nothing of it is lost, or everything is back.
   [[nodiscard]] bool whole() const { return log.term_at(commit) >= lost_before; }
+  /// Where the log ends, or has ended: what its vote goes by.
+  [[nodiscard]] LogPosition remembered() const;
 };
 
 struct Snapshot {
@@ -97,8 +102,10 @@ class Disk {
   /// Of what waits, the first few survive, the last of those perhaps in part.
   void crash();
   /// A log that can't be read any more: what the history has materialised is left, and the terms, in which nothing was
-  /// promised yet.
-  void lose_logs();
+  /// promised yet, and where the log ended, or (`vaguely`) a place behind that.
+  void lose_logs(bool vaguely);
+  /// An empty directory.
+  void replace();
   StoredSlot& slot(std::size_t slot) { return slots_[slot]; }
   [[nodiscard]] const StoredSlot& slot(std::size_t slot) const { return slots_[slot]; }
   [[nodiscard]] bool sound() const { return sound_; }

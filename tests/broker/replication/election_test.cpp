@@ -168,6 +168,54 @@ TEST(Election, IsNoBusinessOfLearnersAndStrangers) {
   }
 }
 
+/// A directory that is another one than that which has promised, as others still count on it.
+TEST(Election, GetsNoVoteOfWhoHasNothing) {
+  SlotState state = log_of({}, 0);
+  state.replicas.set = {};
+  Rig rig(state);
+  rig.receive(2, 1, PreVote{.last = at(1, 1)});
+  EXPECT_FALSE(rig.sent<PreVoteReply>(2)->granted);
+  rig.receive(2, 2, RequestVote{.last = at(1, 1)});
+  EXPECT_FALSE(rig.sent<RequestVoteReply>(2)->granted);
+  // It takes what a leader has, and votes from then on.
+  rig.receive(2, 3, AppendEntries{.prev = at(0, 0), .entries_term = {3}, .count = 1});
+  rig.sync_hard_state();
+  rig.sync();
+  rig.receive(3, 4, RequestVote{.last = at(3, 1), .transfer = true});
+  rig.sync_hard_state();
+  EXPECT_TRUE(rig.sent<RequestVoteReply>(3)->granted);
+  // Whoever founds a slot has nothing either, and votes for itself.
+  Rig founder(log_of({}, 0, 1));
+  founder.tick_at_deadline();
+  founder.sync_hard_state();
+  EXPECT_EQ(founder.slot.role(), Role::Leader);
+}
+
+/// Whose log was lost remembers where it ended.
+TEST(Election, GetsTheVoteOfAReplicaThatHasLostNoMore) {
+  const auto votes_for = [](LogPosition upto, LogPosition last) {
+    SlotState state = log_of({1}, 4);
+    state.lost_before = {4};
+    state.lost_upto = upto;
+    Rig rig(state);
+    rig.receive(2, 4, PreVote{.last = last});
+    const bool promised = rig.sent<PreVoteReply>(2)->granted;
+    rig.receive(2, 5, RequestVote{.last = last});
+    rig.sync_hard_state();
+    const auto* reply = rig.sent<RequestVoteReply>(2);
+    EXPECT_EQ(reply != nullptr && reply->granted, promised);
+    // It doesn't stand itself.
+    rig.tick_at_deadline();
+    EXPECT_EQ(rig.slot.role(), Role::Follower);
+    return promised;
+  };
+  EXPECT_FALSE(votes_for({}, at(9, 9))) << "where it ended isn't known";
+  EXPECT_FALSE(votes_for(at(3, 7), at(3, 6)));
+  EXPECT_TRUE(votes_for(at(3, 7), at(3, 7)));
+  EXPECT_TRUE(votes_for(at(3, 7), at(4, 2)));
+  EXPECT_FALSE(votes_for(at(1, 1), at(0, 0))) << "nor for less than it has";
+}
+
 TEST(Election, IsGivenUpWhenTheDiskRefusedEntriesItWasToBeWonWith) {
   Rig rig(log_of({1}, 1));
   rig.receive(2, 1, AppendEntries{.prev = at(1, 1), .entries_term = {1}, .count = 3});

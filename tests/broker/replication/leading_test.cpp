@@ -153,22 +153,64 @@ TEST(Leader, SendsAgainToAReplicaWhoseRemovalTheDiskRefused) {
 TEST(Leader, HandsOverOnceTheTargetHasEverything) {  // Thesis §3.10
   Rig rig = leader_of(log_of({}, 0), {2, 3});
   EXPECT_EQ(rig.slot.transfer_to(node(9), rig.now, rig.actions).error(), ReplicationError::NoSuchReplica);
+  rig.sync();
+  rig.acknowledge(2, 1, 1);
+  ASSERT_TRUE(rig.slot.propose(1));
   ASSERT_TRUE(rig.slot.transfer_to(node(2), rig.now, rig.actions));
   EXPECT_EQ(rig.sent<TimeoutNow>(2), nullptr);
   EXPECT_EQ(rig.slot.propose(1).error(), ReplicationError::Transferring);
-  rig.acknowledge(2, 1);
+  rig.acknowledge(2, 2, 1);
   EXPECT_NE(rig.sent<TimeoutNow>(2), nullptr);
-  rig.receive(2, 2, RequestVote{.last = at(1, 1), .transfer = true});
+  rig.receive(2, 2, RequestVote{.last = at(1, 2), .transfer = true});
   EXPECT_EQ(rig.slot.role(), Role::Follower);
 }
 
 TEST(Leader, LeadsOnWhenATransferFails) {
   Rig rig = leader_of(log_of({}, 0), {2, 3});
-  rig.acknowledge(2, 1);
-  rig.acknowledge(3, 1);
+  rig.sync();
+  rig.acknowledge(2, 1, 1);
+  rig.acknowledge(3, 1, 1);
   ASSERT_TRUE(rig.slot.transfer_to(node(2), rig.now, rig.actions));
   rig.now += rig.options.election_timeout;
   rig.slot.tick(rig.now, rig.actions);
+  EXPECT_TRUE(rig.slot.propose(1));
+}
+
+/// A transfer stops proposals until it is over, so one that can only fail isn't begun.
+TEST(Leader, HandsOverToNobodyWhoCouldNotLeadSoon) {
+  Rig rig = leader_of(log_of({1, 1, 1}, 1), {2, 3});
+  const auto refused = [&rig] {
+    return rig.slot.transfer_to(node(2), rig.now, rig.actions).error() == ReplicationError::ReplicaBehind &&
+           !rig.slot.could_lead(node(2)) && rig.slot.propose(1);
+  };
+  EXPECT_TRUE(refused()) << "it hasn't answered yet";
+  rig.sync();
+  rig.acknowledge(3, rig.slot.last().index.value);
+  rig.acknowledge(2, rig.slot.last().index.value, 3);
+  EXPECT_TRUE(refused()) << "of this term it knows nothing to be committed: it may have lost something";
+  rig.acknowledge(2, rig.slot.last().index.value, rig.slot.commit().value);
+  EXPECT_TRUE(rig.slot.could_lead(node(2)));
+  rig.lose(2);
+  EXPECT_FALSE(rig.slot.could_lead(node(2)));
+  rig.reach({2});
+  EXPECT_TRUE(refused()) << "where the logs agree isn't known";
+  rig.acknowledge(2, rig.slot.last().index.value, rig.slot.commit().value);
+  EXPECT_TRUE(rig.slot.could_lead(node(2)));
+  ASSERT_TRUE(rig.slot.propose(rig.options.entries_in_flight + 1));
+  EXPECT_TRUE(refused()) << "it is far behind";
+  EXPECT_FALSE(rig.slot.could_lead(node(9)));
+}
+
+TEST(Leader, HandsOverToNobodyWhoTakesASnapshot) {
+  SlotState state = log_of({}, 1);
+  state.base = at(1, 50);
+  state.last = state.commit = {50};
+  Rig rig = leader_of(state, {2, 3});
+  rig.sync();
+  rig.acknowledge(3, 51, 51);
+  rig.receive(2, rig.slot.term().value, AppendEntriesReply{.received = {50}, .hint = at(0, 0)});
+  ASSERT_NE(rig.action<NeedSnapshot>(), nullptr);
+  EXPECT_EQ(rig.slot.transfer_to(node(2), rig.now, rig.actions).error(), ReplicationError::ReplicaBehind);
   EXPECT_TRUE(rig.slot.propose(1));
 }
 
@@ -200,10 +242,15 @@ TEST(ReplicaChanges, DoNotLetALearnerVoteThatIsBehind) {
   rig.sync();
   rig.acknowledge(2, 1);
   const ReplicaChange promote{ReplicaChange::Kind::PromoteLearner, node(4)};
-  EXPECT_EQ(rig.slot.propose_replicas(promote, rig.actions).error(), ReplicationError::LearnerBehind);
+  EXPECT_EQ(rig.slot.propose_replicas(promote, rig.actions).error(), ReplicationError::ReplicaBehind);
+  rig.acknowledge(4, 0);  // Not far behind; but it would have nothing when it is asked for its vote.
+  EXPECT_EQ(rig.slot.propose_replicas(promote, rig.actions).error(), ReplicationError::ReplicaBehind);
   rig.acknowledge(4, 1);
   rig.lose(4);
-  EXPECT_EQ(rig.slot.propose_replicas(promote, rig.actions).error(), ReplicationError::LearnerBehind);
+  EXPECT_EQ(rig.slot.propose_replicas(promote, rig.actions).error(), ReplicationError::ReplicaBehind);
+  rig.reach({4});
+  rig.acknowledge(4, 1);
+  EXPECT_TRUE(rig.slot.propose_replicas(promote, rig.actions));
 }
 
 TEST(ReplicaChanges, AreRefusedWhenTheNextSetCouldNotCommitThem) {

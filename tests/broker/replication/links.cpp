@@ -13,9 +13,10 @@ void Cluster::send(Node& from, NodeId to, Packet packet) {
   const Duration delay_max = troubled_ ? trouble_.delay_max : milliseconds(2);
   const auto shared = std::make_shared<const Packet>(std::move(packet));
   for (int copies = twice ? 2 : 1; copies > 0; --copies) {
-    after(dice_.up_to(delay_max), [this, &receiver = node(to), sender = from.id, shared] {
+    after(dice_.up_to(delay_max), [this, &receiver = node(to), &from, births = from.birth + node(to).birth, shared] {
       // Not bound to a life of the receiver: it may have been started again meanwhile.
-      if (!receiver.up) return;
+      if (!receiver.up || from.birth + receiver.birth != births) return;
+      const NodeId sender = from.id;
       if (receiver.paused_until <= now_) return deliver(receiver, sender, *shared);
       after(receiver.paused_until - now_, receiver,
             [this, &receiver, sender, shared] { deliver(receiver, sender, *shared); });
@@ -23,7 +24,12 @@ void Cluster::send(Node& from, NodeId to, Packet packet) {
   }
 }
 
+bool Cluster::admitted(const Node& from, const Node& to) const {
+  return !to.parting.contains(from.id) && !from.parting.contains(to.id);
+}
+
 void Cluster::deliver(Node& to, NodeId from, const Packet& packet) {
+  if (!admitted(node(from), to)) return;
   if (const auto* heartbeat = std::get_if<Heartbeat>(&packet)) {
     HealthActions actions;
     to.health->receive(from, *heartbeat, clock_of(to), actions);
@@ -85,7 +91,8 @@ void Cluster::send_snapshot(Node& from, std::size_t slot, NodeId to) {
   if (truths_[slot].at(upto).term != snapshot.position.term) breach("a snapshot of something that isn't committed");
   const bool lost = troubled_ && dice_.one_in(4);
   after(dice_.up_to(milliseconds(200)), from, [this, &from, slot, to, snapshot, lost] {
-    if (!lost && !cut_links_[from.id.value][to.value]) return install_snapshot(from, node(to), slot, snapshot);
+    if (!lost && !cut_links_[from.id.value][to.value] && admitted(from, node(to)))
+      return install_snapshot(from, node(to), slot, snapshot);
     input(from, slot,
           [&](Slot& core, Actions& actions) { core.snapshot_sent(to, std::nullopt, clock_of(from), actions); });
   });

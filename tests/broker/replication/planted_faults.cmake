@@ -29,14 +29,20 @@ planted_fault(votes_twice slot_election.cpp
   "const bool free = hard_.vote == from ||"
   "const bool free = role_ == Role::Follower ||")
 planted_fault(votes_for_shorter_logs slot_election.cpp
-  "if (!free || !is_whole() || message.last < terms_.last())"
-  "if (!free || !is_whole())")
+  "!is_blank() && last >= terms_.last()"
+  "!is_blank()")
+planted_fault(votes_without_a_record slot_election.cpp
+  "return !is_blank() && last"
+  "return last")
+planted_fault(forgets_where_its_log_ended slot_election.cpp
+  "last >= std::max(lost_upto_, terms_.last())"
+  "last >= terms_.last()")
 planted_fault(stands_after_a_loss slot_election.cpp
   "if (!is_whole()) return false;"
   "")
 planted_fault(is_whole_too_soon slot.cpp
-  "terms_.term_at(commit_) >= lost_before_"
-  "terms_.term_at(commit_) >= Term{}")
+  "terms_.term_at(commit_) < lost_before_"
+  "terms_.term_at(commit_) < Term{}")
 planted_fault(appends_to_another_log slot_following.cpp
   "const auto term = terms_.term_at(prev.index)"
   "const auto term = terms_.term_at(prev.index) ? std::optional(prev.term) : std::nullopt")

@@ -69,8 +69,9 @@ struct Rig {
       if (slot.role() == Role::Candidate) receive(id, slot.term().value, RequestVoteReply{.granted = true});
     }
   }
-  void acknowledge(std::uint64_t from, std::uint64_t match) {
-    receive(from, slot.term().value, AppendEntriesReply{.success = true, .match = {match}, .received = {match}});
+  void acknowledge(std::uint64_t from, std::uint64_t match, std::uint64_t commit = 0) {
+    receive(from, slot.term().value,
+            AppendEntriesReply{.success = true, .match = {match}, .received = {match}, .commit = {commit}});
   }
 
   /// The last action of that type; null when there is none.

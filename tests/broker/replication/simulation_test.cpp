@@ -27,14 +27,19 @@ TEST(ReplicationSimulation, KeepsItsPromisesWhateverGoesWrong) {
     sum.transfers += counts.transfers;
     sum.crashes += counts.crashes;
     sum.losses += counts.losses;
+    sum.double_losses += counts.double_losses;
+    sum.replacements += counts.replacements;
     sum.messages += counts.messages;
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   std::printf(
       "%zu seeds, %.0f seeds/s: %lu elections, %lu entries committed, %lu truncations, %lu refused writes, "
-      "%lu snapshots, %lu replica changes, %lu transfers, %lu crashes, %lu logs lost, %lu messages\n",
+      "%lu snapshots, %lu replica changes, %lu transfers, %lu crashes, %lu logs lost, %lu more meanwhile, %lu nodes "
+      "replaced, %lu "
+      "messages\n",
       seeds.size(), static_cast<double>(seeds.size()) / took.count(), sum.elections, sum.committed, sum.truncations,
-      sum.refusals, sum.snapshots, sum.replica_changes, sum.transfers, sum.crashes, sum.losses, sum.messages);
+      sum.refusals, sum.snapshots, sum.replica_changes, sum.transfers, sum.crashes, sum.losses, sum.double_losses,
+      sum.replacements, sum.messages);
   if (seeds.size() < 100) return;
   // A simulation in which nothing happens keeps every promise.
   EXPECT_GT(sum.truncations, seeds.size() / 50);
@@ -44,6 +49,8 @@ TEST(ReplicationSimulation, KeepsItsPromisesWhateverGoesWrong) {
   EXPECT_GT(sum.transfers, seeds.size() / 10);
   EXPECT_GT(sum.crashes, seeds.size() / 10);
   EXPECT_GT(sum.losses, seeds.size() / 20);
+  EXPECT_GT(sum.double_losses, seeds.size() / 200);
+  EXPECT_GT(sum.replacements, seeds.size() / 20);
 }
 
 TEST(ReplicationSimulation, RunsTheSameWayTwice) {

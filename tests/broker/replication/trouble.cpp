@@ -27,7 +27,8 @@ Trouble Cluster::draw(Dice& dice) {
           .replica_changes = maybe(),
           .transfers = maybe(),
           .cuts = maybe(),
-          .losses = dice.one_in(4)};
+          .losses = dice.one_in(4),
+          .replacements = dice.one_in(4)};
 }
 
 void Cluster::trouble() {
@@ -79,24 +80,98 @@ void Cluster::cause(std::uint64_t kind) {
   }
 }
 
-/// Of one node at a time, and none without which a slot has no majority that remembers.
+/// As long as each slot has somebody left who may get everybody's vote.
 bool Cluster::may_lose_logs(const Node& node) const {
+  if (somebody_parts()) return false;
   for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
+    LogPosition best;
+    LogPosition needed;
     for (const Node& other : nodes_) {
-      const StoredSlot& stored = other.disk->slot(slot);
-      if (&other != &node && !stored.whole()) return false;
+      const StoredSlot& stored = std::as_const(*other.disk).slot(slot);
+      const bool stays = &other != &node && stored.whole();
+      if (!stays) needed = std::max(needed, stored.remembered());
+      if (stays && other.replicas[slot].slot->replicas().has_voter(other.id))
+        best = std::max(best, stored.remembered());
       for (const Log* log : {&stored.log, &other.replicas[slot].log}) {
         if (log->smallest_set_with(node.id) < 3) return false;
       }
     }
+    if (best < needed) return false;
   }
   return true;
 }
 
 void Cluster::lose_logs(Node& node) {
   if (!may_lose_logs(node)) return;
-  ++counts_.losses;
-  node.disk->lose_logs();
+  const bool another = std::ranges::any_of(nodes_, [&](const Node& other) {
+    for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
+      if (&other != &node && !std::as_const(*other.disk).slot(slot).whole()) return true;
+    }
+    return false;
+  });
+  ++(another ? counts_.double_losses : counts_.losses);
+  // Who is asked for too much gives no vote, without which two aren't enough.
+  node.disk->lose_logs(!another && dice_.one_in(3));
+}
+
+/// One node at a time, as an operator would: the others remember, and aren't waiting for another one.
+bool Cluster::may_replace(const Node& node) const {
+  constexpr std::size_t kVotersMin = 3;
+  constexpr std::size_t kVotersMax = 4;  // Of five, two who don't know that it was taken out could elect with its vote.
+  if (somebody_parts()) return false;
+  for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
+    for (const Node& other : nodes_) {
+      const StoredSlot& stored = std::as_const(*other.disk).slot(slot);
+      if (!stored.whole()) return false;
+      for (const Log* log : std::initializer_list<const Log*>{&stored.log, &other.replicas[slot].log}) {
+        if (log->smallest_set_with(node.id) < kVotersMin || log->largest_set_with(node.id) > kVotersMax) return false;
+      }
+    }
+  }
+  return true;
+}
+
+void Cluster::replace(Node& node) {
+  if (!may_replace(node)) return;
+  ++counts_.replacements;
+  node.disk->replace();
+  ++node.birth;
+  node.parting.clear();
+  for (Node& other : nodes_) {
+    if (other.id != node.id) other.parting.insert(node.id);
+  }
+}
+
+bool Cluster::somebody_parts() const {
+  return std::ranges::any_of(nodes_, [](const Node& node) { return !node.parting.empty(); });
+}
+
+/// Takes nodes that were removed out of the slots that it leads, and lets them in once no slot counts on them as far as
+/// it can say: counted_on in broker/cluster/placement_pass.hpp.
+void Cluster::let_go(Node& node) {
+  if (node.parting.empty()) return;
+  bool may_say = true;
+  std::set<NodeId> counted;
+  for (std::size_t slot = 0; slot < trouble_.slots && node.up; ++slot) {
+    const Slot& core = *node.replicas[slot].slot;
+    const ReplicaSet set = core.replicas();
+    if (core.role() != Role::Leader) {
+      const bool led = core.leader() != NodeId{} && !node.parting.contains(core.leader());
+      may_say = may_say && (led || !set.has_voter(node.id));
+      continue;
+    }
+    may_say = may_say && core.replicas_committed();
+    counted.insert(set.voters.begin(), set.voters.end());
+    counted.insert(set.learners.begin(), set.learners.end());
+    for (const NodeId gone : node.parting) {
+      if (!set.has(gone)) continue;
+      input(node, slot, [&](Slot& leader, Actions& actions) {
+        propose(node, slot, {ReplicaChange::Kind::Remove, gone}, leader, actions);
+        leader.replicate(clock_of(node), actions);
+      });
+    }
+  }
+  if (may_say) std::erase_if(node.parting, [&counted](NodeId gone) { return !counted.contains(gone); });
 }
 
 /// A leader's first entries stay with it; or it crashes when it has just said something. Raft figure 8.
@@ -123,6 +198,7 @@ void Cluster::transfer() {
 }
 
 void Cluster::change_replicas() {
+  if (somebody_parts()) return;
   // A slot of two voters, one of which gives no vote, may find no leader.
   for (const Node& node : nodes_) {
     for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
@@ -136,14 +212,18 @@ void Cluster::change_replicas() {
     // Now and then two at once: only one may be taken.
     for (std::uint64_t tries = 1 + dice_.below(4); tries > 0; --tries) {
       const ReplicaChange change{.kind = static_cast<ReplicaChange::Kind>(dice_.below(4)), .node = some_node().id};
-      const auto place = core.propose_replicas(change, actions);
-      if (!place) continue;
-      ++counts_.replica_changes;
-      hand_to_disk(*leader, slot, place->index,
-                   {Entry{place->term, ++payload_, std::make_shared<const ReplicaSet>(core.replicas())}});
+      propose(*leader, slot, change, core, actions);
     }
     core.replicate(clock_of(*leader), actions);
   });
+}
+
+void Cluster::propose(Node& leader, std::size_t slot, const ReplicaChange& change, Slot& core, Actions& actions) {
+  const auto place = core.propose_replicas(change, actions);
+  if (!place) return;
+  ++counts_.replica_changes;
+  hand_to_disk(leader, slot, place->index,
+               {Entry{place->term, ++payload_, std::make_shared<const ReplicaSet>(core.replicas())}});
 }
 
 /// Below what is committed and materialised.
@@ -198,6 +278,7 @@ Cluster::Node* Cluster::leader_of(std::size_t slot) {
 /// Each slot has a leader, and its replicas have, and know as committed, everything.
 bool Cluster::settled() {
   put_away_removed();
+  if (somebody_parts()) return false;
   for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
     Node* leader = leader_of(slot);
     if (leader == nullptr) return false;

@@ -58,8 +58,8 @@ void Truth::committed(NodeId node, Term term, const Log& log, Index from, Index 
   }
 }
 
-void Truth::voted(NodeId node, Term term, NodeId candidate) {
-  const auto [vote, first] = votes_.try_emplace({term, node}, candidate);
+void Truth::voted(NodeId node, std::uint64_t birth, Term term, NodeId candidate) {
+  const auto [vote, first] = votes_.try_emplace({term, node, birth}, candidate);
   if (!first && vote->second != candidate) {
     breach(name(node) + " votes for two in term " + std::to_string(term.value));
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -23,8 +24,8 @@ class Truth {
   void forgotten(const Log& log, Index first);
   /// State machine safety: committed once, for ever.
   void committed(NodeId node, Term term, const Log& log, Index from, Index upto);
-  /// One vote in a term.
-  void voted(NodeId node, Term term, NodeId candidate);
+  /// One vote in a term, of what has one directory.
+  void voted(NodeId node, std::uint64_t birth, Term term, NodeId candidate);
   /// What this node's leader told a client.
   void acknowledged(Index index, std::uint64_t payload) { acknowledged_[index.value] = payload; }
   void breach(std::string what);
@@ -43,7 +44,7 @@ class Truth {
   static std::uint64_t key(Index index, Term term) { return index.value << 20 | term.value; }
 
   std::map<Term, NodeId> leaders_;
-  std::map<std::pair<Term, NodeId>, NodeId> votes_;
+  std::map<std::tuple<Term, NodeId, std::uint64_t>, NodeId> votes_;
   std::unordered_map<std::uint64_t, Known> entries_;  ///< By place, see key().
   std::vector<Entry> committed_;
   std::vector<Term> committed_in_;  ///< The term of the node that said so first.

@@ -44,6 +44,64 @@ TEST(RetainedMessages, AreReplacedAndRemoved) {
   EXPECT_EQ(retained.size(), 0U);
 }
 
+/// Whatever the filter and wherever a piece ends, all pieces together are the whole.
+TEST(RetainedMessages, ComeInPiecesOfAnySize) {
+  RetainedMessages retained({});
+  const std::vector<std::string> topics{"a", "a/b",   "a/b/c", "a/b-", "a/c",  "a//c", "/",   "/a",
+                                        "b", "b/b/c", "ab",    "a-/b", "$x/a", "$x",   "a/$x"};
+  for (const auto& topic : topics) ASSERT_TRUE(retained.set(message(topic, "x")));
+  for (const auto* filter :
+       {"#", "+", "a/#", "+/+", "+/b/#", "a/+/c", "a/b", "/+", "$x/#", "+/b/c", "none/#", "a/+/#"}) {
+    const auto whole = found(retained, filter);
+    for (std::size_t size = 1; size <= topics.size() + 1; ++size) {
+      std::multiset<std::string> all;
+      std::string behind;
+      bool more = true;
+      for (std::size_t pieces = 0; more && pieces <= topics.size(); ++pieces) {
+        std::size_t left = size;
+        more = !retained.match_some(filter, behind, kNow, [&](const mqtt::MessagePtr& one, std::uint64_t /*arrival*/) {
+          if (left-- == 0) return false;
+          behind = one->topic();
+          all.insert(behind);
+          return true;
+        });
+      }
+      EXPECT_EQ(all, whole) << filter << " in pieces of " << size;
+    }
+  }
+}
+
+TEST(RetainedMessages, GoOnBehindATopicThatIsGone) {
+  RetainedMessages retained({});
+  for (const auto* topic : {"a", "a/b/c", "a/b/d", "a/c", "b"}) ASSERT_TRUE(retained.set(message(topic, "x")));
+  const std::pair<std::string, std::multiset<std::string>> cases[] = {{"a/b", {"a/b/c", "a/b/d", "a/c", "b"}},
+                                                                      {"a/b/cc/x", {"a/b/d", "a/c", "b"}},
+                                                                      {"a/bb", {"a/c", "b"}},
+                                                                      {"b/x", {}},
+                                                                      {"A", {"a", "a/b/c", "a/b/d", "a/c", "b"}}};
+  for (const auto& [behind, expected] : cases) {
+    std::multiset<std::string> seen;
+    retained.match_some("#", behind, kNow, [&](const mqtt::MessagePtr& one, std::uint64_t /*arrival*/) {
+      seen.insert(std::string(one->topic()));
+      return true;
+    });
+    EXPECT_EQ(seen, expected) << behind;
+  }
+}
+
+TEST(RetainedMessages, KnowWhichOfThemCameLater) {
+  RetainedMessages retained({});
+  for (const auto* topic : {"a", "b"}) ASSERT_TRUE(retained.set(message(topic, "x")));
+  const std::uint64_t then = retained.arrivals();
+  for (const auto* topic : {"c", "a"}) ASSERT_TRUE(retained.set(message(topic, "y")));
+  std::multiset<std::string> before;
+  retained.match_some("#", {}, kNow, [&](const mqtt::MessagePtr& one, std::uint64_t arrival) {
+    if (arrival <= then) before.insert(std::string(one->topic()));
+    return true;
+  });
+  EXPECT_EQ(before, std::multiset<std::string>{"b"});
+}
+
 TEST(RetainedMessages, StayWhenOneAboveOrBelowGoes) {
   RetainedMessages retained({});
   for (const auto* topic : {"a", "a/b", "a/b/c", "a/d"}) ASSERT_TRUE(retained.set(message(topic, "x")));

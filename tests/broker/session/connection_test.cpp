@@ -157,7 +157,6 @@ TEST(Will, IsHandedOverWhenTheConnectionGoes) {
   EXPECT_EQ(will->message->payload(), "gone");
   EXPECT_EQ(will->message->qos(), Qos::AtLeastOnce);
   EXPECT_TRUE(will->message->retain());
-  EXPECT_EQ(will->message->publisher(), 42U);
   EXPECT_EQ(hex(will->message->properties()), hex(bytes("03 00 01 't' 26 00 01 'k' 00 01 'v'")));
   EXPECT_EQ(will->delay, 5s);
   EXPECT_EQ(will->expiry_interval, 60U);
@@ -289,6 +288,35 @@ TEST(Subscribing, IsTheCallersMatter) {
   rig.connect({.properties = mqtt::properties("27 00 00 00 0A")});
   rig.session->write_suback(5, {ReasonCode::Success}, bytes("1F 00 03 'why'"));
   EXPECT_EQ(rig.received(), Lines{"SUBACK 5 0x00"});  // [MQTT-3.9.2-1]
+}
+
+TEST(Subscribing, IsRefusedWhereTheClientTakesNoAnswer) {
+  // [MQTT-3.1.2-24]: two bytes before, three at the beginning, one for each filter.
+  const auto subscribe = [](std::size_t filters) {
+    return mqtt::Subscribe{.packet_id = 5, .items = std::vector<mqtt::Subscribe::Item>(filters, {"a", {}})};
+  };
+  const auto unsubscribe = [](std::size_t filters) {
+    return mqtt::Unsubscribe{.packet_id = 6, .properties = {}, .filters = std::vector<std::string_view>(filters, "a")};
+  };
+  Rig rig;
+  rig.connect({.properties = mqtt::properties("27 00 00 00 14")});
+  rig.send(subscribe(15));
+  rig.send(unsubscribe(15));
+  EXPECT_EQ(rig.actions().size(), 2U);
+  rig.session->write_suback(5, std::vector(15, ReasonCode::Success), {});
+  EXPECT_EQ(rig.received_bytes().size(), 20U);
+  rig.send(subscribe(16));
+  EXPECT_EQ(rig.actions(), Lines{"close 0x95"});
+  EXPECT_EQ(rig.received(), Lines{"DISCONNECT 0x95"});
+  rig.connect({.properties = mqtt::properties("27 00 00 00 14")});
+  rig.send(unsubscribe(16));
+  EXPECT_EQ(rig.actions(), Lines{"close 0x95"});
+  // From 128 bytes on the length takes two.
+  rig.connect({.properties = mqtt::properties("27 00 00 00 82")});
+  rig.send(subscribe(124));
+  EXPECT_EQ(rig.actions().size(), 1U);
+  rig.send(subscribe(125));
+  EXPECT_EQ(rig.actions(), Lines{"close 0x95"});
 }
 
 TEST(Subscribing, IsBoundedInOnePacket) {

@@ -53,6 +53,15 @@ TEST(Connecting, AnswersAnUnknownProtocolLevelAsItsKindExpects) {
                    "a",
                    15),
        std::string("\x20\x02\x00\x01", 4)},
+      // Bridges: a level that isn't theirs, and one that is.
+      {std::string("\x10\x0D\x00\x04MQTT\x85\x02\x00\x00\x00\x01"
+                   "a",
+                   15),
+       std::string("\x20\x02\x00\x01", 4)},
+      {std::string("\x10\x0D\x00\x04MQTT\x83\x02\x00\x00\x00\x01"
+                   "a",
+                   15),
+       std::string("\x20\x02\x00\x01", 4)},
   };
   for (const auto& [bytes, answer] : cases) {
     World world(1, dev());
@@ -62,6 +71,47 @@ TEST(Connecting, AnswersAnUnknownProtocolLevelAsItsKindExpects) {
     world.settle();
     EXPECT_TRUE(wire->to_client.starts_with(answer));
     EXPECT_TRUE(wire->broker_gone);
+  }
+}
+
+TEST(Connecting, TakesABridgeOfOldVersions) {
+  // 3.1.1 with level 0x84, then 3.1 with 0x83: SUBSCRIBE a, PUBLISH a.
+  const std::vector<std::string> connects{std::string("\x10\x0D\x00\x04MQTT\x84\x02\x00\x00\x00\x01"
+                                                      "b",
+                                                      15),
+                                          std::string("\x10\x0F\x00\x06MQIsdp\x83\x02\x00\x00\x00\x01"
+                                                      "b",
+                                                      17)};
+  const std::string connack("\x20\x02\x00\x00", 4);
+  for (const std::string& connect : connects) {
+    World world(1, dev());
+    auto& alice = join(world, "alice");
+    say(world, alice, "a", "kept", {.retain = true});
+    auto wire = std::make_shared<simulation::Wire>();
+    world.accept(wire, std::nullopt);
+    wire->to_broker = connect + std::string(
+                                    "\x82\x06\x00\x01\x00\x01"
+                                    "a\x00",
+                                    8);
+    world.settle();
+    const std::string subscribed = connack + std::string("\x90\x03\x00\x01\x00", 5) +
+                                   std::string(
+                                       "\x31\x07\x00\x01"
+                                       "akept",
+                                       9);
+    EXPECT_EQ(wire->to_client, subscribed);
+    wire->to_client.clear();
+    wire->to_broker = std::string(
+        "\x30\x04\x00\x01"
+        "a!",
+        6);
+    world.settle();
+    EXPECT_EQ(wire->to_client, "") << "its own messages don't come back";
+    say(world, alice, "a", "x", {.retain = true});
+    EXPECT_EQ(wire->to_client, std::string("\x31\x04\x00\x01"
+                                           "ax",
+                                           6))
+        << "retained as published";
   }
 }
 
@@ -129,6 +179,105 @@ TEST(Connecting, KeepsWhatComesBeforeConnack) {
   EXPECT_NE(alice.answer(PacketType::Suback, subscribed), nullptr);
   EXPECT_NE(alice.answer(PacketType::Puback, published), nullptr);
   EXPECT_EQ(alice.payloads(), std::vector<std::string>{"early"});
+}
+
+struct HurriedCase {
+  const char* what;
+  bool clean;
+  bool has_will;
+};
+
+TEST(Connecting, HandlesWhatAClientHasSentBeforeItCloses) {
+  for (const HurriedCase& one : {HurriedCase{"lasting", false, false}, HurriedCase{"with a will", true, true},
+                                 HurriedCase{"without either", true, false}}) {
+    World world(1, dev(2));
+    auto& watcher = join(world, "watcher");
+    follow(world, watcher, "t/+", {.qos = Qos::ExactlyOnce});
+    world.store().set_latency(1s);
+    auto& hurried = world.client("hurried");
+    ConnectOptions options{.clean_start = one.clean, .expiry = one.clean ? 0U : 3600U};
+    if (one.has_will) options.will = {{.topic = "t/will", .payload = "no will"}};
+    hurried.connect(options);
+    for (const Qos qos : {Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce}) {
+      hurried.publish("t/x", std::to_string(static_cast<int>(qos)), {.qos = qos});
+    }
+    hurried.disconnect();
+    world.settle();
+    EXPECT_EQ(watcher.payloads(), (std::vector<std::string>{"0", "1", "2"})) << one.what;
+    world.store().set_latency({});
+    join(world, "hurried", lasting());
+    EXPECT_EQ(hurried.connack()->session_present, !one.clean) << one.what;
+  }
+}
+
+TEST(Connecting, HandlesWhatAClientHasSentBeforeItComesAgain) {
+  for (const bool ends_in_between : {false, true}) {
+    World world(1, dev());
+    auto& watcher = join(world, "watcher");
+    follow(world, watcher, "t/+");
+    world.store().set_latency(1s);
+    auto& hurried = world.client("hurried");
+    for (int i = 0; i < 5; ++i) {
+      hurried.connect(lasting());
+      hurried.publish("t/x", std::to_string(i));
+      hurried.disconnect(ReasonCode::Success, ends_in_between ? std::optional<std::uint32_t>(0) : std::nullopt);
+      for (int turn = 0; turn < 5; ++turn) world.step();
+    }
+    world.settle();
+    EXPECT_EQ(watcher.payloads(), (std::vector<std::string>{"0", "1", "2", "3", "4"}));
+    world.store().set_latency({});
+    join(world, "hurried", lasting());
+    EXPECT_EQ(hurried.connack()->session_present, !ends_in_between);
+  }
+}
+
+TEST(Connecting, PublishesTheWillOfAClientThatClosesWithoutAWord) {
+  World world(1, dev());
+  auto& watcher = join(world, "watcher");
+  follow(world, watcher, "t/+");
+  world.store().set_latency(1s);
+  auto& hurried = world.client("hurried");
+  hurried.connect({.will = {{.topic = "t/will", .payload = "gone"}}});
+  hurried.publish("t/x", "x");
+  hurried.drop();
+  world.settle();
+  EXPECT_EQ(watcher.payloads(), (std::vector<std::string>{"x", "gone"}));
+}
+
+TEST(Connecting, RefusesWhoeverHasClosedWhenTheSessionCantBeStored) {
+  World world(1, dev());
+  auto& watcher = join(world, "watcher");
+  follow(world, watcher, "t/+");
+  world.store().fail_with(StorageError::DiskFull);
+  auto& hurried = world.client("hurried");
+  hurried.connect(lasting());
+  hurried.publish("t/x", "x");
+  hurried.drop();
+  world.settle();
+  EXPECT_TRUE(watcher.received.empty());
+  world.store().heal();
+  join(world, "hurried", lasting());
+  EXPECT_FALSE(hurried.connack()->session_present);
+}
+
+TEST(Connecting, EndsASessionOverACrashOnceItEndsWithItsConnection) {
+  for (const std::uint32_t shards : {1U, 3U}) {
+    World world(1, dev(shards));
+    auto& alice = join(world, "alice", lasting());
+    follow(world, alice, "chat/room/msg");
+    follow(world, alice, "plain");
+    alice.disconnect();
+    world.settle();
+    join(world, "alice", {.clean_start = false});  // MQTT 5 §3.1.2.11.2: it lasts no longer.
+    EXPECT_TRUE(alice.connack()->session_present);
+    world.crash();
+    world.start();
+    world.settle();
+    join(world, "alice", lasting());
+    EXPECT_FALSE(alice.connack()->session_present);
+    say(world, join(world, "bob"), "plain", "not for alice");
+    EXPECT_TRUE(alice.received.empty());
+  }
 }
 
 TEST(Connecting, ClosesOnTooMuchBeforeConnack) {

@@ -195,8 +195,12 @@ TEST(Limits, RefuseDeepFiltersAndTooManySubscriptions) {
   World& world = limited.world;
   auto& alice = join(world, "alice");
   EXPECT_EQ(follow(world, alice, "a/b/c/d"), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(follow(world, alice, std::string(65'535, '/')), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(follow(world, alice, "$share/g/a/b/c"), ReasonCode::GrantedQos1) << "of the filter that is shared";
+  alice.unsubscribe("$share/g/a/b/c");
+  world.settle();
   EXPECT_EQ(say(world, alice, "a/b/c/d", "x").reason(), ReasonCode::TopicNameInvalid);
-  EXPECT_EQ(limited.reached(Metric::LimitTopicLevels), 2U);
+  EXPECT_EQ(limited.reached(Metric::LimitTopicLevels), 3U);
   follow(world, alice, "a");
   follow(world, alice, "b");
   EXPECT_EQ(follow(world, alice, "c"), ReasonCode::QuotaExceeded);

@@ -141,6 +141,23 @@ TEST_F(OrphansTest, AreLeftAloneWhenTheirNodeWasOnlyCutOff) {
   EXPECT_EQ(stored(), 1U);
 }
 
+/// The leader has been started anew meanwhile, and sees the node for the first time.
+TEST_F(OrphansTest, AreLeftAloneWhenTheLeaderOnlyCameLater) {
+  connect(nodes, phone, with_will(0, 3));
+  nodes.crash(0);
+  nodes.start(0, {1});
+  nodes.advance(500ms);
+  EXPECT_TRUE(nodes.at(0).store().history("room").empty()) << "a link that is broken is no death";
+  nodes.connect(0, 1);
+  nodes.advance(10s);
+  EXPECT_TRUE(nodes.at(0).store().history("room").empty());
+  EXPECT_TRUE(phone.connected());
+  EXPECT_EQ(stored(), 1U);
+  phone.drop();
+  nodes.advance(1s);
+  EXPECT_EQ(nodes.at(0).store().history("room").size(), 1U);
+}
+
 /// It is as if it had died; and what it still says of them is refused.
 TEST_F(OrphansTest, EndWhenTheirNodeIsCutOffForLong) {
   connect(nodes, phone, with_will(0, 3));

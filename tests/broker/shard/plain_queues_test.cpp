@@ -121,6 +121,86 @@ std::map<std::string, int> delivered(const simulation::Client& client) {
 }
 
 /// Crashes at any moment, with answers of the disk that come late: nothing acknowledged is lost, QoS 2 comes once.
+/// Of a lasting session of 3.1.1, in bytes.
+simulation::WirePtr lasting_wire(World& world) {
+  auto wire = std::make_shared<simulation::Wire>();
+  world.accept(wire, std::nullopt);
+  wire->to_broker = std::string(
+      "\x10\x0D\x00\x04MQTT\x04\x00\x00\x00\x00\x01"
+      "w",
+      15);
+  world.settle();
+  return wire;
+}
+
+const std::string kNewSession("\x20\x02\x00\x00", 4);
+const std::string kKnownSession("\x20\x02\x01\x00", 4);
+
+TEST(PlainQueues, AnswerEachPubrel) {
+  // [MQTT-4.3.3-11]
+  World world(1, dev());
+  const auto wire = lasting_wire(world);
+  wire->to_broker = std::string(
+      "\x34\x06\x00\x01"
+      "a\x00\x09x",
+      8);
+  world.settle();
+  EXPECT_EQ(wire->to_client, kNewSession + std::string("\x50\x02\x00\x09", 4));
+  const std::string pubrel("\x62\x02\x00\x09", 4);
+  const std::string pubcomp("\x70\x02\x00\x09", 4);
+  wire->to_client.clear();
+  wire->to_broker = pubrel + pubrel;
+  world.settle();
+  EXPECT_EQ(wire->to_client, pubcomp + pubcomp);
+  wire->to_broker = pubrel;
+  world.settle();
+  EXPECT_EQ(wire->to_client, pubcomp + pubcomp + pubcomp);
+}
+
+TEST(PlainQueues, AnswerThePubrelOfALaterConnectionOnce) {
+  World world(1, dev());
+  const auto wire = lasting_wire(world);
+  wire->to_broker = std::string(
+      "\x34\x06\x00\x01"
+      "a\x00\x09x",
+      8);
+  world.settle();
+  world.store().set_latency(1s);
+  const std::string pubrel("\x62\x02\x00\x09", 4);
+  wire->to_broker = pubrel;
+  world.step();
+  wire->client_gone = true;
+  const auto again = lasting_wire(world);
+  EXPECT_EQ(again->to_client, kKnownSession);
+  again->to_broker = pubrel;
+  world.settle();
+  EXPECT_EQ(again->to_client, kKnownSession + std::string("\x70\x02\x00\x09", 4));
+}
+
+TEST(PlainQueues, AnswerEachPubrec) {
+  // [MQTT-4.3.3-4]
+  World world(1, dev());
+  const auto wire = lasting_wire(world);
+  wire->to_broker = std::string(
+      "\x82\x06\x00\x01\x00\x01"
+      "a\x02",
+      8);
+  world.settle();
+  wire->to_client.clear();
+  say(world, join(world, "alice"), "a", "x", {.qos = Qos::ExactlyOnce});
+  ASSERT_EQ(wire->to_client.size(), 8U);
+  ASSERT_EQ(wire->to_client.substr(0, 5), std::string("\x34\x06\x00\x01"
+                                                      "a",
+                                                      5));
+  const std::string id = wire->to_client.substr(5, 2);
+  const std::string pubrec = std::string("\x50\x02", 2) + id;
+  const std::string pubrel = std::string("\x62\x02", 2) + id;
+  wire->to_client.clear();
+  wire->to_broker = pubrec + pubrec;
+  world.settle();
+  EXPECT_EQ(wire->to_client, pubrel + pubrel);
+}
+
 TEST(PlainQueues, ArriveOnceAtQos2OverCrashes) {
   for (const auto seed : simulation::seeds(40)) {
     auto options = dev(1 + static_cast<std::uint32_t>(seed % 3));

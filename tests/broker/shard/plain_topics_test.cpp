@@ -1,6 +1,7 @@
 #include "broker/shard/plain_topics.hpp"
 
 #include <map>
+#include <set>
 
 #include "tests/broker/shard/scene.hpp"
 
@@ -86,6 +87,91 @@ TEST_P(PlainTopicsTest, KeepTheLastRetainedMessageOfATopic) {
   EXPECT_TRUE(alice.received.back().retain);
 }
 
+/// More of them than a client's window and queue hold; none is lost, and what is published meanwhile isn't either.
+TEST_P(PlainTopicsTest, ShowAnyNumberOfRetainedMessages) {
+  auto& bob = join(world, "bob");
+  const std::string payload(200, 'x');
+  std::set<std::string> topics;
+  for (int i = 0; i < 3000; ++i) {
+    topics.insert("many/" + std::to_string(i));
+    bob.publish("many/" + std::to_string(i), payload, {.retain = true});
+    if (i % 100 == 0) world.settle();
+  }
+  world.settle();
+  struct Case {
+    std::string name;
+    Qos qos;
+    ConnectOptions connect;
+  };
+  ConnectOptions small = lasting();
+  small.receive_maximum = 3;
+  const Case cases[] = {{"zero", Qos::AtMostOnce, {}},
+                        {"one", Qos::AtLeastOnce, {}},
+                        {"stays", Qos::AtLeastOnce, lasting()},
+                        {"small", Qos::ExactlyOnce, small}};
+  for (const Case& one : cases) {
+    auto& alice = join(world, one.name, one.connect);
+    alice.reads = false;
+    const auto id = alice.subscribe("many/#", {.qos = one.qos});
+    world.settle();
+    for (int i = 0; i < 100; ++i) bob.publish("many/new/" + std::to_string(i), "new", {.qos = one.qos, .retain = true});
+    bob.publish("many/7", "", {.retain = true});
+    bob.publish("many/7", payload, {.retain = true});
+    world.settle();
+    alice.reads = true;
+    for (int i = 0; i < 100 && alice.received.size() < 3101; ++i) world.advance(10ms);
+    world.settle();
+    ASSERT_NE(alice.answer(PacketType::Suback, id), nullptr);
+    std::multiset<std::string> came;
+    for (const auto& message : alice.received) came.insert(message.topic);
+    for (const auto& topic : topics) ASSERT_GE(came.count(topic), 1U) << one.name << ' ' << topic;
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(came.count("many/new/" + std::to_string(i)), 1U) << one.name;
+    EXPECT_LE(came.count("many/7"), 3U);
+    alice.drop();
+    for (int i = 0; i < 100; ++i) bob.publish("many/new/" + std::to_string(i), "", {.retain = true});
+    world.settle();
+  }
+}
+
+TEST_P(PlainTopicsTest, GoOnWithRetainedMessagesWhenASessionIsBack) {
+  auto& bob = join(world, "bob");
+  for (int i = 0; i < 3000; ++i) {
+    bob.publish("many/" + std::to_string(i), "x", {.retain = true});
+    if (i % 100 == 0) world.settle();
+  }
+  auto& alice = join(world, "alice", lasting());
+  alice.acknowledges = false;
+  follow(world, alice, "many/#");
+  EXPECT_LT(alice.received.size(), 1000U);
+  alice.drop();
+  world.settle();
+  alice.acknowledges = true;
+  join(world, "alice", lasting());
+  for (int i = 0; i < 100; ++i) world.advance(10ms);
+  std::set<std::string> came;
+  for (const auto& message : alice.received) came.insert(message.topic);
+  EXPECT_EQ(came.size(), 3000U);
+}
+
+TEST_P(PlainTopicsTest, ShowNoMoreRetainedMessagesAfterUnsubscribing) {
+  auto& bob = join(world, "bob");
+  for (int i = 0; i < 3000; ++i) {
+    bob.publish("many/" + std::to_string(i), "x", {.retain = true});
+    if (i % 100 == 0) world.settle();
+  }
+  ConnectOptions one_by_one;
+  one_by_one.receive_maximum = 1;
+  auto& alice = join(world, "alice", one_by_one);
+  alice.acknowledges = false;
+  follow(world, alice, "many/#");
+  alice.unsubscribe("many/#");
+  world.settle();
+  alice.acknowledges = true;
+  alice.acknowledge(alice.received.at(0));
+  for (int i = 0; i < 20; ++i) world.advance(10ms);
+  EXPECT_LT(alice.received.size(), 1000U) << "what was queued, at the most";
+}
+
 TEST_P(PlainTopicsTest, LetRetainedMessagesExpire) {
   say(world, join(world, "bob"), "r", "x", {.retain = true, .expiry = 10});
   world.advance(11s);
@@ -101,6 +187,98 @@ TEST_P(PlainTopicsTest, SpareThePublisherThatWantsNoLocal) {
   EXPECT_TRUE(alice.received.empty());
   say(world, join(world, "bob"), "a", "his");
   EXPECT_EQ(alice.received.size(), 1U);
+}
+
+TEST_P(PlainTopicsTest, CountNothingOfASubscriptionThatWantsNoLocal) {
+  // [MQTT-3.8.3-3], [MQTT-3.3.4-2], [MQTT-3.3.4-3]
+  auto& alice = join(world, "alice");
+  follow(world, alice, "o/1", {.qos = Qos::ExactlyOnce, .no_local = true, .subscription_id = 1});
+  follow(world, alice, "o/#", {.qos = Qos::AtMostOnce, .subscription_id = 2});
+  say(world, alice, "o/1", "mine");
+  ASSERT_EQ(alice.received.size(), 1U);
+  EXPECT_EQ(alice.received[0].qos, Qos::AtMostOnce);
+  EXPECT_EQ(alice.received[0].subscription_ids, std::vector<std::uint32_t>{2});
+  say(world, join(world, "bob"), "o/1", "his");
+  ASSERT_EQ(alice.received.size(), 2U);
+  EXPECT_EQ(alice.received[1].qos, Qos::AtLeastOnce);
+  EXPECT_EQ(alice.received[1].subscription_ids.size(), 2U);
+}
+
+/// It is the client id that counts, not the session. [MQTT-3.8.3-3]
+TEST_P(PlainTopicsTest, SpareAPublisherThatHasAnotherSessionByNow) {
+  say(world, join(world, "alice"), "r", "mine", {.retain = true});
+  world.client("alice").disconnect();
+  world.settle();
+  auto& alice = join(world, "alice");
+  follow(world, alice, "r", {.no_local = true});
+  EXPECT_TRUE(alice.received.empty());
+  follow(world, alice, "r");
+  EXPECT_EQ(alice.payloads(), std::vector<std::string>{"mine"});
+  auto& bob = join(world, "bob");
+  follow(world, bob, "r", {.no_local = true});
+  EXPECT_EQ(bob.payloads(), std::vector<std::string>{"mine"});
+}
+
+TEST_P(PlainTopicsTest, SpareAPublisherAfterARestart) {
+  auto& alice = join(world, "alice", lasting());
+  say(world, alice, "r", "mine", {.retain = true});
+  for (int i = 0; i < 2; ++i) {
+    world.crash();
+    world.start();
+    join(world, "alice", lasting(i == 0));
+    follow(world, alice, "r", {.no_local = true});
+    EXPECT_TRUE(alice.received.empty());
+  }
+  auto& bob = join(world, "bob");
+  follow(world, bob, "r", {.no_local = true});
+  EXPECT_EQ(bob.payloads(), std::vector<std::string>{"mine"});
+}
+
+/// A Message Expiry Interval of 0. [MQTT-3.3.2-5], [MQTT-3.3.2-6]
+TEST_P(PlainTopicsTest, DeliverWhatExpiresAtOnceToThoseThatAreThere) {
+  auto& here = join(world, "here", lasting());
+  auto& away = join(world, "away", lasting());
+  for (auto* client : {&here, &away}) follow(world, *client, "a", {.qos = Qos::ExactlyOnce});
+  away.drop();
+  world.settle();
+  auto& bob = join(world, "bob");
+  for (const Qos qos : {Qos::AtLeastOnce, Qos::ExactlyOnce}) {
+    EXPECT_EQ(say(world, bob, "a", "now", {.qos = qos, .expiry = 0}).reason(), ReasonCode::Success);
+  }
+  bob.publish("a", "now", {.qos = Qos::AtMostOnce, .expiry = 0});
+  say(world, bob, "a", "later", {.expiry = 60});
+  EXPECT_EQ(here.payloads(), (std::vector<std::string>{"now", "now", "now", "later"}));
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(here.received[i].expiry, 0U);
+  join(world, "away", lasting());
+  EXPECT_EQ(away.payloads(), std::vector<std::string>{"later"});
+}
+
+/// It replaces the topic's message, and has expired then. MQTT 5 §3.3.1.3.
+TEST_P(PlainTopicsTest, KeepNothingRetainedThatExpiresAtOnce) {
+  auto& bob = join(world, "bob");
+  say(world, bob, "r/1", "old", {.retain = true});
+  say(world, bob, "r/1", "now", {.retain = true, .expiry = 0});
+  say(world, bob, "r/2", "now", {.retain = true, .expiry = 0});
+  for (int i = 0; i < 2; ++i) {
+    auto& alice = join(world, "alice");
+    follow(world, alice, "r/+");
+    EXPECT_TRUE(alice.received.empty());
+    world.crash();
+    world.start();
+  }
+}
+
+TEST_P(PlainTopicsTest, GiveNobodyElseASharedMessageThatHasExpiredAtOnce) {
+  auto& first = join(world, "first");
+  follow(world, first, "$share/crew/jobs");
+  first.acknowledges = false;
+  say(world, join(world, "boss"), "jobs", "now", {.expiry = 0});
+  EXPECT_EQ(first.payloads(), std::vector<std::string>{"now"});
+  auto& second = join(world, "second");
+  follow(world, second, "$share/crew/jobs");
+  first.drop();
+  world.settle();
+  EXPECT_TRUE(second.received.empty());
 }
 
 TEST_P(PlainTopicsTest, GiveASharedGroupEachMessageOnce) {

@@ -205,6 +205,46 @@ TEST(Publishing, TellsThreeOneOneClientsOfPermanentRefusalsOnTheirReplyTopic) {
   EXPECT_NE(alice.received[0].payload.find(R"("error":"invalid-payload")"), std::string::npos);
 }
 
+TEST(Publishing, TellsThreeOneOneClientsOfRefusalsOfOrdinaryTopics) {
+  for (const bool closes : {false, true}) {
+    auto options = dev();
+    options.shard.v3_refuse_closes = closes;
+    options.shard.filter_levels_max = 3;
+    World world(1, options);
+    const std::vector<std::pair<std::string, std::string>> cases{{"$x/y", "not-authorized"},
+                                                                 {"client/other/reply", "not-authorized"},
+                                                                 {"client/other/mode", "not-authorized"},
+                                                                 {"a/b/c/d", "invalid-topic"}};
+    for (const auto& [topic, word] : cases) {
+      for (const Qos qos : {Qos::AtLeastOnce, Qos::ExactlyOnce}) {
+        auto& alice = join(world, "alice", {.version = ProtocolVersion::V3_1_1});
+        alice.received.clear();
+        follow(world, alice, "client/alice/reply");
+        const auto id = alice.publish(topic, "x", {.qos = qos});
+        world.settle();
+        EXPECT_EQ(alice.connected(), !closes) << topic;
+        if (closes) continue;
+        EXPECT_NE(alice.answer(qos == Qos::AtLeastOnce ? PacketType::Puback : PacketType::Pubrec, id), nullptr);
+        ASSERT_EQ(alice.received.size(), 1U) << topic;
+        EXPECT_NE(alice.received[0].payload.find("\"error\":\"" + word + "\""), std::string::npos);
+      }
+    }
+  }
+}
+
+TEST(Publishing, ReservesRepliesOfClientsOnly) {
+  World world(1, dev());
+  auto& alice = join(world, "alice");
+  follow(world, alice, "client/#");
+  for (const char* topic : {"client/reply", "client/mode", "client/x/replies", "client"}) {
+    EXPECT_EQ(say(world, alice, topic, topic).reason(), ReasonCode::Success) << topic;
+  }
+  EXPECT_EQ(alice.received.size(), 4U);
+  const auto refused = say(world, alice, "client/x/reply", "x");
+  EXPECT_EQ(refused.reason(), ReasonCode::NotAuthorized);
+  EXPECT_EQ(refused.user("error"), "not-authorized");
+}
+
 TEST(Publishing, ClosesOnThreeOneOneClientsWhenARefusalWillPass) {
   World world(1, dev());
   auto& alice = join(world, "alice", {.version = ProtocolVersion::V3_1_1});

@@ -257,6 +257,54 @@ TEST(RemoteHomes, AreBoundedInBytes) {
   EXPECT_EQ(alice.answer(PacketType::Puback, ids.back())->user("error"), "busy");
 }
 
+/// One that waits keeps nothing of those that came after it and have been answered.
+TEST(RemoteHomes, ForgetWhatIsAnsweredBehindWhatWaits) {
+  Nodes nodes(2);
+  auto& alice = join(nodes, 1, "alice");
+  auto& bob = join(nodes, 1, "bob");
+  say(nodes, bob, "chat/room/msg", "m1");
+  nodes.lose_next(0, NodeChannel::Proposals);
+  const auto waits = alice.publish("chat/room/msg", "m2", {.id = "of-alice"});
+  nodes.settle();
+  ASSERT_EQ(alice.answer(PacketType::Puback, waits), nullptr);
+  say_many(nodes, bob, 3, 1000);
+  auto& shard = nodes.at(1).shard(0);
+  const auto& homes = shard.remote_homes();
+  EXPECT_FALSE(homes.empty());
+  const Slot slot = slot_of_name("room", shard.options());
+  EXPECT_LT(homes.kept(slot), 300U);
+  EXPECT_EQ(bob.answers.size(), 1000U) << "CONNACK is one of them";
+  nodes.reconnect(0, 1);
+  nodes.settle();
+  ASSERT_NE(alice.answer(PacketType::Puback, waits), nullptr) << "it is asked anew";
+  EXPECT_EQ(alice.answer(PacketType::Puback, waits)->user("seq"), "2");
+  EXPECT_TRUE(homes.empty());
+  EXPECT_EQ(homes.kept(slot), 0U);
+  say(nodes, bob, "chat/room/msg", "m1001");
+  EXPECT_EQ(nodes.at(0).store().history("room").size(), 1001U) << "none was sent twice";
+}
+
+/// Whoever hears a refusal may let go of the conversation, and so of all that there is of its slot.
+TEST(RemoteHomes, RefuseWhatTheNextLeaderDoesNotKnow) {
+  Nodes nodes(2);
+  auto& alice = join(nodes, 1, "alice");
+  nodes.block(1, NodeChannel::Proposals);
+  const auto subscribed = alice.subscribe("$share/g/chat/room/msg");
+  nodes.settle();
+  EXPECT_EQ(alice.answer(PacketType::Suback, subscribed), nullptr);
+  nodes.disconnect(0, 1);
+  nodes.settle();
+  nodes.speak(0, kWillsVersion);
+  nodes.connect(0, 1);
+  nodes.settle();
+  ASSERT_NE(alice.answer(PacketType::Suback, subscribed), nullptr);
+  EXPECT_EQ(alice.answer(PacketType::Suback, subscribed)->user("error"), "unsupported");
+  nodes.open(1, NodeChannel::Proposals);
+  EXPECT_EQ(follow(nodes, alice, "chat/room/msg"), ReasonCode::GrantedQos1);
+  EXPECT_EQ(say(nodes, alice, "chat/room/msg", "x").reason(), ReasonCode::Success);
+  EXPECT_EQ(alice.payloads(), std::vector<std::string>{"x"});
+}
+
 TEST(RemoteHomes, ForgetWhatNobodyFollows) {
   Nodes nodes(2);
   auto& alice = join(nodes, 0, "alice");

@@ -219,7 +219,82 @@ TEST_P(Shares, AMemberComesBackAfterARestart) {
   EXPECT_EQ(a.seqs(kTopic), range(1, 5));
   a.unsubscribe(kShare);
   world_.settle();
+  EXPECT_TRUE(stored_cursor(world_)) << "others may come again, too";
+  world_.advance(11s);
   EXPECT_EQ(stored_cursor(world_), std::nullopt);
+}
+
+/// However far its joining has come: nothing is handed to who isn't there, and what it began ends.
+TEST_P(Shares, WhoGoesWhileTheGroupBeginsOrEndsIsNoMember) {
+  follow(world_, join(world_, "watcher"), kTopic);
+  std::uint64_t head = 0;
+  int n = 0;
+  for (const bool ends : {false, true}) {
+    for (int moment = -2; moment < 8; ++moment) {
+      SCOPED_TRACE("ends " + std::to_string(ends) + ", moment " + std::to_string(moment));
+      auto& x = join(world_, "x" + std::to_string(++n));
+      if (ends) {
+        follow(world_, x, kShare);
+        x.unsubscribe(kShare);
+      }
+      x.subscribe(kShare);
+      if (moment == -2) x.disconnect();
+      if (moment == -1) x.unsubscribe(kShare);
+      for (int i = 0; i < moment; ++i) world_.round();
+      if (moment >= 0) x.drop();
+      world_.settle();
+      EXPECT_EQ(stored_cursor(world_), std::nullopt);
+      auto& worker = join(world_, "worker" + std::to_string(n));
+      follow(world_, worker, kShare);
+      post(world_, 20);
+      EXPECT_EQ(worker.seqs(kTopic), range(head + 1, head + 20));
+      head += 20;
+      world_.advance(1s);
+      EXPECT_EQ(stored_cursor(world_), head);
+      worker.disconnect();
+      world_.settle();
+    }
+  }
+  world_.advance(3s);
+  EXPECT_TRUE(world_.store().violations().empty());
+}
+
+TEST_P(Shares, WhoGoesMeanwhileDoesNotTakeTheGroupFromOthers) {
+  follow(world_, join(world_, "watcher"), kTopic);
+  auto& x = join(world_, "x");
+  auto& y = join(world_, "y");
+  x.subscribe(kShare);
+  x.unsubscribe(kShare);
+  EXPECT_EQ(follow(world_, y, kShare), ReasonCode::GrantedQos1);
+  post(world_, 20);
+  EXPECT_EQ(y.seqs(kTopic), range(1, 20));
+  world_.advance(1s);
+  EXPECT_EQ(stored_cursor(world_), 20U);
+}
+
+TEST_P(Shares, WhereItStandsIsReadAgainWhenThatFails) {
+  auto& a = join(world_, "a", lasting());
+  follow(world_, a, kShare);
+  post(world_, 5);
+  world_.advance(2s);
+  world_.store().materialise();
+  world_.crash();
+  world_.start();
+  post(world_, 5);
+  follow(world_, join(world_, "watcher"), kTopic);
+  world_.advance(5s);
+  world_.store().fail_reads(true);
+  auto& b = join(world_, "b");
+  EXPECT_TRUE(mqtt::is_failure(follow(world_, b, kShare)));
+  EXPECT_EQ(b.answer(PacketType::Suback)->user("error"), "storage-failed");
+  a.connect(lasting());
+  world_.settle();
+  EXPECT_EQ(a.seqs(kTopic), range(1, 5));
+  world_.store().fail_reads(false);
+  world_.advance(1s);
+  EXPECT_EQ(a.seqs(kTopic), range(1, 10));
+  world_.advance(1s);
+  EXPECT_EQ(stored_cursor(world_), 10U);
 }
 
 TEST_P(Shares, IsForgottenWithItsLastMember) {
@@ -486,6 +561,153 @@ TEST(SharesAcrossNodes, FullChannelsLoseNothing) {
   nodes.advance(2s);
   EXPECT_EQ(together({&a, &b}), range(1, 550));
   EXPECT_EQ(stored_cursor(nodes.at(0)), 550U);
+}
+
+/// Its node goes, or is cut off, however far its joining has come.
+TEST(SharesAcrossNodes, WhoCanNotBeReachedAnyMoreHoldsUpNobody) {
+  for (const bool restarts : {false, true}) {
+    for (int moment = 0; moment < 14; ++moment) {
+      SCOPED_TRACE("restarts " + std::to_string(restarts) + ", moment " + std::to_string(moment));
+      Nodes nodes(2, dev(1), dev(1));
+      post(nodes, 0, 1);
+      auto& a = join(nodes, 1, "a");
+      if (moment % 2 != 0) follow(nodes, join(nodes, 1, "watcher"), kTopic);
+      a.subscribe(kShare);
+      for (int i = 0; i < moment / 2; ++i) nodes.step();
+      if (restarts) {
+        nodes.crash(1);
+        nodes.start(1);
+      } else {
+        nodes.disconnect(0, 1);
+      }
+      nodes.settle();
+      auto& b = join(nodes, 0, "b");
+      EXPECT_EQ(follow(nodes, b, kShare), ReasonCode::GrantedQos1);
+      post(nodes, 0, 20);
+      EXPECT_EQ(b.seqs(kTopic), range(2, 21));
+      nodes.advance(1s);
+      EXPECT_EQ(stored_cursor(nodes.at(0)), 21U);
+    }
+  }
+}
+
+TEST(SharesAcrossNodes, WhoHasGoneIsToldUntilTheLeaderKnows) {
+  auto options = dev();
+  options.shard.pending_bytes_max = 4000;
+  Nodes nodes(2, dev(), options);
+  auto& a = join(nodes, 1, "a");
+  auto& c = join(nodes, 1, "c");
+  auto& filler = join(nodes, 1, "filler");
+  auto& b = join(nodes, 0, "b");
+  for (auto* one : {&a, &b, &c}) follow(nodes, *one, kShare);
+  nodes.block(1, NodeChannel::Proposals);
+  for (int i = 0; i < 10; ++i) filler.publish("chat/room/msg", std::string(800, 'x'));
+  for (int i = 0; i < 10; ++i) filler.publish("chat/room/msg", "");
+  nodes.settle();
+  a.drop();
+  c.unsubscribe(kShare);
+  nodes.settle();
+  nodes.open(1, NodeChannel::Proposals);
+  nodes.advance(2s);
+  b.received.clear();
+  post(nodes, 0, 40);
+  EXPECT_EQ(b.received.size(), 40U);
+  nodes.advance(1s);
+  const auto cursor = stored_cursor(nodes.at(0));
+  ASSERT_TRUE(cursor);
+  EXPECT_GE(*cursor, 40U);
+  b.unsubscribe(kShare);
+  nodes.advance(1s);
+  EXPECT_EQ(stored_cursor(nodes.at(0)), std::nullopt) << "nobody is away either";
+}
+
+/// While the leader doesn't answer, and leaderships change.
+TEST(SharesAcrossNodes, WhatWasAcknowledgedMeanwhileDoesNotComeAgain) {
+  Nodes nodes(2, dev(), dev());
+  auto& a = join(nodes, 1, "a");
+  follow(nodes, a, kShare);
+  a.acknowledges = false;
+  post(nodes, 0, 4);
+  EXPECT_EQ(a.seqs(kTopic), range(1, 4));
+  const auto again = [&] {
+    nodes.disconnect(0, 1);
+    nodes.settle();
+    nodes.connect(0, 1);
+    nodes.settle();
+  };
+  nodes.block(1, NodeChannel::Proposals);
+  again();
+  for (const auto& message : std::vector(a.received)) a.acknowledge(message);
+  nodes.settle();
+  again();
+  a.acknowledges = true;
+  nodes.open(1, NodeChannel::Proposals);
+  nodes.settle();
+  auto& b = join(nodes, 0, "b");
+  follow(nodes, b, kShare);
+  EXPECT_TRUE(b.received.empty());
+  EXPECT_EQ(a.received.size(), 4U);
+  nodes.advance(1s);
+  EXPECT_EQ(stored_cursor(nodes.at(0)), 4U);
+}
+
+/// Another time of its membership, which is older, comes later; and the word of that before the answer.
+TEST(SharesAcrossNodes, WhoHasLostItsPlaceTakesItAgain) {
+  Nodes nodes(3, dev(), dev());
+  follow(nodes, join(nodes, 2, "watcher"), kTopic);
+  auto& before = join(nodes, 1, "a");
+  nodes.block(1, NodeChannel::Proposals);
+  before.subscribe(kShare);
+  nodes.settle();
+  auto& a = join(nodes, 2, "a");
+  nodes.block(0, NodeChannel::Proposals);
+  const auto subscribed = a.subscribe(kShare);
+  nodes.settle();
+  EXPECT_EQ(a.answer(PacketType::Suback, subscribed), nullptr);
+  nodes.open(1, NodeChannel::Proposals);
+  nodes.settle();
+  nodes.open(0, NodeChannel::Proposals);
+  nodes.advance(2s);
+  ASSERT_NE(a.answer(PacketType::Suback, subscribed), nullptr);
+  EXPECT_EQ(a.answer(PacketType::Suback, subscribed)->reason(), ReasonCode::GrantedQos1);
+  post(nodes, 0, 20);
+  EXPECT_EQ(a.seqs(kTopic), range(1, 20));
+}
+
+/// One member ends when the leader hasn't heard of the other one yet.
+TEST(SharesAcrossNodes, ANewLeaderWaitsForMembersBeforeAGroupEnds) {
+  Nodes nodes(3, dev(), dev());
+  auto& a = join(nodes, 1, "a");
+  auto& b = join(nodes, 2, "b");
+  follow(nodes, a, kShare);
+  follow(nodes, b, kShare);
+  post(nodes, 0, 10);
+  nodes.advance(2s);
+  nodes.block(1, NodeChannel::Proposals);
+  nodes.crash(0);
+  nodes.start(0);
+  nodes.advance(1s);
+  b.unsubscribe(kShare);
+  nodes.settle();
+  nodes.at(0).client("boss").drop();
+  post(nodes, 0, 10);
+  EXPECT_EQ(stored_cursor(nodes.at(0)), 10U);
+  nodes.open(1, NodeChannel::Proposals);
+  nodes.advance(2s);
+  EXPECT_EQ(together({&a, &b}), range(1, 20));
+  EXPECT_EQ(stored_cursor(nodes.at(0)), 20U);
+  nodes.advance(20s);
+  EXPECT_EQ(stored_cursor(nodes.at(0)), 20U);
+  // The last one does end it, after a while.
+  nodes.crash(0);
+  nodes.start(0);
+  nodes.advance(1s);
+  a.unsubscribe(kShare);
+  nodes.advance(5s);
+  EXPECT_EQ(stored_cursor(nodes.at(0)), 20U);
+  nodes.advance(6s);
+  EXPECT_EQ(stored_cursor(nodes.at(0)), std::nullopt);
+  EXPECT_TRUE(nodes.at(0).store().violations().empty());
 }
 
 TEST(SharesAcrossNodes, NotBeforeEveryNodeKnowsThem) {

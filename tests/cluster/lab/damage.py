@@ -24,16 +24,17 @@ def change(node, text, most=None, chance=None):
 
 def start_anew(node):
     """Starts a node whose log is damaged, a second time if it finds that out while it runs; returns whether that was so.
-    It has begun its log anew then."""
-    begun = lambda: node.program.count(lambda line: "beginning it anew" in line.get("event", ""))
+    It has begun its log anew then, or cut it behind what its store has."""
+    is_mended = lambda line: any(word in line.get("event", "") for word in ("beginning it anew", "cutting it behind"))
+    mended = lambda: node.program.count(is_mended)
     node.start(ready=False)
-    wait_until(lambda: begun() or node.program.process.poll() is not None, f"{node.name} notices that its log is damaged")
-    stopped = not begun()
+    wait_until(lambda: mended() or node.program.process.poll() is not None, f"{node.name} notices that its log is damaged")
+    stopped = not mended()
     if stopped:
         if (status := node.program.process.wait(30)) != 1 or not node.program.count(
                 lambda line: "this node stops" in line.get("event", "")):
             raise AssertionError(f"{node.name} ended with status {status}: {node.program.raw[-20:]}")
         node.start(ready=False)
-        node.program.wait_for(lambda line: "beginning it anew" in line.get("event", ""))
+        node.program.wait_for(is_mended)
     node.program.wait_for("ready")
     return stopped

@@ -111,7 +111,8 @@ TEST(Rows, OfSlotsMoveTheirBase) {
 TEST(Rows, OfHardStatesDecodeToWhatWasEncoded) {
   const HardStateRow whole{{0xFFFF}, {7}, {0x0123'4567'89AB'CDEF}, {}};
   const HardStateRow lost{{0xFFFF}, {7}, {}, {6}};
-  for (const auto& [state, size] : {std::pair(whole, 23U), std::pair(lost, 31U)}) {
+  const HardStateRow known{{0xFFFF}, {7}, {}, {6}, {{5}, {1}}};
+  for (const auto& [state, size] : {std::pair(whole, 23U), std::pair(lost, 31U), std::pair(known, 47U)}) {
     std::string bytes;
     encode_row(bytes, state);
     EXPECT_EQ(bytes.size(), size);
@@ -131,6 +132,10 @@ TEST(Rows, OfHardStatesOfVersion2WithoutALossAreCorrupt) {
   std::string bytes;
   encode_row(bytes, HardStateRow{{3}, {7}, {}, {6}});
   bytes.replace(bytes.size() - 8, 8, 8, '\0');
+  seal(bytes.data(), bytes.size());
+  EXPECT_EQ(decode_hard_state_row(bytes).error(), make_error_code(StorageError::CorruptRecord));
+  encode_row(bytes, HardStateRow{{3}, {7}, {}, {6}, {{5}, {1}}});
+  bytes.replace(bytes.size() - 16, 16, 16, '\0');
   seal(bytes.data(), bytes.size());
   EXPECT_EQ(decode_hard_state_row(bytes).error(), make_error_code(StorageError::CorruptRecord));
 }
