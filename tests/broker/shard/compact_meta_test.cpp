@@ -196,8 +196,9 @@ TEST(CompactMeta, NamesASenderAgainAfterAMessageTooLarge) {
   bob.publish("chat/room/msg", std::string(500, 'x'));
   bob.publish("chat/room/msg", "small");
   world.settle();
-  ASSERT_EQ(reader.received.size(), 1U);
-  EXPECT_EQ(Decoder().read(reader.received[0].correlation).from, "bob");
+  ASSERT_EQ(reader.received.size(), 2U);
+  EXPECT_EQ(reader.received[0].payload, R"({"kind":"gap","first":1,"last":1})");
+  EXPECT_EQ(Decoder().read(reader.received[1].correlation).from, "bob");
 }
 
 TEST(CompactMeta, OverheadOfASmallMessageIsAtMostTwentyFourBytes) {
