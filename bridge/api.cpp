@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <utility>
 
@@ -13,6 +17,10 @@
 
 namespace parley::bridge {
 namespace {
+
+/// How often the broker is asked again when it answers for an earlier moment than that of what is stored.
+constexpr int kAskedMax = 10;
+constexpr Duration kAskedPause = std::chrono::milliseconds(20);
 
 struct ResourceRule {
   Resource resource;
@@ -127,6 +135,10 @@ bool Api::authenticate(Call& call) {
                                          : "Say who you are with Authorization: Bearer and a token, or Basic.");
     return false;
   }
+  if (call.target.conversation.starts_with("dm:")) {
+    const std::string user = claimed_user(*credentials, options_.token_user_claim);
+    call.target.conversation = conversation_meant(std::move(call.target.conversation), user);
+  }
   call.credentials = std::move(credentials);
   return true;
 }
@@ -147,7 +159,8 @@ Api::Next Api::begin_messages(Call& call) {
 /// What is open to everybody, anonymous users included, is read at once. False when nobody says who asks.
 bool Api::may_begin_reading(Call& call) {
   const auto standing = pages_.standing_of(call.target.conversation);
-  call.asks = !options_.allow_anonymous || standing == PageReader::Standing::Private;
+  call.asks = !options_.allow_anonymous || standing.kind == PageReader::Standing::Kind::Private;
+  call.visible = {.from = {1}, .upto = standing.place.head};
   if (!call.asks || call.credentials) return true;
   set_problem(call, Problem::NotAuthenticated, "This conversation isn't open to everybody; say who you are.");
   return false;
@@ -157,7 +170,7 @@ Api::Next Api::read_page(Call& call) {
   const auto waitable = pages_.answer({.target = call.target,
                                        .query = call.query,
                                        .if_none_match = call.request.if_none_match,
-                                       .visible_from = call.visible_from},
+                                       .visible = call.visible},
                                       call.response);
   if (!waitable || call.query.wait == 0) return Next::Done;
   if (watch_.full()) {
@@ -181,7 +194,7 @@ Api::Next Api::begin_stream(Call& call) {
 }
 
 Api::Next Api::read_stream(Call& call) {
-  const auto position = pages_.begin_stream(call.target, call.query, call.request.last_event_id, call.visible_from);
+  const auto position = pages_.begin_stream(call.target, call.query, call.request.last_event_id, call.visible);
   if (const auto* problem = std::get_if<ProblemDetails>(&position)) {
     call.response.set_problem(*problem);
     return Next::Done;
@@ -191,6 +204,7 @@ Api::Next Api::read_stream(Call& call) {
     return Next::Done;
   }
   call.stream = std::get<PageReader::StreamPosition>(position);
+  call.stream.open = !call.asks;
   call.response.content_type = "text/event-stream";
   return Next::Stream;
 }
@@ -215,24 +229,49 @@ asio::awaitable<Api::Next> Api::finish(Call& call) {
   co_return Next::Done;
 }
 
-asio::awaitable<bool> Api::authorize(Call& call, bool anew) {
-  // A subscription could make a conversation that isn't there.
+asio::awaitable<bool> Api::authorize(Call& call) {
+  for (int asked = 0; asked < kAskedMax; ++asked) {
+    if (asked != 0) {
+      asio::steady_timer timer(co_await asio::this_coro::executor, kAskedPause);
+      const auto [cancelled] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (cancelled) break;
+    }
+    auto asking = ask(call);
+    const Asked answer = co_await std::move(asking);
+    if (answer != Asked::TooEarly) co_return answer == Asked::Yes;
+  }
+  set_problem(call, Problem::Busy, "The broker doesn't know yet what is stored here.");
+  co_return false;
+}
+
+asio::awaitable<Api::Asked> Api::ask(Call& call) {
+  // A subscription could make a conversation that isn't there: then only whether they may come in is asked.
   const auto standing = pages_.standing_of(call.target.conversation);
-  const bool is_there = standing != PageReader::Standing::None;
+  const bool is_there = standing.kind != PageReader::Standing::Kind::None;
   Credentials credentials = *call.credentials;
   std::string topic = is_there ? options_.chat_root + '/' + call.target.conversation + "/msg" : std::string();
-  auto asking = senders_.may_read(std::move(credentials), std::move(topic), anew);
+  if (Right* known = senders_.known_right(credentials, topic); known && pages_.still_holds(*known, standing.place)) {
+    call.visible = known->visible();
+    co_return Asked::Yes;
+  }
+  auto asking = senders_.may_read(std::move(credentials), std::move(topic), standing.place);
   const auto answer = co_await std::move(asking);
   const bool refused = write_refusal(answer, call.response);
   // That there is a private conversation isn't for others to know.
-  if (standing == PageReader::Standing::Private && refused &&
+  if (standing.kind == PageReader::Standing::Kind::Private && refused &&
       call.response.status == rule_of(Problem::NotAuthorized).status) {
     set_problem(call, Problem::NoSuchConversation);
   }
-  if (refused) co_return false;
-  const auto oldest = read_decimal(answer->properties().user("oldest").value_or(""));
-  call.visible_from = Seq{oldest.value_or(1)};
-  co_return true;
+  if (refused) co_return Asked::No;
+  if (!is_there) {
+    call.response.set_problem(standing.absence);
+    co_return Asked::No;
+  }
+  Right right = right_of(*answer, standing.place);
+  // The thread or node that answers may hear of an entry a moment after it is stored.
+  if (!pages_.still_holds(right, standing.place)) co_return Asked::TooEarly;
+  call.visible = right.visible();
+  co_return Asked::Yes;
 }
 
 asio::awaitable<void> Api::wait_for_page(Call& call) {
@@ -241,6 +280,7 @@ asio::awaitable<void> Api::wait_for_page(Call& call) {
     const auto [conversation, head] = call.waitable;
     const bool grown = co_await watch_.grown(conversation, head, deadline);
     call.response.clear();
+    if (grown && !may_begin_reading(call)) co_return;
     if (grown && call.asks) {
       auto asking = authorize(call);
       const bool may = co_await std::move(asking);
@@ -249,7 +289,7 @@ asio::awaitable<void> Api::wait_for_page(Call& call) {
     const auto waitable = pages_.answer({.target = call.target,
                                          .query = call.query,
                                          .if_none_match = call.request.if_none_match,
-                                         .visible_from = call.visible_from},
+                                         .visible = call.visible},
                                         call.response);
     if (!grown || !waitable) co_return;
     call.waitable = *waitable;

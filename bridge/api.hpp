@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,7 +26,7 @@ struct Call {
   HistoryQuery query;
   std::optional<Credentials> credentials;  ///< None: an anonymous reader.
   bool asks = false;                       ///< The broker has to say whether this user may read.
-  Seq visible_from{1};                     ///< What came before it is not for this user.
+  Visible visible;                         ///< The rest is not for this user.
   Response response;
   PageReader::StreamPosition stream{};
   PageReader::Waitable waitable{};
@@ -54,8 +55,8 @@ class Api {
   /// Long polls, sending, and asking the broker; Done or Stream. `call` must live until it returns.
   asio::awaitable<Next> finish(Call& call);
   /// False when the broker doesn't say that the call's user may read the conversation; then `call.response` says why.
-  /// `anew`: an earlier answer doesn't count.
-  asio::awaitable<bool> authorize(Call& call, bool anew = false);
+  /// An earlier answer counts for a while, unless an entry since may have taken the right.
+  asio::awaitable<bool> authorize(Call& call);
 
  private:
   Next begin_resource(Call& call);
@@ -64,6 +65,8 @@ class Api {
   Next read_page(Call& call);
   Next read_stream(Call& call);
   bool may_begin_reading(Call& call);
+  enum class Asked : std::uint8_t { Yes, No, TooEarly };  ///< TooEarly: what counts now isn't known there yet.
+  asio::awaitable<Asked> ask(Call& call);
   bool authenticate(Call& call);
   void refuse_method(Call& call);
   asio::awaitable<void> wait_for_page(Call& call);

@@ -238,13 +238,16 @@ asio::awaitable<void> TcpConnection::stream() {
   if (open) open = co_await write_events(events);
   Instant asked = now();
   while (open && !aborted_ && !context_.stopping) {
-    const bool anew = std::exchange(call_.stream.rights_changed, false);
-    if (call_.asks && (anew || now() - asked >= context_.options.heartbeat)) {
+    const bool changed = std::exchange(call_.stream.rights_changed, false);
+    if (call_.asks && (changed || now() - asked >= context_.options.heartbeat)) {
       // Whose right has ended meanwhile hears why when it comes back.
       enter(Phase::Answering, Duration::max());
-      auto asking = context_.api.authorize(call_, anew);
+      const Visible before = call_.visible;
+      auto asking = context_.api.authorize(call_);
       const bool may = co_await std::move(asking);
       if (!may || aborted_) break;
+      // Who was removed here and added again later begins again there, as over MQTT.
+      if (call_.visible.from > before.from && call_.visible.from > call_.stream.after) break;
       asked = now();
     }
     events.clear();

@@ -1,6 +1,7 @@
 #include "bridge/credentials.hpp"
 
 #include <algorithm>
+#include <boost/json.hpp>
 
 #include "base/base64.hpp"
 #include "mqtt/utf8.hpp"
@@ -44,6 +45,25 @@ std::optional<Credentials> read_credentials(std::string_view authorization) {
   Credentials credentials{.user = decoded->substr(0, colon), .password = {}};
   if (colon + 1 < decoded->size()) credentials.password = decoded->substr(colon + 1);
   return credentials;
+}
+
+/// RFC 7519 §3, RFC 7515 §3.1: header, claims and signature, each in base64url.
+std::string claimed_user(const Credentials& credentials, std::string_view claim) {
+  if (!credentials.user.empty() || !credentials.password) return credentials.user;
+  const std::string_view token = *credentials.password;
+  const auto first = token.find('.');
+  const auto second = first == std::string_view::npos ? first : token.find('.', first + 1);
+  if (second == std::string_view::npos) return {};
+  const auto text = decode_base64url(token.substr(first + 1, second - first - 1));
+  if (!text) return {};
+  boost::json::error_code error;
+  boost::json::parse_options options;
+  options.max_depth = 16;
+  const auto claims = boost::json::parse(boost::json::string_view(text->data(), text->size()), error, {}, options);
+  if (error || !claims.is_object()) return {};
+  const auto* user = claims.get_object().if_contains(boost::json::string_view(claim.data(), claim.size()));
+  if (user == nullptr || !user->is_string()) return {};
+  return {user->get_string().data(), user->get_string().size()};
 }
 
 }  // namespace parley::bridge

@@ -19,4 +19,8 @@ struct Credentials {
 /// Nothing when it is neither, or its user name isn't UTF-8. Pure.
 std::optional<Credentials> read_credentials(std::string_view authorization);
 
+/// Whom they name: the user, or what a JSON web token says in `claim`. Empty when that can't be told. Nobody has
+/// checked it: the broker does. Pure.
+std::string claimed_user(const Credentials& credentials, std::string_view claim);
+
 }  // namespace parley::bridge

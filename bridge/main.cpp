@@ -44,6 +44,7 @@ BridgeOptions options_of(const parley::config::Config& config) {
   options.authenticates =
       !config.auth.users_file.empty() || !config.auth.keys_file.empty() || !config.auth.http.url.empty();
   options.chat_root = config.chat.root;
+  options.token_user_claim = config.auth.token_user_claim;
   options.broker.host = broker.host;
   options.broker.port = broker.port;
   // Base64 and JSON around a message of full size, and a little for the rest of the object.

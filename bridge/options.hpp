@@ -20,6 +20,7 @@ struct BridgeOptions {
   bool allow_anonymous = false;  ///< Users are who they say they are.
   bool authenticates = false;    ///< The broker can check passwords or tokens.
   std::string chat_root = "chat";
+  std::string token_user_claim = "sub";  ///< Which claim of a token names the user.
   SenderOptions broker;
   RequestLimits request;
   Duration idle_limit = std::chrono::seconds(75);    ///< Between two requests of a connection.

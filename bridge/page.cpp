@@ -84,6 +84,12 @@ Reach reach_of(const Window& window, const Extent& extent) {
                                                                                         : Reach::Within;
 }
 
+void raise_edge(Window& window, Seq visible, Seq retained) {
+  if (visible <= retained) return;
+  const bool ascending = window.direction == PageDirection::Ascending;
+  window.edge = std::max(window.edge, ascending ? Seq{visible.value - 1} : visible);
+}
+
 Neighbours neighbours(const Window& window, const Extent& extent, const PageRange& range) {
   const PageRange all = reachable(window, extent);
   // An empty page lies between two entries: `below` is the last one before it.

@@ -65,6 +65,10 @@ struct Neighbours {
 };
 Neighbours neighbours(const Window& window, const Extent& extent, const PageRange& range);
 
+/// Moves the edge up to `visible`, the first seq that this reader ever had, where that is above `retained`, the oldest
+/// that retention has left: nothing was removed from in between, so there is nothing to tell.
+void raise_edge(Window& window, Seq visible, Seq retained);
+
 /// True when the page can't become another one: it is full, or ends where its window does, and the conversation goes on
 /// behind it.
 bool is_final(const Window& window, const Extent& extent, const PageRange& range, std::uint32_t limit);

@@ -19,12 +19,41 @@ using storage::ConversationState;
 constexpr std::size_t kPageBytesMax = 4U << 20;
 constexpr std::size_t kEventBytesMax = 256U << 10;
 constexpr std::size_t kEventsMax = 256;
+/// What still_holds() looks through at most; asking the broker costs about as much.
+constexpr std::size_t kLookedMax = 256;
+constexpr std::size_t kLookedBytesMax = 256U << 10;
 
 void append_number(std::string& to, std::uint64_t number) {
   std::array<char, 20> digits;
   const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), number);
   to.append(digits.data(), end);
 }
+
+/// Makes `state` the conversation that this user sees; returns the oldest seq that retention has left for everybody.
+Seq cut_to(const Visible& visible, ConversationState& state) {
+  const Seq retained = state.oldest;
+  state.head = std::min(state.head, visible.upto);
+  state.oldest = std::max(state.oldest, std::min(visible.from, state.head.next()));
+  return retained;
+}
+
+/// Whether somebody who may read may not do so behind this entry, or begins at another one.
+bool may_take_rights(const format::EntryRecord& entry) {
+  if (entry.kind == format::EntryKind::Settings) return true;
+  if (entry.kind != format::EntryKind::Member) return false;
+  const auto change = format::decode_member_change(entry.payload);
+  return !change || change->ends();
+}
+
+/// Whether some of the entries may take somebody's right.
+class RightsLook final : public storage::EntryVisitor {
+ public:
+  void entry(const format::Record& record, std::string_view) override {
+    taken = taken || may_take_rights(std::get<format::EntryRecord>(record.body));
+  }
+  void corrupt(Seq) override { taken = true; }
+  bool taken = false;
+};
 
 Extent extent_of(const ConversationState& state) { return {.oldest = state.oldest, .head = state.head}; }
 
@@ -197,7 +226,7 @@ class EventWriter final : public storage::EntryVisitor {
   void entry(const format::Record& record, std::string_view) override {
     if (rights_changed) return;
     const auto& entry = std::get<format::EntryRecord>(record.body);
-    rights_changed = entry.kind == format::EntryKind::Member || entry.kind == format::EntryKind::Settings;
+    rights_changed = may_take_rights(entry);
     begin(entry.seq);
     to_.append("\ndata: ");
     json::append_entry(to_, entry);
@@ -247,17 +276,39 @@ bool PageReader::is_open(const ConversationState& state) {
 }
 
 PageReader::Standing PageReader::standing_of(std::string_view conversation) {
-  const auto found = find(conversation);
+  auto found = find(conversation);
   if (const auto* state = std::get_if<ConversationState>(&found)) {
-    return is_open(*state) ? Standing::Public : Standing::Private;
+    return {.kind = is_open(*state) ? Standing::Kind::Public : Standing::Kind::Private,
+            .place = {.conversation = state->number, .epoch = state->epoch, .head = state->head},
+            .absence = {}};
   }
-  const Problem problem = std::get<ProblemDetails>(found).problem;
-  const bool there_is_none = problem == Problem::NoSuchConversation || problem == Problem::InvalidParameter ||
-                             problem == Problem::StorageUnavailable;
-  return there_is_none ? Standing::None : Standing::Private;
+  auto& absence = std::get<ProblemDetails>(found);
+  const bool there_is_none = absence.problem == Problem::NoSuchConversation ||
+                             absence.problem == Problem::InvalidParameter ||
+                             absence.problem == Problem::StorageUnavailable;
+  return {.kind = there_is_none ? Standing::Kind::None : Standing::Kind::Private,
+          .place = {},
+          .absence = std::move(absence)};
 }
 
-OrProblem<Window> PageReader::window_of(const HistoryQuery& query, const ConversationState& state) {
+bool PageReader::still_holds(Right& right, const Place& now) {
+  Place& place = right.place;
+  if (place.conversation != now.conversation || place.epoch != now.epoch || place.head > now.head) return false;
+  const std::uint64_t count = now.head.value - place.head.value;
+  if (count > kLookedMax) return false;
+  if (count != 0) {
+    RightsLook look;
+    const auto visited = reader_.history()->visit(place.conversation, {.first = place.head.next(), .last = now.head},
+                                                  {.entries_max = kLookedMax, .bytes_max = kLookedBytesMax},
+                                                  storage::Direction::Ascending, look);
+    if (!visited || *visited != count || look.taken) return false;
+  }
+  place.head = now.head;
+  return true;
+}
+
+/// `state` is what the user sees, of which `retained` is the oldest that retention has left.
+OrProblem<Window> PageReader::window_of(const HistoryQuery& query, const ConversationState& state, Seq retained) {
   const Epoch asked = query.cursor ? query.cursor->epoch : query.epoch.value_or(state.epoch);
   if (asked != state.epoch || query.epoch.value_or(state.epoch) != state.epoch) {
     return position_problem(Problem::OtherEpoch, state);
@@ -289,7 +340,8 @@ OrProblem<Window> PageReader::window_of(const HistoryQuery& query, const Convers
     }
     if (query.after && query.before) window.floor = window.edge;
   }
-  switch (reach_of(window, extent_of(state))) {
+  raise_edge(window, state.oldest, retained);
+  switch (reach_of(window, {.oldest = retained, .head = state.head})) {
     case Reach::BelowRetention: return position_problem(Problem::BelowRetention, state);
     case Reach::BeyondHead: return position_problem(Problem::BeyondHead, state);
     case Reach::Within: break;
@@ -327,8 +379,8 @@ std::optional<PageReader::Waitable> PageReader::answer(const PageRequest& reques
     return std::nullopt;
   }
   auto& state = std::get<ConversationState>(found);
-  state.oldest = std::max(state.oldest, request.visible_from);
-  const auto resolved = window_of(request.query, state);
+  const Seq retained = cut_to(request.visible, state);
+  const auto resolved = window_of(request.query, state, retained);
   if (const auto* problem = std::get_if<ProblemDetails>(&resolved)) {
     response.set_problem(*problem);
     return std::nullopt;
@@ -371,11 +423,11 @@ std::optional<PageReader::Waitable> PageReader::answer(const PageRequest& reques
 }
 
 OrProblem<PageReader::StreamPosition> PageReader::begin_stream(const Target& target, const HistoryQuery& query,
-                                                               std::string_view last_event_id, Seq visible_from) {
+                                                               std::string_view last_event_id, Visible visible) {
   auto found = find(target.conversation);
   if (const auto* problem = std::get_if<ProblemDetails>(&found)) return *problem;
   auto& state = std::get<ConversationState>(found);
-  state.oldest = std::max(state.oldest, visible_from);
+  const Seq retained = cut_to(visible, state);
   HistoryQuery start = query;
   if (!last_event_id.empty()) {
     const auto seq = read_decimal(last_event_id);
@@ -383,9 +435,9 @@ OrProblem<PageReader::StreamPosition> PageReader::begin_stream(const Target& tar
     start.after = Seq{*seq};
   }
   if (!start.after) start.after = state.head;
-  const auto window = window_of(start, state);
+  const auto window = window_of(start, state, retained);
   if (const auto* problem = std::get_if<ProblemDetails>(&window)) return *problem;
-  return StreamPosition{.conversation = state.number, .after = std::get<Window>(window).edge, .open = is_open(state)};
+  return StreamPosition{.conversation = state.number, .after = std::get<Window>(window).edge};
 }
 
 bool PageReader::append_events(std::string& to, StreamPosition& position) {

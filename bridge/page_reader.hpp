@@ -8,6 +8,7 @@
 #include "bridge/metrics.hpp"
 #include "bridge/query.hpp"
 #include "bridge/response.hpp"
+#include "bridge/right.hpp"
 #include "bridge/store.hpp"
 #include "bridge/target.hpp"
 
@@ -30,7 +31,7 @@ class PageReader {
     const Target& target;
     const HistoryQuery& query;
     std::string_view if_none_match;
-    Seq visible_from{1};  ///< What came before it isn't shown.
+    Visible visible;  ///< The rest isn't there for this user.
   };
   /// What a long poll needs to know about an empty page that more entries would fill.
   struct Waitable {
@@ -44,20 +45,28 @@ class PageReader {
   struct StreamPosition {
     ConversationNumber conversation;
     Seq after;
-    bool open = false;            ///< To everybody: the stream ends when that does.
+    bool open = false;            ///< Read because it is open to everybody: the stream ends when that does.
     bool rights_changed = false;  ///< By the last entry that was appended; what follows may not be for this user.
   };
   /// `last_event_id` is the field's value; empty: none was sent.
   OrProblem<StreamPosition> begin_stream(const Target& target, const HistoryQuery& query,
-                                         std::string_view last_event_id, Seq visible_from);
-  /// Appends the next entries as events and moves the position, up to one that changes who may read. Returns false when
+                                         std::string_view last_event_id, Visible visible);
+  /// Appends the next entries as events and moves the position, up to one that may take a right. Returns false when
   /// the history can't be read any more, or retention has overtaken the stream: it has to end, and the client's next
   /// request is told why.
   bool append_events(std::string& to, StreamPosition& position);
 
-  enum class Standing : std::uint8_t { None, Public, Private };
+  struct Standing {
+    enum class Kind : std::uint8_t { None, Public, Private };
+    Kind kind = Kind::None;
+    Place place;             ///< Who may read it at the end of the call may read up to there.
+    ProblemDetails absence;  ///< Of None: why.
+  };
   /// Whether there is such a conversation, and whether everybody may read it. One that can't be looked up is Private.
   Standing standing_of(std::string_view conversation);
+  /// Moves the right's place to `now`; false when something since may have taken the right, or too much has come to
+  /// look through. Costs a microsecond and what it costs to read the entries in between.
+  bool still_holds(Right& right, const Place& now);
 
   /// The newest seq; nothing when it can't be read.
   std::optional<Seq> head_of(ConversationNumber conversation);
@@ -67,7 +76,7 @@ class PageReader {
  private:
   OrProblem<storage::ConversationState> find(std::string_view name);
   bool is_open(const storage::ConversationState& state);
-  OrProblem<Window> window_of(const HistoryQuery& query, const storage::ConversationState& state);
+  OrProblem<Window> window_of(const HistoryQuery& query, const storage::ConversationState& state, Seq retained);
   OrProblem<WrittenPage> write_entries(std::string& to, const Window& window, const storage::ConversationState& state,
                                        PageRange range, std::string& corrupt);
 

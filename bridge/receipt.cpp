@@ -1,5 +1,6 @@
 #include "bridge/receipt.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
@@ -60,6 +61,13 @@ bool write_refusal(const Result<link::Answer>& answer, Response& response) {
   log::debug("the broker could not be asked", {{"error", answer.error().message()}});
   response.set_problem({.problem = problem_of(answer.error()), .detail = {}, .members = {}});
   return true;
+}
+
+Right right_of(const link::Answer& suback, Place place) {
+  const auto oldest = read_decimal(suback.properties().user("oldest").value_or(""));
+  const auto head = read_decimal(suback.properties().user("head").value_or(""));
+  if (head) place.head = std::min(place.head, Seq{*head});
+  return {.visible_from = Seq{oldest.value_or(1)}, .place = place};
 }
 
 void write_receipt(const Result<link::Answer>& answer, Response& response, bool changes) {

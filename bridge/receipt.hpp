@@ -4,6 +4,7 @@
 
 #include "base/result.hpp"
 #include "bridge/response.hpp"
+#include "bridge/right.hpp"
 #include "clients/link/messages.hpp"
 
 namespace parley::bridge {
@@ -15,5 +16,9 @@ void write_receipt(const Result<link::Answer>& answer, Response& response, bool 
 
 /// The problem when the broker refused or didn't answer; false, and nothing written, when it said yes.
 bool write_refusal(const Result<link::Answer>& answer, Response& response);
+
+/// What a SUBACK that says yes gives, when the conversation was at `place` before it was asked for. It counts from the
+/// broker's own head where that is behind.
+Right right_of(const link::Answer& suback, Place place);
 
 }  // namespace parley::bridge

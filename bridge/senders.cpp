@@ -11,6 +11,7 @@
 
 #include "base/aio/within.hpp"
 #include "base/log.hpp"
+#include "bridge/receipt.hpp"
 
 namespace parley::bridge {
 namespace {
@@ -62,15 +63,21 @@ asio::awaitable<Result<link::Answer>> Senders::publish(Credentials credentials, 
   co_return answer;
 }
 
-asio::awaitable<Result<link::Answer>> Senders::may_read(Credentials credentials, std::string topic, bool anew) {
+Right* Senders::known_right(const Credentials& credentials, const std::string& topic) {
+  const auto place = senders_.find(credentials.key());
+  if (place == senders_.end() || !place->second->client.connected()) return nullptr;
+  const auto known = place->second->readable.find(topic);
+  const Instant now = std::chrono::steady_clock::now();
+  if (known == place->second->readable.end() || known->second.until <= now) return nullptr;
+  place->second->used_last = now;
+  return &known->second.right;
+}
+
+asio::awaitable<Result<link::Answer>> Senders::may_read(Credentials credentials, std::string topic, Place place) {
   const auto sender = take(credentials);
   if (!sender) co_return boost::system::errc::make_error_code(boost::system::errc::device_or_resource_busy);
-  const auto known = sender->readable.find(topic);
-  sender->used_last = std::chrono::steady_clock::now();
-  const bool still = !anew && known != sender->readable.end() && known->second.until > sender->used_last;
-  if (sender->client.connected() && still) co_return known->second.suback;
   ++sender->users;
-  auto asking = ask(sender, std::move(topic));
+  auto asking = ask(sender, std::move(topic), place);
   auto answer = co_await aio::within(options_.send_limit, std::move(asking));
   --sender->users;
   sender->used_last = std::chrono::steady_clock::now();
@@ -78,7 +85,7 @@ asio::awaitable<Result<link::Answer>> Senders::may_read(Credentials credentials,
 }
 
 /// By a subscription that is given up at once: the broker's answer to it is the one that counts for MQTT clients.
-asio::awaitable<Result<link::Answer>> Senders::ask(std::shared_ptr<Sender> sender, std::string topic) {
+asio::awaitable<Result<link::Answer>> Senders::ask(std::shared_ptr<Sender> sender, std::string topic, Place place) {
   if (!sender->client.connected()) {
     auto connecting = connect(sender);
     auto connack = co_await std::move(connecting);
@@ -94,7 +101,8 @@ asio::awaitable<Result<link::Answer>> Senders::ask(std::shared_ptr<Sender> sende
   auto unsuback = co_await std::move(unsubscribing);
   if (!unsuback) co_return unsuback;
   if (sender->readable.size() >= kReadableMax) sender->readable.clear();
-  sender->readable[std::move(topic)] = {std::chrono::steady_clock::now() + options_.asked_again, *suback};
+  sender->readable[std::move(topic)] = {std::chrono::steady_clock::now() + options_.asked_again,
+                                        right_of(*suback, place)};
   co_return suback;
 }
 

@@ -13,6 +13,7 @@
 #include "base/time.hpp"
 #include "bridge/credentials.hpp"
 #include "bridge/metrics.hpp"
+#include "bridge/right.hpp"
 #include "clients/link/client.hpp"
 
 /// Sends and asks on behalf of users: one MQTT connection for each who has been here lately.
@@ -26,7 +27,7 @@ struct SenderOptions {
   std::size_t connections_max = 256;
   Duration idle_max = std::chrono::seconds(60);  ///< Then a connection is closed.
   Duration send_limit = std::chrono::seconds(10);
-  Duration asked_again = std::chrono::seconds(5);  ///< How long a right counts before the broker is asked again.
+  Duration asked_again = std::chrono::seconds(5);  ///< How long a right counts if no entry takes it back before.
   Duration connect_limit = std::chrono::seconds(5);
 };
 
@@ -43,9 +44,13 @@ class Senders {
                                                 bool repeatable);
 
   /// Whether these credentials let somebody in, and (unless `topic` is empty) whether that user may subscribe to it: an
-  /// answer without a failure is a yes, with what SUBACK says, which counts for `asked_again` unless it is asked
-  /// `anew`. Errors as in publish().
-  asio::awaitable<Result<link::Answer>> may_read(Credentials credentials, std::string topic, bool anew);
+  /// answer without a failure is a yes, with what SUBACK says. It is kept with `place`, where the conversation was when
+  /// this was called, as known_right(). Errors as in publish().
+  asio::awaitable<Result<link::Answer>> may_read(Credentials credentials, std::string topic, Place place);
+
+  /// The last yes to these credentials' reading `topic`, for `asked_again`; null without one. Who knows that nothing
+  /// has taken it back since may move its place. Valid until the next await.
+  Right* known_right(const Credentials& credentials, const std::string& topic);
 
   /// True when the broker accepts TCP connections.
   asio::awaitable<bool> reachable();
@@ -64,7 +69,7 @@ class Senders {
     Instant used_last{};
     struct Readable {
       Instant until;
-      link::Answer suback;
+      Right right;
     };
     std::map<std::string, Readable> readable;  ///< Topics that it may subscribe to.
   };
@@ -73,7 +78,7 @@ class Senders {
   std::shared_ptr<Sender> take(const Credentials& credentials);
   asio::awaitable<Result<link::Answer>> connect(std::shared_ptr<Sender> sender);
   asio::awaitable<Result<link::Answer>> send(std::shared_ptr<Sender> sender, link::Publication publication);
-  asio::awaitable<Result<link::Answer>> ask(std::shared_ptr<Sender> sender, std::string topic);
+  asio::awaitable<Result<link::Answer>> ask(std::shared_ptr<Sender> sender, std::string topic, Place place);
   asio::awaitable<void> drain(std::shared_ptr<Sender> sender);
   asio::awaitable<void> close_idle();
   void retire(Table::iterator place);

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "bridge/query.hpp"
+#include "storage/format/changes.hpp"
 
 namespace parley::bridge {
 namespace {
@@ -90,6 +91,15 @@ Target read_target(std::string_view target) {
     read.resource = known.resource;
   }
   return read;
+}
+
+std::string conversation_meant(std::string name, std::string_view user) {
+  constexpr std::string_view kPrefix = "dm:";
+  if (!name.starts_with(kPrefix)) return name;
+  const auto [first, second] = std::minmax(std::string_view(name).substr(kPrefix.size()), user);
+  std::string direct(kPrefix);
+  direct.append(first).append(":").append(second);
+  return format::direct_users(direct) ? direct : name;
 }
 
 std::optional<std::string> percent_decode(std::string_view text) {

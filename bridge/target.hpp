@@ -24,6 +24,10 @@ struct Target {
 /// with a broken percent-encoding makes it Resource::None. Views point into `target`.
 Target read_target(std::string_view target);
 
+/// The conversation that `user` means by `name`: `dm:{other}` is its direct conversation with that user. A name that
+/// means none stays as it is. docs/PROTOCOL.md "Conversations and members".
+std::string conversation_meant(std::string name, std::string_view user);
+
 /// `%41` becomes `A`; `+` stays, as RFC 3986 has it. Nothing when a `%` isn't followed by two hexadecimal digits.
 std::optional<std::string> percent_decode(std::string_view text);
 /// Everything but RFC 3986's unreserved characters becomes `%41`.

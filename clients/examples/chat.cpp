@@ -63,13 +63,14 @@ class Chat {
     const std::string word = line.substr(0, blank);
     const std::string rest = blank == line.npos ? "" : line.substr(blank + 1);
     if (word == "/typing") return publish("typing", "", 0, {});
-    if (word == "/read") return publish("read", rest, 1, {});
+    if (word == "/read") return publish("read", rest, 1, {{property::RESPONSE_TOPIC, reply()}});
     if (word == "/edit") {  // The text needs no escapes here; a real client has a JSON library.
       const auto split = rest.find(' ');
       const std::string edit =
           R"({"op":"edit","seq":)" + rest.substr(0, split) + R"(,"text":")" + rest.substr(split + 1) + "\"}";
       return publish("ctl", edit, 1, {{property::RESPONSE_TOPIC, reply()}});
     }
+    if (word.starts_with('/')) return show("unknown: " + word);
     const std::string id = unique_id();
     {
       const std::lock_guard lock(mutex_);

@@ -23,7 +23,7 @@ client.on("connect", async () => {
   show("connected: Success");
   try {
     await client.subscribeAsync(reply, { qos: 1 });
-    await client.subscribeAsync(["chat/+/typing", "chat/+/read"], { qos: 0 }).catch(() => {}); // Not everywhere yet.
+    await client.subscribeAsync(["chat/+/typing", "chat/+/read"], { qos: 0 });
     // Without a cursor everything there is, with it what has come since.
     const userProperties = cursor ? { cursor } : { since: "last" };
     await client.subscribeAsync("chat/+/msg", { qos: 1, properties: { userProperties } });
@@ -51,8 +51,12 @@ function publish(id, { conversation, text }) {
   client.publish(`chat/${conversation}/msg`, text, { qos: 1, properties });
 }
 
+function ask(conversation, what, payload) {
+  client.publish(`chat/${conversation}/${what}`, payload, { qos: 1, properties: { responseTopic: reply } });
+}
+
 function command(conversation, fields) {
-  client.publish(`chat/${conversation}/ctl`, JSON.stringify(fields), { qos: 1, properties: { responseTopic: reply } });
+  ask(conversation, "ctl", JSON.stringify(fields));
 }
 
 client.on("message", (topic, payload, packet) => {
@@ -86,8 +90,9 @@ lines.on("line", (line) => {
   if (word === "/create") command(first, { op: "create" });
   else if (word === "/add") command(first, { op: "add", user: rest[0] });
   else if (word === "/edit") command(first, { op: "edit", seq: Number(rest[0]), text: rest.slice(1).join(" ") });
-  else if (word === "/read") client.publish(`chat/${first}/read`, rest[0], { qos: 1 });
+  else if (word === "/read") ask(first, "read", rest[0] ?? "");
   else if (word === "/typing") client.publish(`chat/${first}/typing`, "", { qos: 0 });
+  else if (word.startsWith("/")) show(`unknown: ${word}`);
   else send(word, line.slice(word.length + 1));
 });
 lines.on("close", () => {

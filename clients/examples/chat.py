@@ -87,10 +87,10 @@ class Chat:
         properties.CorrelationData = message_id.encode()
         self.client.publish(self.topic("msg"), text, qos=1, properties=properties)
 
-    def command(self, **fields):
+    def ask(self, what, payload):
         properties = Properties(PacketTypes.PUBLISH)
         properties.ResponseTopic = self.reply
-        self.client.publish(self.topic("ctl"), json.dumps(fields), qos=1, properties=properties)
+        self.client.publish(self.topic(what), payload, qos=1, properties=properties)
 
     def received(self, _client, _data, message):
         user = user_properties(message.properties)
@@ -115,10 +115,12 @@ class Chat:
         if word == "/typing":
             self.client.publish(self.topic("typing"), b"", qos=0)
         elif word == "/read":
-            self.client.publish(self.topic("read"), rest, qos=1)
+            self.ask("read", rest)
         elif word == "/edit":
             seq, _, text = rest.partition(" ")
-            self.command(op="edit", seq=int(seq), text=text)
+            self.ask("ctl", json.dumps({"op": "edit", "seq": int(seq) if seq.isdecimal() else seq, "text": text}))
+        elif word.startswith("/"):
+            show(f"unknown: {word}")
         else:
             self.send(line)
 

@@ -40,5 +40,18 @@ TEST(Credentials, HaveAKeyOfTheirOwn) {
   EXPECT_NE(empty.key(), with.key());
 }
 
+TEST(Credentials, NameSomebodyWhomNobodyHasChecked) {
+  const auto of_token = [](std::string_view token) {
+    return claimed_user({.user = {}, .password = std::string(token)}, "sub");
+  };
+  EXPECT_EQ(claimed_user({.user = "ann", .password = "p"}, "sub"), "ann");
+  EXPECT_EQ(claimed_user({.user = {}, .password = {}}, "sub"), "");
+  EXPECT_EQ(of_token("e30.eyJzdWIiOiJjYXJsIn0.x"), "carl") << R"({"sub":"carl"})";
+  EXPECT_EQ(claimed_user({.user = {}, .password = "e30.eyJ1IjoiYW5uIn0.x"}, "u"), "ann") << R"({"u":"ann"})";
+  for (const auto* token : {"", "opaque", "a.b", "a.b.c", "e30.!!.x", "e30.e30.x", "e30.W10.x", "e30.eyJzdWIiOjF9.x"}) {
+    EXPECT_EQ(of_token(token), "") << token;
+  }
+}
+
 }  // namespace
 }  // namespace parley::bridge

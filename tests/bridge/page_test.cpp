@@ -131,6 +131,22 @@ TEST(Page, IsFinalOnlyWhenItCannotChange) {
   EXPECT_FALSE(is_final({}, has, seqs(1, 0), 10));
 }
 
+TEST(Window, BeginsWhereItsReaderDoes) {
+  const auto raised = [](Window window, std::uint64_t visible, std::uint64_t retained) {
+    raise_edge(window, {visible}, {retained});
+    return window.edge.value;
+  };
+  const Window up{.direction = kUp, .edge = {3}};
+  const Window down{.direction = kDown, .edge = {3}};
+  EXPECT_EQ(raised(up, 8, 1), 7U);
+  EXPECT_EQ(raised(down, 8, 1), 8U);
+  EXPECT_EQ(raised(up, 2, 1), 3U);
+  EXPECT_EQ(raised(down, 2, 1), 3U);
+  EXPECT_EQ(raised(up, 8, 8), 3U) << "that is retention, which is told";
+  EXPECT_EQ(raised(down, 8, 9), 3U);
+  EXPECT_EQ(raised({.direction = kDown}, 8, 1), kNoCeiling.value);
+}
+
 TEST(Cursor, ReadsBackWhatItWrites) {
   std::mt19937_64 random(3);
   for (int i = 0; i < 1'000; ++i) {

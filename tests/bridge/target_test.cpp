@@ -78,5 +78,15 @@ TEST(Parameters, ComeOneByOne) {
   EXPECT_EQ(seen, "a=1;b=;c=1=;=x;d=a=b;e!;");
 }
 
+TEST(ConversationMeant, IsTheDirectOneOfBoth) {
+  EXPECT_EQ(conversation_meant("dm:bob", "ann"), "dm:ann:bob");
+  EXPECT_EQ(conversation_meant("dm:ann", "bob"), "dm:ann:bob");
+  for (const auto* name : {"talk", "dm:ann:bob", "dm:bob:ann", "dm:", "dm:a:b:c", "dm:ann"}) {
+    EXPECT_EQ(conversation_meant(name, "ann"), name);
+  }
+  EXPECT_EQ(conversation_meant("dm:bob", ""), "dm:bob");
+  EXPECT_EQ(conversation_meant("dm:bob", "a:b"), "dm:bob");
+}
+
 }  // namespace
 }  // namespace parley::bridge

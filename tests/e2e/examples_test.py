@@ -199,6 +199,11 @@ class Examples:
         example.expect(f"#{seq} bob: how are you")
         example.type(self.line("/read", str(seq)))
         self.wait_for_bob("chat/tea/read", lambda mark: mark["user"] == "ann" and mark["read"] == seq)
+        example.type(self.line("/read", "99"))
+        example.expect(r"reply .*beyond-head")
+        example.type(self.line("/bogus", "5"))
+        example.expect(r"unknown: /bogus$")
+        self.assertFalse([text for text in self.texts() if "bogus" in text])
         example.type(self.line("/typing", ""))
         self.wait_for_bob("chat/tea/typing", lambda who: who["from"] == "ann")
         if self.sees_what_passes:
