@@ -111,6 +111,7 @@ void Slot::receive_stale(NodeId from, const PeerMessage& message, Actions& actio
 void Slot::synced(LogGeneration generation, Index upto, Instant now, Actions& actions) {
   if (generation != generation_) return;  // What was written then may be gone by now.
   durable_ = std::max(durable_, std::min(upto, terms_.last_index()));
+  take_back_what_was_lost();
   if (role_ == Role::Leader) {
     commit_by_counting(now, actions);
   } else {
@@ -249,10 +250,15 @@ void Slot::advance_commit(Index upto, Actions& actions) {
   actions.push_back(Committed{upto});
 }
 
-/// Who was elected in that term has all that was committed in earlier ones, Raft §5.4.3, and had this replica's vote
-/// only for a log that ends no earlier than the lost one; and the log agrees with its up to what it has committed.
+/// Who was elected in that term has all that was committed in earlier ones, Raft §5.4.3, and had this replica's vote only
+/// for a log that ends no earlier than the lost one; and the log agrees with its up to what it has committed. Or what is
+/// durable here ends no earlier itself: it has come from such leaders, and so has whatever was committed by counting on
+/// what was lost.
 void Slot::take_back_what_was_lost() {
-  if (is_whole() || terms_.term_at(commit_) < lost_before_) return;
+  if (is_whole()) return;
+  const LogPosition end{terms_.term_at(durable_).value_or(Term{}), durable_};
+  const bool ends_there = lost_upto_ != LogPosition{} && end >= lost_upto_;
+  if (!ends_there && terms_.term_at(commit_) < lost_before_) return;
   lost_before_ = {};
   lost_upto_ = {};
 }

@@ -298,9 +298,9 @@ void Store::keep(const format::HardStateRow& row) {
   if (!faults.forgets_votes) log.vote = row.vote;
   if (faults.forgets_losses) return;
   const Term lost = std::exchange(log.lost_before, row.lost_before);
-  log.lost_upto = {.term = row.lost_upto.term, .index = row.lost_upto.index};
   if (row.lost_before > lost) violation("a slot has lost something without having been asked");
   if (row.lost_before < lost && !has_everything_up_to(log, log.commit)) violation("a slot forgets that it isn't whole");
+  log.lost_upto = {.term = row.lost_upto.term, .index = row.lost_upto.index};
 }
 
 void Store::place(const std::shared_ptr<const std::string>& bytes) {

@@ -42,9 +42,14 @@ bool Store::is_whole() const {
       slots_, [this](const auto& one) { return has_everything_up_to(one.second, materialised(one.second)); });
 }
 
-/// When everything up to `known` is committed.
+/// When everything up to `known` is committed. Or it has as much as it had.
 bool Store::has_everything_up_to(const SlotLog& log, Index known) {
-  return log.lost_before == Term{} || (known > Index{0} && log.records[known.value - 1].term >= log.lost_before);
+  const auto& upto = log.lost_upto;
+  const Term last = log.records.empty() ? Term{} : log.records.back().term;
+  const bool ends_there =
+      upto.index > Index{0} && (last > upto.term || (last == upto.term && log.records.size() >= upto.index.value));
+  return log.lost_before == Term{} || ends_there ||
+         (known > Index{0} && log.records[known.value - 1].term >= log.lost_before);
 }
 
 }  // namespace parley::simulation

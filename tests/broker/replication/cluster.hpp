@@ -152,6 +152,7 @@ class Cluster {
   void let_go(Node& node);
   [[nodiscard]] bool somebody_parts() const;
   [[nodiscard]] bool may_lose_logs(const Node& node) const;
+  [[nodiscard]] bool others_are_whole(const Node& node) const;
   void transfer();
   void change_replicas();
   void propose(Node& leader, std::size_t slot, const ReplicaChange& change, Slot& core, Actions& actions);

@@ -84,6 +84,11 @@ SlotState StoredSlot::state() const {
   return state;
 }
 
+bool StoredSlot::whole() const {
+  const LogPosition last{log.term_at(log.last()).value(), log.last()};
+  return log.term_at(commit) >= lost_before || (lost_upto != LogPosition{} && last >= lost_upto);
+}
+
 LogPosition StoredSlot::remembered() const {
   const LogPosition last{log.term_at(log.last()).value(), log.last()};
   return whole() ? last : std::max(last, lost_upto);

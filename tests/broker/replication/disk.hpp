@@ -54,7 +54,7 @@ struct StoredSlot {
 
   [[nodiscard]] SlotState state() const;
   /// Nothing of it is lost, or everything is back.
-  [[nodiscard]] bool whole() const { return log.term_at(commit) >= lost_before; }
+  [[nodiscard]] bool whole() const;
   /// Where the log ends, or has ended: what its vote goes by.
   [[nodiscard]] LogPosition remembered() const;
 };

@@ -213,7 +213,19 @@ TEST(Election, GetsTheVoteOfAReplicaThatHasLostNoMore) {
   EXPECT_FALSE(votes_for(at(3, 7), at(3, 6)));
   EXPECT_TRUE(votes_for(at(3, 7), at(3, 7)));
   EXPECT_TRUE(votes_for(at(3, 7), at(4, 2)));
-  EXPECT_FALSE(votes_for(at(1, 1), at(0, 0))) << "nor for less than it has";
+}
+
+TEST(Election, IsOpenToAReplicaThatHasAsMuchAsItHadAgain) {
+  SlotState state = log_of({1}, 4);
+  state.lost_before = {4};
+  state.lost_upto = at(1, 3);
+  Rig rig(state);
+  rig.receive(2, 5, AppendEntries{.prev = at(1, 1), .entries_term = {1}, .count = 2});
+  EXPECT_EQ(rig.slot.lost_before(), Term{4}) << "a crash may still take it away";
+  rig.sync();
+  EXPECT_EQ(rig.slot.lost_before(), Term{});
+  rig.tick_at_deadline();
+  EXPECT_EQ(rig.slot.role(), Role::PreCandidate);
 }
 
 TEST(Election, IsGivenUpWhenTheDiskRefusedEntriesItWasToBeWonWith) {

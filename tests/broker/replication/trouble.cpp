@@ -80,38 +80,44 @@ void Cluster::cause(std::uint64_t kind) {
   }
 }
 
-/// As long as each slot has somebody left who may get everybody's vote.
+bool Cluster::others_are_whole(const Node& node) const {
+  return std::ranges::all_of(nodes_, [&](const Node& other) {
+    for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
+      if (&other != &node && !std::as_const(*other.disk).slot(slot).whole()) return false;
+    }
+    return true;
+  });
+}
+
+/// As long as each slot has a majority that has lost nothing, or somebody left who may get everybody's vote.
 bool Cluster::may_lose_logs(const Node& node) const {
   if (somebody_parts()) return false;
+  const bool alone = others_are_whole(node);
   for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
     LogPosition best;
     LogPosition needed;
     for (const Node& other : nodes_) {
       const StoredSlot& stored = std::as_const(*other.disk).slot(slot);
       const bool stays = &other != &node && stored.whole();
+      const bool votes = other.replicas[slot].slot->replicas().has_voter(other.id);
       if (!stays) needed = std::max(needed, stored.remembered());
-      if (stays && other.replicas[slot].slot->replicas().has_voter(other.id))
-        best = std::max(best, stored.remembered());
+      if (stays && votes) best = std::max(best, stored.remembered());
       for (const Log* log : {&stored.log, &other.replicas[slot].log}) {
         if (log->smallest_set_with(node.id) < 3) return false;
       }
     }
-    if (best < needed) return false;
+    // Where nothing was written yet there is no end to be remembered.
+    if (!alone && (best < needed || needed == LogPosition{})) return false;
   }
   return true;
 }
 
 void Cluster::lose_logs(Node& node) {
   if (!may_lose_logs(node)) return;
-  const bool another = std::ranges::any_of(nodes_, [&](const Node& other) {
-    for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
-      if (&other != &node && !std::as_const(*other.disk).slot(slot).whole()) return true;
-    }
-    return false;
-  });
-  ++(another ? counts_.double_losses : counts_.losses);
-  // Who is asked for too much gives no vote, without which two aren't enough.
-  node.disk->lose_logs(!another && dice_.one_in(3));
+  const bool alone = others_are_whole(node);
+  ++(alone ? counts_.losses : counts_.double_losses);
+  // Who asks for too much gives no vote, without which two aren't enough.
+  node.disk->lose_logs(alone && dice_.one_in(3));
 }
 
 /// One node at a time, as an operator would: the others remember, and aren't waiting for another one.
