@@ -5,6 +5,8 @@
 #include <new>
 #include <type_traits>
 
+#include "base/bytes.hpp"
+
 namespace parley::mqtt {
 namespace {
 
@@ -37,7 +39,8 @@ Message::Message(const Parts& parts, char* bytes)
       publisher_(parts.publisher),
       expires_(parts.expires.value_or(kNever)),
       qos_(parts.qos),
-      retain_(parts.retain) {
+      retain_(parts.retain),
+      at_once_(parts.at_once) {
   put(put(put(bytes, parts.topic), parts.properties), parts.payload);
 }
 
@@ -51,6 +54,8 @@ MessagePtr Message::make(const Parts& parts) {
   const auto* message = new (block.get()) Message(parts, bytes);
   return {std::move(block), message};
 }
+
+std::uint64_t publisher_of(std::string_view client_id) { return std::max<std::uint64_t>(stable_hash(client_id), 1); }
 
 std::string_view forwarded_properties(const Properties& received, std::string& buffer) {
   if (received.empty()) return {};

@@ -28,7 +28,8 @@ class Message {
     Qos qos = Qos::AtMostOnce;       ///< As published; a delivery's is the lower of this and the subscription's.
     bool retain = false;             ///< As published.
     std::optional<Instant> expires;  ///< When Message Expiry Interval ends.
-    std::uint64_t publisher = 0;     ///< Identity of the publishing session, for No Local; 0: the broker.
+    bool at_once = false;            ///< The interval is 0: whoever can be sent it now gets it, and nobody later.
+    std::uint64_t publisher = 0;     ///< For No Local, see publisher_of(); 0: the broker, or not known.
   };
 
   /// Copies `parts`. O(size).
@@ -41,10 +42,13 @@ class Message {
   [[nodiscard]] std::string_view payload() const { return {bytes_ + topic_size_ + properties_size_, payload_size_}; }
   [[nodiscard]] Qos qos() const { return qos_; }
   [[nodiscard]] bool retain() const { return retain_; }
+  [[nodiscard]] bool at_once() const { return at_once_; }
   [[nodiscard]] std::uint64_t publisher() const { return publisher_; }
   [[nodiscard]] std::optional<Instant> expires() const {
     return expires_ == kNever ? std::nullopt : std::optional(expires_);
   }
+  /// Nobody is to be sent it any more who hasn't been. MQTT 5 §3.3.2.3.3.
+  [[nodiscard]] bool has_expired(Instant now) const { return expires_ <= now && !at_once_; }
   [[nodiscard]] std::size_t size() const { return topic_size_ + properties_size_ + payload_size_; }
 
  private:
@@ -61,7 +65,11 @@ class Message {
   Instant expires_;
   Qos qos_;
   bool retain_;
+  bool at_once_;
 };
+
+/// What a client id is as Message::publisher: the same on each node and after each start, and never 0.
+std::uint64_t publisher_of(std::string_view client_id);
 
 /// The properties of a received PUBLISH (or will) that are forwarded, as Message::Parts::properties wants them: those
 /// of `received` without Topic Alias, Subscription Identifier, Message Expiry Interval and Will Delay Interval. Uses

@@ -12,6 +12,12 @@ bool is_alive(const mqtt::MessagePtr& message, Instant now) {
   return message && (!message->expires() || *message->expires() > now);
 }
 
+/// The same message, told by a node that doesn't know who has published it.
+template <class Node>
+bool is_poorer(const mqtt::Message& message, const RetainStamp& stamp, const Node& node) {
+  return stamp != RetainStamp{} && stamp == node.stamp && message.publisher() == 0 && node.message->publisher() != 0;
+}
+
 template <class Node, class Visit>
 void visit_all(const Node& node, Instant now, bool skip_system, const Visit& visit) {
   if (is_alive(node.message, now)) visit(node);
@@ -69,7 +75,7 @@ Result<void> RetainedMessages::set(const mqtt::MessagePtr& message, const Retain
     path.push_back({node, child->first});
     node = child->second.get();
   }
-  if (node->message && stamp < node->stamp) {
+  if (node->message && (stamp < node->stamp || is_poorer(*message, stamp, *node))) {
     out.older = true;
     return {};
   }

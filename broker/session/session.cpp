@@ -17,7 +17,7 @@ using mqtt::PropertyId;
 using mqtt::ProtocolVersion;
 using mqtt::ReasonCode;
 
-WillPlan plan_of(const mqtt::Will& will, std::uint64_t identity) {
+WillPlan plan_of(const mqtt::Will& will) {
   std::string buffer;
   WillPlan plan;
   plan.message =
@@ -25,10 +25,9 @@ WillPlan plan_of(const mqtt::Will& will, std::uint64_t identity) {
                                                .properties = mqtt::forwarded_properties(will.properties, buffer),
                                                .payload = will.payload,
                                                .qos = will.qos,
-                                               .retain = will.retain,
-                                               .publisher = identity});
+                                               .retain = will.retain});
   plan.delay = std::chrono::seconds(will.properties.integer(PropertyId::WillDelayInterval).value_or(0));
-  plan.expiry_interval = will.properties.integer(PropertyId::MessageExpiryInterval).value_or(0);
+  plan.expiry_interval = will.properties.integer(PropertyId::MessageExpiryInterval);
   return plan;
 }
 
@@ -79,9 +78,9 @@ std::uint32_t Session::granted_expiry(const mqtt::Connect& connect, const Limits
   return std::min(wanted, limits.session_expiry_max);
 }
 
-std::optional<WillPlan> Session::will_of(const mqtt::Connect& connect, std::uint64_t identity, std::uint32_t expiry) {
+std::optional<WillPlan> Session::will_of(const mqtt::Connect& connect, std::uint32_t expiry) {
   if (!connect.will) return std::nullopt;
-  WillPlan will = plan_of(*connect.will, identity);
+  WillPlan will = plan_of(*connect.will);
   will.delay = std::min<Duration>(will.delay, std::chrono::seconds(expiry));
   return will;
 }
@@ -118,7 +117,7 @@ void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) 
   const auto aliases = std::min<std::uint32_t>(properties.integer(PropertyId::TopicAliasMaximum).value_or(0),
                                                limits_.topic_alias_out_max);
   if (aliases != 0) link.aliases_out = std::make_unique<OutboundAliases>(static_cast<std::uint16_t>(aliases));
-  link.will = will_of(connect, identity_, expiry_interval_);
+  link.will = will_of(connect, expiry_interval_);
   link.inherited = inbound_.size();
   if (outbound_) {
     outbound_->resend_at = 0;

@@ -58,10 +58,10 @@ struct Subscription {
 
 /// A will that detach() hands over. MQTT 5 §3.1.2.5.
 struct WillPlan {
-  mqtt::MessagePtr message;
+  mqtt::MessagePtr message;  ///< Without publisher and expiry.
   Duration delay{};
-  std::uint32_t expiry_interval = 0;  ///< Message Expiry Interval in seconds, counted from its publication; 0: none.
-  std::uint64_t id = 0;               ///< Of one that stands in the session's record; 0: it doesn't.
+  std::optional<std::uint32_t> expiry_interval;  ///< Message Expiry Interval in seconds, from its publication.
+  std::uint64_t id = 0;                          ///< Of one that stands in the session's record; 0: it doesn't.
 };
 
 /// Belongs to one shard's thread. Memory: about 300 bytes without a connection, about 250 more with one; queue, ring
@@ -78,8 +78,8 @@ class Session {
 
   /// How many seconds the session of such a CONNECT outlives its connection. MQTT 5 §3.1.2.11.2.
   static std::uint32_t granted_expiry(const mqtt::Connect& connect, const Limits& limits);
-  /// What attach() takes as will, of a session with that identity and expiry interval; none.
-  static std::optional<WillPlan> will_of(const mqtt::Connect& connect, std::uint64_t identity, std::uint32_t expiry);
+  /// What attach() takes as will, of a session with that expiry interval; none.
+  static std::optional<WillPlan> will_of(const mqtt::Connect& connect, std::uint32_t expiry);
   /// Before attach(), for a session that is to be stored first.
   void set_expiry_interval(std::uint32_t seconds) { expiry_interval_ = seconds; }
 
@@ -260,7 +260,9 @@ class Session {
 
   [[nodiscard]] const std::string& client_id() const { return client_id_; }
   [[nodiscard]] const std::string& user() const { return user_; }
-  [[nodiscard]] std::uint64_t identity() const { return identity_; }  ///< Never reused; Message::publisher.
+  [[nodiscard]] std::uint64_t identity() const { return identity_; }  ///< Never reused.
+  /// Of what its client publishes. O(size of the client id).
+  [[nodiscard]] std::uint64_t publisher() const { return mqtt::publisher_of(client_id_); }
   [[nodiscard]] std::uint32_t expiry_interval() const {
     return expiry_interval_;
   }                                                     ///< Seconds; 0: ends with the connection.

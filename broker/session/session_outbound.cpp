@@ -86,7 +86,7 @@ Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool 
   const mqtt::Qos effective = lower(message->qos(), qos);
   if (effective == mqtt::Qos::AtMostOnce) {
     if (!connection_ || connection_->output->size() >= limits_.output_max) return Delivered::Dropped;
-    if (message->expires() && *message->expires() <= now) return Delivered::Dropped;
+    if (message->has_expired(now)) return Delivered::Dropped;
     mqtt::Delivery delivery{.qos = effective, .retain = retain, .subscription_ids = subscription_ids};
     return write_delivery(*message, delivery, now) ? Delivered::Sent : Delivered::Dropped;
   }
@@ -94,13 +94,14 @@ Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool 
   Outgoing outgoing{message, effective, retain, {subscription_ids.begin(), subscription_ids.end()}, share, stored};
   const bool holds = stored && effective == mqtt::Qos::ExactlyOnce;
   if (flow.queued() != 0 || !can_send(effective)) {
+    if (message->at_once()) return Delivered::Dropped;
     if (flow.queued() >= limits_.queued_messages_max || flow.queue_bytes + message->size() > limits_.queued_bytes_max) {
       return Delivered::QueueFull;
     }
     flow.enqueue(std::move(outgoing));
     return Delivered::Queued;
   }
-  if (message->expires() && *message->expires() <= now) return Delivered::Dropped;
+  if (message->has_expired(now)) return Delivered::Dropped;
   if (holds) {
     hold(std::move(outgoing));
     return Delivered::Queued;
@@ -255,7 +256,7 @@ void Session::send_queued(Instant now) {
     const bool holds = flow.front_of_queue().stored && flow.front_of_queue().qos == mqtt::Qos::ExactlyOnce;
     Outgoing next = flow.dequeue();
     const std::uint64_t number = next.stored ? next.stored->number : 0;
-    if (next.message->expires() && *next.message->expires() <= now) {
+    if (next.message->has_expired(now)) {
       if (number != 0) note_passed(number);
       continue;
     }

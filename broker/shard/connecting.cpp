@@ -380,7 +380,7 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   end_will(*client);
   const std::uint32_t expiry = session::Session::granted_expiry(connect, shard_.options().limits);
   client->session->set_expiry_interval(expiry);
-  auto will = session::Session::will_of(connect, client->session->identity(), expiry);
+  auto will = session::Session::will_of(connect, expiry);
   if (will) opening.will_id = will->id = shard_.wills().make_id(*will);
   if (!client->is_lasting() && opening.will_id == 0) {
     attach(connection, connect, *client, opening);

@@ -46,7 +46,7 @@ std::string pack_session(const session::Session& session, Moment moment, std::si
 
 Result<MovedSession> unpack_session(std::string_view state, Moment moment) {
   MovedSession unpacked;
-  PARLEY_TRY(auto split, split_will(state, 0));
+  PARLEY_TRY(auto split, split_will(state));
   unpacked.will = std::move(split.will);
   state = split.state;
   if (state.empty() || state.front() != kWithMessages) {

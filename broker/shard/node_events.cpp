@@ -49,6 +49,10 @@ class Writer {
     (*this)(one.present);
     (*this)(one.changed);
   }
+  /// A last field, which isn't there where it is 0.
+  void last(std::uint64_t value) {
+    if (value != 0) append_varint(out_, value);
+  }
   /// `first` and `last`: what the enum has.
   template <class E>
   void choice(E value, E /*first*/, E /*last*/) {
@@ -91,6 +95,11 @@ class Reader {
     (*this)(one.epoch);
     (*this)(one.present);
     (*this)(one.changed);
+  }
+  void last(std::uint64_t& value) {
+    if (in_.empty()) return;
+    value = in_.number();
+    if (value == 0) in_.fail();
   }
   template <class E>
   void choice(E& value, E first, E last) {
@@ -256,6 +265,7 @@ void describe(auto& io, Is<Message> auto& event) {
   io(event.expires_in);
   io(event.stamp);
   io(event.stamp_node);
+  io.last(event.publisher);
 }
 void describe(auto& io, Is<MessageTaken> auto& event) {
   io(event.stream);
@@ -515,6 +525,8 @@ std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks) {
   for (const Marks& one : marks) list.push_back({std::string(one.user), {one.read, one.delivered}});
   return list;
 }
+
+void append_publisher(std::string& bytes, std::uint64_t publisher) { Writer(bytes).last(publisher); }
 
 std::string encode_for(Slot slot, const Event& event) {
   std::string out(1, '\0');

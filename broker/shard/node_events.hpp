@@ -253,10 +253,14 @@ struct Message {
   std::string_view payload;
   std::uint64_t qos = 0;
   bool retain = false;
-  std::uint64_t expires_in = 0;  ///< Milliseconds; 0: never.
+  std::uint64_t expires_in = 0;  ///< Milliseconds; 0: never; kAtOnce: who can't be sent it at once doesn't get it.
   Timestamp stamp;               ///< Of a retained message: the higher one wins, then the higher node.
   NodeId stamp_node;
+  std::uint64_t publisher = 0;  ///< See mqtt::publisher_of; 0: not known. Version 3 of the peer protocol.
+  static constexpr std::uint64_t kAtOnce = 1;
 };
+/// Adds the publisher to an encoded Message that has none.
+void append_publisher(std::string& bytes, std::uint64_t publisher);
 /// Everything up to the number is stored where it must be. `refused`: all but the last.
 struct MessageTaken {
   std::uint64_t stream = 0;

@@ -24,14 +24,23 @@ mqtt::MessagePtr make_message(const remote::Message& event, Instant now) {
                              .properties = event.properties,
                              .payload = event.payload,
                              .qos = static_cast<mqtt::Qos>(event.qos),
-                             .retain = event.retain};
-  // Identities are a node's own, and the publisher is a client of the other one.
-  parts.publisher = 0;
-  if (event.expires_in != 0) {
+                             .retain = event.retain,
+                             .publisher = event.publisher};
+  if (event.expires_in == remote::Message::kAtOnce) {
+    parts.expires = now;
+    parts.at_once = true;
+  } else if (event.expires_in != 0) {
     const auto longest = std::chrono::milliseconds(0xFFFF'FFFFULL * 1000);
     parts.expires = now + std::min(longest, std::chrono::milliseconds(event.expires_in & 0xFFFF'FFFF'FFFFULL));
   }
   return mqtt::Message::make(parts);
+}
+
+std::uint64_t expires_in(const mqtt::Message& message, Instant now) {
+  const auto expires = message.expires();
+  if (!expires) return 0;
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*expires - now).count();
+  return left > 0 ? static_cast<std::uint64_t>(left) : remote::Message::kAtOnce;
 }
 
 }  // namespace
@@ -88,6 +97,11 @@ std::uint64_t NodeTopics::forget_removal(std::string_view topic) {
   return row;
 }
 
+mqtt::MessagePtr removal_of(std::string_view topic) {
+  return mqtt::Message::make({.topic = topic, .properties = {}, .payload = {}, .retain = true});
+}
+
+/// Without the publisher, which not every node may be told.
 std::string NodeTopics::encode(const mqtt::Message& message, const RetainStamp& stamp, std::uint64_t number,
                                const routing::SharedGroups::Name& share) const {
   remote::Message event;
@@ -105,14 +119,18 @@ std::string NodeTopics::encode(const mqtt::Message& message, const RetainStamp& 
   event.payload = message.payload();
   event.qos = static_cast<std::uint64_t>(message.qos());
   event.retain = message.retain();
-  if (const auto expires = message.expires()) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*expires - shard_.now()).count();
-    event.expires_in = static_cast<std::uint64_t>(std::max<std::int64_t>(left, 1));
-  }
+  event.expires_in = expires_in(message, shard_.now());
   event.stamp = {stamp.time};
   event.stamp_node = stamp.node;
   // Always the same shard there for what is published here, so that its order stays.
   return remote::encode_for(Slot{shard_.id()}, event);
+}
+
+/// `bytes` as encode() gives them. It is the connection of this moment that counts: what waited for it may go out on
+/// one that speaks another version.
+bool NodeTopics::try_send(NodeId node, std::string bytes, std::uint64_t publisher) {
+  if (shard_.nodes().peer(node).version >= kPublisherVersion) remote::append_publisher(bytes, publisher);
+  return shard_.nodes().try_send(node, NodeChannel::Messages, std::move(bytes));
 }
 
 NodeTopics::Sent NodeTopics::publish(const mqtt::MessagePtr& message, const RetainStamp& stamp) {
@@ -124,9 +142,7 @@ NodeTopics::Sent NodeTopics::publish(const mqtt::MessagePtr& message, const Reta
                         std::ranges::find(matches_.list, to.place, &routing::Match::subscriber) != matches_.list.end();
     if (!wanted || !is_there(node, to)) continue;
     if (message->qos() == mqtt::Qos::AtMostOnce && !message->retain()) {
-      if (to.sent == to.pending.size()) {
-        shard_.nodes().try_send(node, NodeChannel::Messages, encode(*message, stamp, 0, nullptr));
-      }
+      if (to.sent == to.pending.size()) try_send(node, encode(*message, stamp, 0, nullptr), message->publisher());
       continue;
     }
     if (sent.wait == 0) {
@@ -138,6 +154,7 @@ NodeTopics::Sent NodeTopics::publish(const mqtt::MessagePtr& message, const Reta
     add_pending(node, to,
                 {.number = number,
                  .bytes = encode(*message, stamp, number, nullptr),
+                 .publisher = message->publisher(),
                  .since = shard_.now(),
                  .wait = sent.wait,
                  .share = nullptr,
@@ -152,7 +169,7 @@ std::uint64_t NodeTopics::send_shared(std::uint32_t place, const routing::Shared
   const std::uint64_t number = message->qos() == mqtt::Qos::AtMostOnce ? 0 : next_number_++;
   std::string bytes = encode(*message, {}, number, share);
   if (number == 0) {
-    shard_.nodes().try_send(node, NodeChannel::Messages, std::move(bytes));
+    try_send(node, std::move(bytes), message->publisher());
     return 0;
   }
   const std::uint64_t wait = next_token_++;
@@ -160,6 +177,7 @@ std::uint64_t NodeTopics::send_shared(std::uint32_t place, const routing::Shared
   add_pending(node, peer(node),
               {.number = number,
                .bytes = std::move(bytes),
+               .publisher = message->publisher(),
                .since = shard_.now(),
                .wait = wait,
                .share = share,
@@ -180,7 +198,8 @@ void NodeTopics::add_pending(NodeId node, Peer& to, Pending pending) {
 
 void NodeTopics::pump(NodeId node, Peer& to) {
   while (to.sent < to.pending.size()) {
-    if (!shard_.nodes().try_send(node, NodeChannel::Messages, to.pending[to.sent].bytes)) return;
+    const Pending& next = to.pending[to.sent];
+    if (!try_send(node, next.bytes, next.publisher)) return;
     ++to.sent;
   }
   while (!to.retained.empty()) {
@@ -194,11 +213,8 @@ void NodeTopics::pump(NodeId node, Peer& to) {
     event.retain = true;
     event.stamp = {stamp.time};
     event.stamp_node = stamp.node;
-    if (const auto expires = message->expires(); expires && *expires > shard_.now()) {
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*expires - shard_.now()).count();
-      event.expires_in = static_cast<std::uint64_t>(std::max<std::int64_t>(left, 1));
-    }
-    if (!shard_.nodes().try_send(node, NodeChannel::Messages, remote::encode_for(Slot{0}, event))) return;
+    event.expires_in = expires_in(*message, shard_.now());
+    if (!try_send(node, remote::encode_for(Slot{0}, event), message->publisher())) return;
     to.retained.pop_front();
   }
 }
@@ -503,8 +519,7 @@ void NodeTopics::tell_retained(NodeId node) {
   shard_.plain_topics().for_each_retained(
       [&](const mqtt::MessagePtr& message, const RetainStamp& stamp) { to.retained.emplace_back(message, stamp); });
   for (const auto& [topic, removed] : removed_) {
-    to.retained.emplace_back(mqtt::Message::make({.topic = topic, .properties = {}, .payload = {}, .retain = true}),
-                             removed.stamp);
+    to.retained.emplace_back(removal_of(topic), removed.stamp);
   }
 }
 

@@ -96,6 +96,7 @@ class NodeTopics {
   struct Pending {
     std::uint64_t number = 0;
     std::string bytes;
+    std::uint64_t publisher = 0;
     Instant since;
     std::uint64_t wait = 0;
     routing::SharedGroups::Name share;  ///< Null: for subscribers.
@@ -145,6 +146,7 @@ class NodeTopics {
   [[nodiscard]] bool is_there(NodeId node, const Peer& peer) const;
   std::string encode(const mqtt::Message& message, const RetainStamp& stamp, std::uint64_t number,
                      const routing::SharedGroups::Name& share) const;
+  bool try_send(NodeId node, std::string bytes, std::uint64_t publisher);
   void add_pending(NodeId node, Peer& peer, Pending pending);
   void pump(NodeId node, Peer& peer);
   void drop_front(Peer& peer, bool stored = true);
@@ -179,5 +181,8 @@ class NodeTopics {
   std::unordered_map<std::uint64_t, std::pair<NodeId, std::uint64_t>> storing_;  ///< Senders by token.
   std::map<std::string, Removed, std::less<>> removed_;
 };
+
+/// A retained message that takes the topic's away.
+mqtt::MessagePtr removal_of(std::string_view topic);
 
 }  // namespace parley::shard

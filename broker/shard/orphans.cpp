@@ -220,7 +220,7 @@ void Orphans::settle(const std::string& client_id, std::uint64_t generation, con
     return done();
   }
   orphan.since = since_of(stored->disconnected, orphan.since);
-  const auto split = split_will(stored->state, 0);
+  const auto split = split_will(stored->state);
   if (!split) log::error("a stored will can't be read, leaving it out", {{"client_id", client_id}});
   const auto* will = split && split->will ? &*split->will : nullptr;
   const auto delay = will != nullptr ? std::optional(will->delay) : std::nullopt;

@@ -11,13 +11,17 @@ namespace parley::shard {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
+/// Of a retained message whose publisher is known.
+constexpr std::uint8_t kVersionWithPublisher = 2;
+/// Unix milliseconds; the longest interval from now ends in 2163.
+constexpr std::uint64_t kExpiryMax = std::uint64_t{1} << 43;
 constexpr std::uint8_t kQosBits = 3;
 constexpr std::uint8_t kRetain = 4;
 constexpr std::uint8_t kShared = 8;
 
-std::string begin_row() {
+std::string begin_row(std::uint8_t version = kVersion) {
   std::string row(format::kSealSize, '\0');
-  row[format::kVersionOffset] = static_cast<char>(kVersion);
+  row[format::kVersionOffset] = static_cast<char>(version);
   return row;
 }
 
@@ -26,8 +30,8 @@ std::string sealed(std::string row) {
   return row;
 }
 
-Result<format::FieldReader> open_row(std::string_view row) {
-  PARLEY_TRY(format::check_seal(row, kVersion));
+Result<format::FieldReader> open_row(std::string_view row, std::uint8_t version = kVersion) {
+  PARLEY_TRY(format::check_seal(row, version));
   return format::FieldReader(row.substr(format::kSealSize));
 }
 
@@ -50,13 +54,15 @@ void append_target(std::string& row, const PlainTarget& target) {
   row.append(*target.share);
 }
 
-PlainTarget read_target(format::FieldReader& reader) {
+Result<PlainTarget> read_target(format::FieldReader& reader) {
   PlainTarget target;
   target.queue = reader.integer<std::uint64_t>();
   const auto bits = reader.integer<std::uint8_t>();
+  const bool plausible = bits <= (kQosBits | kRetain | kShared) && (bits & kQosBits) != kQosBits;
+  if (target.queue == 0 || !plausible) return StorageError::CorruptRecord;
   target.qos = static_cast<mqtt::Qos>(bits & kQosBits);
   target.retain = (bits & kRetain) != 0;
-  for (auto ids = reader.integer<std::uint16_t>(); ids > 0; --ids) {
+  for (auto ids = reader.integer<std::uint16_t>(); ids > 0 && !reader.failed(); --ids) {
     target.subscription_ids.push_back(reader.integer<std::uint32_t>());
   }
   if ((bits & kShared) != 0) {
@@ -80,13 +86,15 @@ void append_message(std::string& row, const mqtt::Message& message, std::span<co
   row.append(message.payload());
 }
 
-Result<PlainMessageRow> read_message(format::FieldReader& reader, Moment moment) {
+Result<PlainMessageRow> read_message(format::FieldReader& reader, Moment moment, std::uint64_t publisher = 0) {
   PlainMessageRow decoded;
-  mqtt::Message::Parts parts;
+  mqtt::Message::Parts parts{.topic = {}, .properties = {}, .payload = {}, .publisher = publisher};
   const auto bits = reader.integer<std::uint8_t>();
+  if (bits > (kQosBits | kRetain) || (bits & kQosBits) == kQosBits) return StorageError::CorruptRecord;
   parts.qos = static_cast<mqtt::Qos>(bits & kQosBits);
   parts.retain = (bits & kRetain) != 0;
   const auto expires = reader.integer<std::uint64_t>();
+  if (expires > kExpiryMax) return StorageError::CorruptRecord;
   if (expires != 0) {
     const auto left = static_cast<std::int64_t>(expires) - static_cast<std::int64_t>(moment.wall.milliseconds);
     parts.expires = moment.now + std::chrono::milliseconds(left);
@@ -96,8 +104,8 @@ Result<PlainMessageRow> read_message(format::FieldReader& reader, Moment moment)
   decoded.origin.queue = reader.integer<std::uint64_t>();
   decoded.origin.id = reader.integer<std::uint16_t>();
   for (auto count = reader.integer<std::uint32_t>(); count > 0; --count) {
-    decoded.targets.push_back(read_target(reader));
-    if (decoded.targets.back().queue == 0) return StorageError::CorruptRecord;
+    PARLEY_TRY(auto target, read_target(reader));
+    decoded.targets.push_back(std::move(target));
   }
   parts.payload = reader.rest();
   if (!reader.complete() || !mqtt::is_topic_name(parts.topic)) return StorageError::CorruptRecord;
@@ -121,20 +129,26 @@ Result<PlainMessageRow> decode_message(std::string_view row, Moment moment) {
 }
 
 std::string encode_retained(const mqtt::Message& message, const routing::RetainStamp& stamp, Moment moment) {
-  std::string row = begin_row();
-  row.reserve(80 + message.size());
+  const bool has_publisher = message.publisher() != 0;
+  std::string row = begin_row(has_publisher ? kVersionWithPublisher : kVersion);
+  row.reserve(88 + message.size());
   append_big_endian(row, stamp.time);
   append_big_endian(row, stamp.node.value);
+  if (has_publisher) append_big_endian(row, message.publisher());
   append_message(row, message, {}, {}, moment);
   return sealed(std::move(row));
 }
 
 Result<PlainRetainedRow> decode_retained(std::string_view row, Moment moment) {
-  PARLEY_TRY(auto reader, open_row(row));
+  PARLEY_TRY(auto reader, open_row(row, kVersionWithPublisher));
+  const bool has_publisher = static_cast<std::uint8_t>(row[format::kVersionOffset]) == kVersionWithPublisher;
   PlainRetainedRow decoded;
   decoded.stamp.time = reader.integer<std::uint64_t>();
   decoded.stamp.node = {reader.integer<decltype(NodeId::value)>()};
-  PARLEY_TRY(auto read, read_message(reader, moment));
+  const std::uint64_t publisher = has_publisher ? reader.integer<std::uint64_t>() : 0;
+  if (has_publisher && publisher == 0) return StorageError::CorruptRecord;
+  PARLEY_TRY(auto read, read_message(reader, moment, publisher));
+  if (!read.targets.empty() || read.origin != PlainOrigin{}) return StorageError::CorruptRecord;
   decoded.message = std::move(read.message);
   return decoded;
 }
@@ -166,8 +180,9 @@ Result<PlainOutboundRow> decode_outbound(std::string_view row) {
   PARLEY_TRY(auto reader, open_row(row));
   PlainOutboundRow outbound;
   outbound.number = reader.integer<std::uint64_t>();
-  outbound.received = reader.integer<std::uint8_t>() != 0;
-  if (!reader.complete()) return StorageError::CorruptRecord;
+  const auto received = reader.integer<std::uint8_t>();
+  outbound.received = received == 1;
+  if (!reader.complete() || received > 1) return StorageError::CorruptRecord;
   return outbound;
 }
 

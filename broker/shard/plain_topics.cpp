@@ -202,7 +202,7 @@ void PlainTopics::send_to_member(const routing::SharedGroups::Member& member, co
 
 void PlainTopics::deliver(Client& client, const mqtt::MessagePtr& message, const mqtt::SubscriptionOptions& options,
                           std::span<const std::uint32_t> subscription_ids, const routing::SharedGroups::Name& share) {
-  if (options.no_local && message->publisher() == client.session->identity()) return;  // §3.8.3.1
+  if (options.no_local && message->publisher() == client.session->publisher()) return;  // §3.8.3.1
   if (!shard_.access().may_deliver(client, message->topic())) return;
   hand_over(client, message, options.qos, options.retain_as_published && message->retain(), subscription_ids, share);
 }
@@ -215,8 +215,9 @@ void PlainTopics::hand_over(Client& client, const mqtt::MessagePtr& message, mqt
   const auto outcome = client.session->deliver(message, qos, retain, subscription_ids, shard_.now(), share,
                                                keeps ? routing_.stored : nullptr);
   if (outcome == session::Delivered::Sent) shard_.wrote(client);
-  // Nobody is told of QoS 0 while away, which is no loss.
-  const bool is_due = client.session->connected() || std::min(qos, message->qos()) != mqtt::Qos::AtMostOnce;
+  // Nobody is told of QoS 0 and of what is for now only while away, which is no loss.
+  const bool waits = std::min(qos, message->qos()) != mqtt::Qos::AtMostOnce && !message->at_once();
+  const bool is_due = client.session->connected() || waits;
   const bool is_lost = outcome == session::Delivered::Dropped || outcome == session::Delivered::QueueFull;
   if (is_lost && is_due) shard_.counters().add(Metric::PublishesDropped);
   if (outcome == session::Delivered::QueueFull) shard_.limit_reached(Metric::LimitQueue, client);
@@ -228,7 +229,7 @@ void PlainTopics::hand_over(Client& client, const mqtt::MessagePtr& message, mqt
 void PlainTopics::send_retained(Client& client, const session::Subscription& subscription) {
   const std::span<const std::uint32_t> ids(&subscription.subscription_id, subscription.subscription_id != 0 ? 1 : 0);
   const auto send = [&](const mqtt::MessagePtr& message) {
-    if (subscription.options.no_local && message->publisher() == client.session->identity()) return;  // §3.8.3.1
+    if (subscription.options.no_local && message->publisher() == client.session->publisher()) return;  // §3.8.3.1
     if (!shard_.access().may_deliver(client, message->topic())) return;
     begin(false);
     hand_over(client, message, subscription.options.qos, true, ids, nullptr);
@@ -245,7 +246,9 @@ bool PlainTopics::keeps_retained(std::string_view topic) const {
 }
 
 bool PlainTopics::store_retained(const PublishEvent& event) {
-  const mqtt::Message& message = *event.message;
+  // What expires at once takes the place of the topic's message, and leaves none.
+  const mqtt::MessagePtr kept_message = event.message->at_once() ? removal_of(event.message->topic()) : event.message;
+  const mqtt::Message& message = *kept_message;
   NodeTopics& nodes = shard_.node_topics();
   const bool removal = message.payload().empty();
   const bool writes = keeps_retained(message.topic()) && (!removal || nodes.active());
@@ -253,7 +256,7 @@ bool PlainTopics::store_retained(const PublishEvent& event) {
   // The row is added once it is known that it counts.
   const std::uint64_t number = writes ? shard_.store().next_plain_number() : 0;
   Kept kept;
-  if (!keep(event.message, event.stamp, number, kept)) {
+  if (!keep(kept_message, event.stamp, number, kept)) {
     if (keeps_retained(message.topic())) {
       shard_.counters().add(Metric::LimitRetained);
       log::warn("retained message is not kept, the limit is reached",
@@ -464,6 +467,7 @@ void PlainTopics::return_shared(Client& client, std::string_view subscription) {
 }
 
 void PlainTopics::give_back(const routing::SharedGroups::Name& share, const mqtt::MessagePtr& message) {
+  if (message->at_once()) return;  // For somebody else it has expired.
   begin(false);
   to_group(share, message, false);
   finish(message, {});

@@ -38,9 +38,11 @@ bool is_reserved(std::string_view topic) {
 
 std::size_t levels_of(std::string_view topic) { return 1 + static_cast<std::size_t>(std::ranges::count(topic, '/')); }
 
-std::optional<Instant> expiry(const mqtt::Properties& properties, Instant now) {
-  const auto interval = properties.integer(PropertyId::MessageExpiryInterval);
-  return interval ? std::optional(now + std::chrono::seconds(*interval)) : std::nullopt;
+/// Message Expiry Interval, from `now` on.
+void set_expiry(mqtt::Message::Parts& parts, std::optional<std::uint32_t> interval, Instant now) {
+  if (!interval) return;
+  parts.expires = now + std::chrono::seconds(*interval);
+  parts.at_once = *interval == 0;
 }
 
 }  // namespace
@@ -92,8 +94,8 @@ WillOutcome Publishing::publish_will(const session::WillPlan& plan, const Wills:
                              .payload = will.payload(),
                              .qos = will.qos(),
                              .retain = will.retain(),
-                             .publisher = will.publisher()};
-  if (plan.expiry_interval != 0) parts.expires = shard_.now() + std::chrono::seconds(plan.expiry_interval);
+                             .publisher = mqtt::publisher_of(author.client_id)};
+  set_expiry(parts, plan.expiry_interval, shard_.now());
   const auto published = shard_.plain_topics().publish(mqtt::Message::make(parts));
   if (published.refused) return {.state = WillOutcome::State::Refused};
   if (published.publication == 0) return {};
@@ -153,8 +155,10 @@ void Publishing::plain(Client& client, session::PublishAction& action) {
                              .payload = publish.payload,
                              .qos = publish.qos,
                              .retain = publish.retain,
-                             .publisher = client.session->identity()};
-  if (!publish.properties.empty()) parts.expires = expiry(publish.properties, shard_.now());
+                             .publisher = client.session->publisher()};
+  if (!publish.properties.empty()) {
+    set_expiry(parts, publish.properties.integer(PropertyId::MessageExpiryInterval), shard_.now());
+  }
   PlainOrigin origin;
   if (publish.qos == mqtt::Qos::ExactlyOnce && client.is_lasting()) {
     origin = {shard_.journal().queue_of(client), publish.packet_id};

@@ -231,7 +231,7 @@ void SessionClaims::decide(const std::string& client_id, Pending& pending, const
 remote::Claimed SessionClaims::describe_for(NodeId node, const std::optional<StoredSession>& stored) {
   if (!stored) return {};
   const bool over = stored->expiry_interval == 0 || has_expired(*stored, shard_.wall());
-  const auto split = split_will(stored->state, 0);
+  const auto split = split_will(stored->state);
   const bool has_will = split && split->will;
   if (!has_will) return over ? remote::Claimed{} : describe(*stored);
   if (node == shard_.nodes().self() || shard_.nodes().peer(node).version >= kWillsVersion) return describe(*stored);

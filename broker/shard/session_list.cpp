@@ -15,7 +15,7 @@ void list_session(SessionList& list, ShardId shard, const LogStore::ListSessions
     return;
   }
   constexpr std::uint32_t kNever = 0xFFFF'FFFF;
-  const auto split = split_will(stored.state, 0);
+  const auto split = split_will(stored.state);
   const bool has_will = split && split->will;
   if (stored.expiry_interval == kNever && !has_will) return;
   SessionList::One one{.client_id = stored.client_id,

@@ -18,8 +18,8 @@ struct StateWithWill {
 
 /// `will` has an id.
 std::string with_will(const session::WillPlan& will, std::string_view state);
-/// Also of a state without a will. `publisher`: see mqtt::Message::Parts. Fails with CorruptRecord.
-Result<StateWithWill> split_will(std::string_view bytes, std::uint64_t publisher);
+/// Also of a state without a will. Fails with CorruptRecord.
+Result<StateWithWill> split_will(std::string_view bytes);
 /// The state alone; of bytes that can't be read nothing.
 std::string_view without_will(std::string_view bytes);
 

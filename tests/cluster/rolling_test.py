@@ -128,6 +128,7 @@ class RollingUpgrade(Rolling):
         newer = number + 1 if number < 3 else 5 - number
         self.assertEqual(self.spoken(cluster), [1] * (9 - newer * newer) + [3] * (newer * newer))
         self.look_at_shares(cluster, number, newer == 3)
+        self.look_at_publishers(cluster, number)
         with Client(cluster.nodes[0].port, f"watcher{number}") as watcher:
             watcher.subscribe("wills/#")
             lasting = {"clean": False, "values": {"session_expiry_interval": 60}}
@@ -144,6 +145,21 @@ class RollingUpgrade(Rolling):
                     Client(after.port, f"{name}.short", will=(f"wills/{name}", name.encode(), 1, False)).socket.close()
                     self.assertEqual(watcher.message().payload, name.encode())
 
+    def look_at_publishers(self, cluster, number):
+        """Retained messages come to all nodes; who has published one is known where both nodes speak of it."""
+        speaks = [node.settings["cluster.protocol_max"] >= 3 for node in cluster.nodes]
+        with Client(cluster.nodes[0].port, "other") as other:
+            for before, speaks_before in zip(cluster.nodes, speaks, strict=True):
+                for after, speaks_after in zip(cluster.nodes, speaks, strict=True):
+                    name = f"local.{number}.{before.name}{after.name}"
+                    other.publish(f"{name}/2", "another's", retain=True)
+                    with Client(before.port, name) as phone:
+                        phone.publish(f"{name}/1", "its own", retain=True)
+                        phone.disconnect()
+                    with Client(after.port, name) as phone:
+                        phone.subscribe(f"{name}/+", options=4)
+                        known = before is after or (speaks_before and speaks_after)
+                        self.assertEqual(phone.message().payload, b"another's" if known else b"its own", name)
 
     def look_at_shares(self, cluster, number, known):
         """Shared subscriptions on conversations are there once all nodes know them, with members on each."""

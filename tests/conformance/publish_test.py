@@ -164,6 +164,22 @@ class Expiry(Case):
         self.assertEqual(self.lasting().message().payload, b"long")
 
 
+    @shows("MQTT-3.3.2-5", "MQTT-3.3.2-6")
+    def test_an_interval_of_0_is_for_those_who_are_there(self):
+        away = self.lasting()
+        away.subscribe(self.topic, 1)
+        self.leave(away)
+        here, publisher = self.join(), self.join()
+        here.subscribe(self.topic, 2)
+        for qos in (0, 1, 2):
+            publisher.publish(self.topic, b"now", qos=qos, values={"message_expiry_interval": 0})
+        publisher.publish(self.topic, b"later")
+        found = [here.message() for _ in range(4)]
+        self.assertEqual([(one.payload, one.qos, one.properties) for one in found],
+                         [(b"now", qos, {"message_expiry_interval": 0}) for qos in (0, 1, 2)] + [(b"later", 1, {})])
+        self.assertEqual(self.lasting().message().payload, b"later")
+
+
 class Overlapping(Case):
     @shows("MQTT-3.3.4-2", "MQTT-3.3.4-3", "MQTT-3.3.4-4", "MQTT-3.3.4-5")
     def test_one_copy_has_the_highest_qos_and_all_identifiers(self):

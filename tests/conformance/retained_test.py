@@ -77,6 +77,16 @@ class Retained(Case):
         let_pass(2.1)
         self.assertEqual(self.found(), [])
 
+    @shows("MQTT-3.3.1-5", "MQTT-3.3.2-5")
+    def test_an_interval_of_0_leaves_none(self):
+        watcher = self.join()
+        watcher.subscribe(self.topic)
+        self.retain(b"old")
+        self.retain(b"now", values={"message_expiry_interval": 0})
+        self.assertEqual([(packet.payload, packet.properties) for packet in self.got(self.publisher, watcher)],
+                         [(b"old", {}), (b"now", {"message_expiry_interval": 0})])
+        self.assertEqual(self.found(), [])
+
     def test_it_keeps_its_properties(self):
         values = {"content_type": "a/b", "response_topic": "r", "correlation_data": b"1", "payload_format_indicator": 0}
         self.retain(values=values, pairs=[("b", "1"), ("a", "2")])
@@ -94,4 +104,15 @@ class Retained(Case):
     def test_no_local_holds_for_it(self):
         self.retain()
         self.assertEqual(self.found(options=4, link=self.publisher), [])
+        self.assertEqual(len(self.found(options=4)), 1)
+
+    @shows("MQTT-3.8.3-3")
+    def test_no_local_goes_by_the_client_id(self):
+        for clean in (True, False):
+            link = self.lasting()
+            link.publish(self.topic, b"mine", retain=True)
+            self.leave(link)
+            link = self.lasting(clean=clean)
+            self.assertEqual(self.found(options=4, link=link), [], clean)
+            self.leave(link)
         self.assertEqual(len(self.found(options=4)), 1)

@@ -105,6 +105,25 @@ class Wills(Case):
         self.assertEqual(will.properties, {"payload_format_indicator": 1, "content_type": "text/plain",
                                            "response_topic": "answers", "correlation_data": b"\0\1"})  # fmt: skip
 
+    @shows("MQTT-3.3.2-5", "MQTT-3.3.2-6")
+    def test_an_interval_of_0_counts_from_the_publication(self):
+        will = self.will(retain=True, values={"message_expiry_interval": 0, "will_delay_interval": 1})
+        self.lasting(will=will).close()
+        self.assertEqual(self.watcher.message().properties, {"message_expiry_interval": 0})
+        late = self.join()
+        late.subscribe(self.topic)
+        self.assertEqual(self.got(self.join(), late), [])
+
+    @shows("MQTT-3.8.3-3")
+    def test_a_retained_will_is_not_for_its_own_client_without_local(self):
+        name = self.name("own")
+        self.join(name, will=self.will(retain=True)).close()
+        self.watcher.message()
+        link = self.join(name)
+        link.subscribe(self.topic, 4)
+        self.assertEqual(self.got(self.join(), link), [])
+        link.publish(self.topic, b"", retain=True)
+
     def test_a_will_topic_has_no_wildcards_and_a_character(self):
         for topic in ("a/+", "#", ""):
             self.assertIn(self.refusal(connect("x", will={"topic": topic})), (0x81, 0x90), topic)

@@ -8,7 +8,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace parley;
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
-  const auto split = shard::split_will(bytes, 1);
+  const auto split = shard::split_will(bytes);
   if (!split) return 0;
   if (shard::without_will(bytes) != split->state) __builtin_trap();
   if (!split->will && split->state != bytes) __builtin_trap();

@@ -53,6 +53,21 @@ TEST(Message, HoldsPayloadsOfAnySize) {
   }
 }
 
+/// Publishers stand on disk, and nodes tell them to one another.
+TEST(Publisher, IsAlwaysTheSameOfAClientId) {
+  EXPECT_EQ(publisher_of("phone"), 0xECF2'5B1B'6A53'9257U);
+  EXPECT_NE(publisher_of("phone"), publisher_of("phones"));
+  EXPECT_NE(publisher_of(""), 0U);
+}
+
+TEST(Message, HasExpiredWhenItsIntervalHasPassed) {
+  EXPECT_FALSE(Message::make({})->has_expired(Instant(9s)));
+  const auto message = Message::make({.expires = Instant(5s)});
+  EXPECT_FALSE(message->has_expired(Instant(5s) - 1ns));
+  EXPECT_TRUE(message->has_expired(Instant(5s)));
+  EXPECT_FALSE(Message::make({.expires = Instant(5s), .at_once = true})->has_expired(Instant(5s)));
+}
+
 TEST(ForwardedProperties, AreThoseThatReceiversGet) {
   std::string buffer;
   const auto kept = properties("01 01 03 00 01 't' 08 00 01 'r' 09 00 01 FF 26 00 01 'k' 00 01 'v' 26 00 01 'a' 00 00");

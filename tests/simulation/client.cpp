@@ -73,6 +73,7 @@ void Client::connect(const ConnectOptions& options) {
   if (options.will) {
     const WillOptions& will = *options.will;
     if (will.delay != 0) will_properties.integer(PropertyId::WillDelayInterval, will.delay);
+    if (will.message_expiry) will_properties.integer(PropertyId::MessageExpiryInterval, *will.message_expiry);
     packet.will = mqtt::Will{.qos = will.qos,
                              .retain = will.retain,
                              .topic = will.topic,
@@ -248,6 +249,7 @@ void Client::take_publish(const mqtt::Publish& publish) {
                .dup = publish.dup,
                .packet_id = publish.packet_id,
                .correlation = std::string(publish.properties.text(PropertyId::CorrelationData).value_or("")),
+               .expiry = publish.properties.integer(PropertyId::MessageExpiryInterval),
                .users = users_of(publish.properties)};
   for (const auto& item : publish.properties) {
     if (item.id == PropertyId::SubscriptionIdentifier) one.subscription_ids.push_back(item.integer);

@@ -31,6 +31,7 @@ struct Received {
   mqtt::PacketId packet_id = 0;
   std::vector<std::uint32_t> subscription_ids;
   std::string correlation;
+  std::optional<std::uint32_t> expiry;
   UserProperties users;
   std::size_t place = 0;  ///< In all that the client got, answers included.
 
@@ -60,6 +61,7 @@ struct WillOptions {
   mqtt::Qos qos = mqtt::Qos::AtMostOnce;
   bool retain = false;
   std::uint32_t delay = 0;
+  std::optional<std::uint32_t> message_expiry;
 };
 
 struct ConnectOptions {

@@ -157,7 +157,6 @@ TEST(Will, IsHandedOverWhenTheConnectionGoes) {
   EXPECT_EQ(will->message->payload(), "gone");
   EXPECT_EQ(will->message->qos(), Qos::AtLeastOnce);
   EXPECT_TRUE(will->message->retain());
-  EXPECT_EQ(will->message->publisher(), 42U);
   EXPECT_EQ(hex(will->message->properties()), hex(bytes("03 00 01 't' 26 00 01 'k' 00 01 'v'")));
   EXPECT_EQ(will->delay, 5s);
   EXPECT_EQ(will->expiry_interval, 60U);

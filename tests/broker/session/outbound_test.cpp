@@ -277,6 +277,34 @@ TEST(OutboundExpiry, IsCountedDown) {
   EXPECT_EQ(rig.received(), Lines{"PUBLISH 1 a dup q1 expiry=0 'x'"});
 }
 
+TEST(OutboundExpiry, OfZeroIsForNowOnly) {
+  Rig rig;
+  rig.connect();
+  const auto message =
+      mqtt::Message::make({.topic = "a", .payload = "x", .qos = Q2, .expires = rig.now, .at_once = true});
+  const auto deliver = [&](Qos qos) { return rig.session->deliver(message, qos, false, {}, rig.now + 1ms); };
+  EXPECT_EQ(deliver(Q0), Delivered::Sent);
+  EXPECT_EQ(hex(rig.received_bytes()), hex(bytes("30 0A 00 01 'a' 05 02 00 00 00 00 'x'")));  // [MQTT-3.3.2-6]
+  EXPECT_EQ(deliver(Q1), Delivered::Sent);
+  EXPECT_EQ(rig.received(), Lines{"PUBLISH 1 a q1 expiry=0 'x'"});
+  rig.disconnect();
+  EXPECT_EQ(deliver(Q0), Delivered::Dropped);
+  EXPECT_EQ(deliver(Q1), Delivered::Dropped);  // [MQTT-3.3.2-5]
+  // Once sent, it doesn't expire any more.
+  rig.connect();
+  EXPECT_EQ(rig.received(), Lines{"PUBLISH 1 a dup q1 expiry=0 'x'"});
+}
+
+TEST(OutboundExpiry, OfZeroDoesntWaitForTheWindow) {
+  Rig rig;
+  rig.connect({.properties = mqtt::properties("21 00 01")});
+  rig.deliver("a", "first", Q1);
+  const auto message =
+      mqtt::Message::make({.topic = "a", .payload = "x", .qos = Q2, .expires = rig.now, .at_once = true});
+  EXPECT_EQ(rig.session->deliver(message, Q1, false, {}, rig.now), Delivered::Dropped);
+  EXPECT_EQ(rig.session->queued(), 0U);
+}
+
 TEST(OutboundPacketSize, IsKeptToTheByte) {
   // 32 LL 00 01 'a' 00 01 00 payload: nine bytes and the payload at QoS 1, seven at QoS 0.
   for (const std::size_t maximum : {20U, 50U, 100U}) {

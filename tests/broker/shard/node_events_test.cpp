@@ -112,6 +112,27 @@ TEST(NodeEvents, RefusesWhatIsCutShortOrGoesOn) {
   }
 }
 
+/// Only nodes that speak version 3 of the peer protocol are sent the field.
+TEST(NodeEvents, HaveAPublisherOnlyWhereItIsKnown) {
+  Message message{1, 2, 3, true, "", "", "a", "", "x", 1, false, 0, {0}, {0}};
+  const std::string bare = body_of(message);
+  EXPECT_EQ(bare, std::string("\1\x12\1\2\3\1\0\0\1"
+                              "a\0\1x\1\0\0\0\0",
+                              18));
+  message.publisher = 300;
+  EXPECT_EQ(body_of(message), bare + "\xAC\2");
+  std::string added = bare;
+  append_publisher(added, 300);
+  EXPECT_EQ(added, body_of(message));
+  append_publisher(added = bare, 0);
+  EXPECT_EQ(added, bare);
+  EXPECT_EQ(std::get<Message>(*decode(bare)).publisher, 0U);
+  EXPECT_EQ(std::get<Message>(*decode(body_of(message))).publisher, 300U);
+  EXPECT_FALSE(decode(bare + '\0')) << "a publisher of 0";
+  EXPECT_FALSE(decode(bare + "\xAC")) << "cut short";
+  EXPECT_FALSE(decode(bare + "\1\1")) << "more behind it";
+}
+
 TEST(NodeEvents, RefusesWhatItDoesntKnow) {
   struct Case {
     std::string_view why;

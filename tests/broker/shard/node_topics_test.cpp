@@ -294,6 +294,139 @@ TEST(NodeTopics, ShareAmongThoseThatAreThere) {
   EXPECT_EQ(far.received.size(), 4U);
 }
 
+/// No Local goes by the client id, which may have moved to another node. [MQTT-3.8.3-3]
+TEST(NodeTopics, SpareAPublisherThatIsAtAnotherNodeByNow) {
+  for (const std::uint16_t version : {std::uint16_t{1}, std::uint16_t{2}, kPublisherVersion}) {
+    for (const bool separated : {false, true}) {
+      Nodes nodes(2, dev(2), dev(2));
+      nodes.disconnect(0, 1);
+      nodes.advance(3s);
+      nodes.speak(1, version);
+      if (!separated) nodes.connect(0, 1);
+      nodes.settle();
+      say(nodes, join(nodes, 0, "alice"), "state/a", "mine", {.retain = true});
+      nodes.at(0).client("alice").disconnect();
+      if (separated) nodes.connect(0, 1);
+      nodes.settle();
+      auto& alice = join(nodes, 1, "alice");
+      follow(nodes, alice, "state/a", {.no_local = true});
+      // An older node isn't told who it was.
+      EXPECT_EQ(alice.payloads(), version < kPublisherVersion ? Texts{"mine"} : Texts{}) << version;
+      auto& bob = join(nodes, 1, "bob");
+      follow(nodes, bob, "state/a", {.no_local = true});
+      EXPECT_EQ(bob.payloads(), Texts{"mine"});
+      // And after a start of that node, from its own rows.
+      restart(nodes, 1, 2);
+      alice.received.clear();
+      join(nodes, 1, "alice");
+      follow(nodes, alice, "state/a", {.no_local = true});
+      EXPECT_EQ(alice.payloads(), version < kPublisherVersion ? Texts{"mine"} : Texts{}) << version;
+    }
+  }
+}
+
+/// On each connection nodes tell one another all that is retained.
+TEST(NodeTopics, ForgetNoPublisherThatAnotherNodeDoesntKnow) {
+  for (const bool known_first : {false, true}) {
+    Nodes nodes(2, dev(2), dev(2));
+    const auto meet = [&](std::uint16_t version) {
+      nodes.disconnect(0, 1);
+      nodes.advance(3s);
+      nodes.speak(1, version);
+      nodes.connect(0, 1);
+      nodes.settle();
+    };
+    meet(known_first ? kPublisherVersion : std::uint16_t{2});
+    say(nodes, join(nodes, 0, "alice"), "state/a", "mine", {.retain = true});
+    nodes.at(0).client("alice").disconnect();
+    meet(known_first ? std::uint16_t{2} : kPublisherVersion);
+    for (std::size_t i = 0; i < 2; ++i) {
+      auto& alice = join(nodes, i, "alice");
+      follow(nodes, alice, "state/a", {.no_local = true});
+      EXPECT_TRUE(alice.received.empty()) << i;
+      alice.disconnect();
+      nodes.settle();
+    }
+  }
+}
+
+/// What waits for a connection is sent as the next one's node understands it.
+TEST(NodeTopics, TellAPublisherByTheConnectionThatThereIs) {
+  for (const std::uint16_t version : {std::uint16_t{2}, kPublisherVersion}) {
+    Nodes nodes(2);
+    nodes.disconnect(0, 1);
+    nodes.speak(1, version == 2 ? kPublisherVersion : std::uint16_t{2});
+    nodes.connect(0, 1);
+    auto& alice = join(nodes, 0, "alice");
+    nodes.block(0, NodeChannel::Messages);
+    alice.publish("state/a", "mine", {.retain = true});
+    nodes.settle();
+    nodes.disconnect(0, 1);
+    nodes.speak(1, version);
+    nodes.connect(0, 1);
+    nodes.open(0, NodeChannel::Messages);
+    nodes.settle();
+    alice.disconnect();
+    nodes.settle();
+    auto& again = join(nodes, 1, "alice");
+    follow(nodes, again, "state/a", {.no_local = true});
+    EXPECT_EQ(again.payloads(), version < kPublisherVersion ? Texts{"mine"} : Texts{}) << version;
+  }
+}
+
+/// A Message Expiry Interval of 0.
+TEST(NodeTopics, CarryWhatExpiresAtOnceToThoseThatAreThere) {
+  for (const std::uint16_t version : {std::uint16_t{2}, kPublisherVersion}) {
+    Nodes nodes(2, dev(2), dev(2));
+    nodes.disconnect(0, 1);
+    nodes.speak(1, version);
+    nodes.connect(0, 1);
+    auto& here = join(nodes, 1, "here");
+    auto& away = join(nodes, 1, "away", lasting());
+    follow(nodes, here, "state/#");
+    follow(nodes, away, "state/#");
+    away.drop();
+    nodes.settle();
+    auto& alice = join(nodes, 0, "alice");
+    say(nodes, alice, "state/a", "old", {.retain = true});
+    EXPECT_EQ(say(nodes, alice, "state/a", "now", {.retain = true, .expiry = 0}).reason(), ReasonCode::Success);
+    say(nodes, alice, "state/b", "now", {.expiry = 0});
+    EXPECT_EQ(here.payloads(), (Texts{"old", "now", "now"}));
+    EXPECT_EQ(here.received[1].expiry, 0U);
+    EXPECT_EQ(here.received[2].expiry, 0U);
+    join(nodes, 1, "away", lasting());
+    EXPECT_EQ(away.payloads(), Texts{"old"});
+    for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ(retained(nodes, i, "late" + std::to_string(i)), "") << i;
+  }
+}
+
+/// A node that was away doesn't bring back what it replaced.
+TEST(NodeTopics, RememberThatARetainedMessageHasExpiredAtOnce) {
+  Nodes nodes(2);
+  auto& alice = join(nodes, 0, "alice");
+  say(nodes, alice, "state/a", "old", {.retain = true});
+  nodes.disconnect(0, 1);
+  nodes.advance(3s);
+  say(nodes, alice, "state/a", "now", {.retain = true, .expiry = 0});
+  restart(nodes, 0, 2);
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ(retained(nodes, i, "late" + std::to_string(i)), "") << i;
+}
+
+TEST(NodeTopics, TellNoRetainedMessageThatExpiresMeanwhileAsOneThatNeverDoes) {
+  Nodes nodes(2);
+  auto& alice = join(nodes, 0, "alice");
+  nodes.disconnect(0, 1);
+  nodes.advance(3s);
+  say(nodes, alice, "state/a", "short", {.retain = true, .expiry = 5});
+  nodes.block(0, NodeChannel::Messages);
+  nodes.connect(0, 1);
+  nodes.settle();
+  nodes.advance(6s);
+  nodes.open(0, NodeChannel::Messages);
+  nodes.settle();
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ(retained(nodes, i, "late" + std::to_string(i)), "") << i;
+}
+
 TEST(NodeTopics, CarryWills) {
   Nodes nodes(2);
   auto& bob = join(nodes, 1, "bob");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "storage/format/error.hpp"
+#include "storage/format/sealed.hpp"
 
 namespace parley::shard {
 namespace {
@@ -54,6 +55,95 @@ TEST(PlainRows, GiveBackARetainedMessageWithItsStamp) {
   EXPECT_EQ(read->message->expires(), Instant(160s));
   for (std::size_t size = 0; size < row.size(); ++size)
     EXPECT_FALSE(decode_retained(row.substr(0, size), kThen)) << size;
+}
+
+std::string hex(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    out.push_back(kDigits[static_cast<std::uint8_t>(c) >> 4]);
+    out.push_back(kDigits[static_cast<std::uint8_t>(c) & 15]);
+  }
+  return out;
+}
+
+mqtt::MessagePtr published_by(std::uint64_t publisher) {
+  return mqtt::Message::make({.topic = "a",
+                              .properties = {},
+                              .payload = "x",
+                              .qos = mqtt::Qos::AtLeastOnce,
+                              .retain = true,
+                              .publisher = publisher});
+}
+
+/// docs/formats/plain.md. What stands behind the checksum.
+TEST(PlainRows, GiveBackWhoHasPublishedARetainedMessage) {
+  const routing::RetainStamp stamp{1, {9}};
+  const std::string known = encode_retained(*published_by(0x1122'3344'5566'7788), stamp, kThen);
+  EXPECT_EQ(hex(known.substr(4)),
+            "02"
+            "0000000000000001"
+            "0000000000000009"
+            "1122334455667788"
+            "05"
+            "0000000000000000"
+            "0001"
+            "61"
+            "00000000"
+            "0000000000000000"
+            "0000"
+            "00000000"
+            "78");
+  const auto read = decode_retained(known, kThen);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->message->publisher(), 0x1122'3344'5566'7788U);
+  EXPECT_EQ(read->stamp, stamp);
+  EXPECT_EQ(encode_retained(*read->message, read->stamp, kThen), known);
+  for (std::size_t size = 0; size < known.size(); ++size) EXPECT_FALSE(decode_retained(known.substr(0, size), kThen));
+}
+
+/// As they were written before publishers were.
+TEST(PlainRows, ReadOnRetainedMessagesWithoutAPublisher) {
+  const std::string row = encode_retained(*published_by(0), {1, {9}}, kThen);
+  EXPECT_EQ(hex(row.substr(4)),
+            "01"
+            "0000000000000001"
+            "0000000000000009"
+            "05"
+            "0000000000000000"
+            "0001"
+            "61"
+            "00000000"
+            "0000000000000000"
+            "0000"
+            "00000000"
+            "78");
+  const auto read = decode_retained(row, kThen);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->message->publisher(), 0U);
+  EXPECT_EQ(encode_retained(*read->message, read->stamp, kThen), row);
+}
+
+TEST(PlainRows, RefuseWhatIsNeverWritten) {
+  const auto resealed = [](std::string row, std::size_t at, char value) {
+    row[at] = value;
+    format::seal(row.data(), row.size());
+    return row;
+  };
+  const std::string retained = encode_retained(*published_by(1), {1, {9}}, kThen);
+  EXPECT_FALSE(decode_retained(resealed(retained, 28, 0), kThen)) << "a publisher of 0";
+  EXPECT_FALSE(decode_retained(resealed(retained, 4, 3), kThen)) << "another version";
+  EXPECT_FALSE(decode_retained(resealed(retained, 29, 3), kThen)) << "QoS 3";
+  EXPECT_FALSE(decode_retained(resealed(retained, 29, 9), kThen)) << "unknown bits";
+  EXPECT_FALSE(decode_retained(resealed(retained, 30, 1), kThen)) << "an expiry beyond all intervals";
+  const std::vector<PlainTarget> targets{{.queue = 7}};
+  const std::string owed = encode_message(*published_by(1), targets, {}, kThen);
+  EXPECT_TRUE(decode_message(owed, kThen));
+  EXPECT_FALSE(decode_message(resealed(owed, 4, 2), kThen)) << "a version of retained messages only";
+  const std::size_t bits = owed.size() - 1 - 2 - 1;
+  EXPECT_FALSE(decode_message(resealed(owed, bits, 3), kThen)) << "a target with QoS 3";
+  EXPECT_FALSE(decode_message(resealed(owed, bits, 0x11), kThen)) << "a target with unknown bits";
+  EXPECT_FALSE(decode_outbound(resealed(encode_outbound({9, true}), 13, 2)));
 }
 
 TEST(PlainRows, CountTimeOnTheWallWhileNobodyRuns) {

@@ -103,6 +103,83 @@ TEST_P(PlainTopicsTest, SpareThePublisherThatWantsNoLocal) {
   EXPECT_EQ(alice.received.size(), 1U);
 }
 
+/// It is the client id that counts, not the session. [MQTT-3.8.3-3]
+TEST_P(PlainTopicsTest, SpareAPublisherThatHasAnotherSessionByNow) {
+  say(world, join(world, "alice"), "r", "mine", {.retain = true});
+  world.client("alice").disconnect();
+  world.settle();
+  auto& alice = join(world, "alice");
+  follow(world, alice, "r", {.no_local = true});
+  EXPECT_TRUE(alice.received.empty());
+  follow(world, alice, "r");
+  EXPECT_EQ(alice.payloads(), std::vector<std::string>{"mine"});
+  auto& bob = join(world, "bob");
+  follow(world, bob, "r", {.no_local = true});
+  EXPECT_EQ(bob.payloads(), std::vector<std::string>{"mine"});
+}
+
+TEST_P(PlainTopicsTest, SpareAPublisherAfterARestart) {
+  auto& alice = join(world, "alice", lasting());
+  say(world, alice, "r", "mine", {.retain = true});
+  for (int i = 0; i < 2; ++i) {
+    world.crash();
+    world.start();
+    join(world, "alice", lasting(i == 0));
+    follow(world, alice, "r", {.no_local = true});
+    EXPECT_TRUE(alice.received.empty());
+  }
+  auto& bob = join(world, "bob");
+  follow(world, bob, "r", {.no_local = true});
+  EXPECT_EQ(bob.payloads(), std::vector<std::string>{"mine"});
+}
+
+/// A Message Expiry Interval of 0. [MQTT-3.3.2-5], [MQTT-3.3.2-6]
+TEST_P(PlainTopicsTest, DeliverWhatExpiresAtOnceToThoseThatAreThere) {
+  auto& here = join(world, "here", lasting());
+  auto& away = join(world, "away", lasting());
+  for (auto* client : {&here, &away}) follow(world, *client, "a", {.qos = Qos::ExactlyOnce});
+  away.drop();
+  world.settle();
+  auto& bob = join(world, "bob");
+  for (const Qos qos : {Qos::AtLeastOnce, Qos::ExactlyOnce}) {
+    EXPECT_EQ(say(world, bob, "a", "now", {.qos = qos, .expiry = 0}).reason(), ReasonCode::Success);
+  }
+  bob.publish("a", "now", {.qos = Qos::AtMostOnce, .expiry = 0});
+  say(world, bob, "a", "later", {.expiry = 60});
+  EXPECT_EQ(here.payloads(), (std::vector<std::string>{"now", "now", "now", "later"}));
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(here.received[i].expiry, 0U);
+  join(world, "away", lasting());
+  EXPECT_EQ(away.payloads(), std::vector<std::string>{"later"});
+}
+
+/// It replaces the topic's message, and has expired then. MQTT 5 §3.3.1.3.
+TEST_P(PlainTopicsTest, KeepNothingRetainedThatExpiresAtOnce) {
+  auto& bob = join(world, "bob");
+  say(world, bob, "r/1", "old", {.retain = true});
+  say(world, bob, "r/1", "now", {.retain = true, .expiry = 0});
+  say(world, bob, "r/2", "now", {.retain = true, .expiry = 0});
+  for (int i = 0; i < 2; ++i) {
+    auto& alice = join(world, "alice");
+    follow(world, alice, "r/+");
+    EXPECT_TRUE(alice.received.empty());
+    world.crash();
+    world.start();
+  }
+}
+
+TEST_P(PlainTopicsTest, GiveNobodyElseASharedMessageThatHasExpiredAtOnce) {
+  auto& first = join(world, "first");
+  follow(world, first, "$share/crew/jobs");
+  first.acknowledges = false;
+  say(world, join(world, "boss"), "jobs", "now", {.expiry = 0});
+  EXPECT_EQ(first.payloads(), std::vector<std::string>{"now"});
+  auto& second = join(world, "second");
+  follow(world, second, "$share/crew/jobs");
+  first.drop();
+  world.settle();
+  EXPECT_TRUE(second.received.empty());
+}
+
 TEST_P(PlainTopicsTest, GiveASharedGroupEachMessageOnce) {
   std::map<std::string, int> got;
   for (int i = 0; i < 4; ++i) {

@@ -36,6 +36,38 @@ TEST_F(WillsTest, AreDroppedByDisconnect) {
   EXPECT_EQ(watcher.received.size(), 1U);
 }
 
+TEST_F(WillsTest, CountTheirExpiryFromTheirPublication) {
+  struct Case {
+    std::optional<std::uint32_t> interval;
+    bool kept;
+  };
+  for (const Case& one : {Case{std::nullopt, true}, Case{0, false}, Case{60, true}}) {
+    ConnectOptions options = with_will(10, 100);
+    options.will->message_expiry = one.interval;
+    options.will->retain = true;
+    join(world, "alice", options).drop();
+    world.advance(11s);
+    ASSERT_EQ(watcher.received.size(), 1U);
+    EXPECT_EQ(watcher.received[0].expiry, one.interval);
+    watcher.received.clear();
+    auto& late = join(world, "late");
+    late.received.clear();
+    follow(world, late, "wills");
+    EXPECT_EQ(late.received.size(), one.kept ? 1U : 0U);
+  }
+}
+
+/// [MQTT-3.8.3-3]
+TEST_F(WillsTest, AreNotForTheirOwnClientIfItWantsNoLocal) {
+  ConnectOptions options = with_will(0, 0);
+  options.will->retain = true;
+  join(world, "alice", options).drop();
+  world.settle();
+  auto& alice = join(world, "alice");
+  follow(world, alice, "wills", {.no_local = true});
+  EXPECT_TRUE(alice.received.empty());
+}
+
 TEST_F(WillsTest, WaitForTheirDelay) {
   join(world, "alice", with_will(10, 100)).drop();
   world.advance(9s);

@@ -1,0 +1,1 @@
+parley_fuzzer(plain_rows_fuzzer plain_rows_fuzzer.cpp parley_shard)
