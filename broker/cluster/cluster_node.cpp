@@ -171,6 +171,12 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     }
     return sent == SendResult::Queued;
   }
+  void drop(NodeId node) override {
+    links_.post([this, node] {
+      const auto told = told_.find(node);
+      if (told != told_.end()) give_up(node, told->second.connection, "it takes too little of what it is sent");
+    });
+  }
   void leading(Slot slot, std::optional<Term> term) override {
     asio::post(loop_, [this, slot, term] {
       if (term)
@@ -186,13 +192,16 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
       const std::lock_guard lock(mutex_);
       peers_[up.peer.id] = {.version = up.peer.version, .incarnation = up.peer.incarnation};
     }
-    post_to_all([&up] { return std::make_unique<NodeEventLetter>(up.peer.id, NodeEvent::Connected); });
-    asio::post(loop_, [this, peer = up.peer] { take_connected(peer); });
+    told_[up.peer.id] = {.connection = up.connection};
+    tell(up.peer.id, NodeEvent::Connected);
+    asio::post(loop_, [this, up] { take_connected(up); });
   }
   void disconnected(NodeId peer, std::string_view /*why*/) override {
+    if (const auto told = told_.extract(peer); !told.mapped().over) tell(peer, NodeEvent::Unreachable);
     asio::post(loop_, [this, peer] { take_disconnected(peer); });
   }
   void received(Delivery delivery) override {
+    if (told_.at(delivery.peer).over) return;
     if (delivery.channel == kNotices) {
       auto kept = std::make_shared<Delivery>(std::move(delivery));
       asio::post(loop_, [this, kept] {
@@ -203,9 +212,37 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     sort(std::make_shared<const Delivery>(std::move(delivery)));
   }
   void writable(NodeId peer, Channel channel) override {
-    if (channel == kNotices) return;
+    if (channel == kNotices || told_.at(peer).over) return;
     post_to_all(
         [peer, channel] { return std::make_unique<WritableLetter>(peer, static_cast<shard::NodeChannel>(channel)); });
+  }
+
+  // -- What the shards hear of connections: the links' thread alone, so that it is in order --
+  void tell(NodeId node, NodeEvent event) {
+    post_to_all([node, event] { return std::make_unique<NodeEventLetter>(node, event); });
+  }
+  /// True as long as the shards may hear more of this connection.
+  [[nodiscard]] bool goes_on(NodeId node, std::uint64_t connection) const {
+    const auto told = told_.find(node);
+    return told != told_.end() && told->second.connection == connection && !told->second.over;
+  }
+  void tell_reachable(NodeId node, std::uint64_t connection) {
+    if (goes_on(node, connection)) tell(node, NodeEvent::Reachable);
+  }
+  /// Nothing that was given to the links meanwhile may get lost in silence: what there is to say is said anew, by both
+  /// sides, over another connection.
+  void give_up(NodeId node, std::uint64_t connection, std::string why) {
+    if (!goes_on(node, connection)) return;
+    told_.at(node).over = true;
+    tell(node, NodeEvent::Unreachable);
+    links_.drop(node, connection, std::move(why));
+  }
+  void tell_leads(NodeId node, std::uint64_t connection,
+                  const std::shared_ptr<const std::vector<replication::Leading>>& list) {
+    if (!goes_on(node, connection)) return;
+    for (shard::ShardId shard = 0; shard < shard_options_.shards; ++shard) {
+      mail_.post(shard, std::make_unique<LeadsLetter>(node, list, shard, shard_options_.shards, shard_options_.slots));
+    }
   }
 
   /// By the shards that the messages are for.
@@ -238,8 +275,9 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   }
 
   // -- The cluster's thread --
-  void take_connected(const RemoteNode& peer) {
-    connected_.insert(peer.id);
+  void take_connected(const LinkUp& up) {
+    const RemoteNode& peer = up.peer;
+    connected_[peer.id] = up.connection;
     members_.connected(peer, steady_now());
     health_.add(peer.id);
     tell_self(peer.id);
@@ -358,7 +396,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     place_soon_ = true;
   }
   void tell_pins() {
-    for (const NodeId peer : connected_) tell_pins(peer);
+    for (const auto& [peer, connection] : connected_) tell_pins(peer);
   }
   void tell_pins(NodeId to) { notify(to, PinsNotice{members_.file().pins}); }
 
@@ -369,7 +407,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
       leaving_since_ = steady_now();
     }
     for (PlacementPass& pass : passes_) pass = {};
-    for (const NodeId peer : connected_) tell_self(peer);
+    for (const auto& [peer, connection] : connected_) tell_self(peer);
     place_soon_ = true;
   }
   /// There is another node that takes clients.
@@ -399,7 +437,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     const auto found = members_.peers().find(node);
     if (found == members_.peers().end()) return false;
     const KnownNode known = found->second.known;
-    for (const NodeId peer : connected_) notify(peer, RemovalNotice{known.birth});
+    for (const auto& [peer, connection] : connected_) notify(peer, RemovalNotice{known.birth});
     members_.remove(node);
     forget(node, known.name);
     tasks_.spawn(forget_in_redis(node));
@@ -408,7 +446,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   }
   void forget(NodeId node, const std::string& name) {
     log::warn("a node is removed from the cluster", {{"node", name}});
-    connected_.erase(node);
+    leave_alone(node, "the node was removed from the cluster");
     {
       const std::lock_guard lock(mutex_);
       peers_.erase(node);
@@ -436,7 +474,15 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     }
     actions.clear();
   }
+  /// No more is heard or said of its connection, if it has one.
+  void leave_alone(NodeId node, const std::string& why) {
+    const auto connection = connected_.extract(node);
+    if (connection.empty()) return;
+    links_.post([this, node, number = connection.mapped(), why] { give_up(node, number, why); });
+  }
   void take_reachable(NodeId node, bool is) {
+    const auto connection = connected_.find(node);
+    if (is && connection == connected_.end()) return;
     members_.reachable(node, is, steady_now());
     const auto member = members_.peers().find(node);
     const std::string name = member == members_.peers().end() ? hex_text(node.value) : member->second.known.name;
@@ -444,17 +490,19 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
       log::info("a node is there", {{"node", name}, {"protocol", peer(node).version}});
     else
       log::warn("a node is away", {{"node", name}});
-    post_to_all([node, is] {
-      return std::make_unique<NodeEventLetter>(node, is ? NodeEvent::Reachable : NodeEvent::Unreachable);
-    });
+    if (is)
+      links_.post([this, node, number = connection->second] { tell_reachable(node, number); });
+    else
+      leave_alone(node, "no heartbeat was answered in time");
     place_soon_ = true;
   }
   void take_leads(const replication::NodeLeads& leads) {
-    const auto list = std::make_shared<const std::vector<replication::Leading>>(leads.slots);
-    for (shard::ShardId shard = 0; shard < shard_options_.shards; ++shard) {
-      mail_.post(shard,
-                 std::make_unique<LeadsLetter>(leads.node, list, shard, shard_options_.shards, shard_options_.slots));
-    }
+    const auto connection = connected_.find(leads.node);
+    if (connection == connected_.end()) return;
+    auto list = std::make_shared<const std::vector<replication::Leading>>(leads.slots);
+    links_.post([this, node = leads.node, number = connection->second, list = std::move(list)] {
+      tell_leads(node, number, list);
+    });
   }
   void notify(NodeId to, const PeerNotice& notice) { (void)links_.send(to, kNotices, encode_notice(notice)); }
   void tell_self(NodeId to) {
@@ -677,7 +725,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
 
   replication::NodeHealth health_;
   const FormationRecord formation_;
-  std::set<NodeId> connected_;
+  std::map<NodeId, std::uint64_t> connected_;  ///< By which connection; none that was given up.
   std::map<NodeId, NodeLease> leases_;
   std::map<Slot, SlotClaim> claimed_;  ///< By this node.
   std::map<Slot, SlotClaim> claims_;
@@ -698,6 +746,13 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   std::shared_ptr<const Members> known_;
   std::shared_ptr<const Placement> placement_;
   std::shared_ptr<const ClientPolicy> client_policy_ = std::make_shared<const ClientPolicy>();
+
+  /// What the shards were told of a node's connection.
+  struct Told {
+    std::uint64_t connection = 0;
+    bool over = false;  ///< They were told that it is, before it has ended.
+  };
+  std::map<NodeId, Told> told_;  ///< The links' thread's.
 
   PeerLinks links_;
   std::thread thread_;

@@ -153,11 +153,12 @@ void ClusterState::poke() {
 void ClusterState::redis_connected() {
   // Nobody says whether this is the Redis of before, or one that lost its last second to a failover.
   everything_lost();
-  events_.redis_reachable(true);
   poke();
 }
 
-void ClusterState::redis_lost() { events_.redis_reachable(false); }
+void ClusterState::redis_lost() {
+  if (std::exchange(reachable_, false)) events_.redis_reachable(false);
+}
 
 void ClusterState::redis_published(std::string_view message) {
   const auto hint = read_filter_hint(message);
@@ -229,6 +230,7 @@ asio::awaitable<bool> ClusterState::poll() {
     complain(error->text);
     co_return false;
   }
+  if (client_.is_connected() && !std::exchange(reachable_, true)) events_.redis_reachable(true);
   take_own_lease((*replies)[OwnLease]);
   if (replies->size() > FormationThere && (*replies)[FormationThere].text != options_.formation) {
     events_.foreign_formation((*replies)[FormationThere].text);

@@ -47,7 +47,8 @@ class ClusterStateEvents {
                                const std::vector<std::string>& removed) = 0;
   /// A session that this node has placed is elsewhere, by a newer generation; its place here is forgotten.
   virtual void session_elsewhere(const std::string& client_id, const SessionLocation& location) = 0;
-  /// Redis came or went. While it is away everything told before stays as it was.
+  /// Redis came, which means that it has taken this node's lease, or went. While it is away everything told before
+  /// stays as it was.
   virtual void redis_reachable(bool reachable) = 0;
   /// Redis has another formation of this cluster's name; at each poll.
   virtual void foreign_formation(const std::string& /*formation*/) {}
@@ -86,7 +87,7 @@ class ClusterState final : private RedisClientEvents {
   /// Takes a node's lease and filters, and its id from the list; a node that is alive comes back by itself.
   asio::awaitable<Result<void>> remove_node(NodeId node);
 
-  [[nodiscard]] bool redis_is_reachable() const { return client_.is_connected(); }
+  [[nodiscard]] bool redis_is_reachable() const { return reachable_; }
   /// Redis has been told everything.
   [[nodiscard]] bool is_announced() const { return announcements_.complete(); }
 
@@ -130,6 +131,7 @@ class ClusterState final : private RedisClientEvents {
   std::string slots_version_;  ///< As last read.
   bool slots_stale_ = true;
   bool first_beat_ = true;
+  bool reachable_ = false;
   std::set<NodeId> members_;
   std::map<NodeId, NodeLease> alive_;
   std::map<Slot, SlotClaim> slots_;

@@ -57,6 +57,7 @@ class PeerConnection {
   void wake() { work_.notify(); }
 
   [[nodiscard]] const RemoteNode& peer() const { return up_.peer; }
+  [[nodiscard]] std::uint64_t number() const { return up_.connection; }
   [[nodiscard]] bool heard_within(Duration span) const;
 
  private:

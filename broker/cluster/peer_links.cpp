@@ -96,6 +96,14 @@ class PeerLinks::Thread {
   void set_peers(std::map<NodeId, PeerAddress> peers) {
     asio::post(loop_, [this, peers = std::move(peers)] { know(peers); });
   }
+  void drop(NodeId id, std::uint64_t connection, std::string why) {
+    asio::post(loop_, [this, id, connection, why = std::move(why)]() mutable {
+      const Peer* peer = table_.find(id);
+      if (peer == nullptr || peer->connection == nullptr || peer->connection->number() != connection) return;
+      peer->connection->close(std::move(why));
+    });
+  }
+  void post(std::function<void()> task) { asio::post(loop_, std::move(task)); }
   const PeerTable& table() const { return table_; }
 
  private:
@@ -378,6 +386,11 @@ Result<void> PeerLinks::start() { return thread_->start(); }
 void PeerLinks::stop() { thread_->stop(); }
 std::uint16_t PeerLinks::port() const { return thread_->port(); }
 void PeerLinks::set_peers(std::map<NodeId, PeerAddress> peers) { thread_->set_peers(std::move(peers)); }
+
+void PeerLinks::drop(NodeId peer, std::uint64_t connection, std::string why) {
+  thread_->drop(peer, connection, std::move(why));
+}
+void PeerLinks::post(std::function<void()> task) { thread_->post(std::move(task)); }
 
 SendResult PeerLinks::send(NodeId peer, Channel channel, Payload payload) {
   const auto port = thread_->table().port(peer);

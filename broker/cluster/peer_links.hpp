@@ -124,6 +124,12 @@ class PeerLinks {
   /// refused until it is again. An authenticated node that was never among them is welcome, but isn't dialed.
   void set_peers(std::map<NodeId, PeerAddress> peers);
 
+  /// Ends a connection, if it is the one that there is: the peer is told why, both sides hear `disconnected`, and it is
+  /// made anew.
+  void drop(NodeId peer, std::uint64_t connection, std::string why);
+  /// `task` is called on the links' thread, between two events; not any more after stop().
+  void post(std::function<void()> task);
+
   /// Queues one message; a gathered write sends what is waiting. Costs a lock, and a wake-up of the thread when it
   /// sleeps.
   SendResult send(NodeId peer, Channel channel, Payload payload);

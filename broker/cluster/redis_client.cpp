@@ -14,6 +14,8 @@ namespace {
 
 constexpr int kRedirectsMax = 5;
 constexpr Duration kWatchPause = std::chrono::milliseconds(500);
+/// A connection that is lost sooner was none: there is a server, but it doesn't do what is asked of it.
+constexpr Duration kStoodMin = std::chrono::seconds(1);
 
 Instant steady_now() { return std::chrono::steady_clock::now(); }
 
@@ -53,6 +55,7 @@ asio::awaitable<void> RedisClient::stop() {
 // -- Keeping the connection ----------------------------------------------------------------------------------------
 
 asio::awaitable<void> RedisClient::maintain() {
+  bool stood = true;  // The last connection.
   while (!tasks_.stopping()) {
     auto connecting = connect();
     const auto up = co_await std::move(connecting);
@@ -67,11 +70,11 @@ asio::awaitable<void> RedisClient::maintain() {
       co_await std::move(pausing);
       continue;
     }
-    breaker_.succeeded();
+    const Instant since = steady_now();
     ++connects_;
     connected_ = true;
     came_.notify();
-    log::info("Redis is connected", {{"address", text_of(*home_)}});
+    if (stood) log::info("Redis is connected", {{"address", text_of(*home_)}});
     events_.redis_connected();
     const auto home = connections_.at(*home_);
     const bool lost = co_await home->wait_lost();
@@ -79,8 +82,21 @@ asio::awaitable<void> RedisClient::maintain() {
     connections_.clear();
     if (!lost) co_return;
     ++failures_;
-    log::warn("Redis is lost, going on without it and connecting again", {{"address", text_of(*home_)}});
+    stood = steady_now() - since >= kStoodMin;
+    if (stood) log::warn("Redis is lost, going on without it and connecting again", {{"address", text_of(*home_)}});
     events_.redis_lost();
+    if (stood) {
+      breaker_.succeeded();
+      continue;
+    }
+    breaker_.failed(steady_now(), random_number());
+    const auto kept_back = lines_.admit("connected, and lost at once", steady_now());
+    if (kept_back) {
+      log::warn("Redis is connected, but lost at once, trying again",
+                {{"address", text_of(*home_)}, {"unlogged", *kept_back}});
+    }
+    auto pausing = pause();
+    co_await std::move(pausing);
   }
 }
 
@@ -163,7 +179,10 @@ void RedisClient::lose_home(std::string_view why) {
   if (!home_) return;
   const auto home = connections_.find(*home_);
   if (home == connections_.end()) return;
-  log::info("turning away from a Redis server", {{"address", text_of(*home_)}, {"why", why}});
+  if (const auto kept_back = turning_lines_.admit(why, steady_now())) {
+    log::info("turning away from a Redis server",
+              {{"address", text_of(*home_)}, {"why", why}, {"unlogged", *kept_back}});
+  }
   home->second->drop(RedisError::ConnectionLost);
 }
 

@@ -107,6 +107,7 @@ class RedisClient {
   aio::TaskGroup tasks_;
   CircuitBreaker breaker_;
   LineLimiter lines_;
+  LineLimiter turning_lines_;
 
   std::optional<RedisAddress> home_;
   RedisSlots slots_;  ///< Of Redis Cluster.

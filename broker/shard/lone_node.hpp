@@ -10,6 +10,7 @@ class LoneNode final : public PeerNodes {
   [[nodiscard]] NodeId self() const override { return {1}; }
   [[nodiscard]] bool standalone() const override { return true; }
   bool send(NodeId /*node*/, NodeChannel /*channel*/, std::string /*message*/) override { return false; }
+  void drop(NodeId /*node*/) override {}
   void leading(Slot /*slot*/, std::optional<Term> /*term*/) override {}
 };
 

@@ -39,7 +39,9 @@ void NodeLinks::send(NodeId node, NodeChannel channel, std::string message) {
   if (!queue.full && nodes_.send(node, channel, message)) return;
   queue.full = true;
   if (queue.bytes + message.size() > kQueuedBytesMax) {
-    log::warn("a node takes no more messages, dropping one", {{"node", node}, {"channel", std::uint64_t(channel)}});
+    log::warn("a node takes no more messages, connecting anew", {{"node", node}, {"channel", std::uint64_t(channel)}});
+    found->second = {};
+    nodes_.drop(node);
     return;
   }
   queue.bytes += message.size();
@@ -53,15 +55,12 @@ void NodeLinks::node_connected(NodeId node) {
 }
 
 void NodeLinks::node_unreachable(NodeId node) {
-  if (const auto found = links_.find(node); found != links_.end()) found->second.connected = false;
+  if (const auto found = links_.find(node); found != links_.end()) found->second = {};
 }
-
-void NodeLinks::node_reachable(NodeId node) { links_[node].connected = true; }
 
 bool NodeLinks::node_writable(NodeId node, NodeChannel channel) {
   const auto found = links_.find(node);
-  if (found == links_.end()) return false;
-  // Also while the node is taken for unreachable: it may be back over the same connection, and this isn't said again.
+  if (found == links_.end() || !found->second.connected) return false;
   Queue& queue = found->second.queues.at(std::size_t(channel));
   queue.full = false;
   while (!queue.messages.empty()) {

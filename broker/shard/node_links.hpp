@@ -10,11 +10,13 @@
 
 namespace parley::shard {
 
-/// The way to the other nodes, with a queue for each channel that is full. Belongs to its shard's thread.
+/// The way to the other nodes, with a queue for each channel that is full. What is given to it arrives over the
+/// connection that there is, or that one ends and node_connected comes on both sides. Belongs to its shard's thread.
 class NodeLinks {
  public:
-  /// What a channel keeps while it is full; a message more is dropped, and logged. What other nodes ask for is bounded
-  /// by what they may have under way, so this is for those that don't keep to it.
+  /// What a channel keeps while it is full; with a message more the connection is ended, so that both sides say anew
+  /// what counts. What other nodes ask for is bounded by what they may have under way, so this is for those that don't
+  /// keep to it.
   static constexpr std::size_t kQueuedBytesMax = 64ULL * 1024 * 1024;
 
   explicit NodeLinks(PeerNodes& nodes) : nodes_(nodes) {}
@@ -41,15 +43,13 @@ class NodeLinks {
   [[nodiscard]] bool writable(NodeId node, NodeChannel channel) const;
   /// False when nothing was taken: the node isn't connected, or the channel is full.
   bool try_send(NodeId node, NodeChannel channel, std::string message);
-  /// Waits for room behind what waits already. Lost with the connection.
+  /// Waits for room behind what waits already. Lost with the connection, or without one.
   void send(NodeId node, NodeChannel channel, std::string message);
 
   // -- PeerNodesEvents --
-  /// What waited for the connection before is gone with it.
   void node_connected(NodeId node);
+  /// What waited for the connection is gone with it.
   void node_unreachable(NodeId node);
-  /// Over the same connection as before it was unreachable.
-  void node_reachable(NodeId node);
   /// True when nothing waits for the channel any more.
   bool node_writable(NodeId node, NodeChannel channel);
 

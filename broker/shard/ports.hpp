@@ -520,20 +520,26 @@ class PeerNodes {
   [[nodiscard]] virtual PeerState peer(NodeId /*node*/) const { return {}; }
   /// False: nothing was taken, since the channel is full (node_writable comes) or the node is not connected.
   virtual bool send(NodeId node, NodeChannel channel, std::string message) = 0;
+  /// Ends the connection, since something for the node can't be sent: node_unreachable comes on every shard, of both
+  /// nodes, and node_connected with the next one.
+  virtual void drop(NodeId node) = 0;
   /// This node leads the slot in `term`, or (none) doesn't any more; told in its heartbeats.
   virtual void leading(Slot slot, std::optional<Term> term) = 0;
 };
 
-/// What a shard hears of other nodes, on its own thread.
+/// What a shard hears of other nodes, on its own thread. Of each connection in this order: node_connected, messages and
+/// what is writable, in between node_reachable, perhaps, and what the node leads; at last node_unreachable, and nothing
+/// more of that connection. Where one side says that the other is unreachable, the other side hears the same.
 class PeerNodesEvents {
  public:
   virtual ~PeerNodesEvents() = default;
-  /// Both ways work. A node that has restarted is first unreachable, then reachable.
+  /// Both ways work.
   virtual void node_reachable(NodeId node) = 0;
+  /// The connection is over, or counts for nothing any more: what was sent and isn't answered may be lost.
   virtual void node_unreachable(NodeId node) = 0;
   /// `node` says that it leads the slot in `term`, or that it doesn't.
   virtual void node_leads(NodeId node, Slot slot, std::optional<Term> term) = 0;
-  /// A connection is new: what was sent over the one before and isn't answered may be lost.
+  /// A connection is new: whatever the node has to know is said anew.
   virtual void node_connected(NodeId node) = 0;
   virtual void node_writable(NodeId node, NodeChannel channel) = 0;
   /// `message` without its envelope; valid during the call.

@@ -9,6 +9,7 @@ namespace parley::shard {
 namespace {
 
 constexpr Duration kLookAgain = std::chrono::milliseconds(100);
+constexpr std::size_t kSettledKept = 100;  ///< Of a line, before it is worth looking through.
 
 std::size_t size_of(const ProposeEvent& proposal) {
   return sizeof(ProposeEvent) + proposal.payload.size() + proposal.properties.size();
@@ -50,6 +51,11 @@ bool RemoteHomes::holds(Slot slot) const {
   if (lines_.empty()) return false;
   const auto found = lines_.find(slot);
   return found != lines_.end() && !found->second.items.empty();
+}
+
+std::size_t RemoteHomes::kept(Slot slot) const {
+  const auto found = lines_.find(slot);
+  return found == lines_.end() ? 0 : found->second.items.size();
 }
 
 void RemoteHomes::forget_if_unused(Slot slot) {
@@ -170,6 +176,7 @@ void RemoteHomes::refuse_those() {
 void RemoteHomes::refuse_all(Slot slot, Line& line, boost::system::error_code why) {
   std::deque<Item> items = std::exchange(line.items, {});
   line.sent = 0;
+  line.settled = 0;
   for (auto& [name, conversation] : line.conversations) {
     if (!conversation.waiting.empty()) load(name, conversation);
   }
@@ -259,6 +266,7 @@ void RemoteHomes::stop_stream(Slot slot, Line& line) {
     refuse_later(std::move(item), chat::Refusal::NoMajority);
     return true;
   });
+  line.settled = 0;
   for (auto& [token, read] : std::exchange(reads_, {})) {
     if (read.slot != slot) {
       reads_.emplace(token, std::move(read));
@@ -383,10 +391,24 @@ void RemoteHomes::settle(Line& line, Item& item) {
   bytes_ -= item.bytes;
   --waiting_;
   item.settled = true;
+  item.what = Record{};
+  ++line.settled;
+  sweep(line);
+}
+
+/// Takes away what is settled: at the front at once, behind an item that waits when it is most of what there is.
+void RemoteHomes::sweep(Line& line) {
   while (!line.items.empty() && line.items.front().settled) {
     line.items.pop_front();
+    --line.settled;
     if (line.sent > 0) --line.sent;
   }
+  if (line.settled <= kSettledKept || line.settled * 2 <= line.items.size()) return;
+  const auto sent = line.items.begin() + static_cast<std::ptrdiff_t>(line.sent);
+  line.sent =
+      static_cast<std::size_t>(std::count_if(line.items.begin(), sent, [](const Item& item) { return !item.settled; }));
+  std::erase_if(line.items, [](const Item& item) { return item.settled; });
+  line.settled = 0;
 }
 
 /// The leader says that it isn't: it may be so soon, or another one will say so.

@@ -25,7 +25,7 @@ class Shard;
 /// answer as long as the connection and the leadership last.
 ///
 /// Memory: what is under way, up to ShardOptions::pending_bytes_max (more is refused as Busy), and a few hundred bytes
-/// a followed conversation. A slot that this node leads has nothing here.
+/// for each of these and for each followed conversation. A slot that this node leads has nothing here.
 class RemoteHomes {
  public:
   using Done = std::function<void(Result<void>)>;
@@ -36,6 +36,8 @@ class RemoteHomes {
   [[nodiscard]] bool holds(Slot slot) const;
   /// Nobody waits for an answer.
   [[nodiscard]] bool empty() const { return waiting_ == 0; }
+  /// Of this slot, with what is answered and not yet forgotten.
+  [[nodiscard]] std::size_t kept(Slot slot) const;
 
   /// `tried`: it may be stored already, and is stored once only if it has an id.
   void propose(Slot slot, ProposeEvent proposal, bool tried = false);
@@ -96,9 +98,10 @@ class RemoteHomes {
     std::vector<ReadEvent> reads;  ///< Not sent yet.
   };
   struct Line {
-    std::deque<Item> items;  ///< By number.
-    std::size_t sent = 0;    ///< At the front of `items`, in `stream`, to `target`.
-    NodeId target;           ///< Whom the stream goes to; 0: nobody.
+    std::deque<Item> items;  ///< By number; the first isn't settled, nor are most.
+    std::size_t settled = 0;
+    std::size_t sent = 0;  ///< At the front of `items`, in `stream`, to `target`.
+    NodeId target;         ///< Whom the stream goes to; 0: nobody.
     std::uint64_t stream = 0;
     Instant stuck_since = Instant::max();    ///< Nothing can be sent since then.
     Instant refused_since = Instant::max();  ///< The leader has said since then that it isn't, and nothing else.
@@ -123,7 +126,9 @@ class RemoteHomes {
   void refuse_later(Item item, boost::system::error_code why);
   void refuse_those();
   void refuse_all(Slot slot, Line& line, boost::system::error_code why);
+  /// `item` may be gone afterwards, and others may have moved.
   void settle(Line& line, Item& item);
+  static void sweep(Line& line);
   static Item* find_item(Line& line, std::uint64_t number);
 
   void start_stream(Slot slot, Line& line, NodeId target);

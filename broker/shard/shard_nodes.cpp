@@ -7,11 +7,7 @@
 namespace parley::shard {
 
 void Shard::node_reachable(NodeId node) {
-  nodes_.node_reachable(node);
   replicas_.node_reachable(node);
-  remote_homes_.node_writable(node);
-  serving_.node_writable(node);
-  node_topics_.node_writable(node);
   orphans_.node_reachable(node);
   share_homes_.node_reachable(node);
 }

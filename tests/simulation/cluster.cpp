@@ -1,6 +1,7 @@
 #include "tests/simulation/cluster.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "base/bytes.hpp"
 #include "base/check.hpp"
@@ -29,6 +30,7 @@ struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
       falls_at = cluster.now_ + cluster.dice_.up_to(20ms);
     return cluster.network_.send(id, to, channel, std::move(message), cluster.now_);
   }
+  void drop(NodeId node) override { dropped.push_back(node); }
   void leading(Slot slot, std::optional<Term> term) override {
     if (term) {
       health->set_leading(slot, *term);
@@ -40,7 +42,15 @@ struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
 
   // -- Receiver --
   void connected(NodeId to) override {
+    connections.insert(to);
+    health->add(to);
     each_shard([to](shard::Shard& one) { one.node_connected(to); });
+  }
+  void disconnected(NodeId to) override {
+    replication::HealthActions gone;
+    health->remove(to, gone);
+    if (connections.erase(to) == 0) return;
+    each_shard([to](shard::Shard& one) { one.node_unreachable(to); });
   }
   void writable(NodeId to, NodeChannel channel) override {
     each_shard([to, channel](shard::Shard& one) { one.node_writable(to, channel); });
@@ -69,11 +79,16 @@ struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
       } else if (const auto* there = std::get_if<replication::NodeReachable>(&action)) {
         each_shard([&](shard::Shard& one) { one.node_reachable(there->node); });
       } else if (const auto* gone = std::get_if<replication::NodeUnreachable>(&action)) {
-        each_shard([&](shard::Shard& one) { one.node_unreachable(gone->node); });
+        give_up(gone->node);
       } else if (const auto* leads = std::get_if<replication::NodeLeads>(&action)) {
         tell_leads(*leads);
       }
     }
+  }
+  /// As ClusterNode does: over this connection it can't be there again.
+  void give_up(NodeId node) {
+    disconnected(node);
+    cluster.network_.drop(id, node);
   }
   void tell_leads(const replication::NodeLeads& leads) {
     for (Slot slot{0}; slot.value < world->options().shard.slots; slot = slot.next()) {
@@ -118,8 +133,10 @@ struct Cluster::Node final : shard::PeerNodes, Network::Receiver {
   std::unique_ptr<replication::NodeHealth> health;
   std::unique_ptr<World> world;
   std::uint64_t incarnation = 0;
-  std::int64_t rate = 1'000;  ///< Of its clock, in thousandths.
-  Instant up_at;              ///< While it is down.
+  std::set<NodeId> connections;  ///< As the shards know them.
+  std::vector<NodeId> dropped;   ///< By the shards, since the last turn.
+  std::int64_t rate = 1'000;     ///< Of its clock, in thousandths.
+  Instant up_at;                 ///< While it is down.
   Instant paused_until;
   Instant next_heartbeat;
   Instant falls_at = Instant::max();
@@ -169,6 +186,9 @@ void Cluster::run_for(Duration time, const std::function<void()>& between) {
     step(1ms + dice_.up_to(4ms));
     between();
     if (troubled_ && (!options_.loses_logs || has_grown()) && dice_.one_in(60)) trouble();
+    if (troubled_ && options_.late_heartbeats && dice_.one_in(100)) {
+      network_.hold_heartbeats(some_node().id, some_node().id, now_ + 900ms + dice_.up_to(200ms));
+    }
     if (troubled_ && options_.cuts_logs && dice_.one_in(20)) some_node().world->store().cut_logs();
   }
 }
@@ -193,6 +213,7 @@ void Cluster::step(Duration by) {
 void Cluster::work(Node& node) {
   Clock& clock = node.world->clock();
   node.each_shard([&](shard::Shard& one) { one.begin_turn(clock.now, clock.wall); });
+  for (const NodeId dropped : std::exchange(node.dropped, {})) node.give_up(dropped);
   network_.deliver(node.id, now_, node);
   if (clock.now >= node.next_heartbeat) {
     node.next_heartbeat = clock.now + replication::HeartbeatOptions{}.interval;
@@ -205,14 +226,9 @@ void Cluster::work(Node& node) {
 
 void Cluster::start(Node& node) {
   node.health = std::make_unique<replication::NodeHealth>(++node.incarnation, replication::HeartbeatOptions{});
-  for (const auto& other : nodes_) {
-    if (other->id != node.id) node.health->add(other->id);
-  }
-  // Later ones are added when they begin.
-  for (const auto& other : nodes_) {
-    if (other->id != node.id && other->health) other->health->add(node.id);
-  }
-  network_.reconnect_all(node.id);
+  node.connections.clear();
+  node.dropped.clear();
+  network_.up(node.id);
   if (!node.world->running()) node.world->start();
 }
 
@@ -306,7 +322,7 @@ void Cluster::crash(Node& node) {
     node.world->store().lose_log();
   }
   node.up_at = now_ + options_.down_min + dice_.up_to(3s);
-  network_.reconnect_all(node.id);
+  network_.down(node.id);
 }
 
 /// No slot has so few voters that it has no majority that remembers when one has lost its log: now, or once a change is
@@ -391,9 +407,12 @@ std::string Cluster::unsettled() {
   std::map<Slot, std::vector<shard::SlotStatus>> slots;
   for (auto& node : nodes_) {
     if (!node->world->running()) return "node " + std::to_string(node->id.value) + " is down";
+    bool waits = false;
     node->each_shard([&](shard::Shard& one) {
       for (const auto& slot : one.replicas().status()) slots[slot.slot].push_back(slot);
+      waits = waits || !one.remote_homes().empty();
     });
+    if (waits) return "node " + std::to_string(node->id.value) + " waits for an answer of another one";
   }
   for (const auto& [slot, replicas] : slots) {
     const auto leader = std::ranges::find(replicas, true, &shard::SlotStatus::ready);

@@ -23,6 +23,7 @@ struct ClusterOptions {
   bool pauses = false;
   bool partitions = false;
   bool broken_links = false;
+  bool late_heartbeats = false;  ///< Of one node at another: it is unreachable for a moment, though connected.
   bool slow_disks = false;
   bool full_disks = false;
   bool skewed_clocks = false;

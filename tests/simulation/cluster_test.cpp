@@ -588,6 +588,28 @@ TEST(ClusterPromises, HoldWhenLogsAreCut) {
   EXPECT_GT(snapshots, list.size()) << "replicas were behind the log";
 }
 
+/// Nodes are unreachable for others for a moment, though nothing is wrong with their connections: whatever was asked or
+/// told meanwhile is said anew, so that nobody waits for ever.
+TEST(ClusterPromises, HoldWhenHeartbeatsAreLate) {
+  log::configure(log::Level::Error, log::Format::Text);
+  std::size_t committed = 0;
+  const auto list = seeds(20);
+  for (const std::uint64_t seed : list) {
+    ClusterOptions with = options(seed);
+    with.crashes = with.leaders_fall = with.voters_fall = with.pauses = with.partitions = with.broken_links = false;
+    with.slow_disks = with.full_disks = with.loses_logs = false;
+    with.late_heartbeats = true;
+    Play play(seed, with);
+    play.run(15s);
+    const auto complaints = play.complaints();
+    for (const std::string& one : complaints) ADD_FAILURE() << one;
+    ASSERT_TRUE(complaints.empty()) << "replay: PARLEY_SEED=" << seed
+                                    << " ctest -R ClusterPromises.HoldWhenHeartbeatsAreLate";
+    committed += play.cluster.counts().committed;
+  }
+  std::printf("%zu seeds, %zu entries\n", list.size(), committed);
+}
+
 /// Nodes begin anew with what is materialised, while who leads dies, too.
 TEST(ClusterPromises, HoldWhenLogsAreLost) {
   log::configure(log::Level::Error, log::Format::Text);
@@ -645,6 +667,8 @@ TEST(ClusterPromises, AreBrokenByVotersThatForgetTheirVotes) {
   EXPECT_NE(found_with([](ClusterOptions& with) {
               with.faults.forgets_votes = with.voters_fall = true;
               with.nodes = 3;
+              // Who has fallen is connected again at once, while it is still asked for its vote.
+              with.partitions = with.pauses = false;
               // Rivals at the same time, of whom one asks late.
               with.world.store_latency = 60ms;
               with.world.shard.replication.election_spread = 50ms;

@@ -15,7 +15,8 @@
 namespace parley::simulation {
 
 /// Connections between nodes, one for each pair: what is sent arrives late and in order within a channel, or is lost
-/// together with the connection. A direction may be cut: what is sent there waits. Nodes are numbered from 1.
+/// together with the connection. A direction may be cut: what is sent there waits, and meanwhile no new connection is
+/// made. Nodes are numbered from 1.
 class Network {
  public:
   /// What a node hears of its connections.
@@ -23,11 +24,21 @@ class Network {
    public:
     virtual ~Receiver() = default;
     virtual void connected(NodeId to) = 0;
+    /// May be said twice.
+    virtual void disconnected(NodeId to) = 0;
     virtual void writable(NodeId to, shard::NodeChannel channel) = 0;
     virtual void received(NodeId from, shard::NodeChannel channel, std::string_view message) = 0;
   };
 
-  Network(Dice& dice, std::size_t nodes) : dice_(dice), nodes_(nodes), links_((nodes + 1) * (nodes + 1)) {}
+  Network(Dice& dice, std::size_t nodes)
+      : dice_(dice), nodes_(nodes), up_(nodes + 1), links_((nodes + 1) * (nodes + 1)) {}
+
+  /// The node's process begins.
+  void up(NodeId node) { up_[node.value] = true; }
+  /// It is gone, and the others hear of it.
+  void down(NodeId node);
+  /// `from` ends its connection to `to`, of which it hears no more; `to` hears of that with the next one.
+  void drop(NodeId from, NodeId to) { at(from, to).open = false; }
 
   /// As PeerNodes::send.
   bool send(NodeId from, NodeId to, shard::NodeChannel channel, std::string message, Instant now);
@@ -38,9 +49,10 @@ class Network {
   void set_delay(Duration longest) { delay_ = longest; }
   void set_room(std::size_t bytes) { room_ = bytes; }
   void cut(NodeId from, NodeId to) { at(from, to).cut = true; }
+  /// Heartbeats from one node to another are late, and nothing else is.
+  void hold_heartbeats(NodeId from, NodeId to, Instant until) { at(from, to).silent_until = until; }
   /// The connection breaks, in both directions, and is there again at once.
   void reconnect(NodeId one, NodeId other);
-  void reconnect_all(NodeId node);
   /// What waits in cut directions arrives, or its connection has broken meanwhile.
   void mend();
 
@@ -58,14 +70,19 @@ class Network {
   /// One direction.
   struct Link {
     bool cut = false;
-    bool fresh = true;  ///< The sender is owed `connected`.
+    Instant silent_until;
+    bool open = false;   ///< The sender knows of no end.
+    bool ended = false;  ///< The sender is owed `disconnected`.
+    bool fresh = false;  ///< The sender is owed `connected`.
     std::array<Queue, kChannels> queues;
   };
 
+  void connect(NodeId one, NodeId other);
   Link& at(NodeId from, NodeId to) { return links_[from.value * (nodes_ + 1) + to.value]; }
 
   Dice& dice_;
   std::size_t nodes_;
+  std::vector<bool> up_;
   std::vector<Link> links_;
   Duration delay_ = std::chrono::milliseconds(1);
   std::size_t room_ = 1024 * 1024;

@@ -49,6 +49,7 @@ class Node final : public ShardMail {
     changed_.notify_all();
   }
   void ask_for_placement(shard::ShardId shard) override {
+    if (const auto stall = take_stall()) stall();
     const std::lock_guard lock(mutex_);
     ++asked_;
     changed_.notify_all();
@@ -57,6 +58,22 @@ class Node final : public ShardMail {
       slots.push_back({.slot = {shard}, .term = {1}, .leader = self, .replicas = {.voters = voters_}, .leading = true});
     }
     node->report(shard, {.slots = std::move(slots), .steps = 0, .waiting = 0});
+  }
+  /// The cluster's thread calls this next, and does nothing else meanwhile: no heartbeats come from it, though its
+  /// connections go on.
+  void stall(std::function<void()> call) {
+    const std::lock_guard lock(mutex_);
+    stall_ = std::move(call);
+  }
+  /// What a shard heard of a node's connections.
+  std::vector<std::string> connections(shard::ShardId shard, NodeId other) {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::string> found;
+    const std::string begin = std::to_string(other.value) + " is ";
+    for (const std::string& one : ears_[shard].heard) {
+      if (one.starts_with(begin)) found.push_back(one.substr(begin.size()));
+    }
+    return found;
   }
   /// The shards say that they lead a slot each, with these.
   void lead_with(std::vector<NodeId> voters) {
@@ -83,12 +100,18 @@ class Node final : public ShardMail {
   const NodeId self;
 
  private:
+  std::function<void()> take_stall() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(stall_, nullptr);
+  }
+
   shard::ShardOptions shard_options_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<shard::ShardId, test::ShardEar> ears_;
   std::vector<NodeId> voters_;
   int asked_ = 0;
+  std::function<void()> stall_;
 
  public:
   std::optional<ClusterNode> node;
@@ -180,6 +203,45 @@ TEST_F(ClusterNodeTest, MissesANodeThatGoesAndKnowsItsPlaceWithoutRedis) {
   ASSERT_TRUE(remembered);
   Node b(base_, *remembered, redis_.port(), port);
   EXPECT_TRUE(b.wait(0, id(a) + " is reachable"));
+}
+
+/// Its connection lives, and it would soon be there again over the same: whatever was not sent meanwhile would never
+/// be.
+TEST_F(ClusterNodeTest, ConnectsAnewToANodeThatWasUnreachable) {
+  Node a(base_, file("a"), redis_.port());
+  Node b(base_, file("b"), redis_.port());
+  for (const shard::ShardId shard : {0U, 1U}) {
+    ASSERT_TRUE(a.wait(shard, id(b) + " is reachable"));
+    ASSERT_TRUE(b.wait(shard, id(a) + " is reachable"));
+  }
+  bool away = false;
+  b.stall([&] { away = a.wait(0, id(b) + " is unreachable"); });
+  for (const shard::ShardId shard : {0U, 1U}) {
+    ASSERT_TRUE(a.wait(shard, id(b) + " is reachable", 2));
+    ASSERT_TRUE(b.wait(shard, id(a) + " is reachable", 2));
+  }
+  EXPECT_TRUE(away);
+  const std::vector<std::string> both_ways{"connected", "reachable", "unreachable", "connected", "reachable"};
+  for (const shard::ShardId shard : {0U, 1U}) {
+    EXPECT_EQ(a.connections(shard, b.self), both_ways);
+    EXPECT_EQ(b.connections(shard, a.self), both_ways) << "it hears of it, too";
+  }
+  EXPECT_TRUE(a.node->peer_nodes().send(b.self, shard::NodeChannel::Votes, "\1\0to shard 0"s));
+  EXPECT_TRUE(b.wait(0, id(a) + " on 2: to shard 0"));
+}
+
+TEST_F(ClusterNodeTest, ConnectsAnewWhenAShardAsksForIt) {
+  Node a(base_, file("a"), redis_.port());
+  Node b(base_, file("b"), redis_.port());
+  ASSERT_TRUE(a.wait(0, id(b) + " is reachable"));
+  ASSERT_TRUE(b.wait(0, id(a) + " is reachable"));
+  a.node->peer_nodes().drop(b.self);
+  a.node->peer_nodes().drop(b.self);  // Another shard, of the same connection.
+  ASSERT_TRUE(a.wait(0, id(b) + " is reachable", 2));
+  ASSERT_TRUE(b.wait(0, id(a) + " is reachable", 2));
+  const std::vector<std::string> both_ways{"connected", "reachable", "unreachable", "connected", "reachable"};
+  EXPECT_EQ(a.connections(0, b.self), both_ways);
+  EXPECT_EQ(b.connections(0, a.self), both_ways);
 }
 
 TEST_F(ClusterNodeTest, WritesTheFormationAgainWhenRedisHasLostIt) {

@@ -212,6 +212,28 @@ TEST(ClusterState, BoundsEveryCallWhenRedisHangs) {
   EXPECT_TRUE(a.find({5}, "phone"));
 }
 
+std::size_t connections(const RedisServer& server) {
+  const std::string text = server.command({"INFO", "stats"});
+  constexpr std::string_view kBefore = "total_connections_received:";
+  return std::stoul(text.substr(text.find(kBefore) + kBefore.size()));
+}
+
+TEST(ClusterState, LeavesARedisInPeaceThatAnswersButWritesNothing) {
+  const RedisServer server({"--min-replicas-to-write", "1"});  // There is none: NOREPLICAS.
+  StateNode a("node-a", single(server));
+  const std::size_t before = connections(server);
+  EXPECT_FALSE(a.wait([&] { return a.reachable; }, 3s));
+  EXPECT_LT(connections(server) - before, 20U) << "in three seconds";
+  EXPECT_EQ(a.losses, 0) << "it never was there";
+  ASSERT_EQ(server.command({"CONFIG", "SET", "min-replicas-to-write", "0"}), "OK");
+  EXPECT_TRUE(a.wait([&] { return a.reachable; }, 5s));
+  EXPECT_TRUE(a.wait_announced());
+  ASSERT_EQ(server.command({"CONFIG", "SET", "min-replicas-to-write", "1"}), "OK");
+  EXPECT_TRUE(a.wait([&] { return a.losses == 1; }, 5s));
+  ASSERT_EQ(server.command({"CONFIG", "SET", "min-replicas-to-write", "0"}), "OK");
+  EXPECT_TRUE(a.wait([&] { return a.connects == 2; }, 5s));
+}
+
 TEST(ClusterState, LogsInAsAUserWithItsRightsOnly) {
   const RedisServer server;
   ASSERT_EQ(

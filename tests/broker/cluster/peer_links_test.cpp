@@ -316,6 +316,30 @@ TEST(PeerLinks, ComeBackAfterAPeerHasDied) {
   EXPECT_EQ(one.links.counters()[{2}].connects, 2U);
 }
 
+TEST(PeerLinks, EndTheConnectionThatIsMeantAndMakeItAnew) {
+  LinkNode one(local_node("node-a", 1));
+  LinkNode two(local_node("node-b", 2));
+  introduce(one, 1, two, 2);
+  ASSERT_TRUE(one.wait_connected(2));
+  ASSERT_TRUE(two.wait_connected(1));
+  const auto number = [&] {
+    const std::lock_guard lock(two.mutex);
+    return two.ups[{1}].back().connection;
+  };
+  const std::uint64_t first = number();
+  two.links.drop({1}, first, "tests want it");
+  ASSERT_TRUE(two.wait_connected(1, 2));
+  ASSERT_TRUE(one.wait_connected(2, 2));
+  EXPECT_TRUE(one.wait([&] { return one.whys.size() == 1; }));
+  EXPECT_NE(one.whys.front().find("tests want it"), std::string::npos) << "the peer is told why";
+  EXPECT_GT(number(), first);
+  two.links.drop({1}, first, "it is over");
+  two.links.drop({7}, 1, "it never was");
+  send_surely(two, 1, 3, "still there");
+  EXPECT_TRUE(one.wait([&] { return !one.inbox[{2, 3}].empty(); }));
+  EXPECT_EQ(one.whys.size(), 1U);
+}
+
 TEST(PeerLinks, CloseTheLinkToANodeThatIsRemovedAndRefuseItAfterwards) {
   LinkNode one(local_node("node-a", 1));
   LinkNode two(local_node("node-b", 2));

@@ -55,6 +55,13 @@ class Nodes {
       inbox.push_back({Letter::Kind::Unreachable, id(there), {}, {}});
     }
   }
+  /// As a cluster does when heartbeats come late: unreachable, and there again over another connection.
+  void reconnect(std::size_t a, std::size_t b) {
+    disconnect(a, b);
+    connect(a, b);
+  }
+  /// How often a shard has asked for that.
+  [[nodiscard]] std::size_t drops() const { return drops_; }
   /// The node dies, and the others notice at once.
   void crash(std::size_t a) {
     nodes_[a]->world->crash();
@@ -84,6 +91,8 @@ class Nodes {
       if (b != a) nodes_[a]->inbox.push_back({Letter::Kind::Writable, id(b), channel, {}});
     }
   }
+  /// The next message from `a` on this channel is lost, though the connection stays: what links never do.
+  void lose_next(std::size_t a, NodeChannel channel) { nodes_[a]->losing.insert(channel); }
   /// Messages that were handed over on this channel.
   std::size_t delivered(NodeChannel channel) { return delivered_[channel]; }
 
@@ -132,6 +141,10 @@ class Nodes {
     bool send(NodeId node, NodeChannel channel, std::string message) override {
       return nodes_.send(self_, node, channel, std::move(message));
     }
+    void drop(NodeId node) override {
+      ++nodes_.drops_;
+      nodes_.reconnect(self_.value - 1, node.value - 1);
+    }
     void leading(Slot slot, std::optional<Term> term) override {
       if (term) {
         leads[slot] = *term;
@@ -151,6 +164,7 @@ class Nodes {
     std::unique_ptr<World> world;
     std::deque<Letter> inbox;
     std::set<NodeChannel> full;
+    std::set<NodeChannel> losing;
     std::uint64_t incarnation = 1;
     std::uint16_t version = kSharesVersion;
   };
@@ -161,6 +175,7 @@ class Nodes {
     const std::size_t a = from.value - 1;
     const std::size_t b = to.value - 1;
     if (disconnected_.contains({std::min(a, b), std::max(a, b)}) || nodes_[a]->full.contains(channel)) return false;
+    if (nodes_[a]->losing.erase(channel) != 0) return true;
     nodes_[b]->inbox.push_back({Letter::Kind::Message, from, channel, std::move(message)});
     return true;
   }
@@ -202,6 +217,7 @@ class Nodes {
   std::vector<std::unique_ptr<Node>> nodes_;
   std::set<std::pair<std::size_t, std::size_t>> disconnected_;
   std::map<NodeChannel, std::size_t> delivered_;
+  std::size_t drops_ = 0;
 };
 
 inline simulation::Client& join(Nodes& nodes, std::size_t at, const std::string& id,

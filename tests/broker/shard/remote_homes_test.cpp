@@ -278,6 +278,33 @@ TEST(RemoteHomes, RefuseWhatTheNextLeaderDoesNotKnow) {
   EXPECT_EQ(alice.payloads(), std::vector<std::string>{"x"});
 }
 
+/// One that waits keeps nothing of those that came after it and have been answered.
+TEST(RemoteHomes, ForgetWhatIsAnsweredBehindWhatWaits) {
+  Nodes nodes(2);
+  auto& alice = join(nodes, 1, "alice");
+  auto& bob = join(nodes, 1, "bob");
+  say(nodes, bob, "chat/room/msg", "m1");
+  nodes.lose_next(0, NodeChannel::Proposals);
+  const auto waits = alice.publish("chat/room/msg", "m2", {.id = "of-alice"});
+  nodes.settle();
+  ASSERT_EQ(alice.answer(PacketType::Puback, waits), nullptr);
+  say_many(nodes, bob, 3, 1000);
+  auto& shard = nodes.at(1).shard(0);
+  const auto& homes = shard.remote_homes();
+  EXPECT_FALSE(homes.empty());
+  const Slot slot = slot_of_name("room", shard.options());
+  EXPECT_LT(homes.kept(slot), 300U);
+  EXPECT_EQ(bob.answers.size(), 1000U) << "CONNACK is one of them";
+  nodes.reconnect(0, 1);
+  nodes.settle();
+  ASSERT_NE(alice.answer(PacketType::Puback, waits), nullptr) << "it is asked anew";
+  EXPECT_EQ(alice.answer(PacketType::Puback, waits)->user("seq"), "2");
+  EXPECT_TRUE(homes.empty());
+  EXPECT_EQ(homes.kept(slot), 0U);
+  say(nodes, bob, "chat/room/msg", "m1001");
+  EXPECT_EQ(nodes.at(0).store().history("room").size(), 1001U) << "none was sent twice";
+}
+
 TEST(RemoteHomes, ForgetWhatNobodyFollows) {
   Nodes nodes(2);
   auto& alice = join(nodes, 0, "alice");

@@ -211,6 +211,7 @@ struct NotingNodes final : PeerNodes {
     sent.emplace_back(node, std::move(message));
     return true;
   }
+  void drop(NodeId /*node*/) override {}
   void leading(Slot /*slot*/, std::optional<Term> /*term*/) override {}
   std::vector<std::pair<NodeId, std::string>> sent;
 };

@@ -50,6 +50,7 @@ class AskedNodes final : public PeerNodes {
     asked.push_back({node, read.slot, read.token, std::string(read.position), std::string(read.known)});
     return true;
   }
+  void drop(NodeId /*node*/) override {}
   void leading(Slot /*slot*/, std::optional<Term> /*term*/) override {}
   std::deque<Question> asked;
 };
