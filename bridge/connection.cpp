@@ -81,8 +81,7 @@ class TcpConnection final : public Connection {
   bool aborted_ = false;
 };
 
-// -- Reading
-// -----------------------------------------------------------------------------------------------------------
+// -- Reading --
 
 /// Appends what has arrived. False when the connection is over or a deadline has passed.
 asio::awaitable<bool> TcpConnection::read_more() {
@@ -129,8 +128,7 @@ asio::awaitable<bool> TcpConnection::read_request() {
   }
 }
 
-// -- Answering
-// ---------------------------------------------------------------------------------------------------------
+// -- Answering --
 
 asio::awaitable<void> TcpConnection::run() {
   while (true) {
@@ -224,8 +222,7 @@ asio::awaitable<void> TcpConnection::linger() {
   }
 }
 
-// -- Event streams
-// -----------------------------------------------------------------------------------------------------
+// -- Event streams --
 
 /// Server-Sent Events until either side ends it. A client that comes back with its Last-Event-ID misses nothing.
 asio::awaitable<void> TcpConnection::stream() {

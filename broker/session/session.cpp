@@ -76,8 +76,7 @@ Session::~Session() {
   for (const Subscription& one : subscriptions_) count_subscription(one, false);
 }
 
-// -- Connection
-// --------------------------------------------------------------------------------------------------------
+// -- Connection --
 
 std::uint32_t Session::granted_expiry(const mqtt::Connect& connect, const Limits& limits) {
   // 3.x: Clean Session 1 ends with the connection, 0 never does.
@@ -220,8 +219,7 @@ ProtocolVersion Session::version() const { return connection_ ? connection_->ver
 
 bool Session::problem_information() const { return connection_ && connection_->problem_information; }
 
-// -- Receiving
-// ---------------------------------------------------------------------------------------------------------
+// -- Receiving --
 
 void Session::violation(ReasonCode reason, Actions& actions) {
   write_disconnect(reason);
@@ -544,8 +542,7 @@ void Session::write_unsuback(mqtt::PacketId packet_id, const std::vector<ReasonC
   write(mqtt::Unsuback{.packet_id = packet_id, .properties = {}, .reasons = reasons});
 }
 
-// -- Subscriptions
-// -----------------------------------------------------------------------------------------------------
+// -- Subscriptions --
 
 const Subscription* Session::find_subscription(std::string_view filter) const {
   if (subscription_places_) {

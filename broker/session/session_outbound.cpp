@@ -317,8 +317,7 @@ void Session::go_on(Instant now) {
   if (!connection_->resending) send_queued(now);
 }
 
-// -- Resending
-// ---------------------------------------------------------------------------------------------------------
+// -- Resending --
 
 void Session::resume(Instant now) {
   // PUBRELs don't count in Receive Maximum and don't wait for it ([MQTT-3.3.4-10]), so they go first.
@@ -382,8 +381,7 @@ std::optional<Session::Wanted> Session::resend_wanted() const {
   return Wanted{slot.cursor, Seq{slot.seq.value - slot.batched}, slot.seq};
 }
 
-// -- Cursors
-// -----------------------------------------------------------------------------------------------------------
+// -- Cursors --
 
 CursorId Session::add_cursor(std::string topic, Epoch epoch, Seq position, mqtt::Qos qos,
                              std::uint32_t subscription_id) {
@@ -553,8 +551,7 @@ void Session::pass_over(CursorId id, Seq upto) {
   // With a full ring they count when a later entry is acknowledged.
 }
 
-// -- Shared subscriptions
-// ----------------------------------------------------------------------------------------------
+// -- Shared subscriptions --
 
 CursorId Session::add_shared_cursor(std::string topic, Epoch epoch, mqtt::Qos qos, std::uint32_t subscription_id) {
   const CursorId id = add_cursor(std::move(topic), epoch, Seq{}, qos, subscription_id);

@@ -44,8 +44,7 @@ Client::Client(const asio::any_io_executor& executor, Options options)
 
 Client::~Client() = default;
 
-// -- Sending
-// -----------------------------------------------------------------------------------------------------------
+// -- Sending --
 
 asio::awaitable<Result<Answer>> Client::publish(Publication publication) {
   if (!connected()) co_return asio::error::not_connected;
@@ -130,8 +129,7 @@ void Client::send_publish(const Publication& publication, mqtt::PacketId id, boo
   send(publish_packet(publication, id, dup));
 }
 
-// -- The connection's background
-// ---------------------------------------------------------------------------------------
+// -- The connection's background --
 
 asio::awaitable<void> Client::write() {
   std::array<iovec, kGatherMax> pieces;
@@ -145,6 +143,8 @@ asio::awaitable<void> Client::write() {
     const std::size_t used = output_.gather(pieces);
     const std::span<const iovec> gathered(pieces.data(), used);
     const auto written = co_await transport_->write_some(gathered);
+    // The connection may have been lost meanwhile, and what was written is in no output any more.
+    if (!connected()) co_return;
     if (!written) {
       lose(written.error());
       co_return;

@@ -20,8 +20,7 @@ constexpr auto kPath = "/v1/conversations/talk/messages";
 
 std::string at(std::string_view query) { return std::string(kPath) + "?" + std::string(query); }
 
-// -- Reading history
-// ---------------------------------------------------------------------------------------------------
+// -- Reading history --
 
 class BridgeHistory : public HistoryFixture {};
 
@@ -270,8 +269,7 @@ TEST(Bridge, WaitsForADataDirectory) {
   EXPECT_EQ(status, 404U) << "the history is there, and empty";
 }
 
-// -- HTTP itself
-// -------------------------------------------------------------------------------------------------------
+// -- HTTP itself --
 
 /// A bridge in this process, with short limits and nothing to read.
 class BridgeHttp : public ::testing::Test {

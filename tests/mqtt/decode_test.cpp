@@ -12,8 +12,7 @@ namespace {
 using enum ProtocolVersion;
 using enum ReasonCode;
 
-// -- Frames
-// ------------------------------------------------------------------------------------------------------------
+// -- Frames --
 
 /// Flags that a type may have in some version; bit n is flags n. MQTT 5 §2.1.3, table 2-2; 3.1 allows DUP besides.
 constexpr unsigned kFlags[16] = {0, 1, 1, 0x3C3F, 1, 1, 0x0404, 1, 0x0404, 1, 0x0404, 1, 1, 1, 1, 1};
@@ -92,8 +91,7 @@ TEST(FrameCutter, LeavesTheBodyWhereItIs) {
   EXPECT_EQ((*frame)->size, 9U);
 }
 
-// -- Packets that are wrong in one way
-// ---------------------------------------------------------------------------------
+// -- Packets that are wrong in one way --
 
 struct BadCase {
   std::string_view what;

@@ -15,8 +15,7 @@ namespace {
 using enum ProtocolVersion;
 using enum ReasonCode;
 
-// -- Toward 3.x
-// --------------------------------------------------------------------------------------------------------
+// -- Toward 3.x --
 
 TEST(Encoder, GivesOldClientsTheNearestReturnCode) {
   // 3.1.1 §3.2.2.3, table 3.1.
@@ -56,8 +55,7 @@ TEST(Encoder, GivesOldClientsNoReasonsAndProperties) {
   }
 }
 
-// -- Sizes
-// -------------------------------------------------------------------------------------------------------------
+// -- Sizes --
 
 TEST(Encoder, WritesEveryWidthOfRemainingLength) {
   for (const std::size_t payload :
@@ -82,8 +80,7 @@ TEST(Encoder, CutsStringsThatNoPacketCanHold) {
   EXPECT_EQ(std::get<Connect>(*back).user_name, std::string(65'535, 'x'));
 }
 
-// -- Deliveries
-// --------------------------------------------------------------------------------------------------------
+// -- Deliveries --
 
 std::string delivered(const Message& message, const Delivery& delivery) {
   Output output;
@@ -138,8 +135,7 @@ TEST(Delivery, FollowsOthersInOneOutput) {
   EXPECT_EQ(content(output), expected);
 }
 
-// -- Round trips of made-up packets
-// --------------------------------------------------------------------------------------
+// -- Round trips of made-up packets --
 
 /// Packets from a seed; what they view lives as long as this.
 class Maker {

@@ -201,8 +201,7 @@ TEST(Inbound, ReceiptsStayWithinWhatTheClientTakes) {
   }
 }
 
-// -- Receive Maximum
-// -----------------------------------------------------------------------------------------------------
+// -- Receive Maximum --
 
 TEST(InboundReceiveMaximum, IsCountedOverBothQos) {
   Rig rig({.receive_max = 3});
@@ -262,8 +261,7 @@ TEST(InboundReceiveMaximum, IsUnknownToOldClients) {
   EXPECT_EQ(rig.actions().size(), 99U);
 }
 
-// -- Topic aliases
-// ---------------------------------------------------------------------------------------------------------
+// -- Topic aliases --
 
 void publish_alias(Rig& rig, std::string_view topic, std::string_view alias) {
   rig.send(mqtt::Publish{.topic = topic, .properties = mqtt::properties("23 " + std::string(alias))});

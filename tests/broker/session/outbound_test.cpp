@@ -112,8 +112,7 @@ TEST(Outbound, DropsQos0ThatNobodyTakes) {
   EXPECT_EQ(rig.deliver("a", "x", Q0), Delivered::Sent);
 }
 
-// -- Receive Maximum and the queue
-// -------------------------------------------------------------------------------------------
+// -- Receive Maximum and the queue --
 
 TEST(OutboundReceiveMaximum, HoldsPublishesBack) {
   Rig rig;  // [MQTT-3.3.4-9]
@@ -214,8 +213,7 @@ TEST(OutboundQueue, HoldsThousandsInOrder) {
   }
 }
 
-// -- Packet ids
-// ------------------------------------------------------------------------------------------------------------
+// -- Packet ids --
 
 TEST(OutboundPacketIds, GoRoundAndAreNeverZero) {
   Rig rig;
@@ -249,8 +247,7 @@ TEST(OutboundPacketIds, OfMessagesUnderWayAreNotGivenAgain) {
   EXPECT_EQ(rig.deliver("a", "x", Q1), Delivered::Sent);
 }
 
-// -- Expiry, size, aliases
-// -------------------------------------------------------------------------------------------------
+// -- Expiry, size, aliases --
 
 TEST(OutboundExpiry, IsCountedDown) {
   Rig rig;

@@ -122,8 +122,7 @@ TEST(Resend, TakesAcknowledgementsThatComeBeforeIt) {
   EXPECT_EQ(rig.received(), Lines{"PUBLISH 5 a q1 '5'"});
 }
 
-// -- Entries
-// ---------------------------------------------------------------------------------------------------------------
+// -- Entries --
 
 TEST(ResendOfEntries, AsksForEachInItsTurn) {
   Rig rig;

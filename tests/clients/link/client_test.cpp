@@ -62,8 +62,7 @@ asio::awaitable<Message> receive(Client& client) {
   co_return message ? *std::move(message) : Message{};
 }
 
-// -- With Debian's broker
-// ----------------------------------------------------------------------------------------------
+// -- With Debian's broker --
 
 class LinkWithMosquitto : public ::testing::Test {
  protected:
@@ -261,8 +260,7 @@ TEST_F(LinkWithMosquitto, ALostConnectionFailsWhatWaitsAndConnectWorksAgain) {
   aio::test::run(body(options, &broker));
 }
 
-// -- With brokers that misbehave
-// ---------------------------------------------------------------------------------------
+// -- With brokers that misbehave --
 
 constexpr auto kVersion = mqtt::ProtocolVersion::V5;
 
