@@ -280,6 +280,7 @@ TEST_P(Shares, WhereItStandsIsReadAgainWhenThatFails) {
   world_.store().materialise();
   world_.crash();
   world_.start();
+  world_.settle();
   post(world_, 5);
   follow(world_, join(world_, "watcher"), kTopic);
   world_.advance(5s);
