@@ -250,10 +250,10 @@ void Slot::advance_commit(Index upto, Actions& actions) {
   actions.push_back(Committed{upto});
 }
 
-/// Who was elected in that term has all that was committed in earlier ones, Raft §5.4.3, and had this replica's vote only
-/// for a log that ends no earlier than the lost one; and the log agrees with its up to what it has committed. Or what is
-/// durable here ends no earlier itself: it has come from such leaders, and so has whatever was committed by counting on
-/// what was lost.
+/// Who was elected in that term has all that was committed in earlier ones, Raft §5.4.3, and had this replica's vote
+/// only for a log that ends no earlier than the lost one; and the log agrees with its up to what it has committed. Or
+/// what is durable here ends no earlier itself: it has come from such leaders, and so has whatever was committed by
+/// counting on what was lost.
 void Slot::take_back_what_was_lost() {
   if (is_whole()) return;
   const LogPosition end{terms_.term_at(durable_).value_or(Term{}), durable_};
