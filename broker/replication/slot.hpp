@@ -34,10 +34,10 @@ struct SlotState {
   Index commit;                     ///< Known to be committed, at least the base; what the history has materialised.
   ReplicasAt replicas;              ///< In force at the base.
   std::vector<ReplicasAt> changes;  ///< Named by records above it.
-  /// What this replica had acknowledged or promised in earlier terms than this may be lost, since its log was
-  /// damaged. It doesn't stand, and votes as `lost_upto` says, until it has something that was committed in this term
-  /// or a later one, and so everything that was before; what it acknowledges from now on counts at once. `hard` is of
-  /// this term already, so that it follows no leader of an earlier one. 0: nothing is lost.
+  /// What this replica had acknowledged or promised in earlier terms than this may be lost, since its log was damaged.
+  /// It doesn't stand, and votes as `lost_upto` says, until it has as much as it had, or something that was committed
+  /// in this term or a later one, and so everything from before; what it acknowledges from now on counts at once.
+  /// `hard` is of this term already: it follows no leader of an earlier one. 0: nothing is lost.
   Term lost_before = {};
   /// Where the log that was lost had ended, or a place behind that. Whoever has as much gets the vote that he would
   /// have got before: a vote says nothing of a log but where it ends. {0, 0}: not known, so nobody gets one.

@@ -43,9 +43,6 @@ planted_fault(stands_after_a_loss slot_election.cpp
 planted_fault(is_whole_too_soon slot.cpp
   "terms_.term_at(commit_) < lost_before_"
   "terms_.term_at(commit_) < Term{}")
-planted_fault(is_whole_before_the_sync slot.cpp
-  "end{terms_.term_at(durable_).value_or(Term{}), durable_}"
-  "end = terms_.last()")
 planted_fault(appends_to_another_log slot_following.cpp
   "const auto term = terms_.term_at(prev.index)"
   "const auto term = terms_.term_at(prev.index) ? std::optional(prev.term) : std::nullopt")
