@@ -38,7 +38,7 @@ void Mailbox::send(std::vector<shard::PeerEvent>& events) {
 }
 
 void Mailbox::send(std::unique_ptr<Letter> letter) {
-  put([&letter](Mail& mail) { mail.letters.push_back(std::move(letter)); });
+  put([&letter](Mail& mail) { mail.letters.push_back({std::move(letter), mail.peer_events.size()}); });
 }
 
 void Mailbox::send(Arrival arrival) {

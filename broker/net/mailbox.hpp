@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -36,13 +37,29 @@ struct Arrival {
   bool counted = false;
 };
 
-/// What came since the last look; each list in the order it was sent.
+/// What came since the last look; each list in the order it was sent. What another shard says may follow from a letter
+/// that both have got, so events and letters have one order.
 struct Mail {
+  struct Posted {
+    std::unique_ptr<Letter> letter;
+    std::size_t after = 0;  ///< How many events came before it.
+  };
   std::vector<shard::PeerEvent> peer_events;
-  std::vector<std::unique_ptr<Letter>> letters;
+  std::vector<Posted> letters;
   std::vector<Arrival> arrivals;
   std::vector<HandshakeResult> handshakes;
   bool stop = false;
+
+  /// Calls `event` and `letter` for all of these, as they came.
+  template <class TakeEvent, class TakeLetter>
+  void for_each_in_order(TakeEvent event, TakeLetter letter) {
+    std::size_t next = 0;
+    for (Posted& posted : letters) {
+      while (next < posted.after) event(peer_events[next++]);
+      letter(*posted.letter);
+    }
+    while (next < peer_events.size()) event(peer_events[next++]);
+  }
 };
 
 /// Batches for one worker. send… may be called from any thread, `take` from the worker's. The mutex guards the mail

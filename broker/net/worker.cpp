@@ -373,8 +373,8 @@ bool Worker::finds_surplus_place(Connection& connection, const std::string& host
 
 void Worker::receive_mail() {
   mailbox_.take(mail_);
-  for (shard::PeerEvent& event : mail_.peer_events) shard_.peer_event(event);
-  for (auto& letter : mail_.letters) letter->deliver(shard_);
+  mail_.for_each_in_order([this](shard::PeerEvent& event) { shard_.peer_event(event); },
+                          [this](Letter& letter) { letter.deliver(shard_); });
   for (Arrival& arrival : mail_.arrivals) {
     if (stopping_) continue;
     const auto id = connections_.add(std::move(arrival.socket), arrival.listener, std::move(arrival.transport));

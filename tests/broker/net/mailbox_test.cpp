@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <thread>
 
 namespace parley::net {
@@ -38,6 +39,30 @@ TEST(Mailbox, IsReadableWhileThereIsMail) {
   EXPECT_FALSE(is_readable(mailbox, 0));
   mailbox.send_stop();
   EXPECT_TRUE(is_readable(mailbox, 0));
+}
+
+class Noted final : public Letter {
+ public:
+  void deliver(shard::Shard& /*shard*/) override {}
+};
+
+/// A node's message may have made another shard say something here: that comes after the letter that the node is
+/// connected.
+TEST(Mailbox, KeepsTheOrderOfEventsAndLetters) {
+  Mailbox mailbox;
+  auto first = events_of(1, 1);
+  auto second = events_of(2, 2);
+  mailbox.send(std::make_unique<Noted>());
+  mailbox.send(first);
+  mailbox.send(std::make_unique<Noted>());
+  mailbox.send(std::make_unique<Noted>());
+  mailbox.send(second);
+  Mail mail;
+  mailbox.take(mail);
+  std::string order;
+  mail.for_each_in_order([&](const shard::PeerEvent& event) { order += std::to_string(token_of(event)); },
+                         [&](const Letter&) { order += 'L'; });
+  EXPECT_EQ(order, "L1LL23");
 }
 
 TEST(Mailbox, KeepsTheOrderOfEachSenderAndLosesNothing) {
