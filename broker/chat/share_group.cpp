@@ -1,8 +1,14 @@
 #include "broker/chat/share_group.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace parley::chat {
+namespace {
+
+Seq before(Seq seq) { return {seq.value - 1}; }
+
+}  // namespace
 
 void ShareGroup::add(MemberId id, std::size_t window, Seq from, std::span<const Seq> held, Seq head) {
   Member& member = members_[id];
@@ -10,10 +16,10 @@ void ShareGroup::add(MemberId id, std::size_t window, Seq from, std::span<const 
   for (const Seq seq : held) {
     if (member.has >= window || seq > head) break;
     if (seq >= next_) {
-      if (open() + (seq.value - next_.value) >= kOpenMax) break;
-      for (; next_ < seq; next_ = next_.next()) back_.insert(back_.end(), next_);
+      if (open() >= kOpenMax) break;
+      if (next_ < seq) add_waiting(next_, before(seq));
       next_ = seq.next();
-    } else if (back_.erase(seq) == 0) {
+    } else if (!take_waiting(seq)) {
       continue;
     }
     give(id, member, seq);
@@ -43,7 +49,7 @@ void ShareGroup::give(MemberId id, Member& member, Seq seq) {
 void ShareGroup::give_back(MemberId id) {
   std::erase_if(open_, [&](const auto& one) {
     if (one.second != id) return false;
-    back_.insert(one.first);
+    add_waiting(one.first, one.first);
     return true;
   });
 }
@@ -54,7 +60,7 @@ void ShareGroup::acknowledged(MemberId id, Seq seq) {
   const auto found = open_.find(seq);
   if (found == open_.end()) {
     // Given back while it couldn't be reached.
-    back_.erase(seq);
+    take_waiting(seq);
   } else if (found->second == id) {
     open_.erase(found);
     --member->second.has;
@@ -62,25 +68,29 @@ void ShareGroup::acknowledged(MemberId id, Seq seq) {
 }
 
 void ShareGroup::begin_at(Seq oldest) {
-  back_.erase(back_.begin(), back_.lower_bound(oldest));
+  while (!waiting_.empty() && waiting_.begin()->first < oldest) {
+    const Seq last = waiting_.begin()->second;
+    waiting_.erase(waiting_.begin());
+    if (last >= oldest) waiting_.emplace(oldest, last);
+  }
   next_ = std::max(next_, oldest);
 }
 
 Seq ShareGroup::next_for(const Member& member, Seq head) {
   if (member.has >= member.window || open_.size() >= kOpenMax) return {};
-  if (const auto given_back = back_.lower_bound(member.from); given_back != back_.end()) return *given_back;
-  if (next_ > head || member.from > head) return {};
+  if (const Seq waits = first_waiting(member.from); waits != Seq{}) return waits;
+  if (next_ > head || member.from > head || open() >= kOpenMax) return {};
   if (next_ < member.from) {
     // Others may have it.
-    if (back_.size() + (member.from.value - next_.value) > kOpenMax) return {};
-    for (; next_ < member.from; next_ = next_.next()) back_.insert(back_.end(), next_);
+    add_waiting(next_, before(member.from));
+    next_ = member.from;
   }
   return next_;
 }
 
 void ShareGroup::hand_out(Seq head, std::vector<Grant>& grants) {
   std::size_t in_vain = 0;
-  while (in_vain < members_.size() && (!back_.empty() || next_ <= head)) {
+  while (in_vain < members_.size() && (!waiting_.empty() || next_ <= head)) {
     auto turn = members_.upper_bound(last_);
     if (turn == members_.end()) turn = members_.begin();
     auto& [id, member] = *turn;
@@ -94,7 +104,7 @@ void ShareGroup::hand_out(Seq head, std::vector<Grant>& grants) {
     if (seq == next_) {
       next_ = next_.next();
     } else {
-      back_.erase(seq);
+      take_waiting(seq);
     }
     give(id, member, seq);
     grants.push_back({id, seq});
@@ -104,8 +114,40 @@ void ShareGroup::hand_out(Seq head, std::vector<Grant>& grants) {
 Seq ShareGroup::cursor() const {
   Seq first = next_;
   if (!open_.empty()) first = std::min(first, open_.begin()->first);
-  if (!back_.empty()) first = std::min(first, *back_.begin());
-  return {first.value - 1};
+  if (!waiting_.empty()) first = std::min(first, waiting_.begin()->first);
+  return before(first);
+}
+
+// -- What waits for somebody --
+
+Seq ShareGroup::first_waiting(Seq from) const {
+  const auto behind = waiting_.upper_bound(from);
+  if (behind != waiting_.begin() && std::prev(behind)->second >= from) return from;
+  return behind == waiting_.end() ? Seq{} : behind->first;
+}
+
+/// None of them waits already.
+void ShareGroup::add_waiting(Seq first, Seq last) {
+  auto behind = waiting_.lower_bound(first);
+  if (behind != waiting_.end() && behind->first == last.next()) {
+    last = behind->second;
+    behind = waiting_.erase(behind);
+  }
+  if (behind != waiting_.begin() && std::prev(behind)->second.next() == first) {
+    std::prev(behind)->second = last;
+  } else {
+    waiting_.emplace_hint(behind, first, last);
+  }
+}
+
+bool ShareGroup::take_waiting(Seq seq) {
+  const auto behind = waiting_.upper_bound(seq);
+  if (behind == waiting_.begin() || std::prev(behind)->second < seq) return false;
+  const auto [first, last] = *std::prev(behind);
+  waiting_.erase(std::prev(behind));
+  if (first < seq) waiting_.emplace(first, before(seq));
+  if (seq < last) waiting_.emplace(seq.next(), last);
+  return true;
 }
 
 }  // namespace parley::chat

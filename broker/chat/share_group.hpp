@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <set>
 #include <span>
 #include <vector>
 
@@ -14,13 +13,14 @@ namespace parley::chat {
 /// A group of a shared subscription on a conversation: its members take turns, each entry goes to one of them, and
 /// counts as done once that one has acknowledged it. What a member leaves undone goes to another. MQTT 5 §4.8.2. Pure.
 ///
-/// Costs: O(log n) an entry of what is under way, and a look at each member when none takes more. Memory: what is under
-/// way, about 60 bytes an entry: as much as the members' windows, up to kOpenMax.
+/// Costs: O(log n) an entry of what is under way, and a look at each member when none takes more. Memory: about 60
+/// bytes an entry that is under way, which is as much as the members' windows, and the same for each stretch of what
+/// waits; both up to kOpenMax.
 class ShareGroup {
  public:
   using MemberId = std::uint64_t;  ///< Never 0, and never used again.
 
-  /// Entries under way and given back, of all members together.
+  /// Entries under way, of all members together, and stretches of those that wait: beyond that there is nothing new.
   static constexpr std::size_t kOpenMax = 10'000;
 
   struct Grant {
@@ -55,7 +55,8 @@ class ShareGroup {
 
   /// All up to here is done.
   [[nodiscard]] Seq cursor() const;
-  [[nodiscard]] std::size_t open() const { return open_.size() + back_.size(); }
+  /// Entries under way, and stretches of those that wait.
+  [[nodiscard]] std::size_t open() const { return open_.size() + waiting_.size(); }
 
  private:
   struct Member {
@@ -68,9 +69,17 @@ class ShareGroup {
   void give(MemberId id, Member& member, Seq seq);
   void give_back(MemberId id);
 
+  // -- What waits for somebody --
+  /// The first one from `from` on; 0: none.
+  [[nodiscard]] Seq first_waiting(Seq from) const;
+  void add_waiting(Seq first, Seq last);
+  /// False when it doesn't wait.
+  bool take_waiting(Seq seq);
+
   Seq next_;                      ///< Never handed out from here on.
   std::map<Seq, MemberId> open_;  ///< Under way.
-  std::set<Seq> back_;            ///< Given back, or passed over because they weren't for whose turn it was.
+  /// Given back, or passed over because they weren't for whose turn it was: first and last of each stretch.
+  std::map<Seq, Seq> waiting_;
   std::map<MemberId, Member> members_;
   MemberId last_ = 0;  ///< Who had its turn last.
 };

@@ -117,7 +117,7 @@ TEST(ShareGroup, RetentionMovesItForward) {
 TEST(ShareGroup, AMemberKeepsWhatItHasFromBefore) {
   ShareGroup group(Seq{5});
   add(group, 1, 10, 1, {Seq{4}, Seq{7}, Seq{9}}, 9);  // 4 is done.
-  EXPECT_EQ(group.open(), 4U) << "6, 7, 8, 9";
+  EXPECT_EQ(group.open(), 4U) << "7 and 9 are under way, 6 and 8 wait";
   add(group, 2, 10, 1, {Seq{7}, Seq{8}}, 9);  // 7 is the other's.
   EXPECT_EQ(hand_out(group, 10), (Pairs{{1, 6}, {2, 10}}));
   group.acknowledged(2, Seq{7});
@@ -147,14 +147,62 @@ TEST(ShareGroup, WhoCanNotBeReachedIsPassedOver) {
   EXPECT_EQ(hand_out(group, 6), (Pairs{{1, 5}, {1, 6}}));
 }
 
+TEST(ShareGroup, NobodyWaitsForWhatIsNotForThem) {
+  ShareGroup group(Seq{0});
+  add(group, 1, 3, 40'000);
+  EXPECT_EQ(hand_out(group, 50'000), (Pairs{{1, 40'000}, {1, 40'001}, {1, 40'002}}));
+  EXPECT_EQ(group.open(), 4U) << "what waits is one stretch";
+  add(group, 2, 2);
+  EXPECT_EQ(hand_out(group, 50'000), (Pairs{{2, 1}, {2, 2}}));
+  group.acknowledged(2, Seq{1});
+  EXPECT_EQ(group.cursor(), Seq{1});
+  // It can't be reached, so what it has waits again, and what it says of that counts.
+  group.pause(2);
+  group.acknowledged(2, Seq{2});
+  EXPECT_EQ(group.cursor(), Seq{2});
+  add(group, 3, 4, 39'998);
+  EXPECT_EQ(hand_out(group, 50'000), (Pairs{{3, 39'998}, {3, 39'999}, {3, 40'003}, {3, 40'004}}));
+  group.remove(1);
+  add(group, 4, 10, 39'990);
+  EXPECT_EQ(hand_out(group, 39'999), (Pairs{{4, 39'990},
+                                            {4, 39'991},
+                                            {4, 39'992},
+                                            {4, 39'993},
+                                            {4, 39'994},
+                                            {4, 39'995},
+                                            {4, 39'996},
+                                            {4, 39'997},
+                                            {4, 40'000},
+                                            {4, 40'001}}));
+  group.begin_at(Seq{30'000});
+  EXPECT_EQ(group.cursor(), Seq{29'999});
+  group.begin_at(Seq{45'000});
+  EXPECT_EQ(group.cursor(), Seq{39'989}) << "what is under way is its member's";
+}
+
 TEST(ShareGroup, WhatIsOpenIsBounded) {
   ShareGroup group(Seq{0});
   add(group, 1, 1'000'000);
   EXPECT_EQ(hand_out(group, 50'000).size(), ShareGroup::kOpenMax);
   add(group, 2, 10, 40'000);
+  EXPECT_EQ(hand_out(group, 50'000), Pairs{}) << "so much is under way";
   group.remove(1);
-  EXPECT_EQ(hand_out(group, 50'000), Pairs{}) << "too many would have to wait for somebody else";
-  EXPECT_EQ(group.open(), ShareGroup::kOpenMax);
+  EXPECT_EQ(hand_out(group, 50'000).size(), 10U) << "what was given back waits for somebody else";
+  group.remove(2);
+  // As many stretches as there may be: what is acknowledged is every other one.
+  ShareGroup holes(Seq{0});
+  add(holes, 1, 1'000'000);
+  for (std::uint64_t round = 0; round < 3; ++round) {
+    for (const auto& [id, seq] : hand_out(holes, 50'000)) {
+      if (seq % 2 == 0) holes.acknowledged(1, Seq{seq});
+    }
+  }
+  holes.remove(1);
+  const std::size_t stretches = holes.open();
+  EXPECT_GT(stretches, ShareGroup::kOpenMax / 2);
+  EXPECT_LE(stretches, ShareGroup::kOpenMax);
+  add(holes, 2, 1'000'000);
+  EXPECT_EQ(hand_out(holes, 50'000).size(), ShareGroup::kOpenMax);
 }
 
 /// Against a list of what every entry's state is.
