@@ -120,11 +120,12 @@ void Cluster::lose_logs(Node& node) {
   node.disk->lose_logs(alone && dice_.one_in(3));
 }
 
-/// One node at a time, as an operator would: the others remember, and aren't waiting for another one.
+/// One node, as an operator would: the others remember, and aren't waiting for another one. Not a second one: the first
+/// replica set is in no log here, so who was added since knows it from nobody but those who were there.
 bool Cluster::may_replace(const Node& node) const {
   constexpr std::size_t kVotersMin = 3;
   constexpr std::size_t kVotersMax = 4;  // Of five, two who don't know that it was taken out could elect with its vote.
-  if (somebody_parts()) return false;
+  if (counts_.replacements > 0 || somebody_parts()) return false;
   for (std::size_t slot = 0; slot < trouble_.slots; ++slot) {
     for (const Node& other : nodes_) {
       const StoredSlot& stored = std::as_const(*other.disk).slot(slot);
