@@ -41,6 +41,9 @@ std::string Cluster::standing() const {
       text += ", learners";
       for (const NodeId learner : core.replicas().learners) text += " " + std::to_string(learner.value);
       if (!core.replicas_committed()) text += " (not committed)";
+      if (core.lost_before() == Term{}) continue;
+      text += ", lost before term " + std::to_string(core.lost_before().value) + " up to " +
+              std::to_string(core.lost_upto().index.value) + " (" + std::to_string(core.lost_upto().term.value) + ")";
     }
   }
   return text;

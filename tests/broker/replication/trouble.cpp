@@ -101,13 +101,15 @@ bool Cluster::may_lose_logs(const Node& node) const {
       const bool stays = &other != &node && stored.whole();
       const bool votes = other.replicas[slot].slot->replicas().has_voter(other.id);
       if (!stays) needed = std::max(needed, stored.remembered());
+      // Where nothing was written yet there is no end to be remembered.
+      const LogPosition end = stored.whole() ? stored.remembered() : stored.lost_upto;
+      if (!alone && !stays && end == LogPosition{}) return false;
       if (stays && votes) best = std::max(best, stored.remembered());
       for (const Log* log : {&stored.log, &other.replicas[slot].log}) {
         if (log->smallest_set_with(node.id) < 3) return false;
       }
     }
-    // Where nothing was written yet there is no end to be remembered.
-    if (!alone && (best < needed || needed == LogPosition{})) return false;
+    if (!alone && best < needed) return false;
   }
   return true;
 }
