@@ -155,7 +155,7 @@ const std::array kSettings{
     Setting{"chat.auto_create", Kind::Truth, PARLEY_PLACE(chat.auto_create), "false", "", "",
             "Conversations appear on first use, public for every user. For development."},
     Setting{"chat.max_message_size", Kind::Size, PARLEY_PLACE(chat.max_message_size), "256KB", "1", "64MB",
-            "Largest payload of a chat message; a larger one is refused (0x97)."},
+            "Largest content of a chat message, and the same for its user properties; a larger one is refused (0x97)."},
     Setting{"chat.edit_window", Kind::Duration, PARLEY_PLACE(chat.edit_window), "15m", "0", "36500d",
             "How long after it was sent a message can be edited by its sender; 0: not at all."},
     Setting{"chat.retention", Kind::Duration, PARLEY_PLACE(chat.retention), "365d", "0", "36500d",

@@ -32,7 +32,7 @@ struct PresenceReport {
   std::optional<std::string> parting;  ///< Counts once the user is offline, if no device comes before.
 };
 
-/// One user at its home. Belongs to one thread. Memory: about 160 bytes and its status.
+/// One user at its home. Belongs to one thread. Memory: about 200 bytes and its status.
 class UserPresence {
  public:
   void take(NodeId node, PresenceReport report, Duration grace, Instant now, Timestamp wall) {
@@ -40,14 +40,21 @@ class UserPresence {
     if (!was_here && report.devices == 0 && !report.status && !report.parting) return;
     set(node, report.devices);
     if (report.status && report.status_at >= status_at_) {
-      shown_.status = *std::move(report.status);
+      const bool is_told_again = report.status_at == status_at_;
       status_at_ = report.status_at;
+      if (set_ && is_told_again) {
+        set_ = std::move(report.status);
+      } else {
+        shown_.status = *std::move(report.status);
+        set_.reset();
+      }
     }
     if (report.parting) parting_ = std::move(report.parting);
     if (const auto count = devices(); count != 0) {
       leaves_at_.reset();
       if (report.devices != 0) parting_.reset();
       if (!shown_.online) shown_.since = remembered_.milliseconds != 0 ? std::exchange(remembered_, {}) : wall;
+      if (set_) shown_.status = *std::exchange(set_, std::nullopt);
       shown_.online = true;
       shown_.devices = count;
     } else if (was_here) {
@@ -73,7 +80,7 @@ class UserPresence {
   /// Nobody who is here keeps it to himself any more.
   void settle() {
     remembered_ = {};
-    if (!is_known_ && parting_) shown_.status = *std::exchange(parting_, std::nullopt);
+    if (!is_known_) part();
   }
 
   /// When it turns offline unless a device comes.
@@ -85,7 +92,7 @@ class UserPresence {
     shown_.online = false;
     shown_.devices = 0;
     shown_.since = left_;
-    if (parting_) shown_.status = *std::exchange(parting_, std::nullopt);
+    part();
     return true;
   }
 
@@ -105,6 +112,11 @@ class UserPresence {
   }
 
  private:
+  void part() {
+    if (!parting_) return;
+    if (!set_) set_ = std::move(shown_.status);
+    shown_.status = *std::exchange(parting_, std::nullopt);
+  }
   void set(NodeId node, std::uint64_t devices) {
     std::erase_if(nodes_, [node](const auto& one) { return one.first == node; });
     if (devices != 0) nodes_.emplace_back(node, devices);
@@ -116,7 +128,8 @@ class UserPresence {
   Timestamp remembered_;  ///< Since when it was online at an earlier home.
   Presence shown_;
   Timestamp status_at_;
-  std::optional<std::string> parting_;
+  std::optional<std::string> parting_;  ///< To be shown once it is offline.
+  std::optional<std::string> set_;      ///< While a parting status is shown: the one that comes back with the user.
   bool is_known_ = false;
 };
 

@@ -54,11 +54,19 @@ AccessedEvent Groups::access(const Hosted& hosted, const AccessEvent& asked) con
     return answer;
   }
   if (asked.marks) answer.marks = shard_.marks().list(hosted);
-  const auto& settings = hosted.group->standing(head).settings;
-  if (!request.role || settings.history == format::HistoryRule::All) return answer;
-  if (settings.visibility == format::Visibility::Public) return answer;
-  if (const auto member = find(hosted, asked.user, head)) answer.visible_from = member->joined;
+  answer.visible_from = visible_from(hosted, asked.user);
   return answer;
+}
+
+/// Where the conversation begins for one who may read it; 0: at its beginning.
+Seq Groups::visible_from(const Hosted& hosted, std::string_view user) const {
+  const Seq head = hosted.conversation->head();
+  const auto& settings = hosted.group->standing(head).settings;
+  const bool joined =
+      settings.visibility == format::Visibility::Private && settings.history != format::HistoryRule::All;
+  if (!joined || hosted.conversation->state().type == format::ConversationType::Direct) return {};
+  const auto member = find(hosted, user, head);
+  return member ? member->joined : Seq{};
 }
 
 // -- Commands --
@@ -146,7 +154,7 @@ std::string Groups::info(const Hosted& hosted, const chat::Command& command, std
   detail.append(",\"type\":\"").append(format::name_of(state.type)).append("\",\"settings\":");
   json::append_settings(detail, standing.settings);
   append_number(detail, "head", state.head.value);
-  append_number(detail, "oldest", state.oldest.value);
+  append_number(detail, "oldest", std::max(state.oldest, visible_from(hosted, actor)).value);
   // As text: larger than what many JSON libraries read as a number.
   detail.append(",\"epoch\":\"").append(std::to_string(state.epoch.value)).append("\"");
   const auto direct = state.type == format::ConversationType::Direct ? format::direct_users(hosted.name) : std::nullopt;
@@ -158,21 +166,20 @@ std::string Groups::info(const Hosted& hosted, const chat::Command& command, std
   append_number(detail, "member_count", direct ? 2 : standing.members);
   if (direct) {
     detail.append(",\"members\":[");
-    append_member(hosted, direct->first, {}, online, detail);
+    append_member(hosted, direct->first, {}, &online, detail);
     detail.push_back(',');
-    append_member(hosted, direct->second, {}, online, detail);
+    append_member(hosted, direct->second, {}, &online, detail);
     return detail.append("]");
   }
-  if (const auto me = find(hosted, actor, head)) {
-    detail.append(",\"role\":\"").append(format::name_of(me->role)).append("\"");
-  }
-  append_members(hosted, command, online, detail);
+  const auto me = find(hosted, actor, head);
+  if (me) detail.append(",\"role\":\"").append(format::name_of(me->role)).append("\"");
+  append_members(hosted, command, me ? &online : nullptr, detail);
   return detail;
 }
 
 /// `member`: nothing for one of a direct conversation.
 void Groups::append_member(const Hosted& hosted, std::string_view user, const std::optional<format::MemberRow>& member,
-                           const Online& online, std::string& to) const {
+                           const Online* online, std::string& to) const {
   const format::MemberRow row = member.value_or(format::MemberRow{});
   to.append("{\"user\":");
   json::append_string(to, user);
@@ -182,7 +189,7 @@ void Groups::append_member(const Hosted& hosted, std::string_view user, const st
     append_number(to, "read", mark->read.value);
     append_number(to, "delivered", mark->delivered.value);
   }
-  to.append(",\"online\":").append(online.contains(std::string(user)) ? "true" : "false");
+  if (online) to.append(",\"online\":").append(online->contains(std::string(user)) ? "true" : "false");
   to.push_back('}');
 }
 
@@ -207,7 +214,7 @@ Groups::Page Groups::page(const Hosted& hosted, std::string_view after, std::siz
   return page;
 }
 
-void Groups::append_members(const Hosted& hosted, const chat::Command& command, const Online& online,
+void Groups::append_members(const Hosted& hosted, const chat::Command& command, const Online* online,
                             std::string& to) const {
   const Seq head = hosted.conversation->head();
   to.append(",\"members\":[");

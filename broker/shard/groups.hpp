@@ -68,9 +68,11 @@ class Groups {
   /// Empty when the user may not know. See Outcome::detail.
   [[nodiscard]] std::string info(const Hosted& hosted, const chat::Command& command, std::string_view actor,
                                  const Online& online) const;
-  void append_members(const Hosted& hosted, const chat::Command& command, const Online& online, std::string& to) const;
+  /// `online`: null where the actor may not see that.
+  void append_members(const Hosted& hosted, const chat::Command& command, const Online* online, std::string& to) const;
   void append_member(const Hosted& hosted, std::string_view user, const std::optional<format::MemberRow>& member,
-                     const Online& online, std::string& to) const;
+                     const Online* online, std::string& to) const;
+  [[nodiscard]] Seq visible_from(const Hosted& hosted, std::string_view user) const;
 
   Shard& shard_;
 };

@@ -81,7 +81,9 @@ void Presence::receive(NodeId from, const remote::PresenceShown& event) {
 
 void Presence::leadership_changed(Slot slot, const Leadership& leadership) {
   homes_.leadership_changed(slot, leadership);
-  if (leadership.state != Leadership::State::Nobody) relays_.tell_again(slot);
+  if (leadership.state == Leadership::State::Nobody) return;
+  relays_.tell_again(slot);
+  questions_.leader_known(slot);
 }
 
 void Presence::run_timer() {

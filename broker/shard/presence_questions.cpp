@@ -15,6 +15,10 @@ using chat::Refusal;
 constexpr Duration kAnswerWait = std::chrono::seconds(3);
 constexpr Duration kOnlineWait = std::chrono::seconds(1);
 constexpr std::size_t kConversationsMax = 100'000;
+/// Questions that wait for a leader, and the conversations in them.
+constexpr std::size_t kLeaderlessMax = 100'000;
+
+std::size_t weight_of(const PresenceAskEvent& event) { return 1 + event.conversations.size(); }
 
 }  // namespace
 
@@ -52,8 +56,21 @@ void PresenceQuestions::asked(PresenceAskEvent event) {
     if (waiting.size() == 1) shard_.user_feeds().watch(name, *this);
   } else if (leadership.state == Leadership::State::Elsewhere && !event.is_forwarded) {
     shard_.nodes().send(leadership.node, NodeChannel::Sessions, remote::encode_for(slot, remote::ask_of(event)));
+  } else if (leadership.state == Leadership::State::Nobody && !event.is_forwarded &&
+             leaderless_weight_ + weight_of(event) <= kLeaderlessMax) {
+    leaderless_weight_ += weight_of(event);
+    leaderless_[slot].push_back(std::move(event));
   } else {
     answer(event, Refusal::NoMajority);
+  }
+}
+
+void PresenceQuestions::leader_known(Slot slot) {
+  auto waiting = leaderless_.extract(slot);
+  if (waiting.empty()) return;
+  for (PresenceAskEvent& event : waiting.mapped()) {
+    leaderless_weight_ -= weight_of(event);
+    asked(std::move(event));
   }
 }
 

@@ -32,6 +32,8 @@ class PresenceQuestions final : private UserFeeds::Watcher {
   void who_is_online(const std::vector<std::string>& users, std::function<void(const std::set<std::string>&)> known);
 
   void asked(PresenceAskEvent event);
+  /// Whoever leads is asked what had to wait.
+  void leader_known(Slot slot);
   void answered(const PresenceAnswerEvent& event);
   void answered(const OnlineAnswerEvent& event);
 
@@ -59,8 +61,10 @@ class PresenceQuestions final : private UserFeeds::Watcher {
   Shard& shard_;
   PresenceTimer& timer_;
   std::map<std::string, std::vector<PresenceAskEvent>> loading_;  ///< By the user whose conversations are being read.
-  std::map<std::uint64_t, Question> questions_;                   ///< By token, and so in the order of `due`.
-  std::map<std::uint64_t, OnlineQuestion> online_questions_;      ///< The same.
+  std::map<Slot, std::vector<PresenceAskEvent>> leaderless_;  ///< Of this node. Whoever asks waits so long as it does.
+  std::size_t leaderless_weight_ = 0;
+  std::map<std::uint64_t, Question> questions_;               ///< By token, and so in the order of `due`.
+  std::map<std::uint64_t, OnlineQuestion> online_questions_;  ///< The same.
   std::uint64_t next_question_ = 1;
 };
 

@@ -213,7 +213,9 @@ void Publishing::acknowledge(Client& client, session::PublishTicket ticket, Reas
 
 chat::Refusal Publishing::read_draft(const mqtt::Properties& properties, std::string_view payload, chat::Form form,
                                      Draft& draft) {
-  if (payload.size() > shard_.options().message_size_max) return chat::Refusal::TooLarge;
+  const std::size_t most = shard_.options().message_size_max;
+  // Content in JSON takes up to twice its size, but for control characters.
+  if (payload.size() > (form == chat::Form::Json ? kCommandSizeMax + 2 * most : most)) return chat::Refusal::TooLarge;
   draft.payload = payload;
   const auto id = properties.user("id");
   if (id && id->empty()) return chat::Refusal::InvalidId;
@@ -223,6 +225,7 @@ chat::Refusal Publishing::read_draft(const mqtt::Properties& properties, std::st
     if (!read) return chat::Refusal::InvalidPayload;
     draft.json = *std::move(read);
     draft.payload = draft.json.text;
+    if (draft.payload.size() > most) return chat::Refusal::TooLarge;
     if (draft.json.id) draft.id = *draft.json.id;
     if (draft.json.id && draft.id.empty()) return chat::Refusal::InvalidId;
     if (!mqtt::is_mqtt_utf8(draft.id)) return chat::Refusal::InvalidId;
@@ -283,6 +286,10 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
   if (parts->form == chat::Form::Json) properties_.integer(PropertyId::PayloadFormatIndicator, 1);
   if (!properties.empty() && !is_command) {
     write_stored_properties(properties_, properties, parts->form == chat::Form::Json);
+  }
+  if (properties_.bytes().size() > shard_.options().message_size_max) {
+    shard_.send_outcome(origin, {.refusal = chat::Refusal::TooLarge});
+    return;
   }
   if (draft.id.empty()) draft.id = fallback_id;
   const bool from_client = origin.names_id = !draft.id.empty();

@@ -121,6 +121,22 @@ TEST_F(UserPresenceTest, KeepsWhatAnEarlierHomeHasTold) {
   EXPECT_EQ(late.shown().since, (Timestamp{500'000}));
 }
 
+TEST_F(UserPresenceTest, IsBackWithItsOwnStatus) {
+  say(kA, 1, {.status = "at lunch", .status_at = {900'000}});
+  say(kA, 0, {.parting = "lost"});
+  pass(11s);
+  EXPECT_EQ(user_.shown().status, "lost");
+  say(kB, 0, {.status = "at lunch", .status_at = {900'000}});
+  EXPECT_EQ(user_.shown().status, "lost") << "a node that says everything again";
+  say(kA, 1);
+  EXPECT_EQ(user_.shown().status, "at lunch");
+  say(kA, 0, {.parting = "lost again"});
+  pass(11s);
+  EXPECT_EQ(user_.shown().status, "lost again");
+  say(kA, 1, {.status = "back", .status_at = {950'000}});
+  EXPECT_EQ(user_.shown().status, "back");
+}
+
 TEST_F(UserPresenceTest, KeepsSinceWhenSomebodyIsGone) {
   user_.remember({false, 0, {500'000}, "gone fishing"});
   user_.settle();

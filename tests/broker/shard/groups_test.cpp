@@ -254,6 +254,17 @@ TEST(Groups, InfoPagesThroughMembers) {
   EXPECT_NE(one.find(R"("members":[])"), std::string::npos) << one;
 }
 
+TEST(Groups, InfoSaysWhereTheReaderBegins) {
+  World world(1, closed());
+  auto& ann = enter(world, "ann");
+  auto& bob = enter(world, "bob");
+  outcome(world, ann, "tea", kCreate);
+  for (int i = 0; i < 5; ++i) say(world, ann, "chat/tea/msg", "x");
+  outcome(world, ann, "tea", add("bob"));
+  EXPECT_NE(command(world, ann, "tea", R"({"op":"info"})").find(R"("oldest":1,)"), std::string::npos);
+  EXPECT_NE(command(world, bob, "tea", R"({"op":"info"})").find(R"("oldest":7,)"), std::string::npos);
+}
+
 TEST(Groups, SurviveARestartWithWhatIsNotMaterialised) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     World world(seed, closed(2));

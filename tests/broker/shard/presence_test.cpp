@@ -191,7 +191,7 @@ TEST(Presence, AWillIsThePartingStatusAndItsDelayTheGrace) {
   world.settle();
   bob.disconnect();
   world.advance(11s);
-  EXPECT_EQ(seen(ann, "bob").back(), "offline/0 gone fishing") << "the last status stays";
+  EXPECT_EQ(seen(ann, "bob").back(), "offline/0") << "that status was for the time before";
 }
 
 TEST(Presence, WhoIsStillThereAfterTheBrokersDeathIsNeverShownOffline) {
@@ -256,6 +256,16 @@ TEST(Presence, InfoSaysWhoIsOnline) {
   EXPECT_TRUE(has(command(world, ann, "dm:bob", R"({"op":"info"})"), "not-authorized")) << "there is none";
   say(world, ann, "chat/dm:bob/msg", "hello");
   EXPECT_TRUE(has(command(world, ann, "dm:bob", R"({"op":"info"})"), "\"online\":true"));
+}
+
+TEST(Presence, InfoTellsOnlyMembersWhoIsOnline) {
+  World world(1, closed());
+  auto& ann = enter(world, "ann");
+  outcome(world, ann, "square", R"({"op":"create","visibility":"public"})");
+  EXPECT_TRUE(has(command(world, ann, "square", R"({"op":"info"})"), "\"online\":true"));
+  const std::string info = command(world, enter(world, "xen"), "square", R"({"op":"info"})");
+  EXPECT_TRUE(has(info, R"("user":"ann")")) << info;
+  EXPECT_FALSE(has(info, "online")) << info;
 }
 
 TEST(Presence, AConnectionMayBeNoDevice) {
@@ -513,6 +523,21 @@ TEST(PresenceAcrossNodes, IsSeenFromEveryNode) {
   bob.disconnect();
   nodes.advance(12s);
   EXPECT_EQ(seen(ann, "bob").back(), "offline/0 here");
+}
+
+/// As conversations and inboxes do.
+TEST(PresenceAcrossNodes, ASubscriptionWaitsForALeader) {
+  Nodes nodes(3, dev(2), dev(2));
+  auto& ann = enter(nodes, 1, "ann");
+  enter(nodes, 1, "bob");
+  create(nodes, ann, {"bob"});
+  for (std::size_t i = 0; i < 3; ++i) nodes.at(i).crash();
+  for (std::size_t i = 0; i < 3; ++i) nodes.at(i).start();
+  ann.connect();
+  const auto id = ann.subscribe("presence/bob");
+  nodes.advance(3s);
+  ASSERT_NE(ann.answer(PacketType::Suback, id), nullptr);
+  EXPECT_EQ(ann.answer(PacketType::Suback, id)->reason(), ReasonCode::GrantedQos1);
 }
 
 TEST(PresenceAcrossNodes, ATakeOverByAnotherNodeDoesntFlicker) {

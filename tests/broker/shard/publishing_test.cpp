@@ -122,6 +122,13 @@ TEST(Publishing, RefusesWithAReasonAndAWord) {
       {"too deep", "chat/room/msg/more", "x", {}, ReasonCode::TopicNameInvalid, "invalid-topic"},
       {"name with a dollar", "chat/$room/msg", "x", {}, ReasonCode::TopicNameInvalid, "invalid-topic"},
       {"too large", "chat/room/msg", "12345678901", {}, ReasonCode::QuotaExceeded, "too-large"},
+      {"too large a text", "chat/room/json", R"({"text":"12345678901"})", {}, ReasonCode::QuotaExceeded, "too-large"},
+      {"too large properties",
+       "chat/room/msg",
+       "x",
+       {.users = {{"k", "1234567"}}},
+       ReasonCode::QuotaExceeded,
+       "too-large"},
       {"no JSON", "chat/room/json", "hello", {}, ReasonCode::PayloadFormatInvalid, "invalid-payload"},
       {"id of control characters",
        "chat/room/msg",
@@ -143,6 +150,16 @@ TEST(Publishing, RefusesWithAReasonAndAWord) {
     EXPECT_TRUE(world.store().history("room").empty()) << one.what;
     EXPECT_TRUE(alice.connected()) << one.what;
   }
+}
+
+/// It is the text that counts, however much JSON is around it.
+TEST(Publishing, TakesATextOfTheSameSizeInBothForms) {
+  auto options = dev();
+  options.shard.message_size_max = 10;
+  World world(1, options);
+  auto& alice = join(world, "alice");
+  EXPECT_EQ(say(world, alice, "chat/room/msg", "1234567890").reason(), ReasonCode::Success);
+  EXPECT_EQ(say(world, alice, "chat/room/json", R"({"text":"1234567890"})").reason(), ReasonCode::Success);
 }
 
 TEST(Publishing, RefusesConversationsThatNobodyCreatedUnlessTheyAppearByThemselves) {
