@@ -73,8 +73,7 @@ void ShareMembers::take_seat(Follower& follower) {
   std::vector<Seq> held = session.shared_under_way(follower.cursor);
   held.insert(held.end(), seat.done.begin(), seat.done.end());
   std::ranges::sort(held);
-  const auto repeated = std::ranges::unique(held);
-  held.erase(repeated.begin(), repeated.end());
+  held.erase(std::unique(held.begin(), held.end()), held.end());
   tell(place->conversation, session.user(),
        {.op = ShareCommand::Op::Joins,
         .group = seat.group,

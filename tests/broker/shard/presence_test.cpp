@@ -261,7 +261,7 @@ TEST(Presence, InfoSaysWhoIsOnline) {
 TEST(Presence, InfoTellsOnlyMembersWhoIsOnline) {
   World world(1, closed());
   auto& ann = enter(world, "ann");
-  outcome(world, ann, "square", R"({"op":"create","visibility":"public"})");
+  command(world, ann, "square", R"({"op":"create","visibility":"public"})");
   EXPECT_TRUE(has(command(world, ann, "square", R"({"op":"info"})"), "\"online\":true"));
   const std::string info = command(world, enter(world, "xen"), "square", R"({"op":"info"})");
   EXPECT_TRUE(has(info, R"("user":"ann")")) << info;
