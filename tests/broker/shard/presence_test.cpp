@@ -531,8 +531,8 @@ TEST(PresenceAcrossNodes, ASubscriptionWaitsForALeader) {
   auto& ann = enter(nodes, 1, "ann");
   enter(nodes, 1, "bob");
   create(nodes, ann, {"bob"});
-  for (std::size_t i = 0; i < 3; ++i) nodes.at(i).crash();
-  for (std::size_t i = 0; i < 3; ++i) nodes.at(i).start();
+  for (std::size_t i = 0; i < 3; ++i) nodes.crash(i);
+  for (std::size_t i = 0; i < 3; ++i) nodes.start(i);
   ann.connect();
   const auto id = ann.subscribe("presence/bob");
   nodes.advance(3s);
