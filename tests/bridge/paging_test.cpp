@@ -67,7 +67,7 @@ class Paging : public test::HistoryFixture {
 };
 
 TEST_F(Paging, ForwardByCursorHasNoGapAndNoDuplicate) {
-  const auto seen = walk(get(path("after=seq:0")), "next", [](const auto& so_far) { return so_far.size() > 9'000; });
+  const auto seen = walk(get(path("after=seq:0")), "next", [](const auto& so_far) { return so_far.size() > 4'500; });
   EXPECT_GE(seen.size(), kStart);
   EXPECT_EQ(seen, run(1, seen.size()));
 }
@@ -83,7 +83,7 @@ TEST_F(Paging, BackwardByCursorHasNoGapAndNoDuplicate) {
 
 TEST_F(Paging, BySeqHasNoGapAndNoDuplicate) {
   std::vector<std::uint64_t> seen;
-  while (seen.size() < 6'000) {
+  while (seen.size() < 4'000) {
     const auto page = seqs(get(path("after=seq:" + std::to_string(seen.size()))));
     seen.insert(seen.end(), page.begin(), page.end());
   }
@@ -99,7 +99,7 @@ TEST_F(Paging, BySeqHasNoGapAndNoDuplicate) {
 TEST_F(Paging, ByTimeHasNoGapAndNoDuplicate) {
   std::vector<std::uint64_t> seen;
   std::uint64_t after = storage::test::kMorning;
-  while (seen.size() < 5'000) {
+  while (seen.size() < 4'000) {
     const auto reply = get(path("after=" + std::to_string(after)));
     const auto page = seqs(reply);
     seen.insert(seen.end(), page.begin(), page.end());
