@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -21,10 +22,24 @@ STOP_DEADLINE = 60.0
 SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", ": runtime error: ")
 
 
+# Not of those that the system gives to whoever connects or asks for any: so others seldom get them before they are used.
+PORTS = range(12_000, 32_000)
+given_ports = set()
+
+
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """One that nobody listens on, and another one each time."""
+    chance = random.SystemRandom()  # Tests that run at the same time may have seeded the usual one alike.
+    while True:
+        port = chance.choice(PORTS)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in given_ports:
+            given_ports.add(port)
+            return port
 
 
 # ThreadSanitizer leaves little more than a terabyte of addresses.
