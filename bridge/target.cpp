@@ -96,7 +96,8 @@ Target read_target(std::string_view target) {
 std::string conversation_meant(std::string name, std::string_view user) {
   constexpr std::string_view kPrefix = "dm:";
   if (!name.starts_with(kPrefix)) return name;
-  const auto [first, second] = std::minmax(std::string_view(name).substr(kPrefix.size()), user);
+  const std::string_view other = std::string_view(name).substr(kPrefix.size());
+  const auto& [first, second] = std::minmax(other, user);  // References to both.
   std::string direct(kPrefix);
   direct.append(first).append(":").append(second);
   return format::direct_users(direct) ? direct : name;
