@@ -46,21 +46,29 @@ void Hosting::forget(Hosted& hosted) {
   others.pop_back();
 }
 
+namespace {
+
+ProposeEvent proposal_of(std::string_view conversation, const chat::EntryDraft& draft, Origin origin) {
+  return {.purpose = ProposeEvent::Purpose::Entry,
+          .conversation = std::string(conversation),
+          .kind = draft.kind,
+          .from = std::string(draft.from),
+          .id = std::string(draft.id),
+          .id_from_client = draft.id_from_client,
+          .properties = std::string(draft.properties),
+          .payload = std::string(draft.payload),
+          .origin = std::move(origin)};
+}
+
+}  // namespace
+
 void Hosting::propose(std::string_view conversation, const chat::EntryDraft& draft, Origin origin) {
   Hosted* hosted = find_or_load(conversation);
   if (hosted != nullptr && hosted->state != Hosted::State::Loading) {
     propose_ready(*hosted, draft, std::move(origin));
     return;
   }
-  ProposeEvent proposal{.purpose = ProposeEvent::Purpose::Entry,
-                        .conversation = std::string(conversation),
-                        .kind = draft.kind,
-                        .from = std::string(draft.from),
-                        .id = std::string(draft.id),
-                        .id_from_client = draft.id_from_client,
-                        .properties = std::string(draft.properties),
-                        .payload = std::string(draft.payload),
-                        .origin = std::move(origin)};
+  ProposeEvent proposal = proposal_of(conversation, draft, std::move(origin));
   if (hosted != nullptr) {
     hosted->proposals_waiting.push_back(std::move(proposal));
   } else {
@@ -255,7 +263,13 @@ void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, std::vector<
 void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, Origin origin) {
   const auto position = shard_.replicas().propose(hosted.slot);
   if (!position) {
-    shard_.send_outcome(origin, {.refusal = refusal_of(position.error())});
+    const auto refusal = refusal_of(position.error());
+    // Leadership is being handed over: it waits for who leads next.
+    if (refusal == chat::Refusal::NotLeader && draft.kind == format::EntryKind::Message) {
+      propose_elsewhere(hosted.slot, proposal_of(hosted.name, draft, std::move(origin)));
+    } else {
+      shard_.send_outcome(origin, {.refusal = refusal});
+    }
     return;
   }
   const auto place = hosted.conversation->propose(draft, shard_.wall());

@@ -30,6 +30,7 @@ def say(node, count, size=200):
         for i in range(count):
             for name in CONVERSATIONS:
                 puback = client.publish(f"chat/{name}/msg", f"{i} of {name} ".ljust(size, "."), 1)
+                assert puback.reason == 0, (time.time(), puback)
                 said[name].append(int(puback.value("seq")))
     return said
 
@@ -112,7 +113,8 @@ class BehindTheLog(unittest.TestCase):
                 while time.monotonic() < end:
                     for name in rooms:
                         begin = time.monotonic()
-                        self.assertEqual(client.publish(f"chat/{name}/msg", b"probe").reason, 0)
+                        answer = client.publish(f"chat/{name}/msg", b"probe")
+                        self.assertEqual(answer.reason, 0, (time.monotonic() - begin, answer))
                         longest = max(longest, time.monotonic() - begin)
             self.assertFalse(cluster.level(), "the node has caught up too soon to tell")
             self.assertLess(longest, 0.4)  # A transfer that fails takes 0.5 s.
