@@ -24,7 +24,7 @@ class RefusingRedis(unittest.TestCase):
             self.assertEqual(cluster.redis.command("CONFIG", "SET", "min-replicas-to-write", "1"), "+OK")
             wait_until(lambda: not node.status()["redis"], "Redis is away")
             lines, before = len(node.program.lines), connections()
-            time.sleep(SECONDS)
+            time.sleep(SECONDS)  # What comes in that time is counted.
             self.assertLess(connections() - before, SECONDS * 5)
             said = [line["event"] for line in node.program.lines[lines:]]
             self.assertLess(len(said), 8, said)

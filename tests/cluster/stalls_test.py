@@ -33,7 +33,7 @@ def stall(victim, watcher, times=1):
     deadline = time.monotonic() + 60
     for span in itertools.cycle(SPANS):
         victim.pause()
-        time.sleep(span)
+        time.sleep(span)  # The stall itself.
         victim.resume()
         for node in (victim, watcher):
             wait_until(lambda node=node: node.sees_all(3), f"{node.name} sees all")
@@ -60,7 +60,7 @@ class Publisher:
     def write(self):
         for number in itertools.count():
             while self.more and len(self.since) >= UNDER_WAY:
-                time.sleep(0.002)
+                time.sleep(0.002)  # Its pace; what is waited for has a deadline in read().
             if not self.more:
                 return
             time.sleep(0.001)
