@@ -631,6 +631,12 @@ void Subscribing::settle(const RequestPtr& request) {
     answer(*request, *client);
     return;
   }
+  if (request->is_subscribe && shard_.session_records().is_too_large(*client)) {
+    shard_.limit_reached(Metric::LimitSubscriptions, *client);
+    undo(*request, *client, Refusal::TooMany);
+    answer(*request, *client);
+    return;
+  }
   for_each_cursor(*request, [&](const Item& item) {
     if (item.moves) shard_.session_records().write_cursor(*client, item.filter, item.epoch, item.position);
   });
@@ -645,8 +651,11 @@ void Subscribing::stored(const RequestPtr& request, Result<void> outcome) {
       if (item.moves) move_cursor(*client, item, *request);
     });
   } else {
-    const bool full = outcome.error() == make_error_code(StorageError::DiskFull);
-    undo(*request, *client, full ? Refusal::DiskFull : Refusal::StorageFailed);
+    const auto why = refusal_of(outcome.error());
+    undo(*request, *client,
+         why == Refusal::TooLarge   ? Refusal::TooMany
+         : why == Refusal::DiskFull ? Refusal::DiskFull
+                                    : Refusal::StorageFailed);
   }
   answer(*request, *client);
 }
