@@ -12,6 +12,7 @@
 #include "broker/shard/shard.hpp"
 #include "mqtt/encode.hpp"
 #include "mqtt/reader.hpp"
+#include "mqtt/topic.hpp"
 #include "mqtt/utf8.hpp"
 
 namespace parley::shard {
@@ -546,8 +547,10 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   shard_.plain_topics().connected(client, true);
   shard_.reauthentication().begin(client, opening.login.expires, !opening.login.method.empty());
   mqtt::PropertyWriter extra;
-  if (connect.properties.integer(PropertyId::RequestResponseInformation) == 1U) {
-    extra.text(PropertyId::ResponseInformation, reply_topic(session.client_id()));  // §3.2.2.3.15
+  const std::string reply = reply_topic(session.client_id());
+  // To a client id with a wildcard in it belongs no topic.
+  if (connect.properties.integer(PropertyId::RequestResponseInformation) == 1U && mqtt::is_topic_name(reply)) {
+    extra.text(PropertyId::ResponseInformation, reply);  // §3.2.2.3.15
   }
   if (!opening.login.method.empty()) {  // §3.2.2.3.17
     extra.text(PropertyId::AuthenticationMethod, opening.login.method);
