@@ -16,12 +16,11 @@
 #include "base/aio/task_group.hpp"
 #include "base/log.hpp"
 #include "broker/cluster/cluster_state.hpp"
-#include "broker/cluster/envelope.hpp"
 #include "broker/cluster/formation.hpp"
 #include "broker/cluster/line_limiter.hpp"
+#include "broker/cluster/link_news.hpp"
 #include "broker/cluster/peer_notice.hpp"
 #include "broker/cluster/random.hpp"
-#include "broker/cluster/shard_letters.hpp"
 #include "broker/replication/node_health.hpp"
 
 namespace parley::cluster {
@@ -30,6 +29,11 @@ namespace {
 constexpr Channel kNotices = static_cast<Channel>(shard::NodeChannel::Heartbeats);
 
 Instant steady_now() { return std::chrono::steady_clock::now(); }
+/// Unix time.
+std::uint64_t milliseconds_now() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(since).count());
+}
 
 LocalNode local_node(const ClusterNodeOptions& options, const NodeFile& file, std::uint64_t incarnation) {
   LocalNode node{.name = file.node,
@@ -69,12 +73,12 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
         formation_({.cluster_id = file.cluster_id, .slots = file.slots}),
         asked_(shard_options.shards, false),
         reports_(shard_options.shards),
-        passes_(shard_options.shards),
+        departure_(shard_options.shards, options_.hand_over_timeout),
         members_(std::move(file), steady_now()),
         links_(local_node(options_, members_.file(), incarnation_),
                link_options(options_, [this](const RemoteNode& peer) { return refusal(peer); }), *this) {
     remember_members();
-    if (members_.leaving()) leaving_since_ = steady_now();
+    departure_.leaving(members_.leaving(), steady_now());
   }
   ~Core() override { stop(); }
 
@@ -121,11 +125,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     });
   }
   bool left() {
-    return ask<bool>([this] {
-      return leaving_since_ && (!has_refuge() || std::ranges::all_of(passes_, [](const PlacementPass& pass) {
-               return pass.dismissing && pass.clients == 0;
-             }));
-    });
+    return ask<bool>([this] { return departure_.over(members_); });
   }
   void report(shard::ShardId shard, PlacementPass pass) {
     asio::post(loop_, [this, shard, pass = std::move(pass)]() mutable { take_report(shard, std::move(pass)); });
@@ -172,10 +172,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     return true;
   }
   void drop(NodeId node) override {
-    links_.post([this, node] {
-      const auto told = told_.find(node);
-      if (told != told_.end()) give_up(node, told->second.connection, "it takes too little of what it is sent");
-    });
+    links_.post([this, node] { news_.give_up(node, "it takes too little of what it is sent"); });
   }
   void leading(Slot slot, std::optional<Term> term) override {
     asio::post(loop_, [this, slot, term] {
@@ -200,16 +197,15 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
                  {"this_node_takes", options_.message_max},
                  {"settings", "mqtt.max_packet_size, mqtt.max_connect_packet_size, chat.max_message_size"}});
     }
-    told_[up.peer.id] = {.connection = up.connection};
-    tell(up.peer.id, NodeEvent::Connected);
+    news_.connected(up.peer.id, up.connection);
     asio::post(loop_, [this, up] { take_connected(up); });
   }
   void disconnected(NodeId peer, std::string_view /*why*/) override {
-    if (const auto told = told_.extract(peer); !told.mapped().over) tell(peer, NodeEvent::Unreachable);
+    news_.disconnected(peer);
     asio::post(loop_, [this, peer] { take_disconnected(peer); });
   }
   void received(Delivery delivery) override {
-    if (told_.at(delivery.peer).over) return;
+    if (!news_.goes_on(delivery.peer)) return;
     if (delivery.channel == kNotices) {
       auto kept = std::make_shared<Delivery>(std::move(delivery));
       asio::post(loop_, [this, kept] {
@@ -217,69 +213,15 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
       });
       return;
     }
-    sort(std::make_shared<const Delivery>(std::move(delivery)));
+    news_.messages(std::move(delivery));
   }
   void writable(NodeId peer, Channel channel) override {
-    if (channel == kNotices || told_.at(peer).over) return;
-    post_to_all(
-        [peer, channel] { return std::make_unique<WritableLetter>(peer, static_cast<shard::NodeChannel>(channel)); });
+    if (channel != kNotices && news_.goes_on(peer)) news_.writable(peer, channel);
   }
 
-  // -- What the shards hear of connections: the links' thread alone, so that it is in order --
-  void tell(NodeId node, NodeEvent event) {
-    post_to_all([node, event] { return std::make_unique<NodeEventLetter>(node, event); });
-  }
-  /// True as long as the shards may hear more of this connection.
-  [[nodiscard]] bool goes_on(NodeId node, std::uint64_t connection) const {
-    const auto told = told_.find(node);
-    return told != told_.end() && told->second.connection == connection && !told->second.over;
-  }
-  void tell_reachable(NodeId node, std::uint64_t connection) {
-    if (goes_on(node, connection)) tell(node, NodeEvent::Reachable);
-  }
-  /// Nothing that was given to the links meanwhile may get lost in silence: what there is to say is said anew, by both
-  /// sides, over another connection.
-  void give_up(NodeId node, std::uint64_t connection, std::string why) {
-    if (!goes_on(node, connection)) return;
-    told_.at(node).over = true;
-    tell(node, NodeEvent::Unreachable);
-    links_.drop(node, connection, std::move(why));
-  }
-  void tell_leads(NodeId node, std::uint64_t connection,
-                  const std::shared_ptr<const std::vector<replication::Leading>>& list) {
-    if (!goes_on(node, connection)) return;
-    for (shard::ShardId shard = 0; shard < shard_options_.shards; ++shard) {
-      mail_.post(shard, std::make_unique<LeadsLetter>(node, list, shard, shard_options_.shards, shard_options_.slots));
-    }
-  }
-
-  /// By the shards that the messages are for.
-  void sort(const std::shared_ptr<const Delivery>& delivery) {
-    std::vector<std::vector<MessagesLetter::Message>> messages(shard_options_.shards);
-    for (std::uint32_t i = 0; i < delivery->size(); ++i) {
-      const std::string_view whole = delivery->message(i);
-      std::string_view rest = whole;
-      const auto shard = take_envelope(rest, shard_options_);
-      if (!shard) {
-        log::warn("a message from another node is for nobody here, dropping it",
-                  {{"node", delivery->peer}, {"channel", delivery->channel}});
-        continue;
-      }
-      messages[*shard].push_back({.place = i, .begin = static_cast<std::uint32_t>(whole.size() - rest.size())});
-    }
-    for (shard::ShardId shard = 0; shard < messages.size(); ++shard) {
-      if (messages[shard].empty()) continue;
-      mail_.post(shard, std::make_unique<MessagesLetter>(delivery, std::move(messages[shard])));
-    }
-  }
   std::optional<HandshakeRefusal> refusal(const RemoteNode& peer) const {
     const std::lock_guard lock(mutex_);
     return known_->refusal(peer);
-  }
-
-  template <class Make>
-  void post_to_all(Make make) {
-    for (shard::ShardId shard = 0; shard < shard_options_.shards; ++shard) mail_.post(shard, make());
   }
 
   // -- The cluster's thread --
@@ -360,7 +302,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     if (node != self_ && !peer->second.reachable) return "node \"" + name + "\" isn't there";
     const bool leaving = node == self_ ? members_.leaving() : peer->second.draining || peer->second.leaving;
     if (leaving) return "node \"" + name + "\" gives its slots away";
-    const MoveNotice move{.slot = slot, .stamp = next_stamp(slot), .pinned = true};
+    const MoveNotice move{.slot = slot, .stamp = members_.next_stamp(slot, milliseconds_now()), .pinned = true};
     if (node == self_) {
       take_move(move);
     } else if (links_.send(node, kNotices, encode_notice(move)) != SendResult::Queued) {
@@ -383,17 +325,6 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     if (told) return std::nullopt;
     return "slot " + std::to_string(slot.value) + " was moved nowhere";
   }
-  /// Later than every move of the slot that is known here, also when clocks differ.
-  std::uint64_t next_stamp(Slot slot) const {
-    const auto since = std::chrono::system_clock::now().time_since_epoch();
-    auto stamp = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(since).count());
-    const auto behind = [&stamp, slot](const std::map<Slot, std::uint64_t>& pins) {
-      if (const auto pin = pins.find(slot); pin != pins.end()) stamp = std::max(stamp, pin->second + 1);
-    };
-    behind(members_.file().pins);
-    for (const auto& [id, member] : members_.peers()) behind(member.pins);
-    return stamp;
-  }
   void take_move(const MoveNotice& move) {
     if (move.slot.value >= shard_options_.slots) return;
     members_.set_pin(move.slot, move.pinned ? std::optional(move.stamp) : std::nullopt);
@@ -409,35 +340,14 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   void tell_pins(NodeId to) { notify(to, PinsNotice{members_.file().pins}); }
 
   void leaving_changed() {
-    if (!members_.leaving()) {
-      leaving_since_.reset();
-    } else if (!leaving_since_) {
-      leaving_since_ = steady_now();
-    }
-    for (PlacementPass& pass : passes_) pass = {};
+    departure_.leaving(members_.leaving(), steady_now());
     for (const auto& [peer, connection] : connected_) tell_self(peer);
     place_soon_ = true;
   }
-  /// There is another node that takes clients.
-  bool has_refuge() const {
-    return std::ranges::any_of(members_.peers(),
-                               [](const auto& peer) { return peer.second.reachable && !peer.second.leaving; });
-  }
-  bool handed_over(Instant now) const {
-    if (now - *leaving_since_ >= options_.hand_over_timeout) return true;
-    return std::ranges::all_of(passes_,
-                               [](const PlacementPass& pass) { return pass.leaving && pass.to_hand_over == 0; });
-  }
   void make_client_policy(Instant now) {
-    auto policy = std::make_shared<ClientPolicy>();
-    policy->refuses = leaving_since_ && has_refuge();
-    const bool before = client_policy()->dismisses;
-    policy->dismisses = policy->refuses && (before || handed_over(now));
-    if (policy->dismisses && !before) log::info("slots are handed over, sending clients to other nodes");
-    for (const auto& [id, member] : members_.peers()) {
-      const bool serves = member.reachable && !member.leaving && !member.client_address.empty();
-      if (policy->refuses && serves) policy->references.push_back(member.client_address);
-    }
+    auto policy = std::make_shared<const ClientPolicy>(departure_.policy(members_, now));
+    if (policy->dismisses && !client_policy()->dismisses)
+      log::info("slots are handed over, sending clients to other nodes");
     const std::lock_guard lock(mutex_);
     client_policy_ = std::move(policy);
   }
@@ -486,7 +396,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   void leave_alone(NodeId node, const std::string& why) {
     const auto connection = connected_.extract(node);
     if (connection.empty()) return;
-    links_.post([this, node, number = connection.mapped(), why] { give_up(node, number, why); });
+    links_.post([this, node, number = connection.mapped(), why] { news_.give_up(node, number, why); });
   }
   void take_reachable(NodeId node, bool is) {
     const auto connection = connected_.find(node);
@@ -499,7 +409,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     else
       log::warn("a node is away", {{"node", name}});
     if (is)
-      links_.post([this, node, number = connection->second] { tell_reachable(node, number); });
+      links_.post([this, node, number = connection->second] { news_.reachable(node, number); });
     else
       leave_alone(node, "no heartbeat was answered in time");
     place_soon_ = true;
@@ -509,7 +419,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     if (connection == connected_.end()) return;
     auto list = std::make_shared<const std::vector<replication::Leading>>(leads.slots);
     links_.post([this, node = leads.node, number = connection->second, list = std::move(list)] {
-      tell_leads(node, number, list);
+      news_.leads(node, number, list);
     });
   }
   void notify(NodeId to, const PeerNotice& notice) { (void)links_.send(to, kNotices, encode_notice(notice)); }
@@ -594,11 +504,10 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   }
   void take_report(shard::ShardId shard, PlacementPass pass) {
     asked_[shard] = false;
-    if (pass.steps != 0 || pass.waiting != 0 || stopping_ || (leaving_since_ && !pass.dismissing)) place_soon_ = true;
+    if (pass.steps != 0 || pass.waiting != 0 || stopping_ || departure_.waits_for(pass)) place_soon_ = true;
     for (const SlotReport& slot : pass.slots) claim(slot);
     reports_[shard] = std::move(pass.slots);
-    pass.slots.clear();
-    passes_[shard] = std::move(pass);
+    departure_.report(shard, std::move(pass));
     if (members_.parting()) let_go();
   }
   /// Of nodes that were removed, those that no slot counts on as far as this node can say may come again.
@@ -702,7 +611,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
     for (const auto& report : reports_) view.slots.insert(view.slots.end(), report.begin(), report.end());
     std::ranges::sort(view.slots, {}, &SlotReport::slot);
     for (const auto& [slot, claim] : claims_) view.claims.push_back(claim);
-    for (const PlacementPass& pass : passes_) view.clients += pass.clients;
+    view.clients = departure_.clients();
     return view;
   }
 
@@ -734,8 +643,7 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   std::map<Slot, SlotClaim> claims_;
   std::vector<bool> asked_;
   std::vector<std::vector<SlotReport>> reports_;  ///< By shard.
-  std::vector<PlacementPass> passes_;             ///< The last ones, without their slots; none since leaving began.
-  std::optional<Instant> leaving_since_;
+  Departure departure_;
   bool stopping_ = false;
   bool place_soon_ = true;
   bool redis_ = false;
@@ -750,14 +658,8 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   std::shared_ptr<const Placement> placement_;
   std::shared_ptr<const ClientPolicy> client_policy_ = std::make_shared<const ClientPolicy>();
 
-  /// What the shards were told of a node's connection.
-  struct Told {
-    std::uint64_t connection = 0;
-    bool over = false;  ///< They were told that it is, before it has ended.
-  };
-  std::map<NodeId, Told> told_;  ///< The links' thread's.
-
   PeerLinks links_;
+  LinkNews news_{shard_options_, mail_, links_};  ///< The links' thread's.
   std::thread thread_;
 };
 

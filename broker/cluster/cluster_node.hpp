@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "broker/cluster/departure.hpp"
 #include "broker/cluster/members.hpp"
 #include "broker/cluster/node_file.hpp"
 #include "broker/cluster/peer_links.hpp"
@@ -59,13 +60,6 @@ struct ClusterView {
   std::vector<SlotReport> slots;  ///< As this node's shards have reported them.
   std::vector<SlotClaim> claims;  ///< Who leads them, as Redis has it.
   std::size_t clients = 0;        ///< Connected here.
-};
-
-/// What a node does with clients.
-struct ClientPolicy {
-  bool refuses = false;                 ///< It takes no new ones …
-  bool dismisses = false;               ///< … and sends away those it has.
-  std::vector<std::string> references;  ///< Where they shall go; may be empty.
 };
 
 /// Links, heartbeats and Redis: threads of its own, between which and the shards only letters and PeerNodes go. The

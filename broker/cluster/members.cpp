@@ -79,6 +79,16 @@ void Members::set_pin(Slot slot, std::optional<std::uint64_t> stamp) {
   file_changed_ = true;
 }
 
+std::uint64_t Members::next_stamp(Slot slot, std::uint64_t now) const {
+  std::uint64_t stamp = now;
+  const auto behind = [&stamp, slot](const std::map<Slot, std::uint64_t>& pins) {
+    if (const auto pin = pins.find(slot); pin != pins.end()) stamp = std::max(stamp, pin->second + 1);
+  };
+  behind(file_.pins);
+  for (const auto& [id, member] : peers_) behind(member.pins);
+  return stamp;
+}
+
 void Members::reachable(NodeId peer, bool is, Instant now) {
   const auto found = peers_.find(peer);
   if (found == peers_.end() || found->second.reachable == is) return;

@@ -35,6 +35,8 @@ class Members {
   void set_draining(bool draining);  ///< This node.
   /// An operator has moved the slot to this node, or (no stamp) wants it where placement has it.
   void set_pin(Slot slot, std::optional<std::uint64_t> stamp);
+  /// For a move at `now` (Unix ms): later than every move of the slot that is known here, also when clocks differ.
+  [[nodiscard]] std::uint64_t next_stamp(Slot slot, std::uint64_t now) const;
   void stop() { stopping_ = true; }  ///< This node hands over what it leads, and will be back.
   /// Takes a node out, and its data directory for good. False when it is no member. This node can't be.
   bool remove(NodeId peer);

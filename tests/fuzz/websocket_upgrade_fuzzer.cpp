@@ -6,8 +6,8 @@
 
 #include "broker/net/websocket_upgrade.hpp"
 
-/// A request: it has one answer, which is whole, and 101 only when it is accepted. Who is turned away hears why, but for
-/// a load balancer, which has asked for something else.
+/// A request: it has one answer, which is whole, and 101 only when it is accepted. Who is turned away hears why, but
+/// for a load balancer, which has asked for something else.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace parley::net;
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);

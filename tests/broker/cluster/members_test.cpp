@@ -56,6 +56,9 @@ TEST(Members, KnowWhereAnOperatorHasMovedSlots) {
   EXPECT_TRUE(members.take_file_changed());
   EXPECT_EQ(members.file().pins, (std::map<Slot, std::uint64_t>{{{4}, 10}}));
   EXPECT_EQ(members.views(at(0s)).back().pins, (std::map<Slot, std::uint64_t>{{{3}, 11}, {{4}, 9}}));
+  EXPECT_EQ(members.next_stamp({3}, 5), 12U);
+  EXPECT_EQ(members.next_stamp({4}, 5), 11U);
+  EXPECT_EQ(members.next_stamp({4}, 20), 20U);
   members.set_pin({4}, std::nullopt);
   EXPECT_TRUE(members.file().pins.empty());
   members.told(node_id("stranger"), PinsNotice{.pins = {{{3}, 99}}});
