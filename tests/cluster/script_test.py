@@ -3,9 +3,7 @@
 
 import os
 import pathlib
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,28 +13,19 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
 from cluster import wait_until
-from harness.server import BINARIES, clean_environment
+from harness.server import BINARIES, clean_environment, free_port
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "cluster"
 START_DEADLINE = 120
 DEADLINE = 30
 
 
-def is_free(port):
-    with socket.socket() as listener:
-        try:
-            listener.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 def free_ports(count):
-    """The first of so many that are free, one behind the other."""
+    """The first of so many, one behind the other."""
     while True:
-        first = random.randrange(20000, 32000)
-        if all(is_free(port) for port in range(first, first + count)):
-            return first
+        ports = [free_port() for _ in range(count)]
+        if max(ports) - min(ports) == count - 1:
+            return min(ports)
 
 
 def children(pid):

@@ -1,5 +1,6 @@
 """Real parleyd and parley-bridge processes, each in a temporary directory, on free ports of the loopback interface."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -22,24 +23,42 @@ STOP_DEADLINE = 60.0
 SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", ": runtime error: ")
 
 
-# Not of those that the system gives to whoever connects or asks for any: so others seldom get them before they are used.
+# Below those that the system gives to whoever connects or asks for any.
 PORTS = range(12_000, 32_000)
-given_ports = set()
+BLOCK = 250
+ports_left = []
+blocks = []  # Their files are locked as long as this process lives.
+
+
+def take_block():
+    """Ports that no other test uses at this time, also where this one has ended who listened there and will start him again."""
+    starts = list(PORTS[::BLOCK])
+    random.SystemRandom().shuffle(starts)  # Tests that run at the same time may have seeded the usual one alike.
+    for start in starts:
+        file = open(pathlib.Path(tempfile.gettempdir()) / f"parley-test-ports-{start}", "w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            continue
+        blocks.append(file)
+        ports_left.extend(range(start, start + BLOCK))
+        return
+    raise AssertionError("other tests have all ports")
 
 
 def free_port():
     """One that nobody listens on, and another one each time."""
-    chance = random.SystemRandom()  # Tests that run at the same time may have seeded the usual one alike.
     while True:
-        port = chance.choice(PORTS)
+        if not ports_left:
+            take_block()
+        port = ports_left.pop()
         with socket.socket() as listener:
             try:
                 listener.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in given_ports:
-            given_ports.add(port)
-            return port
+        return port
 
 
 # ThreadSanitizer leaves little more than a terabyte of addresses.
