@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Bytes of a node's log.mdb that change while it is down: the node leads nothing with what is left of it, and gets what it
-lacks from the others."""
+lacks from the others. Or all of its directory is lost."""
 
 import shutil
 import unittest
@@ -15,7 +15,7 @@ PAGE = 4096
 SETTINGS = {"log.level": "debug"}
 
 
-class Damage(unittest.TestCase):
+class Case(unittest.TestCase):
     def wait_complete(self, cluster):
         cluster.wait_linked()
         wait_until(cluster.level, "everybody has everything", 60, 0.2)
@@ -37,6 +37,8 @@ class Damage(unittest.TestCase):
         self.wait_complete(cluster)
         self.expect_everything(cluster, (5, 2))
 
+
+class Damage(Case):
     def test_what_only_the_log_had_comes_back_from_the_others(self):
         with Cluster(**SETTINGS) as cluster:
             cluster.start()
@@ -103,6 +105,22 @@ class Damage(unittest.TestCase):
                 start_anew(node)
             self.expect_to_go_on(cluster)
 
+    def test_a_node_that_nobody_can_help_serves_what_is_left(self):
+        with Cluster(("a",), **SETTINGS) as cluster:
+            a = cluster.nodes[0]
+            cluster.start()
+            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
+            say(a, 5)
+            a.kill()
+            self.assertGreater(change(a, b"4 of room0 "), 0)
+            a.start()
+            a.program.wait_for(lambda line: "no other nodes have" in line.get("event", ""))
+            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
+            self.assertEqual(say(a, 1)["room0"], [6])
+            self.assertEqual(len(replay(a, "room1")), 6)
+
+
+class LostDirectory(Case):
     def test_a_log_that_can_t_be_read_is_refused_and_the_node_replaced(self):
         with Cluster(**SETTINGS) as cluster:
             cluster.start()
@@ -158,20 +176,6 @@ class Damage(unittest.TestCase):
             self.assertEqual([head(node) for node in cluster.nodes], [4, 4, 4])
             say(a, 1)
             self.expect_everything(cluster, (1, 3, 1))
-
-    def test_a_node_that_nobody_can_help_serves_what_is_left(self):
-        with Cluster(("a",), **SETTINGS) as cluster:
-            a = cluster.nodes[0]
-            cluster.start()
-            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
-            say(a, 5)
-            a.kill()
-            self.assertGreater(change(a, b"4 of room0 "), 0)
-            a.start()
-            a.program.wait_for(lambda line: "no other nodes have" in line.get("event", ""))
-            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
-            self.assertEqual(say(a, 1)["room0"], [6])
-            self.assertEqual(len(replay(a, "room1")), 6)
 
 
 if __name__ == "__main__":
