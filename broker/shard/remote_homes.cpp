@@ -141,7 +141,8 @@ void RemoteHomes::append(Slot slot, std::string record, std::uint64_t generation
 }
 
 void RemoteHomes::add(Slot slot, Item item) {
-  if (bytes_ + item.bytes > shard_.options().pending_bytes_max) {
+  // One alone is taken, however large: it would be told forever to come again.
+  if (bytes_ != 0 && bytes_ + item.bytes > shard_.options().pending_bytes_max) {
     refuse(item, chat::Refusal::Busy);
     return;
   }
