@@ -26,6 +26,7 @@ struct EntryDraft {
   bool id_from_client = false;
   std::string_view properties;
   std::string_view payload;
+  std::uint64_t publisher = 0;  ///< Of a message; see format::EntryRecord.
 };
 
 /// The first use of a (from, id) pair.

@@ -86,6 +86,8 @@ struct Session::CursorSlot {
   std::uint32_t generation = 0;
   std::array<std::uint32_t, 2> subscription_ids{};  ///< 0: none.
   mqtt::Qos qos = mqtt::Qos::AtMostOnce;
+  OwnEntries own = OwnEntries::All;
+  mqtt::Qos own_qos = mqtt::Qos::AtMostOnce;
   bool shared = false;             ///< Of a shared subscription; see Session::send_shared.
   std::vector<Seq> shared_done{};  ///< Of such a one: acknowledged, and not taken yet.
 };

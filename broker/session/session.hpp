@@ -41,6 +41,15 @@ using Share = std::shared_ptr<const std::string>;
 /// Index of a cursor within its session; reused after remove_cursor.
 using CursorId = std::uint32_t;
 
+/// By which of a cursor's subscriptions a message that its own client id has published is sent: No Local, MQTT 5
+/// §3.8.3.1.
+enum class OwnEntries : std::uint8_t {
+  All,             ///< As any other message.
+  BySubscription,  ///< By that to the conversation alone: the inbox has No Local.
+  ByInbox,         ///< The other way round.
+  None
+};
+
 /// What became of a message handed to deliver().
 enum class Delivered : std::uint8_t {
   Sent,
@@ -157,7 +166,7 @@ class Session {
   /// Whether the client takes a packet as large as this message would be for a subscription, or at a cursor.
   [[nodiscard]] bool takes(const mqtt::Message& message, mqtt::Qos qos,
                            std::span<const std::uint32_t> subscription_ids) const;
-  [[nodiscard]] bool takes(const mqtt::Message& message, CursorId cursor) const;
+  [[nodiscard]] bool takes(const mqtt::Message& message, CursorId cursor, bool own = false) const;
 
   struct SharedMessage {
     Share share;
@@ -175,19 +184,22 @@ class Session {
   /// counts as acknowledged. Replaces an existing cursor of the same topic, whose entries in flight stay until acked.
   CursorId add_cursor(std::string topic, Epoch epoch, Seq position, mqtt::Qos qos, std::uint32_t subscription_id);
   void remove_cursor(CursorId cursor);
+  struct CursorOptions {
+    mqtt::Qos qos = mqtt::Qos::AtMostOnce;
+    std::uint32_t subscription_id = 0;
+    std::uint32_t inbox_id = 0;  ///< Of a second subscription that has the cursor, too.
+    OwnEntries own = OwnEntries::All;
+    mqtt::Qos own_qos = mqtt::Qos::AtMostOnce;  ///< Of the one that `own` names.
+  };
   /// For what is sent from now on.
-  /// `inbox_id`: of a second subscription that has the cursor, too.
-  void set_cursor_options(CursorId cursor, mqtt::Qos qos, std::uint32_t subscription_id, std::uint32_t inbox_id = 0);
+  void set_cursor_options(CursorId cursor, const CursorOptions& options);
   [[nodiscard]] std::optional<CursorId> find_cursor(std::string_view topic) const;
 
-  struct CursorState {
+  struct CursorState : CursorOptions {
     std::string_view topic;
     Epoch epoch;
     Seq next;          ///< What send_entry expects now.
     Seq acknowledged;  ///< For persistence: all up to here need never be sent again.
-    mqtt::Qos qos = mqtt::Qos::AtMostOnce;
-    std::uint32_t subscription_id = 0;
-    std::uint32_t inbox_id = 0;
   };
   [[nodiscard]] CursorState cursor(CursorId cursor) const;
   [[nodiscard]] std::vector<CursorId> cursors() const;
@@ -204,12 +216,14 @@ class Session {
   [[nodiscard]] std::optional<Wanted> resend_wanted() const;
   /// Sends entry `seq` of the cursor, which is the one resend_wanted() or cursor().next names. An entry larger than the
   /// client's Maximum Packet Size is passed over (MQTT 5 §3.1.2.11.4) and counts as acknowledged; then it is false. See
-  /// takes().
-  bool send_entry(CursorId cursor, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now);
+  /// takes(). `own`: a message of this client id; see OwnEntries.
+  bool send_entry(CursorId cursor, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now,
+                  bool own = false);
   /// The same for all entries from the one that is next (or wanted) up to `last` in one message, which is acknowledged
   /// as one. False, and nothing is passed over, when it is larger than the client takes.
   bool send_batch(CursorId cursor, Seq last, const mqtt::MessagePtr& message, bool replayed, Instant now);
-  /// The entries from the next (or wanted) one up to `upto` are gone (retention, corrupt): as if acknowledged.
+  /// The entries from the next (or wanted) one up to `upto` are gone (retention, corrupt), or not for this client: as
+  /// if acknowledged.
   void skip_entries(CursorId cursor, Seq upto, Instant now);
 
   /// A cursor of a shared subscription: which entries it gets, and in which order, somebody else says. It ends with the
@@ -311,15 +325,17 @@ class Session {
   /// False when the packet would be larger than the client takes; nothing is written then.
   bool write_delivery(const mqtt::Message& message, mqtt::Delivery& delivery, Instant now);
   void count_delivery(const mqtt::Message& message);
-  bool send_entries(CursorId cursor, Seq first, Seq last, const mqtt::MessagePtr& message, bool replayed, Instant now);
+  bool send_entries(CursorId cursor, Seq first, Seq last, const mqtt::MessagePtr& message, bool replayed, Instant now,
+                    bool own);
   bool resend_slot(Instant now);
   void continue_resend(Instant now);
   void send_queued(Instant now);
   void go_on(Instant now);
   void pass_over(CursorId cursor, Seq upto);
   CursorSlot* cursor_of(const InFlight& slot);
-  /// Of the subscriptions that it has.
-  static std::span<const std::uint32_t> ids_of(const CursorSlot& cursor);
+  /// Of the subscriptions that it has, or by which it gets what is its client's own.
+  static mqtt::Qos qos_of(const CursorSlot& cursor, bool own);
+  static std::span<const std::uint32_t> ids_of(const CursorSlot& cursor, bool own = false);
   void drop_shared();
   void settle_front();
   void let_go(InFlight& slot);

@@ -89,15 +89,22 @@ bool Session::takes(const mqtt::Message& message, mqtt::Qos qos,
   return fits(message, delivery);
 }
 
-bool Session::takes(const mqtt::Message& message, CursorId id) const {
+bool Session::takes(const mqtt::Message& message, CursorId id, bool own) const {
   const CursorSlot& cursor = cursors_[id];
-  return takes(message, cursor.qos, ids_of(cursor));
+  return takes(message, qos_of(cursor, own), ids_of(cursor, own));
 }
 
-std::span<const std::uint32_t> Session::ids_of(const CursorSlot& cursor) {
+mqtt::Qos Session::qos_of(const CursorSlot& cursor, bool own) {
+  const bool by_one = own && (cursor.own == OwnEntries::BySubscription || cursor.own == OwnEntries::ByInbox);
+  return by_one ? cursor.own_qos : cursor.qos;
+}
+
+std::span<const std::uint32_t> Session::ids_of(const CursorSlot& cursor, bool own) {
   std::span<const std::uint32_t> ids(cursor.subscription_ids);
+  if (own && cursor.own == OwnEntries::BySubscription) ids = ids.first(1);
+  if (own && cursor.own == OwnEntries::ByInbox) ids = ids.last(1);
   if (ids[0] == 0) ids = ids.subspan(1);
-  if (ids.back() == 0) ids = ids.first(ids.size() - 1);
+  if (!ids.empty() && ids.back() == 0) ids = ids.first(ids.size() - 1);
   return ids;
 }
 
@@ -426,10 +433,12 @@ void Session::remove_cursor(CursorId cursor) {
   cursor_places_.reset();
 }
 
-void Session::set_cursor_options(CursorId cursor, mqtt::Qos qos, std::uint32_t subscription_id,
-                                 std::uint32_t inbox_id) {
-  cursors_[cursor].qos = qos;
-  cursors_[cursor].subscription_ids = {subscription_id, inbox_id};
+void Session::set_cursor_options(CursorId id, const CursorOptions& options) {
+  CursorSlot& cursor = cursors_[id];
+  cursor.qos = options.qos;
+  cursor.subscription_ids = {options.subscription_id, options.inbox_id};
+  cursor.own = options.own;
+  cursor.own_qos = options.own_qos;
 }
 
 std::optional<CursorId> Session::find_cursor(std::string_view topic) const {
@@ -444,13 +453,11 @@ std::optional<CursorId> Session::find_cursor(std::string_view topic) const {
 
 Session::CursorState Session::cursor(CursorId cursor) const {
   const CursorSlot& slot = cursors_[cursor];
-  return {slot.topic,
+  return {{slot.qos, slot.subscription_ids[0], slot.subscription_ids[1], slot.own, slot.own_qos},
+          slot.topic,
           slot.epoch,
           slot.next,
-          slot.acknowledged,
-          slot.qos,
-          slot.subscription_ids[0],
-          slot.subscription_ids[1]};
+          slot.acknowledged};
 }
 
 std::vector<CursorId> Session::cursors() const {
@@ -468,20 +475,20 @@ Session::CursorSlot* Session::cursor_of(const InFlight& slot) {
   return cursor.generation == slot.cursor_generation ? &cursor : nullptr;
 }
 
-bool Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now) {
-  return send_entries(id, seq, seq, message, replayed, now);
+bool Session::send_entry(CursorId id, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now, bool own) {
+  return send_entries(id, seq, seq, message, replayed, now, own);
 }
 
 bool Session::send_batch(CursorId id, Seq last, const mqtt::MessagePtr& message, bool replayed, Instant now) {
   const auto wanted = resend_wanted();
-  return send_entries(id, wanted ? wanted->first : cursors_[id].next, last, message, replayed, now);
+  return send_entries(id, wanted ? wanted->first : cursors_[id].next, last, message, replayed, now, false);
 }
 
-bool Session::send_entries(CursorId id, Seq first, Seq seq, const mqtt::MessagePtr& message, bool replayed,
-                           Instant now) {
+bool Session::send_entries(CursorId id, Seq first, Seq seq, const mqtt::MessagePtr& message, bool replayed, Instant now,
+                           bool own) {
   CursorSlot& cursor = cursors_[id];
   mqtt::Delivery delivery{
-      .qos = lower(message->qos(), cursor.qos), .retain = replayed, .subscription_ids = ids_of(cursor)};
+      .qos = lower(message->qos(), qos_of(cursor, own)), .retain = replayed, .subscription_ids = ids_of(cursor, own)};
   if (const auto wanted = resend_wanted(); wanted && wanted->cursor == id && wanted->seq == seq) {
     InFlight& slot = (*outbound_)[outbound_->resend_at];
     delivery.dup = true;

@@ -79,6 +79,7 @@ struct ProposeEvent {
   bool id_from_client = false;
   std::string properties;
   std::string payload;
+  std::uint64_t publisher = 0;  ///< Of a message; see format::EntryRecord.
   Origin origin;
 };
 /// What a proposal wants appended: a ProposeEvent, or one of another node. Views into it.
@@ -89,7 +90,8 @@ inline chat::EntryDraft draft_of(const auto& proposal) {
           .id = proposal.id,
           .id_from_client = proposal.id_from_client,
           .properties = proposal.properties,
-          .payload = proposal.payload};
+          .payload = proposal.payload,
+          .publisher = proposal.publisher};
 }
 /// Back to the origin's shard.
 struct OutcomeEvent {

@@ -292,7 +292,7 @@ void Feeds::resume(Feed& feed, const Access& access, Client& client, const std::
     // A position of another incarnation means nothing: the client is told, and gets what there is.
     const Seq begin{std::max(standing.oldest, access.visible_from).value - 1};
     cursor = session.add_cursor(topic, standing.epoch, begin, position.qos, position.subscription_id);
-    session.set_cursor_options(cursor, position.qos, position.subscription_id, position.inbox_id);
+    session.set_cursor_options(cursor, position);
     session.deliver(epoch_notice(topic, standing.epoch), position.qos, false, {}, shard_.now());
   }
   // Who was removed and added again while it was away doesn't get what was said in between.
@@ -300,7 +300,7 @@ void Feeds::resume(Feed& feed, const Access& access, Client& client, const std::
   if (came_back) {
     cursor = session.add_cursor(topic, standing.epoch, Seq{access.visible_from.value - 1}, position.qos,
                                 position.subscription_id);
-    session.set_cursor_options(cursor, position.qos, position.subscription_id, position.inbox_id);
+    session.set_cursor_options(cursor, position);
   }
   Follower& follower = add_follower(feed, client, cursor, form);
   follower.persisted = other_epoch || came_back ? Follower::kUnwritten : session.cursor(cursor).acknowledged;

@@ -188,6 +188,7 @@ class Feeds {
   void pump_in_turn(Client& client);
   void pump_newest_first(Client& client);
   static bool may_read(const Client& client, const Follower& follower);
+  static bool is_own(const Follower& follower, const format::EntryRecord& entry);
   bool resend(Client& client);
   bool send(Follower& follower, Seq seq);
   bool send_batch(Follower& follower, Seq first);

@@ -178,6 +178,14 @@ bool Feeds::skip_granted(Follower& follower, Seq first, Seq last) {
   return true;
 }
 
+/// A message that the follower's client id has published, which No Local keeps from one of its subscriptions at least.
+/// MQTT 5 §3.8.3.1.
+bool Feeds::is_own(const Follower& follower, const format::EntryRecord& entry) {
+  if (entry.publisher == 0 || follower.seat) return false;
+  const session::Session& session = *follower.client->session;
+  return session.cursor(follower.cursor).own != session::OwnEntries::All && entry.publisher == session.publisher();
+}
+
 /// False when the entry has to be read first.
 bool Feeds::send(Follower& follower, Seq seq) {
   Client& client = *follower.client;
@@ -186,15 +194,23 @@ bool Feeds::send(Follower& follower, Seq seq) {
   const format::EntryPtr* entry = kept != nullptr ? &kept->entry : find_in_page(follower, seq);
   if (entry == nullptr) return false;
   const format::EntryRecord& record = ***entry;
+  const bool own = is_own(follower, record);
+  // What was sent once is sent again, though the subscription has changed meanwhile.
+  if (own && client.session->cursor(follower.cursor).own == session::OwnEntries::None &&
+      !client.session->resend_wanted()) {
+    client.session->skip_entries(follower.cursor, seq, shard_.now());
+    sent(client);
+    return true;
+  }
   mqtt::MessagePtr made;
   const mqtt::MessagePtr* message = &made;
   std::string_view name = feed.name;
   if (follower.aliased) {
     name = chat::read_topic(shard_.options().root, topic_of(follower))->conversation;
   }
-  const bool own = client.meta == Meta::Compact && follower.form == chat::Form::Message && record.id_from_client &&
-                   record.from == client.session->user();
-  if (own) {
+  const bool has_id = client.meta == Meta::Compact && follower.form == chat::Form::Message && record.id_from_client &&
+                      record.from == client.session->user();
+  if (has_id) {
     const bool named = client.named_senders.knows(record.from);
     made = compact_entry_message(shard_.options().root, name, **entry, {.sender_named = !named, .has_id = true});
   } else {
@@ -207,7 +223,7 @@ bool Feeds::send(Follower& follower, Seq seq) {
     }
   }
   // Nobody may jump over an entry without being told.
-  const bool fits = client.session->takes(**message, follower.cursor);
+  const bool fits = client.session->takes(**message, follower.cursor, own);
   if (!fits) {
     made = gap_notice(topic_of(follower), seq, seq);
     message = &made;
@@ -223,7 +239,7 @@ bool Feeds::send(Follower& follower, Seq seq) {
     return true;
   }
   const bool replayed = fits && seq <= follower.replayed_until;
-  const bool sent = client.session->send_entry(follower.cursor, seq, *message, replayed, shard_.now());
+  const bool sent = client.session->send_entry(follower.cursor, seq, *message, replayed, shard_.now(), own);
   if (sent && fits && client.meta == Meta::Compact && follower.form == chat::Form::Message) {
     client.named_senders.name(record.from);
   }
@@ -253,7 +269,8 @@ bool Feeds::send_batch(Follower& follower, Seq first) {
   for (Seq seq = first; seq <= end && batch.size() < kPageEntries; seq = seq.next()) {
     Feed::Recent* kept = recent(feed, seq);
     const format::EntryPtr* entry = kept != nullptr ? &kept->entry : find_in_page(follower, seq);
-    if (entry == nullptr) break;
+    // What is acknowledged as one goes by the same subscriptions.
+    if (entry == nullptr || is_own(follower, ***entry)) break;
     bytes += (*entry)->bytes().size();
     if (batch.size() != 0 && bytes > most) break;
     batch.add(***entry);

@@ -57,6 +57,7 @@ ProposeEvent proposal_of(std::string_view conversation, const chat::EntryDraft& 
           .id_from_client = draft.id_from_client,
           .properties = std::string(draft.properties),
           .payload = std::string(draft.payload),
+          .publisher = draft.publisher,
           .origin = std::move(origin)};
 }
 
@@ -277,6 +278,8 @@ void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, Origin origi
     }
     return;
   }
+  // Nodes of earlier versions can't read the record.
+  const bool names_publisher = draft.kind == format::EntryKind::Message && shard_.nodes().all_speak(kPublisherVersion);
   const auto place = hosted.conversation->propose(draft, shard_.wall());
   auto entry = format::Entry::make(*position, {.conversation = hosted.conversation->state().number,
                                                .seq = place.seq,
@@ -284,6 +287,7 @@ void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, Origin origi
                                                .kind = draft.kind,
                                                .id_from_client = draft.id_from_client,
                                                .ref = draft.ref,
+                                               .publisher = names_publisher ? draft.publisher : 0,
                                                .from = draft.from,
                                                .id = draft.id,
                                                .properties = draft.properties,
@@ -609,6 +613,7 @@ void Hosting::propose_again(const EntryWaiting& waiting) {
                                  .id_from_client = entry.id_from_client,
                                  .properties = std::string(entry.properties),
                                  .payload = std::string(entry.payload),
+                                 .publisher = entry.publisher,
                                  .origin = waiting.origin},
                                 true);
 }

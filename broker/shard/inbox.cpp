@@ -48,12 +48,22 @@ void Inboxes::set_options(session::Session& session, session::CursorId cursor, b
   const auto* own = session.find_subscription(topic);
   const auto parts = chat::read_topic(shard_.options().root, topic);
   const auto* inbox = covered && parts ? find(session, parts->form) : nullptr;
-  mqtt::Qos qos = mqtt::Qos::AtMostOnce;
+  session::Session::CursorOptions options{.subscription_id = own != nullptr ? own->subscription_id : 0,
+                                          .inbox_id = inbox != nullptr ? inbox->subscription_id : 0};
+  bool spares_own = false;
+  const session::Subscription* by = nullptr;
   for (const auto* one : {own, inbox}) {
-    if (one != nullptr) qos = std::max(qos, one->options.qos);
+    if (one == nullptr) continue;
+    options.qos = std::max(options.qos, one->options.qos);
+    spares_own = spares_own || one->options.no_local;
+    if (!one->options.no_local) by = one;
   }
-  session.set_cursor_options(cursor, qos, own != nullptr ? own->subscription_id : 0,
-                             inbox != nullptr ? inbox->subscription_id : 0);
+  if (spares_own) {
+    using session::OwnEntries;
+    options.own = by == nullptr ? OwnEntries::None : by == own ? OwnEntries::BySubscription : OwnEntries::ByInbox;
+    if (by != nullptr) options.own_qos = by->options.qos;
+  }
+  session.set_cursor_options(cursor, options);
 }
 
 void Inboxes::take_up(session::Session& session, const session::Subscription& subscription,

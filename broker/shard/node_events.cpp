@@ -132,6 +132,7 @@ void describe(auto& io, Is<Propose> auto& event) {
   io(event.properties);
   io(event.payload);
   io.choice(event.purpose, std::uint64_t{0}, std::uint64_t{3});
+  io.last(event.publisher);
 }
 void describe(auto& io, Is<Proposed> auto& event) {
   io(event.slot);

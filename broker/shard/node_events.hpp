@@ -42,7 +42,8 @@ struct Propose {
   std::string_view id;
   std::string_view properties;
   std::string_view payload;
-  std::uint64_t purpose = 0;  ///< See ProposeEvent::Purpose.
+  std::uint64_t purpose = 0;    ///< See ProposeEvent::Purpose.
+  std::uint64_t publisher = 0;  ///< Of a message, as in Message.
 };
 struct Proposed {
   Slot slot;

@@ -75,7 +75,8 @@ void Publishing::publish(Client& client, session::PublishAction& action) {
     origin.receipt = std::make_shared<const ReceiptAddress>(ReceiptAddress{
         reply_topic(client.session->client_id()), std::string(correlation.value_or("")), correlation.has_value()});
   }
-  propose(publish.topic, publish.properties, publish.payload, client.session->user(), std::move(origin));
+  propose(publish.topic, publish.properties, publish.payload, {client.session->user(), client.session->client_id()},
+          std::move(origin));
 }
 
 WillOutcome Publishing::publish_will(const session::WillPlan& plan, const Wills::Author& author, std::uint64_t token) {
@@ -86,7 +87,7 @@ WillOutcome Publishing::publish_will(const session::WillPlan& plan, const Wills:
     const Origin origin{
         .shard = shard_.id(), .client = Wills::kNoClient, .identity = token, .ticket = {.qos = mqtt::Qos::AtLeastOnce}};
     const std::string id = plan.id != 0 ? "will-" + std::to_string(plan.id) : std::string();
-    propose(will.topic(), properties, will.payload(), author.user, origin, id);
+    propose(will.topic(), properties, will.payload(), {author.user, author.client_id}, origin, id);
     return {.state = WillOutcome::State::Proposed};
   }
   const bool allowed = !is_reserved(will.topic()) &&
@@ -260,7 +261,8 @@ chat::Refusal Publishing::read_command_id(std::string_view payload, Draft& draft
 }
 
 void Publishing::propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
-                         const std::string& user, Origin origin, std::string_view fallback_id) {
+                         const Publisher& publisher, Origin origin, std::string_view fallback_id) {
+  const std::string& user = publisher.user;
   const auto parts = chat::read_topic(shard_.options().root, topic);
   const auto conversation = parts ? chat::conversation_meant(parts->conversation, user) : std::nullopt;
   const bool is_command = parts && parts->form == chat::Form::Control;
@@ -305,7 +307,8 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
                                .id = from_client ? draft.id : std::string_view(made),
                                .id_from_client = id_counts,
                                .properties = properties_.bytes(),
-                               .payload = draft.payload};
+                               .payload = draft.payload,
+                               .publisher = is_command ? 0 : mqtt::publisher_of(publisher.client_id)};
   const ShardId home = home_of_name(*conversation, shard_.options());
   if (home == shard_.id()) {
     shard_.hosting().propose(*conversation, entry, std::move(origin));
@@ -319,6 +322,7 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
                                            .id_from_client = id_counts,
                                            .properties = std::string(entry.properties),
                                            .payload = std::string(entry.payload),
+                                           .publisher = entry.publisher,
                                            .origin = std::move(origin)}});
 }
 

@@ -57,8 +57,12 @@ class Publishing {
   struct Draft;
   chat::Refusal read_draft(const mqtt::Properties& properties, std::string_view payload, chat::Form form, Draft& draft);
   chat::Refusal read_command_id(std::string_view payload, Draft& draft) const;
+  struct Publisher {
+    const std::string& user;
+    const std::string& client_id;
+  };
   void propose(std::string_view topic, const mqtt::Properties& properties, std::string_view payload,
-               const std::string& user, Origin origin, std::string_view fallback_id = {});
+               const Publisher& publisher, Origin origin, std::string_view fallback_id = {});
   void propose_passing(const std::string& conversation, chat::Form form, const std::string& user,
                        std::string_view payload, Origin origin);
   void ask_for_history(const std::string& conversation, const std::string& user, std::string_view payload,

@@ -317,6 +317,7 @@ bool RemoteHomes::send(Slot slot, const Line& line, Item& item) {
   if (!nodes.writable(line.target, NodeChannel::Proposals)) return false;
   std::string message;
   if (const auto* proposal = std::get_if<ProposeEvent>(&item.what)) {
+    const bool names_publisher = nodes.peer(line.target).version >= kPublisherVersion;
     message = remote::encode_for(slot, remote::Propose{.stream = line.stream,
                                                        .number = item.number,
                                                        .conversation = proposal->conversation,
@@ -326,7 +327,8 @@ bool RemoteHomes::send(Slot slot, const Line& line, Item& item) {
                                                        .id = proposal->id,
                                                        .properties = proposal->properties,
                                                        .payload = proposal->payload,
-                                                       .purpose = static_cast<std::uint64_t>(proposal->purpose)});
+                                                       .purpose = static_cast<std::uint64_t>(proposal->purpose),
+                                                       .publisher = names_publisher ? proposal->publisher : 0});
   } else {
     const auto& record = std::get<Record>(item.what);
     message = remote::encode_for(slot, remote::Write{.slot = slot,

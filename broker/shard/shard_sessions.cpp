@@ -205,8 +205,9 @@ void Shard::take_up(Client& client, const session::Subscription& subscription, c
   }
   const auto cursor = std::ranges::find(stored.cursors, subscription.filter, &StoredSession::Cursor::topic);
   if (cursor == stored.cursors.end() || cursor->epoch == Epoch{}) return;
-  client.session->add_cursor(cursor->topic, cursor->epoch, cursor->acknowledged, subscription.options.qos,
-                             subscription.subscription_id);
+  const auto added = client.session->add_cursor(cursor->topic, cursor->epoch, cursor->acknowledged,
+                                                subscription.options.qos, subscription.subscription_id);
+  inboxes_.set_options(*client.session, added, false);
 }
 
 void Shard::restore(const StoredSession& stored, Moment moment) {

@@ -299,7 +299,7 @@ void Subscribing::join_group(const RequestPtr& request, std::size_t index, Clien
   Item& item = request->items[index];
   if (const auto known = client.session->find_cursor(item.filter)) {
     remember(client, item, *request);
-    client.session->set_cursor_options(*known, item.options.qos, request->subscription_id);
+    client.session->set_cursor_options(*known, {.qos = item.options.qos, .subscription_id = request->subscription_id});
     return;
   }
   ++request->open;

@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t kHeaderSize = 24;  // Checksum 4, version 1, kind 1, slot 2, term 8, index 8.
 constexpr std::size_t kShortTextMax = 0xFFFF;
 constexpr std::size_t kNodeSize = sizeof(NodeId::value);
+constexpr std::uint8_t kFirstVersion = 1;
+constexpr std::uint8_t kVersionWithPublisher = 2;
 
 // Flags of an entry.
 constexpr std::uint8_t kIdFromClient = 1U << 0;
@@ -48,9 +50,11 @@ class FieldWriter {
 
 std::size_t size_of(const NoOpRecord&) { return 0; }
 std::size_t size_of(const ConversationRecord& body) { return 20 + body.name.size() + body.creator.size(); }
-std::size_t size_of(const EntryRecord& body) {
-  return 42 + body.from.size() + body.id.size() + body.properties.size() + body.payload.size();
+/// Of all that stands before an entry's properties.
+std::size_t head_size(const EntryRecord& body) {
+  return (body.publisher != 0 ? 50 : 42) + body.from.size() + body.id.size();
 }
+std::size_t size_of(const EntryRecord& body) { return head_size(body) + body.properties.size() + body.payload.size(); }
 bool is_owned(const SessionRecord& body) { return body.owner != NodeId{} || body.generation != 0; }
 std::size_t size_of(const SessionRecord& body) {
   return (is_owned(body) ? 32 : 16) + body.client_id.size() + body.user.size() + body.state.size();
@@ -81,6 +85,12 @@ RecordKind kind_of(const MarksRecord&) { return RecordKind::Marks; }
 RecordKind kind_of(const RetentionRecord&) { return RecordKind::Retention; }
 RecordKind kind_of(const ErasureRecord&) { return RecordKind::Erasure; }
 
+template <class Body>
+std::uint8_t version_of(const Body&) {
+  return kFirstVersion;
+}
+std::uint8_t version_of(const EntryRecord& body) { return body.publisher != 0 ? kVersionWithPublisher : kFirstVersion; }
+
 void check_short(std::string_view text) {
   PARLEY_CHECK(text.size() <= kShortTextMax, "a name, id or topic of a record is longer than 65535 bytes");
 }
@@ -99,6 +109,7 @@ void write(FieldWriter& out, const ConversationRecord& body) {
 void write(FieldWriter& out, const EntryRecord& body) {
   check_short(body.from);
   check_short(body.id);
+  PARLEY_CHECK(body.publisher == 0 || body.kind == EntryKind::Message, "an entry with a publisher is no message");
   PARLEY_CHECK(body.properties.size() <= 0xFFFF'FFFF, "an entry's properties are longer than 4 GiB");
   out.integer(body.conversation.value);
   out.integer(body.seq.value);
@@ -110,6 +121,7 @@ void write(FieldWriter& out, const EntryRecord& body) {
   out.size16(body.from);
   out.size16(body.id);
   out.integer(static_cast<std::uint32_t>(body.properties.size()));
+  if (body.publisher != 0) out.integer(body.publisher);
   out.text(body.from);
   out.text(body.id);
   out.text(body.properties);
@@ -192,7 +204,7 @@ ConversationRecord read_conversation(FieldReader& in, bool& sound) {
   body.creator = in.rest();
   return body;
 }
-EntryRecord read_entry(FieldReader& in, bool& sound) {
+EntryRecord read_entry(FieldReader& in, bool has_publisher, bool& sound) {
   EntryRecord body;
   body.conversation = {in.integer<std::uint64_t>()};
   body.seq = {in.integer<std::uint64_t>()};
@@ -210,6 +222,10 @@ EntryRecord read_entry(FieldReader& in, bool& sound) {
   const auto from_size = in.integer<std::uint16_t>();
   const auto id_size = in.integer<std::uint16_t>();
   const auto properties_size = in.integer<std::uint32_t>();
+  if (has_publisher) {
+    body.publisher = in.integer<std::uint64_t>();
+    sound = sound && body.publisher != 0 && body.kind == EntryKind::Message;
+  }
   body.from = in.text(from_size);
   body.id = in.text(id_size);
   body.properties = in.text(properties_size);
@@ -303,7 +319,7 @@ std::string encode(const RecordPosition& position, const Body& body) {
   PARLEY_CHECK(position.slot.value <= 0xFFFF, "a record's slot number is above 65535");
   std::string bytes(kHeaderSize + size_of(body), '\0');
   FieldWriter out(bytes.data() + kVersionOffset);
-  out.integer(kRecordVersion);
+  out.integer(version_of(body));
   out.integer(static_cast<std::uint8_t>(kind_of(body)));
   out.integer(static_cast<std::uint16_t>(position.slot.value));
   out.integer(position.term.value);
@@ -342,17 +358,19 @@ Result<Record> decode_record(std::string_view bytes) {
 
 Result<Record> decode_trusted_record(std::string_view bytes) {
   FieldReader in(bytes);
-  in.text(kSealSize);
+  in.text(kVersionOffset);
+  const bool has_publisher = in.integer<std::uint8_t>() == kVersionWithPublisher;
   const auto kind = static_cast<RecordKind>(in.integer<std::uint8_t>());
   Record record;
   record.position.slot = {in.integer<std::uint16_t>()};
   record.position.term = {in.integer<std::uint64_t>()};
   record.position.index = {in.integer<std::uint64_t>()};
+  if (has_publisher && kind != RecordKind::Entry) return StorageError::CorruptRecord;
   bool sound = true;
   switch (kind) {
     case RecordKind::NoOp: break;
     case RecordKind::Conversation: record.body = read_conversation(in, sound); break;
-    case RecordKind::Entry: record.body = read_entry(in, sound); break;
+    case RecordKind::Entry: record.body = read_entry(in, has_publisher, sound); break;
     case RecordKind::Session: record.body = read_session(in, false, sound); break;
     case RecordKind::OwnedSession: record.body = read_session(in, true, sound); break;
     case RecordKind::SessionEnd: record.body = SessionEndRecord{in.rest()}; break;
@@ -392,7 +410,7 @@ void redact_record(std::string& bytes, Seq by) {
   const auto record = decode_trusted_record(bytes);
   const auto* entry = record ? std::get_if<EntryRecord>(&record->body) : nullptr;
   PARLEY_CHECK(entry != nullptr, "what is to be redacted is no entry");
-  const std::size_t content = kHeaderSize + 42 + entry->from.size() + entry->id.size();
+  const std::size_t content = kHeaderSize + head_size(*entry);
   std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(content), bytes.end(), '\0');
   if (entry->kind == EntryKind::Message) store_big_endian(bytes.data() + kRefAt, by.value);
   bytes[kFlagsAt] = static_cast<char>((entry->id_from_client ? kIdFromClient : 0) | kRedacted);

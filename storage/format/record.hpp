@@ -70,6 +70,8 @@ struct EntryRecord {
   Seq ref;
   bool edited = false;    ///< A message that has the content of its latest edit.
   bool redacted = false;  ///< A message or edit whose content is gone: zeros stand in its place, and aren't shown.
+  /// Of a message: the client id that has published it, as mqtt::publisher_of has it. 0: not known.
+  std::uint64_t publisher = 0;
   std::string_view from;
   std::string_view id;
   /// MQTT 5 property bytes that are forwarded with the payload, as mqtt::Message::Parts::properties; opaque here.
@@ -156,7 +158,7 @@ struct Record {
   RecordBody body;
 };
 
-inline constexpr std::uint8_t kRecordVersion = 1;
+inline constexpr std::uint8_t kRecordVersion = 2;  ///< Of an entry with a publisher; all others have version 1.
 
 /// Header, body and checksum as they are stored.
 std::string encode_record(const RecordPosition& position, const RecordBody& body);

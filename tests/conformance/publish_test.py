@@ -1,6 +1,7 @@
 """PUBLISH on its way through: properties, aliases, expiry, overlapping subscriptions, order. MQTT 5 §3.3."""
 
-from link import (LASTING, PUBACK, PUBLISH, PUBREC, Case, ack, connect, disconnect, let_pass, publish, raw, shows, subscribe)
+from link import (LASTING, PUBACK, PUBLISH, PUBREC, SUBACK, Case, ack, connect, disconnect, let_pass, publish, raw, shows,
+                  subscribe)
 
 PROTOCOL_ERROR, MALFORMED, ALIAS = 0x82, 0x81, 0x94
 
@@ -284,6 +285,22 @@ class NoLocal(Case):
         link.publish(self.topic, b"own")
         found = self.got(link, link)
         self.assertEqual([(one.qos, one.properties) for one in found], [(0, {"subscription_identifier": 2})])
+
+    @shows("MQTT-3.8.3-3")
+    def test_it_holds_for_conversations(self):
+        topic = f"chat/{self.name()}/msg"
+        link, other = self.join(self.name("a")), self.join()
+        link.subscribe(topic, 0x05)
+        link.publish(topic, b"own")
+        other.publish(topic, b"other")
+        self.assertEqual(link.take().payload, b"other")
+        link.publish(topic, b"own")
+        self.leave(link)
+        link = self.join(self.name("a"))
+        link.send(subscribe(1, [(topic, 0x05)], pairs=[("since", "0")]))
+        self.assertEqual(link.answer(SUBACK, 1).reasons, (1,))
+        other.publish(topic, b"end")
+        self.assertEqual([link.take().payload, link.take().payload], [b"other", b"end"], "of the past, too")
 
     @shows("MQTT-3.8.3-4")
     def test_no_local_on_a_share_is_a_protocol_error(self):

@@ -58,6 +58,11 @@ class Connecting(Case):
             self.assertTrue(link.take().retain)
             link.publish(f"{topic}/shared", b"mine, too")
             self.assertEqual(link.take().payload, b"mine, too")
+            conversation = f"chat/{self.name(version)}/msg"
+            link.subscribe(conversation, 1)
+            link.publish(conversation, b"mine")
+            speaker.publish(conversation, b"new")
+            self.assertEqual(link.take().payload, b"new")
             link.close()
             link = self.lasting(self.name(f"b{version}"), version)
             self.assertEqual((link.connack.session_present or version == 3, link.publish(topic).type), (True, PUBACK))

@@ -156,7 +156,7 @@ TEST(Damage, IsNotWhatARecordOfANewerVersionIs) {
   const auto tea = world.create("tea");
   world.say(tea, 1, 3);
   std::string bytes = world.stored(world.files().log(), kLogTable, log_key(3));
-  bytes[format::kVersionOffset] = 2;
+  bytes[format::kVersionOffset] = format::kRecordVersion + 1;
   format::seal(bytes.data(), bytes.size());
   world.overwrite(world.files().log(), kLogTable, log_key(3), bytes);
   EXPECT_EQ(world.history().follow().error(), make_error_code(StorageError::NewerFormat));

@@ -110,7 +110,7 @@ TEST(History, EndsPagesAtTheirLimits) {
     EXPECT_EQ(read({.entries_max = 7}, Direction::Ascending), seqs(1, 7));
     EXPECT_EQ(read({.entries_max = 7}, Direction::Descending), seqs(30, 24));
     EXPECT_EQ(read({.bytes_max = 1}, Direction::Ascending), seqs(1, 1));
-    EXPECT_EQ(read({.bytes_max = 3 * size}, Direction::Descending), seqs(30, 28));
+    EXPECT_EQ(read({.bytes_max = 2 * size + 1}, Direction::Descending), seqs(30, 28));
     EXPECT_EQ(read({.entries_max = 0}, Direction::Ascending), Seqs());
   }
 }

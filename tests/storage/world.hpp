@@ -85,12 +85,14 @@ class Records {
   std::string entry(ConversationNumber number, Seq seq) {
     return entry(number, seq, time_of(seq), "ann", id_of(seq), payload_of(number, seq));
   }
+  /// Of every other one its publisher is known, so that there are records of both versions.
   std::string entry(ConversationNumber number, Seq seq, Timestamp ts, std::string_view from, std::string_view id,
                     std::string_view payload = "x") {
     return format::encode_record(next(), format::EntryRecord{.conversation = number,
                                                              .seq = seq,
                                                              .ts = ts,
                                                              .id_from_client = true,
+                                                             .publisher = seq.value % 2 == 0 ? 0x1122'3344'5566U : 0,
                                                              .from = from,
                                                              .id = id,
                                                              .payload = payload});

@@ -133,6 +133,21 @@ TEST(NodeEvents, HaveAPublisherOnlyWhereItIsKnown) {
   EXPECT_FALSE(decode(bare + "\1\1")) << "more behind it";
 }
 
+TEST(NodeEvents, ProposeWithAPublisherOnlyWhereItIsKnown) {
+  Propose propose{1, 2, "r", format::EntryKind::Message, true, "a", "i", "", "x", 0};
+  const std::string bare = body_of(propose);
+  EXPECT_EQ(bare, std::string("\1\0\1\2\1r\1\1\1"
+                              "a\1i\0\1x\0",
+                              16));
+  propose.publisher = 300;
+  EXPECT_EQ(body_of(propose), bare + "\xAC\2");
+  EXPECT_EQ(std::get<Propose>(*decode(bare)).publisher, 0U);
+  EXPECT_EQ(std::get<Propose>(*decode(body_of(propose))).publisher, 300U);
+  EXPECT_FALSE(decode(bare + '\0')) << "a publisher of 0";
+  EXPECT_FALSE(decode(bare + "\xAC")) << "cut short";
+  EXPECT_FALSE(decode(bare + "\1\1")) << "more behind it";
+}
+
 TEST(NodeEvents, RefusesWhatItDoesntKnow) {
   struct Case {
     std::string_view why;

@@ -99,6 +99,19 @@ const Golden kGolden[] = {
          .conversation = {0x1000}, .seq = {4}, .ts = {9}, .ref = {5}, .edited = true, .from = "ann", .payload = "x"},
      "01 03 0007 0000000000000003 0000000000001234 0000000000001000 0000000000000004 0000000000000009 "
      "0000000000000005 01 02 0003 0000 00000000 616e6e 78"},
+    {"message of a publisher",
+     EntryRecord{.conversation = {0x0007'0000'0000'1000},
+                 .seq = {5},
+                 .ts = {0x0196'0000'0001},
+                 .id_from_client = true,
+                 .publisher = 0xECF2'5B1B'6A53'9257,
+                 .from = "ann",
+                 .id = "i1",
+                 .properties = "\x01\x01",
+                 .payload = "hello"},
+     "02 03 0007 0000000000000003 0000000000001234"
+     "0007000000001000 0000000000000005 0000019600000001 0000000000000000 01 01 0003 0002 00000002"
+     "ecf25b1b6a539257 616e6e 6931 0101 68656c6c6f"},
     {"marks", MarksRecord{.conversation = {0x1000}, .marks = {"\0\0\0\0\0\0\0\5\0\0\0\0\0\0\0\6\3ann", 20}},
      "01 0e 0007 0000000000000003 0000000000001234 0000000000001000 0000000000000005 0000000000000006 03 616e6e"},
     {"erasure",
@@ -209,6 +222,18 @@ TEST(Record, WithARightChecksumButWrongFieldsIsCorrupt) {
       {"properties of 4 GiB",
        "01 03 0007 0000000000000003 0000000000001234 0000000000000001 0000000000000001 0000000000000001 "
        "0000000000000000 01 00 0000 0000 ffffffff"},
+      {"a message of publisher 0",
+       "02 03 0007 0000000000000003 0000000000001234 0000000000000001 0000000000000001 0000000000000001 "
+       "0000000000000000 01 00 0000 0000 00000000 0000000000000000"},
+      {"a publisher cut short",
+       "02 03 0007 0000000000000003 0000000000001234 0000000000000001 0000000000000001 0000000000000001 "
+       "0000000000000000 01 00 0000 0000 00000000 ffffffffffffff"},
+      {"an edit of a publisher",
+       "02 03 0007 0000000000000003 0000000000001234 0000000000000001 0000000000000001 0000000000000001 "
+       "0000000000000001 02 00 0000 0000 00000000 0000000000000001"},
+      {"a no-op of version 2", "02 01 0007 0000000000000003 0000000000001234"},
+      {"a cursor of version 2",
+       "02 06 0007 0000000000000003 0000000000001234 00000000000000e0 0000000000000005 0002 6331 636861742f7465"},
       {"a voter cut short", "01 07 0007 0000000000000003 0000000000001234 01 000000000001"},
       {"a learner cut short", "01 07 0007 0000000000000003 0000000000001234 00 000000000001"},
       {"a short cursor", "01 06 0007 0000000000000003 0000000000001234 00000000000000e0 0000000000000005 0002 63"},
@@ -225,6 +250,11 @@ class RandomRecords {
   explicit RandomRecords(std::uint64_t seed) : random_(seed) {}
 
   EntryRecord entry() {
+    EntryRecord record = without_publisher();
+    if (record.kind == EntryKind::Message && random_() % 2 == 0) record.publisher = random_() | 1;
+    return record;
+  }
+  EntryRecord without_publisher() {
     return {.conversation = {random_()},
             .seq = {random_()},
             .ts = {random_()},
@@ -250,8 +280,8 @@ class RandomRecords {
 
 bool operator==(const EntryRecord& a, const EntryRecord& b) {
   return a.conversation == b.conversation && a.seq == b.seq && a.ts == b.ts && a.kind == b.kind &&
-         a.id_from_client == b.id_from_client && a.ref == b.ref && a.from == b.from && a.id == b.id &&
-         a.properties == b.properties && a.payload == b.payload;
+         a.id_from_client == b.id_from_client && a.ref == b.ref && a.publisher == b.publisher && a.from == b.from &&
+         a.id == b.id && a.properties == b.properties && a.payload == b.payload;
 }
 
 TEST(Entry, KeepsWhatItWasMadeOf) {
@@ -291,6 +321,31 @@ TEST(Entry, OwnsTheBytesItShows) {
       EXPECT_LE(shown->payload.data() + size, shown.bytes().data() + shown.bytes().size());
     }
   }
+}
+
+TEST(Entry, KeepsItsPublisherOverEditsAndRedactions) {
+  const EntryRecord record{.conversation = {0x1000},
+                           .seq = {4},
+                           .ts = {9},
+                           .publisher = 7,
+                           .from = "ann",
+                           .id = "i1",
+                           .properties = "\x01\x01",
+                           .payload = "hello"};
+  const EntryPtr message = Entry::make(kPosition, record);
+  const EntryPtr now = edited(*message, EntryRecord{.seq = {5}, .kind = EntryKind::Edit, .payload = "hi"});
+  EXPECT_EQ((*now)->publisher, 7U);
+  EXPECT_EQ((*now)->payload, "hi");
+  const EntryPtr gone = redacted(*message, {6});
+  EXPECT_EQ(
+      to_hex(gone->bytes()).substr(8),
+      to_hex(sealed(std::string(4, '\0') +
+                    from_hex("02 03 0007 0000000000000003 0000000000001234"
+                             "0000000000001000 0000000000000004 0000000000000009 0000000000000006 01 04 0003 0002 "
+                             "00000002 0000000000000007 616e6e 6931 0000 0000000000")))
+          .substr(8));
+  EXPECT_EQ((*gone)->publisher, 7U);
+  EXPECT_EQ((*gone)->payload, "");
 }
 
 TEST(Entry, IsNoOtherRecord) {
