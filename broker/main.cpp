@@ -115,6 +115,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.root = config.chat.root;
   options.auto_create = config.chat.auto_create;
   options.message_size_max = config.chat.max_message_size;
+  options.post_rate = {.a_second = config.chat.max_message_rate, .burst = std::chrono::seconds(5)};
   options.edit_window = config.chat.edit_window;
   options.retention = config.chat.retention;
   options.inbox_cursor_interval = config.chat.inbox_cursor_interval;

@@ -26,6 +26,7 @@ struct ShardOptions {
   std::string root = "chat";                  ///< [chat] root.
   bool auto_create = false;                   ///< [chat] auto_create: conversations appear on first use and are public.
   std::size_t message_size_max = 256 * 1024;  ///< [chat] max_message_size: of the content; and of its properties.
+  Rate post_rate;                             ///< [chat] max_message_rate: of a user in a conversation; see PostRates.
   Duration retention{};                       ///< [chat] retention; 0: everything is kept.
   Duration edit_window = std::chrono::minutes(15);  ///< [chat] edit_window; 0: nothing can be edited.
   std::size_t marks_fanout = 100;  ///< [chat] marks_fanout: members of a group that get the others' marks.

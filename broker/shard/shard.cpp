@@ -49,6 +49,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       share_homes_(*this),
       share_members_(*this),
       typing_(*this),
+      post_rates_(*this),
       presence_(*this),
       history_requests_(*this),
       hosting_(*this),
@@ -198,6 +199,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
       inboxes_.sweep();
       rosters_.sweep();
       typing_.sweep();
+      post_rates_.sweep();
       presence_.sweep();
       plain_topics_.sweep();
       node_topics_.sweep();
