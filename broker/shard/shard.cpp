@@ -544,7 +544,9 @@ struct PeerEventVisitor {
   void operator()(ShareDoneEvent& event) const { shard.share_homes().done(std::move(event)); }
   void operator()(DeliveredEvent& event) const { shard.hosting().delivered(std::move(event)); }
   void operator()(AccessEvent& event) const { shard.hosting().access(std::move(event)); }
-  void operator()(AccessedEvent& event) const { shard.feeds().accessed(event); }
+  void operator()(AccessedEvent& event) const {
+    if (!shard.presence().questions().answered(event)) shard.feeds().accessed(event);
+  }
   void operator()(MembershipEvent& event) const { shard.groups().take(event); }
   void operator()(MembershipTakenEvent& event) const { shard.groups().taken(event); }
   void operator()(ReadEvent& event) const { shard.remote_homes().read(std::move(event)); }
