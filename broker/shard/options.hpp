@@ -36,6 +36,7 @@ struct ShardOptions {
   std::size_t pending_bytes_max = 64 * 1024 * 1024;           ///< Waiting for the disk; more is refused as busy.
   std::size_t output_flush = 64 * 1024;                       ///< An output this large is written before the turn ends.
   std::size_t subscriptions_max = 10'000;                     ///< Per client.
+  std::size_t inbox_conversations_max = 10'000;               ///< That it may begin with; others may fill it.
   std::size_t filter_levels_max = 201;                        ///< Of filters, and of topics that are published to.
   RateLimits rates;
   std::uint64_t connects_a_second = 0;                ///< CONNECT packets that this shard takes; 0: no limit.
