@@ -34,7 +34,6 @@ cluster::RedisOptions redis_options(const config::Config& config) {
 cluster::ClusterNodeOptions node_options(const config::Config& config, const shard::ShardOptions& shard_options) {
   const auto listen = config::read_url("cluster.listen", "tcp", config.cluster.listen);
   const auto advertise = config::advertised_address(config);
-  constexpr std::size_t kBeyondAMessage = 256 * 1024;  // Records and events carry more than the payload.
   cluster::ClusterNodeOptions options{
       .data_dir = config.node.data_dir,
       .secret = config::cluster_secret(config),
@@ -42,8 +41,7 @@ cluster::ClusterNodeOptions node_options(const config::Config& config, const sha
       .redis = redis_options(config),
       .links = {.listen_host = listen.host, .listen_port = listen.port},
       .advertise = {.host = advertise.host, .port = advertise.port},
-      .message_max =
-          std::max<std::size_t>(shard_options.message_size_max, shard_options.limits.packet_size_max) + kBeyondAMessage,
+      .message_max = shard::node_message_max(shard_options),
       .lease_time = config.cluster.lease_time,
       .node_timeout = config.cluster.node_timeout,
       .protocol_max = static_cast<std::uint16_t>(config.cluster.protocol_max != 0 ? config.cluster.protocol_max

@@ -7,13 +7,11 @@ namespace parley::json {
 Result<std::vector<Field>> read_fields(std::string_view text) {
   const auto invalid = boost::system::errc::make_error_code(boost::system::errc::invalid_argument);
   boost::system::error_code error;
-  boost::json::parse_options options;
-  options.max_depth = 2;
-  const auto value = boost::json::parse(boost::json::string_view(text.data(), text.size()), error, {}, options);
+  const auto value = boost::json::parse(boost::json::string_view(text.data(), text.size()), error);
   if (error || !value.is_object()) return invalid;
   std::vector<Field> fields;
   for (const auto& member : value.as_object()) {
-    Field field{.name = std::string(member.key()), .value = false};
+    Field field{.name = std::string(member.key()), .value = OtherValue{}};
     if (const auto* string = member.value().if_string()) {
       field.value = std::string(*string);
     } else if (const auto* flag = member.value().if_bool()) {
@@ -22,8 +20,6 @@ Result<std::vector<Field>> read_fields(std::string_view text) {
       field.value = static_cast<std::uint64_t>(*number);
     } else if (const auto* large = member.value().if_uint64()) {
       field.value = *large;
-    } else {
-      return invalid;
     }
     fields.push_back(std::move(field));
   }

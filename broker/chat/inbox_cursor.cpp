@@ -96,11 +96,11 @@ Refusal InboxStart::add(std::string_view name, std::string_view value, std::stri
       since.insert_or_assign(named->conversation, named->number);
       return Refusal::None;
     }
-    if (value != "last") return Refusal::InvalidTopic;
+    if (value != "last") return Refusal::InvalidArgument;
     rest = {StartPosition::Kind::SinceLast, 0};
   } else if (name == "last") {
     const auto last = read_last(value);
-    if (!last) return Refusal::InvalidTopic;
+    if (!last) return Refusal::InvalidArgument;
     rest = *last;
   } else if (name == "epoch") {
     const auto named = read_named(value, user);

@@ -165,11 +165,11 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   bool send(NodeId node, shard::NodeChannel channel, std::string message) override {
     const std::size_t size = message.size();
     const auto sent = links_.send(node, static_cast<Channel>(channel), std::move(message));
-    if (sent == SendResult::TooLarge) {
-      log::error("a message is larger than the other node takes, give both the same limits",
-                 {{"node", node}, {"size", size}});
-    }
-    return sent == SendResult::Queued;
+    if (sent != SendResult::TooLarge) return sent == SendResult::Queued;
+    // Shards look first. Whatever comes here all the same must not keep back what is behind it.
+    log::error("a message is larger than the other node takes, dropping it",
+               {{"node", node}, {"channel", std::uint64_t(channel)}, {"size", size}});
+    return true;
   }
   void drop(NodeId node) override {
     links_.post([this, node] { news_.give_up(node, "it takes too little of what it is sent"); });
@@ -187,7 +187,15 @@ class ClusterNode::Core final : private PeerLinkEvents, private ClusterStateEven
   void connected(const LinkUp& up) override {
     {
       const std::lock_guard lock(mutex_);
-      peers_[up.peer.id] = {.version = up.peer.version, .incarnation = up.peer.incarnation};
+      peers_[up.peer.id] = {
+          .version = up.peer.version, .incarnation = up.peer.incarnation, .message_max = up.peer.frame_max};
+    }
+    if (up.peer.frame_max < options_.message_max) {
+      log::warn("a node takes smaller messages than this one, refusing or dropping what is larger",
+                {{"node", up.peer.name},
+                 {"takes", up.peer.frame_max},
+                 {"this_node_takes", options_.message_max},
+                 {"settings", "mqtt.max_packet_size, mqtt.max_connect_packet_size, chat.max_message_size"}});
     }
     news_.connected(up.peer.id, up.connection);
     asio::post(loop_, [this, up] { take_connected(up); });

@@ -12,6 +12,7 @@
 #include "broker/shard/shard.hpp"
 #include "mqtt/encode.hpp"
 #include "mqtt/reader.hpp"
+#include "mqtt/topic.hpp"
 #include "mqtt/utf8.hpp"
 
 namespace parley::shard {
@@ -24,13 +25,11 @@ using mqtt::ReasonCode;
 /// User property `meta` of CONNECT, in the order of Meta.
 constexpr std::array<std::string_view, 3> kMetaWords{"full", "compact", "none"};
 
-/// Empty when CONNECT has another word.
-std::optional<Meta> wanted_meta(const mqtt::Connect& connect) {
+/// Another word than these means nothing: the name may be somebody else's.
+Meta wanted_meta(const mqtt::Connect& connect) {
   const auto word = connect.properties.user("meta");
-  if (!word) return Meta::Full;
-  const auto found = std::ranges::find(kMetaWords, *word);
-  if (found == kMetaWords.end()) return std::nullopt;
-  return static_cast<Meta>(found - kMetaWords.begin());
+  const auto found = word ? std::ranges::find(kMetaWords, *word) : kMetaWords.end();
+  return found == kMetaWords.end() ? Meta::Full : static_cast<Meta>(found - kMetaWords.begin());
 }
 
 /// In which version to answer a CONNECT that can't be decoded.
@@ -102,9 +101,6 @@ std::uint32_t largest(const mqtt::Connect& connect) {
 
 /// What can be said against a CONNECT without knowing the client.
 Refused objection(const mqtt::Connect& connect, const session::Limits& limits) {
-  if (!wanted_meta(connect)) {
-    return {ReasonCode::ImplementationSpecificError, "User property meta is full, compact or none."};
-  }
   if (connect.client_id.empty() && connect.version != ProtocolVersion::V5 && !connect.clean_start) {
     return {ReasonCode::ClientIdentifierNotValid, "A lasting session needs a client id."};  // 3.1.1 §3.1.3.1
   }
@@ -534,7 +530,7 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   session.attach(connect, shard_.links().output(connection), shard_.now());
   client.connected_at = shard_.now();
   session.set_will_id(opening.will_id);
-  client.meta = *wanted_meta(connect);
+  client.meta = wanted_meta(connect);
   client.accepted = read_accept(connect.properties.user("accept").value_or(std::string_view()));
   client.named_senders.clear();
   client.account = shard_.links().account(session.user());
@@ -546,8 +542,10 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
   shard_.plain_topics().connected(client, true);
   shard_.reauthentication().begin(client, opening.login.expires, !opening.login.method.empty());
   mqtt::PropertyWriter extra;
-  if (connect.properties.integer(PropertyId::RequestResponseInformation) == 1U) {
-    extra.text(PropertyId::ResponseInformation, reply_topic(session.client_id()));  // §3.2.2.3.15
+  const std::string reply = reply_topic(session.client_id());
+  // To a client id with a wildcard in it belongs no topic.
+  if (connect.properties.integer(PropertyId::RequestResponseInformation) == 1U && mqtt::is_topic_name(reply)) {
+    extra.text(PropertyId::ResponseInformation, reply);  // §3.2.2.3.15
   }
   if (!opening.login.method.empty()) {  // §3.2.2.3.17
     extra.text(PropertyId::AuthenticationMethod, opening.login.method);

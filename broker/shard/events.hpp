@@ -382,6 +382,7 @@ struct NodeInterestTakenEvent {
 /// From shard 0: what another node wants.
 struct NodeFilters {
   bool replaces = false;
+  bool has_more = false;  ///< Another piece of the list follows.
   std::vector<std::string> added;
   std::vector<std::string> removed;
 };

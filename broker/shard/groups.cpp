@@ -78,7 +78,15 @@ Result<chat::Command> Groups::read(std::string_view payload) {
   arguments.reserve(fields->size());
   for (const json::Field& field : *fields) {
     chat::Argument argument{.name = field.name, .value = false};
-    std::visit([&argument](const auto& value) { argument.value = value; }, field.value);
+    if (const auto* text = std::get_if<std::string>(&field.value)) {
+      argument.value = *text;
+    } else if (const auto* number = std::get_if<std::uint64_t>(&field.value)) {
+      argument.value = *number;
+    } else if (const auto* flag = std::get_if<bool>(&field.value)) {
+      argument.value = *flag;
+    } else {
+      return chat::Refusal::InvalidArgument;
+    }
     arguments.push_back(argument);
   }
   return chat::read_command(arguments);

@@ -265,6 +265,11 @@ void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, std::vector<
 }
 
 void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, Origin origin) {
+  if (draft.payload.size() + draft.properties.size() > shard_.record_max()) {
+    // Another replica could never have it, nor what comes behind it.
+    shard_.send_outcome(origin, {.refusal = chat::Refusal::TooLarge});
+    return;
+  }
   const auto position = shard_.replicas().propose(hosted.slot);
   if (!position) {
     const auto refusal = refusal_of(position.error());

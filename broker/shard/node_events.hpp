@@ -223,8 +223,8 @@ struct Settled {
 
 // -- Messages --
 
-/// Which ordinary topics this node wants; `replaces`: all that was said before is void. Answered when every shard of
-/// the receiver knows them.
+/// Which ordinary topics this node wants; `replaces`: all that was said before is void. When `added` has kFiltersPiece
+/// bytes or more, a further piece follows. Answered when every shard of the receiver knows them.
 struct Filters {
   std::uint64_t token = 0;
   bool replaces = false;
@@ -458,6 +458,8 @@ std::vector<chat::UserMarks> local_marks(const std::vector<Marks>& marks);
 
 /// Bytes of an entry's record that go into one Committed or Page, at most, unless a single one is larger.
 inline constexpr std::size_t kRecordsBytesMax = 256 * 1024;
+/// Bytes of filters in one Filters, or one filter more.
+inline constexpr std::size_t kFiltersPiece = 128 * 1024;
 
 /// With its envelope: for the home shard of `slot`, respectively for a certain shard; see PeerNodes.
 std::string encode_for(Slot slot, const Event& event);

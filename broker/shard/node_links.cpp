@@ -38,7 +38,7 @@ void NodeLinks::send(NodeId node, NodeChannel channel, std::string message) {
   Queue& queue = found->second.queues.at(std::size_t(channel));
   if (!queue.full && nodes_.send(node, channel, message)) return;
   queue.full = true;
-  if (queue.bytes + message.size() > kQueuedBytesMax) {
+  if (!queue.messages.empty() && queue.bytes + message.size() > kQueuedBytesMax) {
     log::warn("a node takes no more messages, connecting anew", {{"node", node}, {"channel", std::uint64_t(channel)}});
     found->second = {};
     nodes_.drop(node);
@@ -48,10 +48,19 @@ void NodeLinks::send(NodeId node, NodeChannel channel, std::string message) {
   queue.messages.push_back(std::move(message));
 }
 
+bool NodeLinks::takes(NodeId node, std::size_t size) const {
+  const std::size_t most = nodes_.peer(node).message_max;
+  return most == 0 || size <= most;
+}
+
 void NodeLinks::node_connected(NodeId node) {
   Link& link = links_[node];
   link = {};
   link.connected = true;
+  message_max_ = std::numeric_limits<std::size_t>::max();
+  for (const auto& [id, one] : links_) {
+    if (const std::size_t most = nodes_.peer(id).message_max; most != 0) message_max_ = std::min(message_max_, most);
+  }
 }
 
 void NodeLinks::node_unreachable(NodeId node) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <map>
 #include <string>
 
@@ -46,6 +47,11 @@ class NodeLinks {
   /// Waits for room behind what waits already. Lost with the connection, or without one.
   void send(NodeId node, NodeChannel channel, std::string message);
 
+  /// What is larger than this can't be sent to the node, ever.
+  [[nodiscard]] bool takes(NodeId node, std::size_t size) const;
+  /// The largest message that all take which were ever connected.
+  [[nodiscard]] std::size_t message_max() const { return message_max_; }
+
   // -- PeerNodesEvents --
   void node_connected(NodeId node);
   /// What waited for the connection is gone with it.
@@ -67,6 +73,7 @@ class NodeLinks {
 
   PeerNodes& nodes_;
   std::map<NodeId, Link> links_;
+  std::size_t message_max_ = std::numeric_limits<std::size_t>::max();
 };
 
 }  // namespace parley::shard

@@ -126,9 +126,21 @@ std::string NodeTopics::encode(const mqtt::Message& message, const RetainStamp& 
   return remote::encode_for(Slot{shard_.id()}, event);
 }
 
+/// The node could never be sent it, so it is gone, and what is behind it goes on.
+bool NodeTopics::is_dropped(NodeId node, std::size_t size) {
+  constexpr std::size_t kAlwaysTaken = 256 * 1024;
+  constexpr std::size_t kPublisher = 10;
+  if (size <= kAlwaysTaken || shard_.nodes().takes(node, size + kPublisher)) return false;
+  shard_.counters().add(Metric::PublishesDropped);
+  // That this happens was said when the node connected.
+  log::debug("a message is larger than another node takes, dropping it there", {{"node", node}, {"size", size}});
+  return true;
+}
+
 /// `bytes` as encode() gives them. It is the connection of this moment that counts: what waited for it may go out on
 /// one that speaks another version.
 bool NodeTopics::try_send(NodeId node, std::string bytes, std::uint64_t publisher) {
+  if (is_dropped(node, bytes.size())) return true;
   if (shard_.nodes().peer(node).version >= kPublisherVersion) remote::append_publisher(bytes, publisher);
   return shard_.nodes().try_send(node, NodeChannel::Messages, std::move(bytes));
 }
@@ -145,6 +157,8 @@ NodeTopics::Sent NodeTopics::publish(const mqtt::MessagePtr& message, const Reta
       if (to.sent == to.pending.size()) try_send(node, encode(*message, stamp, 0, nullptr), message->publisher());
       continue;
     }
+    std::string bytes = encode(*message, stamp, next_number_, nullptr);
+    if (is_dropped(node, bytes.size())) continue;
     if (sent.wait == 0) {
       sent.wait = next_token_++;
       waits_[sent.wait];
@@ -153,7 +167,7 @@ NodeTopics::Sent NodeTopics::publish(const mqtt::MessagePtr& message, const Reta
     const std::uint64_t number = next_number_++;
     add_pending(node, to,
                 {.number = number,
-                 .bytes = encode(*message, stamp, number, nullptr),
+                 .bytes = std::move(bytes),
                  .publisher = message->publisher(),
                  .since = shard_.now(),
                  .wait = sent.wait,
@@ -172,6 +186,7 @@ std::uint64_t NodeTopics::send_shared(std::uint32_t place, const routing::Shared
     try_send(node, std::move(bytes), message->publisher());
     return 0;
   }
+  if (is_dropped(node, bytes.size())) return 0;
   const std::uint64_t wait = next_token_++;
   waits_[wait].open = 1;
   add_pending(node, peer(node),
@@ -199,6 +214,10 @@ void NodeTopics::add_pending(NodeId node, Peer& to, Pending pending) {
 void NodeTopics::pump(NodeId node, Peer& to) {
   while (to.sent < to.pending.size()) {
     const Pending& next = to.pending[to.sent];
+    if (to.sent == 0 && is_dropped(node, next.bytes.size())) {
+      drop_front(to);  // The node has come back, and takes less than before.
+      continue;
+    }
     if (!try_send(node, next.bytes, next.publisher)) return;
     ++to.sent;
   }
@@ -412,9 +431,12 @@ void NodeTopics::filters_taken(NodeId from, const remote::FiltersTaken& event) {
 void NodeTopics::filters(NodeId from, const remote::Filters& event) {
   auto lists = std::make_shared<NodeFilters>();
   lists->replaces = event.replaces;
+  std::size_t size = 0;
   for (const std::string_view filter : event.added) {
+    size += filter.size();
     if (mqtt::is_topic_filter(filter)) lists->added.emplace_back(filter);
   }
+  lists->has_more = size >= remote::kFiltersPiece;
   for (const std::string_view filter : event.removed) lists->removed.emplace_back(filter);
   const ShardId shards = shard_.options().shards;
   relayed_[{from, event.token}] = shards;
@@ -425,14 +447,18 @@ void NodeTopics::filters(NodeId from, const remote::Filters& event) {
 
 void NodeTopics::filters(const NodeFiltersEvent& event) {
   Peer& from = peer(event.node);
-  if (event.lists->replaces) {
-    for (const std::string& filter : std::exchange(from.filters, {})) nodes_.remove(filter, from.place);
-  }
-  for (const std::string& filter : event.lists->removed) {
+  const auto remove = [&](const std::string& filter) {
     if (from.filters.erase(filter) != 0) nodes_.remove(filter, from.place);
-  }
+  };
+  // What was wanted before counts until all pieces are here.
+  if (event.lists->replaces) from.unconfirmed = from.filters;
+  for (const std::string& filter : event.lists->removed) remove(filter);
   for (const std::string& filter : event.lists->added) {
+    from.unconfirmed.erase(filter);
     if (from.filters.insert(filter).second) nodes_.add(filter, from.place, {}, 0);
+  }
+  if (!event.lists->has_more) {
+    for (const std::string& filter : std::exchange(from.unconfirmed, {})) remove(filter);
   }
   shard_.send(0, PeerEvent{NodeFiltersTakenEvent{event.node, event.token}});
 }
@@ -500,17 +526,32 @@ void NodeTopics::node_connected(NodeId node) {
       round = next;
     }
     std::erase_if(relayed_, [&](const auto& one) { return one.first.first == node; });
-    remote::Filters all;
-    all.token = next_token_++;
-    all.replaces = true;
-    for (const auto& [filter, shards] : node_wanted_) all.added.emplace_back(filter);
-    shard_.nodes().send(node, NodeChannel::Messages, remote::encode_for(Slot{0}, all));
+    tell_filters(node);
     tell_retained(node);
   }
   // It tells its groups anew.
   shard_.plain_topics().groups_gone(to.place);
   tell_groups(node);
   pump(node, to);
+}
+
+/// All of them, in pieces: one that is full has another one behind it.
+void NodeTopics::tell_filters(NodeId node) {
+  remote::Filters piece;
+  piece.replaces = true;
+  std::size_t size = 0;
+  const auto send = [&] {
+    piece.token = next_token_++;
+    shard_.nodes().send(node, NodeChannel::Messages, remote::encode_for(Slot{0}, piece));
+    piece = {};
+    size = 0;
+  };
+  for (const auto& [filter, shards] : node_wanted_) {
+    piece.added.emplace_back(filter);
+    size += filter.size();
+    if (size >= remote::kFiltersPiece) send();
+  }
+  send();
 }
 
 void NodeTopics::tell_retained(NodeId node) {

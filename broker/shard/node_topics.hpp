@@ -109,6 +109,7 @@ class NodeTopics {
     std::size_t sent = 0;         ///< At the front of `pending`.
     std::size_t bytes = 0;
     std::set<std::string, std::less<>> filters;
+    std::set<std::string, std::less<>> unconfirmed;  ///< Of `filters`: not in the pieces of a new list so far.
     std::deque<std::pair<mqtt::MessagePtr, RetainStamp>> retained;  ///< To be told; shard 0.
   };
   struct Wait {
@@ -146,6 +147,7 @@ class NodeTopics {
   [[nodiscard]] bool is_there(NodeId node, const Peer& peer) const;
   std::string encode(const mqtt::Message& message, const RetainStamp& stamp, std::uint64_t number,
                      const routing::SharedGroups::Name& share) const;
+  bool is_dropped(NodeId node, std::size_t size);
   bool try_send(NodeId node, std::string bytes, std::uint64_t publisher);
   void add_pending(NodeId node, Peer& peer, Pending pending);
   void pump(NodeId node, Peer& peer);
@@ -158,6 +160,7 @@ class NodeTopics {
   void finish(std::map<std::string, Round, std::less<>>::iterator round);
   void set_timer();
   void tell_groups(NodeId node);
+  void tell_filters(NodeId node);
   void tell_retained(NodeId node);
 
   Shard& shard_;

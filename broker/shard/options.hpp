@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -56,6 +57,20 @@ struct ShardOptions {
   Duration node_timeout = std::chrono::seconds(1);  ///< A node that can't be reached for so long is dead; see Orphans.
   Duration leader_wait = std::chrono::seconds(2);   ///< What is sent to a slot without a leader waits so long.
 };
+
+/// The largest message that a node says to another: a packet's content, or the properties of a message and the content
+/// of its edit; and before it as much of other records as goes into one message, and what stands around them.
+inline std::size_t node_message_max(const ShardOptions& options) {
+  constexpr std::size_t kBesides = 512 * 1024;
+  const std::size_t packet =
+      std::max<std::size_t>(options.limits.packet_size_max, options.packet_size_before_connect_max);
+  return std::max(packet, 2 * std::min(options.message_size_max, packet)) + kBesides;
+}
+/// The largest record for nodes that take messages of `message_max`.
+constexpr std::size_t record_size_max(std::size_t message_max) {
+  constexpr std::size_t kBesides = 260 * 1024;  // Other records in the same message, and what stands around them.
+  return message_max - std::min(message_max, kBesides);
+}
 
 /// The slot of a conversation, user or client id.
 inline Slot slot_of_name(std::string_view name, const ShardOptions& options) {

@@ -509,6 +509,7 @@ inline constexpr std::uint16_t kRateVersion = 3;       ///< Refusal::Rate.
 struct PeerState {
   std::uint16_t version = kSharesVersion;  ///< Which both speak; of this node itself, its highest. 0: it is no member.
   std::uint64_t incarnation = 0;           ///< Of its process.
+  std::size_t message_max = 0;             ///< Largest message that it takes, envelope included; 0: not known.
 };
 
 /// The other nodes of the cluster, as a shard sees them; a standalone broker has none. Called from the shard's thread.
@@ -522,7 +523,8 @@ class PeerNodes {
   [[nodiscard]] virtual bool standalone() const { return false; }
   /// By the node's latest connection; or this node itself.
   [[nodiscard]] virtual PeerState peer(NodeId /*node*/) const { return {}; }
-  /// False: nothing was taken, since the channel is full (node_writable comes) or the node is not connected.
+  /// False: nothing was taken, since the channel is full (node_writable comes) or the node is not connected. What is
+  /// larger than the node takes is lost, so that nothing waits behind it; see PeerState::message_max.
   virtual bool send(NodeId node, NodeChannel channel, std::string message) = 0;
   /// Ends the connection, since something for the node can't be sent: node_unreachable comes on every shard, of both
   /// nodes, and node_connected with the next one.

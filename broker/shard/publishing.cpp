@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <utility>
+#include <vector>
 
 #include "base/log.hpp"
 #include "broker/chat/topic.hpp"
@@ -287,7 +288,9 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
   if (!properties.empty() && !is_command) {
     write_stored_properties(properties_, properties, parts->form == chat::Form::Json);
   }
-  if (properties_.bytes().size() > shard_.options().message_size_max) {
+  // Both are in one record.
+  const bool fits = draft.payload.size() + properties_.bytes().size() <= shard_.record_max();
+  if (properties_.bytes().size() > shard_.options().message_size_max || !fits) {
     shard_.send_outcome(origin, {.refusal = chat::Refusal::TooLarge});
     return;
   }
@@ -436,23 +439,32 @@ void Publishing::refuse(Client& client, const Origin& origin, const Outcome& out
   shard_.wrote(client);
 }
 
+/// Of several that match the one with the highest QoS. MQTT 5 §3.3.4
 const session::Subscription* Publishing::subscription_to(const Client& client, std::string_view topic) {
-  const auto& all = client.session->subscriptions();
-  const auto found = std::ranges::find_if(all, [&](const auto& one) { return mqtt::matches(one.filter, topic); });
-  return found == all.end() ? nullptr : &*found;
+  const session::Subscription* best = nullptr;
+  for (const session::Subscription& one : client.session->subscriptions()) {
+    const bool better = best == nullptr || one.options.qos > best->options.qos;
+    if (better && mqtt::matches(one.filter, topic)) best = &one;
+  }
+  return best;
 }
 
 bool Publishing::hears_replies(const Client& client) {
-  return subscription_to(client, reply_topic(client.session->client_id())) != nullptr;
+  const std::string reply = reply_topic(client.session->client_id());
+  return mqtt::is_topic_name(reply) && subscription_to(client, reply) != nullptr;
 }
 
-/// Replies are for this client alone, so they don't go through the other clients' subscriptions.
+/// Replies are for this client alone, so they don't go through the other clients' subscriptions. Where several of its
+/// own match they come once, as any message does.
 bool Publishing::send_reply(Client& client, const mqtt::MessagePtr& message) {
+  // A client id with a wildcard in it has no such topic, though `client/#` would match.
   const auto* subscription = subscription_to(client, message->topic());
-  if (subscription == nullptr) return true;
-  const std::uint32_t id = subscription->subscription_id;
-  const std::span<const std::uint32_t> ids(&id, id != 0 ? 1 : 0);
+  if (subscription == nullptr || !mqtt::is_topic_name(message->topic())) return true;
   const mqtt::Qos qos = subscription->options.qos;
+  std::vector<std::uint32_t> ids;
+  for (const session::Subscription& one : client.session->subscriptions()) {
+    if (one.subscription_id != 0 && mqtt::matches(one.filter, message->topic())) ids.push_back(one.subscription_id);
+  }
   if (!client.session->takes(*message, qos, ids)) return false;
   const auto outcome = client.session->deliver(message, qos, false, ids, shard_.now());
   if (outcome == session::Delivered::QueueFull) {

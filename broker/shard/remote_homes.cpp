@@ -141,7 +141,8 @@ void RemoteHomes::append(Slot slot, std::string record, std::uint64_t generation
 }
 
 void RemoteHomes::add(Slot slot, Item item) {
-  if (bytes_ + item.bytes > shard_.options().pending_bytes_max) {
+  // One alone is taken, however large: it would be told forever to come again.
+  if (bytes_ != 0 && bytes_ + item.bytes > shard_.options().pending_bytes_max) {
     refuse(item, chat::Refusal::Busy);
     return;
   }
@@ -284,9 +285,10 @@ void RemoteHomes::pump(Slot slot, Line& line) {
   }
   while (line.sent < line.items.size()) {
     Item& item = line.items[line.sent];
-    if (!item.settled && !is_known_there(line, item)) {
+    const auto refusal = item.settled ? chat::Refusal::None : objection(line, item);
+    if (refusal != chat::Refusal::None) {
       // It asks again, or is told that it can't be had.
-      refuse_later({.what = std::move(item.what)}, chat::Refusal::Unsupported);
+      refuse_later({.what = std::move(item.what)}, refusal);
       ++line.sent;
       settle(line, item);
       continue;
@@ -297,11 +299,17 @@ void RemoteHomes::pump(Slot slot, Line& line) {
   line.stuck_since = Instant::max();
 }
 
-/// A leader of an earlier version has no shared subscriptions.
-bool RemoteHomes::is_known_there(const Line& line, const Item& item) const {
+/// Why the leader can't take it, now or ever.
+chat::Refusal RemoteHomes::objection(const Line& line, const Item& item) const {
+  constexpr std::size_t kAlwaysTaken = 256 * 1024;
+  constexpr std::size_t kAround = 1024;
+  const bool is_large = item.bytes > kAlwaysTaken;
+  if (is_large && !shard_.nodes().takes(line.target, item.bytes + kAround)) return chat::Refusal::TooLarge;
   const auto* proposal = std::get_if<ProposeEvent>(&item.what);
-  if (proposal == nullptr || proposal->purpose != ProposeEvent::Purpose::Share) return true;
-  return shard_.nodes().peer(line.target).version >= kSharesVersion;
+  if (proposal == nullptr || proposal->purpose != ProposeEvent::Purpose::Share) return chat::Refusal::None;
+  // A leader of an earlier version has no shared subscriptions.
+  const bool known = shard_.nodes().peer(line.target).version >= kSharesVersion;
+  return known ? chat::Refusal::None : chat::Refusal::Unsupported;
 }
 
 bool RemoteHomes::send(Slot slot, const Line& line, Item& item) {

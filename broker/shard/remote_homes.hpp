@@ -137,7 +137,7 @@ class RemoteHomes {
   void restart_later(Slot slot, Line& line);
   void pump(Slot slot, Line& line);
   bool send(Slot slot, const Line& line, Item& item);
-  [[nodiscard]] bool is_known_there(const Line& line, const Item& item) const;
+  [[nodiscard]] chat::Refusal objection(const Line& line, const Item& item) const;
   void hand_over(Slot slot);
 
   void ask(Slot slot, const Line& line, const std::string& name, Conversation& conversation);

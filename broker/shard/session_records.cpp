@@ -1,11 +1,27 @@
 #include "broker/shard/session_records.hpp"
 
+#include <algorithm>
+
 #include "base/log.hpp"
 #include "broker/shard/moved_queue.hpp"
 #include "broker/shard/shard.hpp"
 #include "broker/shard/stored_will.hpp"
 
 namespace parley::shard {
+namespace {
+
+/// What a node is told of a session that it takes over, but for messages and a will.
+std::size_t kept_size(const session::Session& session) {
+  constexpr std::size_t kNumbers = 32;  // Beside each name.
+  std::size_t size = 0;
+  for (const session::Subscription& subscription : session.subscriptions()) {
+    size += subscription.filter.size() + kNumbers;
+  }
+  for (const session::CursorId id : session.cursors()) size += session.cursor(id).topic.size() + kNumbers;
+  return size;
+}
+
+}  // namespace
 
 void SessionRecords::add(std::string_view client_id, std::uint64_t generation, const format::RecordBody& body,
                          Done done) {
@@ -51,10 +67,19 @@ void SessionRecords::write_with(Client& client, Timestamp disconnected, std::opt
       });
 }
 
+bool SessionRecords::is_too_large(const Client& client) const {
+  if (client.session->expiry_interval() == 0 || shard_.nodes().standalone()) return false;
+  // Half of it is left for a will, and for the messages of a session that moves.
+  return kept_size(*client.session) > shard_.record_max() / 2;
+}
+
 void SessionRecords::write_moving(Client& client, Done done) {
   std::size_t left_out = 0;
-  const std::string state =
-      pack_session(*client.session, {shard_.now(), shard_.wall()}, shard_.options().limits.packet_size_max, left_out);
+  // Whoever takes it over is told of its cursors, too.
+  const std::size_t record_max = shard_.record_max();
+  const std::size_t bytes_max = std::min<std::size_t>(shard_.options().limits.packet_size_max,
+                                                      record_max - std::min(record_max, kept_size(*client.session)));
+  const std::string state = pack_session(*client.session, {shard_.now(), shard_.wall()}, bytes_max, left_out);
   if (left_out != 0 && !client.moved) {
     log::warn("a session goes on at another node without all of its messages",
               {{"client_id", client.session->client_id()}, {"left_out", left_out}});

@@ -37,6 +37,8 @@ class SessionRecords {
   void write_opening(Client& client, std::optional<session::WillPlan> will, Done done);
   /// The same for another node, with what the session owes its client of ordinary topics.
   void write_moving(Client& client, Done done);
+  /// It has so many subscriptions and cursors that another node could hardly be told of it.
+  [[nodiscard]] bool is_too_large(const Client& client) const;
   void write_end(const std::string& client_id, std::uint64_t generation);
   /// The client's acknowledgements moved; written with the next flush.
   void cursors_moved(Client& client);

@@ -1,6 +1,7 @@
 #include "broker/shard/shard.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/log.hpp"
@@ -628,8 +629,20 @@ bool Shard::may_host(Slot slot) const {
   return replicas_.leadership(slot).state == Leadership::State::Here && !remote_homes_.holds(slot);
 }
 
+std::size_t Shard::record_max() const {
+  if (nodes_.standalone()) return std::numeric_limits<std::size_t>::max();
+  return record_size_max(std::min(node_message_max(options_), nodes_.message_max()));
+}
+
 void Shard::append(Slot slot, const format::RecordBody& body, std::uint64_t generation,
                    std::function<void(Result<void>)> done) {
+  const auto* session = std::get_if<format::SessionRecord>(&body);
+  if (session != nullptr && session->state.size() > record_max()) {
+    log::error("a session is larger than other nodes take, not writing it",
+               {{"client_id", session->client_id}, {"size", session->state.size()}, {"takes", record_max()}});
+    if (done) done(chat::Refusal::TooLarge);
+    return;
+  }
   const std::string_view client_id = shard::client_of(body);
   const bool unclaimed = nodes_.standalone() || client_id.empty();
   if (unclaimed && may_host(slot) && append_here(slot, body, done)) return;

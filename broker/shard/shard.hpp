@@ -214,10 +214,13 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   /// To another shard, or to this one at once.
   void send(ShardId target, PeerEvent event);
   void send_outcome(const Origin& origin, Outcome outcome);
+  /// The largest record that every other node takes; of a standalone broker there is no limit.
+  [[nodiscard]] std::size_t record_max() const;
   /// This node leads the slot, and nothing that came earlier waits for that.
   [[nodiscard]] bool may_host(Slot slot) const;
   /// A record of a slot whose home is this shard, of a session's in `generation`; `done` (if any) is called once it is
-  /// committed or refused; as NotAuthorized when another node has the session.
+  /// committed or refused; as NotAuthorized when another node has the session, as TooLarge when that is above
+  /// record_max().
   void append(Slot slot, const format::RecordBody& body, std::uint64_t generation,
               std::function<void(Result<void>)> done);
   /// The same of a slot led here, whoever writes; false (and `done` as it was): it isn't.

@@ -19,7 +19,8 @@ using mqtt::ReasonCode;
 /// A refusal's Reason Code as SUBACK may carry it. MQTT 5 §3.9.3.
 ReasonCode suback_reason(Refusal refusal) {
   const auto reason = static_cast<ReasonCode>(chat::rule_of(refusal).reason);
-  return reason == ReasonCode::TopicNameInvalid ? ReasonCode::TopicFilterInvalid : reason;
+  if (reason == ReasonCode::TopicNameInvalid) return ReasonCode::TopicFilterInvalid;
+  return reason == ReasonCode::PayloadFormatInvalid ? ReasonCode::ImplementationSpecificError : reason;
 }
 
 std::string share_prefix(std::string_view group) { return std::string(format::kSharePrefix).append(group).append("/"); }
@@ -44,7 +45,10 @@ bool shows_state(const mqtt::SubscriptionOptions& options, bool is_new) {
 /// A prefix counts instead of the properties.
 Refusal read_inbox_start(const chat::ChatFilter& filter, const mqtt::Properties& properties, std::string_view user,
                          chat::InboxStart& start) {
-  if (!filter.start_name.empty()) return start.add(filter.start_name, filter.start_value, user);
+  if (!filter.start_name.empty()) {
+    const auto refusal = start.add(filter.start_name, filter.start_value, user);
+    return refusal == Refusal::InvalidArgument ? Refusal::InvalidTopic : refusal;
+  }
   for (const auto& property : properties) {
     if (property.id != mqtt::PropertyId::UserProperty) continue;
     const auto refusal = start.add(property.name, property.text, user);
@@ -248,7 +252,7 @@ void Subscribing::subscribe_conversation(const RequestPtr& request, const mqtt::
     return subscribe_inbox(request, index, filter->parts.form, std::move(start));
   }
   auto start = filter->start.kind != StartPosition::Kind::Live ? std::optional(filter->start) : read_start(properties);
-  if (!start) return refuse(Refusal::InvalidTopic);
+  if (!start) return refuse(Refusal::InvalidArgument);
   item.start = *start;
   if (const auto epoch = properties.user("epoch")) {
     const auto number = chat::read_decimal(*epoch);
@@ -631,6 +635,12 @@ void Subscribing::settle(const RequestPtr& request) {
     answer(*request, *client);
     return;
   }
+  if (request->is_subscribe && shard_.session_records().is_too_large(*client)) {
+    shard_.limit_reached(Metric::LimitSubscriptions, *client);
+    undo(*request, *client, Refusal::TooMany);
+    answer(*request, *client);
+    return;
+  }
   for_each_cursor(*request, [&](const Item& item) {
     if (item.moves) shard_.session_records().write_cursor(*client, item.filter, item.epoch, item.position);
   });
@@ -645,8 +655,11 @@ void Subscribing::stored(const RequestPtr& request, Result<void> outcome) {
       if (item.moves) move_cursor(*client, item, *request);
     });
   } else {
-    const bool full = outcome.error() == make_error_code(StorageError::DiskFull);
-    undo(*request, *client, full ? Refusal::DiskFull : Refusal::StorageFailed);
+    const auto why = refusal_of(outcome.error());
+    undo(*request, *client,
+         why == Refusal::TooLarge   ? Refusal::TooMany
+         : why == Refusal::DiskFull ? Refusal::DiskFull
+                                    : Refusal::StorageFailed);
   }
   answer(*request, *client);
 }

@@ -29,6 +29,14 @@ class Case(unittest.TestCase):
             for name in CONVERSATIONS:
                 self.assertEqual(texts(replay(c, name)), [(seq, text + name) for seq, text in expected], name)
 
+    def expect_to_go_on(self, cluster):
+        cluster.wait_linked()
+        a = cluster.nodes[0]
+        wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
+        say(a, 2)
+        self.wait_complete(cluster)
+        self.expect_everything(cluster, (5, 2))
+
 
 class Damage(Case):
     def test_what_only_the_log_had_comes_back_from_the_others(self):
@@ -80,11 +88,7 @@ class Damage(Case):
             for node in (b, c):
                 self.assertTrue(start_anew(node))
             a.program.wait_for("ready")
-            cluster.wait_linked()
-            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
-            say(a, 2)
-            self.wait_complete(cluster)
-            self.expect_everything(cluster, (5, 2))
+            self.expect_to_go_on(cluster)
 
     def test_two_of_three_logs_lose_what_the_third_has(self):
         with Cluster(**SETTINGS) as cluster:
@@ -99,11 +103,7 @@ class Damage(Case):
             self.assertGreater(change(c, b"4 of room5 "), 0)
             for node in (b, c):
                 start_anew(node)
-            cluster.wait_linked()
-            wait_until(lambda: all(slot["leader"] for slot in a.slots()), "everything has a leader")
-            say(a, 2)
-            self.wait_complete(cluster)
-            self.expect_everything(cluster, (5, 2))
+            self.expect_to_go_on(cluster)
 
     def test_a_node_that_nobody_can_help_serves_what_is_left(self):
         with Cluster(("a",), **SETTINGS) as cluster:

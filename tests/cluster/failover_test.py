@@ -82,6 +82,21 @@ class Worker(threading.Thread):
         return None
 
 
+def under_load(publishers, trouble, first=500, deadline=60):
+    """Once `first` messages are acknowledged `trouble(watch)` is awaited; then all that was sent is to be answered. The watch, and
+    what `trouble` has said."""
+    watch = Watch(publishers)
+
+    async def load():
+        async with flow.Crowd(publishers) as crowd:
+            await watch.until(first)
+            said = await trouble(watch)
+            await crowd.finish(publishers, 30)
+            return said
+
+    return watch, asyncio.run(asyncio.wait_for(load(), deadline))
+
+
 class Failover(unittest.TestCase):
     def check(self, publishers, node):
         """History has each acknowledged message once, where its receipt said, and no hole."""
@@ -102,24 +117,20 @@ class Failover(unittest.TestCase):
             cluster.wait_spread()
             leader = leader_of(cluster, cluster.nodes[0])
             publishers = [flow.Publisher(leader.port, f"user{i}", TOPIC, window=32) for i in range(3)]
-            watch = Watch(publishers)
 
-            async def load():
-                async with flow.Crowd(publishers) as crowd:
-                    await watch.until(500)
-                    leader.kill()
-                    killed, before = time.monotonic(), watch.count()
-                    others = [node for node in cluster.nodes if node.runs()]
-                    heir = await flow.wait_until(lambda: leader_of(cluster, others[0]), "somebody leads", 30)
-                    for publisher in publishers:
-                        publisher.port = heir.port
-                    await watch.until(before + 1)
-                    print(f"without acknowledgements for {time.monotonic() - killed:.2f} s", flush=True)
-                    await watch.until(before + 500)
-                    await crowd.finish(publishers, 30)
-                    return heir
+            async def kill_the_leader(watch):
+                leader.kill()
+                killed, before = time.monotonic(), watch.count()
+                others = [node for node in cluster.nodes if node.runs()]
+                heir = await flow.wait_until(lambda: leader_of(cluster, others[0]), "somebody leads", 30)
+                for publisher in publishers:
+                    publisher.port = heir.port
+                await watch.until(before + 1)
+                print(f"without acknowledgements for {time.monotonic() - killed:.2f} s", flush=True)
+                await watch.until(before + 500)
+                return heir
 
-            heir = asyncio.run(asyncio.wait_for(load(), 60))
+            watch, heir = under_load(publishers, kill_the_leader)
             stored = self.check(publishers, heir)
             print(f"{watch.count()} acknowledged, {stored} stored", flush=True)
 
@@ -133,16 +144,12 @@ class Failover(unittest.TestCase):
             for worker in workers:
                 worker.start()
             publishers = [flow.Publisher(node.port, f"user-{node.name}", TOPIC, window=16) for node in others]
-            watch = Watch(publishers)
 
-            async def load():
-                async with flow.Crowd(publishers) as crowd:
-                    await watch.until(500)
-                    leader.kill()
-                    await watch.until(watch.count() + 1000)
-                    await crowd.finish(publishers, 30)
+            async def kill_the_leader(watch):
+                leader.kill()
+                await watch.until(watch.count() + 1000)
 
-            asyncio.run(asyncio.wait_for(load(), 60))
+            under_load(publishers, kill_the_leader)
             stored = self.check(publishers, others[0])
             wanted = {str(seq) for seq in range(1, stored + 1)}
             everything = lambda: sum((worker.done for worker in workers), collections.Counter())
@@ -163,19 +170,15 @@ class Failover(unittest.TestCase):
             leader = leader_of(cluster, cluster.nodes[0])
             others = [node for node in cluster.nodes if node is not leader]
             publishers = [flow.Publisher(node.port, f"user-{node.name}", TOPIC, window=32) for node in others]
-            watch = Watch(publishers)
 
-            async def load():
-                async with flow.Crowd(publishers) as crowd:
-                    await watch.until(500)
-                    leader.kill()
-                    killed, before = time.monotonic(), watch.count()
-                    await watch.until(before + 65)  # Beyond what was under way.
-                    print(f"64 acknowledgements on after {time.monotonic() - killed:.2f} s", flush=True)
-                    await watch.until(before + 500)
-                    await crowd.finish(publishers, 30)
+            async def kill_the_leader(watch):
+                leader.kill()
+                killed, before = time.monotonic(), watch.count()
+                await watch.until(before + 65)  # Beyond what was under way.
+                print(f"64 acknowledgements on after {time.monotonic() - killed:.2f} s", flush=True)
+                await watch.until(before + 500)
 
-            asyncio.run(asyncio.wait_for(load(), 60))
+            under_load(publishers, kill_the_leader)
             for node in others:
                 self.check(publishers, node)
 
@@ -184,20 +187,13 @@ class Failover(unittest.TestCase):
             cluster.start()
             cluster.wait_spread()
             publishers = [flow.Publisher(node.port, f"user-{node.name}", TOPIC, window=8) for node in cluster.nodes]
-            watch = Watch(publishers)
 
-            async def load():
-                async with flow.Crowd(publishers) as crowd:
-                    await watch.until(200)
-                    cluster.redis.command("FLUSHALL")
+            async def trouble_redis(watch):
+                for trouble in (lambda: cluster.redis.command("FLUSHALL"), cluster.redis.kill, cluster.redis.start):
+                    trouble()
                     await watch.until(watch.count() + 500)
-                    cluster.redis.kill()
-                    await watch.until(watch.count() + 500)
-                    cluster.redis.start()
-                    await watch.until(watch.count() + 500)
-                    await crowd.finish(publishers, 30)
 
-            asyncio.run(asyncio.wait_for(load(), 60))
+            under_load(publishers, trouble_redis, first=200)
             self.assertFalse([publisher.refused for publisher in publishers if publisher.refused])
             for node in cluster.nodes:
                 self.check(publishers, node)
@@ -207,18 +203,14 @@ class Failover(unittest.TestCase):
             cluster.start()
             cluster.wait_spread()
             publishers = [flow.Publisher(node.port, f"user-{node.name}", TOPIC, window=8) for node in cluster.nodes]
-            watch = Watch(publishers)
 
-            async def load():
-                async with flow.Crowd(publishers) as crowd:
-                    await watch.until(300)
-                    for node in cluster.nodes:
-                        node.program.process.kill()
-                    await asyncio.to_thread(self.start_again, cluster)
-                    await watch.until(watch.count() + 300, 60)
-                    await crowd.finish(publishers, 30)
+            async def kill_all(watch):
+                for node in cluster.nodes:
+                    node.program.process.kill()
+                await asyncio.to_thread(self.start_again, cluster)
+                await watch.until(watch.count() + 300, 60)
 
-            asyncio.run(asyncio.wait_for(load(), 90))
+            under_load(publishers, kill_all, first=300, deadline=90)
             for node in cluster.nodes:
                 self.check(publishers, node)
 

@@ -302,6 +302,9 @@ class Requests(Case):
         self.assertNotIn("response_information", self.join(self.name("a"), values={"request_response_information": 0}).connack.properties)
         given = self.join(self.name("b"), values={"request_response_information": 1}).connack.properties
         self.assertEqual(given["response_information"], f"client/{self.name('b')}/reply")
+        # A client id with a wildcard in it has no topic of its own.
+        none = self.join(self.name("c+d"), values={"request_response_information": 1}).connack.properties
+        self.assertNotIn("response_information", none)
 
     @shows("MQTT-3.1.2-29")
     def test_without_problem_information_no_reason_strings(self):

@@ -90,9 +90,9 @@ TEST(InboxStart, ReadsPositionsByName) {
   EXPECT_EQ(start.epochs.at("tea"), Epoch{99});
   EXPECT_EQ(start.rest.kind, StartPosition::Kind::SinceLast);
   for (const auto* bad : {"12", "tea:", ":5", "tea:x", "tea:-1", ""}) {
-    EXPECT_EQ(start.add("since", bad, "ann"), Refusal::InvalidTopic) << bad;
+    EXPECT_EQ(start.add("since", bad, "ann"), Refusal::InvalidArgument) << bad;
   }
-  EXPECT_EQ(start.add("last", "x", "ann"), Refusal::InvalidTopic);
+  EXPECT_EQ(start.add("last", "x", "ann"), Refusal::InvalidArgument);
   EXPECT_EQ(start.add("epoch", "99", "ann"), Refusal::OtherEpoch);
   EXPECT_EQ(start.add("cursor", "garbage", "ann"), Refusal::InvalidCursor);
   EXPECT_EQ(start.add("cursor", encode_inbox_cursor(sample()), "ann"), Refusal::None);

@@ -153,6 +153,21 @@ TEST_F(ClusterNodeTest, FindsOthersThroughRedisAndCarriesMessages) {
   EXPECT_TRUE(a.wait_asked(4));
 }
 
+/// What can never be sent keeps nothing back.
+TEST_F(ClusterNodeTest, DropsWhatTheOtherNodeDoesNotTake) {
+  Node a(base_, file("a"), redis_.port());
+  Node b(base_, file("b"), redis_.port());
+  ASSERT_TRUE(a.wait(0, id(b) + " is reachable"));
+  auto& peers = a.node->peer_nodes();
+  const std::size_t most = peers.peer(b.self).message_max;
+  ASSERT_GE(most, 1024U * 1024);
+  EXPECT_TRUE(peers.send(b.self, shard::NodeChannel::Votes, "\1\0"s + std::string(most - 1, 'x')));
+  EXPECT_TRUE(peers.send(b.self, shard::NodeChannel::Votes, "\1\0behind it"s));
+  EXPECT_TRUE(b.wait(0, id(a) + " on 2: behind it"));
+  EXPECT_TRUE(peers.send(b.self, shard::NodeChannel::Votes, "\1\0"s + std::string(most - 2, 'x')));
+  EXPECT_TRUE(b.wait(0, id(a) + " on 2: " + std::string(most - 2, 'x')));
+}
+
 TEST_F(ClusterNodeTest, KnowsWhatOthersSpeak) {
   Node a(base_, file("a"), redis_.port());
   EXPECT_EQ(a.node->peer_nodes().peer(a.self).version, 3);

@@ -110,7 +110,7 @@ TEST_P(AmendmentVersions, AreRefusedWithAWord) {
       {R"({"op":"edit","seq":1,"text":"x","user":"bob"})", "invalid-argument"},
       {R"({"op":"redact"})", "invalid-argument"},
       {R"({"op":"redact","seq":1,"text":"x"})", "invalid-argument"},
-      {R"({"op":"redact","seq":-1})", "invalid-payload"},
+      {R"({"op":"redact","seq":-1})", "invalid-argument"},
       {edit(1, std::string(1'001, 'x')), "too-large"},
       {edit(1, std::string(9'000, 'x')), "too-large"},
       {edit(2, "x"), "not-authorized"},

@@ -150,6 +150,19 @@ TEST(CompactMeta, DescribesEachDeliveredEntry) {
   }
 }
 
+/// A name that others use, too: it must not keep a client out.
+TEST(CompactMeta, AnotherWordMeansTheStandard) {
+  for (const char* word : {"tiny", "", "Compact"}) {
+    World world(1, dev());
+    auto& alice = join(world, "alice", with_meta(word));
+    follow(world, alice, "chat/room/msg");
+    say(world, alice, "chat/room/msg", "hello");
+    ASSERT_EQ(alice.received.size(), 1U);
+    EXPECT_EQ(alice.received[0].user("seq"), "1") << word;
+    EXPECT_EQ(alice.received[0].correlation, "") << word;
+  }
+}
+
 TEST(CompactMeta, GivesSendersTheirOwnIdsBack) {
   World world(1, dev());
   auto& alice = join(world, "alice", with_meta("compact"));

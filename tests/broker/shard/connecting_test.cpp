@@ -18,7 +18,6 @@ TEST(Connecting, RefusesWithTheReasonOfTheSpecification) {
   options.shard.limits.retain_available = false;
   const std::vector<RefusedCase> cases{
       {"unknown authentication method", "a", {.authentication_method = "X"}, ReasonCode::BadAuthenticationMethod},
-      {"unknown meta word", "a", {.users = {{"meta", "tiny"}}}, ReasonCode::ImplementationSpecificError},
       {"no client id for a lasting session",
        "",
        {.version = ProtocolVersion::V3_1_1, .clean_start = false},

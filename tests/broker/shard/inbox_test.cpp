@@ -238,7 +238,7 @@ TEST_P(Inbox, BeginsWhereItIsAskedTo) {
   EXPECT_EQ(refused({{"since", "tea:6"}}), "beyond-head");
   EXPECT_EQ(bob.answer(PacketType::Suback)->user("conversation"), "tea");
   EXPECT_EQ(refused({{"since", "tea:5"}, {"epoch", "tea:1"}}), "other-epoch");
-  EXPECT_EQ(refused({{"since", "12"}}), "invalid-topic");
+  EXPECT_EQ(refused({{"since", "12"}}), "invalid-argument");
   EXPECT_EQ(refused({{"cursor", "garbage"}}), "invalid-cursor");
   say(world_, ann, "chat/tea/msg", "unheard");
   EXPECT_EQ(got(bob), Strings{}) << "nothing of a refused subscription stays";

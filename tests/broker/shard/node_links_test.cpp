@@ -15,7 +15,12 @@ class NarrowNodes final : public PeerNodes {
   }
   void drop(NodeId node) override { dropped.push_back(node); }
   void leading(Slot /*slot*/, std::optional<Term> /*term*/) override {}
+  [[nodiscard]] PeerState peer(NodeId node) const override {
+    const auto found = takes.find(node);
+    return {.message_max = found == takes.end() ? 0 : found->second};
+  }
   bool full = false;
+  std::map<NodeId, std::size_t> takes;
   std::vector<std::string> sent;
   std::vector<NodeId> dropped;
 };
@@ -71,6 +76,38 @@ TEST(NodeLinks, EndAConnectionThatTakesTooLittle) {
   links.node_connected(kOther);
   EXPECT_TRUE(links.try_send(kOther, NodeChannel::Entries, "anew"));
   EXPECT_EQ(nodes.sent, (std::vector<std::string>{"anew"}));
+}
+
+/// A message that is alone may be larger than what a queue keeps.
+TEST(NodeLinks, KeepOneMessageHoweverLarge) {
+  NarrowNodes nodes;
+  NodeLinks links(nodes);
+  links.node_connected(kOther);
+  nodes.full = true;
+  links.send(kOther, NodeChannel::Pages, std::string(NodeLinks::kQueuedBytesMax + 1, 'x'));
+  EXPECT_TRUE(nodes.dropped.empty());
+  links.send(kOther, NodeChannel::Pages, "one more");
+  EXPECT_EQ(nodes.dropped, (std::vector<NodeId>{kOther}));
+}
+
+TEST(NodeLinks, KnowHowMuchTheOthersTake) {
+  NarrowNodes nodes;
+  NodeLinks links(nodes);
+  EXPECT_EQ(links.message_max(), std::numeric_limits<std::size_t>::max());
+  links.node_connected(kOther);
+  EXPECT_TRUE(links.takes(kOther, 1'000'000)) << "it isn't known";
+  nodes.takes = {{kOther, 1000}, {NodeId{3}, 500}};
+  links.node_connected(kOther);
+  EXPECT_EQ(links.message_max(), 1000U);
+  links.node_connected({3});
+  EXPECT_EQ(links.message_max(), 500U);
+  EXPECT_TRUE(links.takes(kOther, 1000));
+  EXPECT_FALSE(links.takes(kOther, 1001));
+  links.node_unreachable({3});
+  EXPECT_EQ(links.message_max(), 500U) << "it comes back";
+  nodes.takes[NodeId{3}] = 2000;
+  links.node_connected({3});
+  EXPECT_EQ(links.message_max(), 1000U);
 }
 
 }  // namespace

@@ -83,6 +83,11 @@ class Nodes {
   /// Which version of the protocol between nodes it speaks, from its next connections on.
   void speak(std::size_t a, std::uint16_t version) { nodes_[a]->version = version; }
 
+  /// How large a message `a` takes, from its next connections on.
+  void takes(std::size_t a, std::size_t message_max) { nodes_[a]->message_max = message_max; }
+  /// Messages that were lost because they were larger than that.
+  [[nodiscard]] std::size_t too_large() const { return too_large_; }
+
   /// The channel from `a` to `b` takes no more, until it is opened.
   void block(std::size_t a, NodeChannel channel) { nodes_[a]->full.insert(channel); }
   void open(std::size_t a, NodeChannel channel) {
@@ -136,7 +141,7 @@ class Nodes {
     [[nodiscard]] PeerState peer(NodeId node) const override {
       const Node& one = *nodes_.nodes_.at(node.value - 1);
       const std::uint16_t own = nodes_.nodes_.at(self_.value - 1)->version;
-      return {.version = std::min(one.version, own), .incarnation = one.incarnation};
+      return {.version = std::min(one.version, own), .incarnation = one.incarnation, .message_max = one.message_max};
     }
     bool send(NodeId node, NodeChannel channel, std::string message) override {
       return nodes_.send(self_, node, channel, std::move(message));
@@ -167,6 +172,7 @@ class Nodes {
     std::set<NodeChannel> losing;
     std::uint64_t incarnation = 1;
     std::uint16_t version = kSharesVersion;
+    std::size_t message_max = 0;
   };
 
   static NodeId id(std::size_t i) { return {i + 1}; }
@@ -176,6 +182,10 @@ class Nodes {
     const std::size_t b = to.value - 1;
     if (disconnected_.contains({std::min(a, b), std::max(a, b)}) || nodes_[a]->full.contains(channel)) return false;
     if (nodes_[a]->losing.erase(channel) != 0) return true;
+    if (nodes_[b]->message_max != 0 && message.size() > nodes_[b]->message_max) {
+      ++too_large_;
+      return true;
+    }
     nodes_[b]->inbox.push_back({Letter::Kind::Message, from, channel, std::move(message)});
     return true;
   }
@@ -218,6 +228,7 @@ class Nodes {
   std::set<std::pair<std::size_t, std::size_t>> disconnected_;
   std::map<NodeChannel, std::size_t> delivered_;
   std::size_t drops_ = 0;
+  std::size_t too_large_ = 0;
 };
 
 inline simulation::Client& join(Nodes& nodes, std::size_t at, const std::string& id,

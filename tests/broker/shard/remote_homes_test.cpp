@@ -255,6 +255,8 @@ TEST(RemoteHomes, AreBoundedInBytes) {
   nodes.settle();
   EXPECT_EQ(alice.answer(PacketType::Puback, ids.front())->reason(), ReasonCode::Success);
   EXPECT_EQ(alice.answer(PacketType::Puback, ids.back())->user("error"), "busy");
+  // As where the leader is; with `busy` it would come again and again.
+  EXPECT_EQ(say(nodes, alice, "chat/room/msg", std::string(5000, 'x')).reason(), ReasonCode::Success);
 }
 
 /// One that waits keeps nothing of those that came after it and have been answered.

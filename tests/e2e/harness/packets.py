@@ -112,14 +112,14 @@ def packet(kind, flags, body):
     return bytes([kind << 4 | flags]) + varint(len(body)) + body
 
 
-def connect(client_id, version=5, *, clean=True, keep_alive=60, username=None, password=None, will=None, will_values=None, values=None, user=()):
-    """`will` is (topic, payload, qos, retain), `will_values` its properties."""
+def connect(client_id, version=5, *, clean=True, keep_alive=60, username=None, password=None, will=None, will_values=None, will_user=(), values=None, user=()):
+    """`will` is (topic, payload, qos, retain), `will_values` and `will_user` its properties."""
     flags = 0x02 if clean else 0
     tail = text(client_id)
     if will is not None:
         topic, payload, qos, retain = will
         flags |= 0x04 | qos << 3 | (0x20 if retain else 0)
-        tail += (properties(will_values or {}) if version == 5 else b"") + text(topic) + binary(payload)
+        tail += (properties(will_values or {}, will_user) if version == 5 else b"") + text(topic) + binary(payload)
     if username is not None:
         flags |= 0x80
         tail += text(username)
