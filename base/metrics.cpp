@@ -61,6 +61,7 @@ constexpr std::array<MetricRule, kMetrics> kRules{{
     {Metric::LimitPacketTime, kLimit, "limit=\"mqtt.packet_timeout\"", false, ""},
     {Metric::LimitQueue, kLimit, "limit=\"mqtt.max_queued_messages\"", false, ""},
     {Metric::LimitRetained, kLimit, "limit=\"mqtt.max_retained_messages\"", false, ""},
+    {Metric::LimitPosts, kLimit, "limit=\"chat.max_message_rate\"", false, ""},
     {Metric::PurgesOfRedactions, "parley_purges_pending", "kind=\"redaction\"", true,
      "What is gone for readers and not from the disk yet: redacted entries, and conversations with entries before "
      "their "

@@ -66,6 +66,7 @@ enum class Metric : std::uint8_t {
   LimitPacketTime,
   LimitQueue,
   LimitRetained,
+  LimitPosts,
   // -- What is to go from the disk --
   PurgesOfRedactions,
   PurgesOfRetention,

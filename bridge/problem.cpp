@@ -49,6 +49,7 @@ constexpr std::array kProblems{
     ProblemRule{Problem::NotFound, 404, "not-found", "There is no such message, or not any more."},
     ProblemRule{Problem::TooLate, 409, "too-late", "A message can be edited for a while only, and this is over."},
     ProblemRule{Problem::InvalidCursor, 400, "invalid-cursor", "This is no cursor of this user's inbox."},
+    ProblemRule{Problem::Rate, 429, "rate", "You send more messages to this conversation than one user may.", 1},
 };
 
 constexpr bool in_order() {
@@ -57,7 +58,7 @@ constexpr bool in_order() {
   }
   return true;
 }
-static_assert(in_order() && kProblems.size() == static_cast<std::size_t>(Problem::InvalidCursor) + 1);
+static_assert(in_order() && kProblems.size() == static_cast<std::size_t>(Problem::Rate) + 1);
 
 }  // namespace
 

@@ -50,6 +50,7 @@ enum class Problem : std::uint8_t {
   NotFound,
   TooLate,
   InvalidCursor,
+  Rate,
 };
 
 struct ProblemRule {

@@ -115,6 +115,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.root = config.chat.root;
   options.auto_create = config.chat.auto_create;
   options.message_size_max = config.chat.max_message_size;
+  options.post_rate = {.a_second = config.chat.max_message_rate, .burst = std::chrono::seconds(5)};
   options.edit_window = config.chat.edit_window;
   options.retention = config.chat.retention;
   options.inbox_cursor_interval = config.chat.inbox_cursor_interval;
@@ -123,6 +124,7 @@ shard::ShardOptions shard_options(const config::Config& config) {
   options.v3_refuse_closes = mqtt.v3_refuse == "close";
   options.pending_bytes_max = config.storage.max_pending;
   options.subscriptions_max = mqtt.max_subscriptions;
+  options.inbox_conversations_max = std::max(options.inbox_conversations_max, std::size_t{mqtt.max_subscriptions});
   options.login_timeout = mqtt.connect_timeout;
   options.filter_levels_max = mqtt.max_topic_levels;
   options.packet_size_before_connect_max = mqtt.max_connect_packet_size;

@@ -79,6 +79,7 @@ struct Config {
     std::string root;
     bool auto_create = false;
     std::uint64_t max_message_size = 0;
+    std::uint64_t max_message_rate = 0;
     Duration edit_window{};
     Duration retention{};
     Duration inbox_cursor_interval{};

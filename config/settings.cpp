@@ -156,6 +156,10 @@ const std::array kSettings{
             "Conversations appear on first use, public for every user. For development."},
     Setting{"chat.max_message_size", Kind::Size, PARLEY_PLACE(chat.max_message_size), "256KB", "1", "64MB",
             "Largest content of a chat message, and the same for its user properties; a larger one is refused (0x97)."},
+    Setting{"chat.max_message_rate", Kind::Integer, PARLEY_PLACE(chat.max_message_rate), "0", "0", "1000000",
+            "Messages and edits a second of one user in one conversation, from all devices; five seconds' worth may "
+            "come at "
+            "once. More are refused (0x97, with retry-after). 0: no limit."},
     Setting{"chat.edit_window", Kind::Duration, PARLEY_PLACE(chat.edit_window), "15m", "0", "36500d",
             "How long after it was sent a message can be edited by its sender; 0: not at all."},
     Setting{"chat.retention", Kind::Duration, PARLEY_PLACE(chat.retention), "365d", "0", "36500d",

@@ -240,7 +240,9 @@ Result<Decision> decide(const Command& command, const Situation& situation) {
     }
     case Op::Join:
       if (situation.role) return Decision{};
-      return change(format::MemberAction::Join, format::Role::Member, situation.actor);
+      // A conversation with members has an owner.
+      return change(format::MemberAction::Join, situation.members == 0 ? format::Role::Owner : format::Role::Member,
+                    situation.actor);
     case Op::Leave: return decide_leave(situation);
     case Op::Add: return decide_add(command, situation);
     case Op::Remove: return decide_remove(command, situation);

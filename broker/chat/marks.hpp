@@ -13,4 +13,8 @@ struct UserMarks {
   friend bool operator==(const UserMarks&, const UserMarks&) = default;
 };
 
+/// In a direct conversation, which either of the two may begin alone: has sent something there, or said that it has
+/// read something.
+inline bool takes_part(const format::Mark& mark) { return mark.read != Seq{}; }
+
 }  // namespace parley::chat

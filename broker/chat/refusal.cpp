@@ -33,9 +33,11 @@ constexpr std::array kRules{
     RefusalRule{Refusal::Unsupported, "unsupported", 0x83, 0, "This server doesn't serve this yet."},
 };
 
-/// Behind NotLeader, which has none.
-constexpr RefusalRule kTooMany =
-    RefusalRule{Refusal::TooMany, "too-many", 0x97, 0, "A client may not have that many of them."};
+/// Those behind NotLeader, which has none.
+constexpr std::array kLaterRules{
+    RefusalRule{Refusal::TooMany, "too-many", 0x97, 0, "A client may not have that many of them."},
+    RefusalRule{Refusal::Rate, "rate", 0x97, 1, "You send more messages to this conversation than one user may."},
+};
 
 class Category final : public boost::system::error_category {
  public:
@@ -48,7 +50,8 @@ class Category final : public boost::system::error_category {
 }  // namespace
 
 const RefusalRule& rule_of(Refusal refusal) {
-  if (refusal == Refusal::TooMany) return kTooMany;
+  if (refusal > Refusal::NotLeader)
+    return kLaterRules.at(static_cast<std::size_t>(refusal) - static_cast<std::size_t>(Refusal::TooMany));
   return kRules.at(static_cast<std::size_t>(refusal == Refusal::NotLeader ? Refusal::NoMajority : refusal));
 }
 

@@ -33,6 +33,7 @@ enum class Refusal {
   Unsupported,    ///< Part of the contract that this version doesn't serve yet.
   NotLeader,      ///< From node to node: ask the slot's leader. What a client would be told is NoMajority.
   TooMany,        ///< Subscriptions, or levels of a filter. Never from node to node.
+  Rate,           ///< Above [chat] max_message_rate.
 };
 
 struct RefusalRule {

@@ -102,7 +102,9 @@ void Feeds::noticed(const NoticeEvent& event) {
   Feed* feed = find(event.conversation);
   if (feed == nullptr) return;
   if (!event.typing.empty()) shard_.typing().noticed(*feed, event.typing);
-  if (!event.marks.empty()) shard_.marks().noticed(*feed, event.marks);
+  if (event.marks.empty()) return;
+  shard_.marks().noticed(*feed, event.marks);
+  shard_.rosters().marked(*feed, event.marks);
 }
 
 void Feeds::let_go(const std::string& conversation) {

@@ -65,6 +65,9 @@ struct CatchUp {
 /// The members of a conversation, for the subscriptions to presence/+ of this shard's clients.
 struct Roster {
   std::set<std::string, std::less<>> members;
+  /// Of a direct conversation: who hasn't taken part in it, as far as is known; see PresenceQuestions. They are seen by
+  /// themselves only.
+  std::set<std::string, std::less<>> silent;
   std::uint64_t asked = 0;  ///< The question under way; 0: none.
   bool crowded = false;     ///< Has too many members, and none is here.
   bool shrunk = false;      ///< Somebody has left since that was found.

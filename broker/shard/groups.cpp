@@ -174,9 +174,13 @@ std::string Groups::info(const Hosted& hosted, const chat::Command& command, std
   append_number(detail, "member_count", direct ? 2 : standing.members);
   if (direct) {
     detail.append(",\"members\":[");
-    append_member(hosted, direct->first, {}, &online, detail);
+    const auto seen = [&](std::string_view user) {
+      const auto mark = shard_.marks().find(hosted, user);
+      return user == actor || (mark && chat::takes_part(*mark)) ? &online : nullptr;
+    };
+    append_member(hosted, direct->first, {}, seen(direct->first), detail);
     detail.push_back(',');
-    append_member(hosted, direct->second, {}, &online, detail);
+    append_member(hosted, direct->second, {}, seen(direct->second), detail);
     return detail.append("]");
   }
   const auto me = find(hosted, actor, head);

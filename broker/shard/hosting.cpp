@@ -119,6 +119,7 @@ void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origi
     return refuse(chat::Refusal::NotAuthorized);
   }
   if (is_repeat(hosted, draft, origin)) return;
+  if (!shard_.post_rates().take(hosted.name, draft.from)) return refuse(chat::Refusal::Rate);
   append(hosted, draft, std::move(origin));
 }
 
@@ -154,6 +155,9 @@ void Hosting::amend(ProposeEvent proposal, std::uint64_t token, const format::En
     shard_.send_outcome(proposal.origin, {.refusal = refusal_of(amendment.error())});
   } else if (!*amendment) {
     shard_.send_outcome(proposal.origin, {.detail = std::string(Outcome::kUnchanged)});
+  } else if ((*amendment)->kind == format::EntryKind::Edit && !shard_.post_rates().take(hosted.name, draft.from)) {
+    // Whoever redacts a flood isn't kept from it.
+    shard_.send_outcome(proposal.origin, {.refusal = chat::Refusal::Rate});
   } else {
     append(hosted,
            {.kind = (*amendment)->kind,

@@ -117,9 +117,7 @@ template <class Of, class T>
 concept Is = std::same_as<std::remove_const_t<Of>, T>;
 
 void describe_status(auto& io, auto& event) { io.choice(event.status, Status::Done, Status::Failed); }
-void describe_refusal(auto& io, auto& event) {
-  io.choice(event.refusal, chat::Refusal::None, chat::Refusal::NotLeader);
-}
+void describe_refusal(auto& io, auto& event) { io.choice(event.refusal, chat::Refusal::None, chat::Refusal::Rate); }
 
 void describe(auto& io, Is<Propose> auto& event) {
   io(event.stream);

@@ -27,6 +27,7 @@ struct ShardOptions {
   std::string root = "chat";                  ///< [chat] root.
   bool auto_create = false;                   ///< [chat] auto_create: conversations appear on first use and are public.
   std::size_t message_size_max = 256 * 1024;  ///< [chat] max_message_size: of the content; and of its properties.
+  Rate post_rate;                             ///< [chat] max_message_rate: of a user in a conversation; see PostRates.
   Duration retention{};                       ///< [chat] retention; 0: everything is kept.
   Duration edit_window = std::chrono::minutes(15);  ///< [chat] edit_window; 0: nothing can be edited.
   std::size_t marks_fanout = 100;  ///< [chat] marks_fanout: members of a group that get the others' marks.
@@ -36,6 +37,7 @@ struct ShardOptions {
   std::size_t pending_bytes_max = 64 * 1024 * 1024;           ///< Waiting for the disk; more is refused as busy.
   std::size_t output_flush = 64 * 1024;                       ///< An output this large is written before the turn ends.
   std::size_t subscriptions_max = 10'000;                     ///< Per client.
+  std::size_t inbox_conversations_max = 10'000;               ///< That it may begin with; others may fill it.
   std::size_t filter_levels_max = 201;                        ///< Of filters, and of topics that are published to.
   RateLimits rates;
   std::uint64_t connects_a_second = 0;                ///< CONNECT packets that this shard takes; 0: no limit.

@@ -504,6 +504,7 @@ enum class NodeChannel : std::uint8_t {
 inline constexpr std::uint16_t kWillsVersion = 2;   ///< Wills stand in records; Left.
 inline constexpr std::uint16_t kSharesVersion = 3;  ///< Shared subscriptions on conversations; ShareGrant, ShareDone.
 inline constexpr std::uint16_t kPublisherVersion = 3;  ///< Who has published a message; it stands in entries' records.
+inline constexpr std::uint16_t kRateVersion = 3;       ///< Refusal::Rate.
 
 struct PeerState {
   std::uint16_t version = kSharesVersion;  ///< Which both speak; of this node itself, its highest. 0: it is no member.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/name.hpp"
+#include "broker/chat/topic.hpp"
 #include "broker/shard/presence_events.hpp"
 #include "broker/shard/shard.hpp"
 
@@ -17,6 +18,8 @@ constexpr Duration kOnlineWait = std::chrono::seconds(1);
 constexpr std::size_t kConversationsMax = 100'000;
 /// Questions that wait for a leader, and the conversations in them.
 constexpr std::size_t kLeaderlessMax = 100'000;
+/// In the token of a question to a conversation's home; those of Feeds never come as far.
+constexpr std::uint64_t kOfDirect = std::uint64_t{1} << 63;
 
 std::size_t weight_of(const PresenceAskEvent& event) { return 1 + event.conversations.size(); }
 
@@ -24,7 +27,8 @@ std::size_t weight_of(const PresenceAskEvent& event) { return 1 + event.conversa
 
 // -- Who may see whom --
 
-/// First the asker's home says in which conversations it is, then the other one's whether that user is in one of them.
+/// First the asker's home says in which groups it is, then the other one's whether that user is in one of them; at last
+/// the home of their direct conversation whether the other takes part in it.
 void PresenceQuestions::may_see(const std::string& asker, std::string_view filter, std::function<void(Refusal)> known) {
   if (!filter.starts_with(Presence::kPrefix)) return known(Refusal::InvalidTopic);
   const std::string target(Presence::user_of(filter));
@@ -32,7 +36,7 @@ void PresenceQuestions::may_see(const std::string& asker, std::string_view filte
   if (!is_name(target)) return known(Refusal::InvalidTopic);
   if (target == asker) return known(Refusal::None);
   const std::uint64_t token = next_question_++;
-  questions_[token] = {std::move(known), shard_.now() + kAnswerWait};
+  questions_[token] = {std::move(known), shard_.now() + kAnswerWait, asker, target};
   timer_.start(shard_.now() + kAnswerWait);
   shard_.send(home_of_name(asker, shard_.options()), PeerEvent{PresenceAskEvent{.asker = asker,
                                                                                 .target = target,
@@ -101,6 +105,7 @@ void PresenceQuestions::answer(PresenceAskEvent event, const UserFeeds::List& li
     return;
   }
   for (const auto& [number, conversation] : list) {
+    if (format::direct_users(conversation.name)) continue;
     if (event.conversations.size() < kConversationsMax) event.conversations.push_back(number);
   }
   if (event.conversations.empty()) return answer(event, Refusal::NotAuthorized);
@@ -122,9 +127,43 @@ void PresenceQuestions::answer(const PresenceAskEvent& event, Refusal refusal) {
 void PresenceQuestions::answered(const PresenceAnswerEvent& event) {
   const auto found = questions_.find(event.token);
   if (found == questions_.end()) return;
-  const auto known = std::move(found->second.known);
+  Question question = std::move(found->second);
   questions_.erase(found);
-  known(event.refusal);
+  if (event.refusal == Refusal::NotAuthorized) return ask_direct(std::move(question));
+  question.known(event.refusal);
+}
+
+void PresenceQuestions::ask_direct(Question question) {
+  const auto direct = chat::conversation_meant("dm:" + question.target, question.asker);
+  if (!direct || !format::direct_users(*direct)) return question.known(Refusal::NotAuthorized);
+  const std::uint64_t token = next_question_++;
+  question.due = shard_.now() + kAnswerWait;
+  timer_.start(question.due);
+  AccessEvent asked{.conversation = *direct,
+                    .number = {},
+                    .user = question.asker,
+                    .shard = shard_.id(),
+                    .token = token | kOfDirect,
+                    .marks = true};
+  questions_[token] = std::move(question);
+  shard_.send(home_of_name(*direct, shard_.options()), PeerEvent{std::move(asked)});
+}
+
+bool PresenceQuestions::answered(const AccessedEvent& event) {
+  if ((event.token & kOfDirect) == 0) return false;
+  const auto found = questions_.find(event.token & ~kOfDirect);
+  if (found == questions_.end()) return true;
+  const Question question = std::move(found->second);
+  questions_.erase(found);
+  auto refusal = event.refusal;
+  if (refusal == Refusal::None) {
+    const auto takes_part = [&](const chat::UserMarks& one) {
+      return one.user == question.target && chat::takes_part(one.mark);
+    };
+    if (std::ranges::none_of(event.marks, takes_part)) refusal = Refusal::NotAuthorized;
+  }
+  question.known(refusal);
+  return true;
 }
 
 // -- Who of some users is online --

@@ -20,6 +20,9 @@ class Shard;
 /// What is asked about users where it is known: whether one may see another, since they share a conversation, and who
 /// of some is online. Belongs to its shard's thread.
 ///
+/// Groups are what their lists have both. Of their direct conversation, which either of them can begin alone, its home
+/// is asked: the other has taken part once its read mark has moved, which what it sends moves, too.
+///
 /// Asks for this shard, and where nobody answers in time gives an answer itself. The first question it also answers,
 /// for users whose slots are led here; the second is answered by PresenceHomes. Memory: the questions under way.
 class PresenceQuestions final : private UserFeeds::Watcher {
@@ -35,6 +38,8 @@ class PresenceQuestions final : private UserFeeds::Watcher {
   /// Whoever leads is asked what had to wait.
   void leader_known(Slot slot);
   void answered(const PresenceAnswerEvent& event);
+  /// False when somebody else has asked.
+  bool answered(const AccessedEvent& event);
   void answered(const OnlineAnswerEvent& event);
 
   /// Gives up what has waited too long. Returns when to come back.
@@ -44,6 +49,8 @@ class PresenceQuestions final : private UserFeeds::Watcher {
   struct Question {
     std::function<void(chat::Refusal)> known;
     Instant due;
+    std::string asker;
+    std::string target;
   };
   struct OnlineQuestion {
     std::size_t open = 0;
@@ -57,6 +64,7 @@ class PresenceQuestions final : private UserFeeds::Watcher {
   void user_changed(const std::string& /*user*/, const UserConversation& /*change*/) override {}
   void answer(const PresenceAskEvent& event, chat::Refusal refusal);
   void answer(PresenceAskEvent event, const UserFeeds::List& list);
+  void ask_direct(Question question);
 
   Shard& shard_;
   PresenceTimer& timer_;

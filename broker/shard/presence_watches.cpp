@@ -137,7 +137,7 @@ void PresenceWatches::shown(const PresenceShownEvent& event) {
     }
   }
   const std::string& filter = shard_.inbox_listeners().filter(Hearing::Presence);
-  for (Client* client : contacts(watched)) {
+  for (Client* client : contacts(event.user, watched)) {
     if (is_first) {
       shard_.shows().presence(*client, event.user, event.presence.online);
     } else {
@@ -171,20 +171,25 @@ void PresenceWatches::send(Client& client, std::string_view filter, const std::s
 
 // -- All whom a user knows --
 
-bool PresenceWatches::is_contact(const Client& client, const Watched& watched) {
+bool PresenceWatches::sees(const Listener& listener, const Feed& feed, const std::string& user) {
+  if (listener.hearing != Hearing::Presence) return false;
+  const bool is_silent = feed.roster && feed.roster->silent.contains(user);
+  return !is_silent || listener.client->session->user() == user;
+}
+
+bool PresenceWatches::is_contact(const Client& client, const std::string& user, const Watched& watched) {
   return std::ranges::any_of(watched.rosters, [&](const Feed* feed) {
-    return std::ranges::any_of(feed->listeners, [&](const Listener& one) {
-      return one.client == &client && one.hearing == Hearing::Presence;
-    });
+    return std::ranges::any_of(feed->listeners,
+                               [&](const Listener& one) { return one.client == &client && sees(one, *feed, user); });
   });
 }
 
 /// Each once.
-std::vector<Client*> PresenceWatches::contacts(const Watched& watched) {
+std::vector<Client*> PresenceWatches::contacts(const std::string& user, const Watched& watched) {
   std::vector<Client*> clients;
   for (const Feed* feed : watched.rosters) {
     for (const Listener& one : feed->listeners) {
-      if (one.hearing == Hearing::Presence) clients.push_back(one.client);
+      if (sees(one, *feed, user)) clients.push_back(one.client);
     }
   }
   std::ranges::sort(clients);
@@ -195,14 +200,24 @@ std::vector<Client*> PresenceWatches::contacts(const Watched& watched) {
 void PresenceWatches::enter_roster(const std::string& user, Feed& feed) {
   Watched& watched = watched_[user];
   if (!watched.is_wanted()) want(user, true);
-  if (watched.last) {
-    const auto known = contacts(watched);
-    for (const Listener& one : feed.listeners) {
-      if (one.hearing != Hearing::Presence || std::ranges::binary_search(known, one.client)) continue;
-      shard_.shows().presence(*one.client, user, watched.last->online);
-    }
-  }
+  if (watched.last) show_others(feed, user, watched, contacts(user, watched));
   watched.rosters.push_back(&feed);
+}
+
+void PresenceWatches::take_part(const std::string& user, Feed& feed) {
+  const auto found = watched_.find(user);
+  const auto before = found != watched_.end() ? contacts(user, found->second) : std::vector<Client*>();
+  feed.roster->silent.erase(user);
+  if (found != watched_.end() && found->second.last) show_others(feed, user, found->second, before);
+}
+
+/// To those who hear of the user by this feed and are none of `contacts`.
+void PresenceWatches::show_others(const Feed& feed, const std::string& user, const Watched& watched,
+                                  const std::vector<Client*>& contacts) {
+  for (const Listener& one : feed.listeners) {
+    if (!sees(one, feed, user) || std::ranges::binary_search(contacts, one.client)) continue;
+    shard_.shows().presence(*one.client, user, watched.last->online);
+  }
 }
 
 void PresenceWatches::leave_roster(const std::string& user, const Feed& feed) {
@@ -226,7 +241,7 @@ void PresenceWatches::show_now(Client& client, const std::string& user) {
   for (const Watcher& one : found->second.watchers) {
     if (one.client == &client && one.checked != Instant{}) send(client, one.filter, user, *found->second.last, true);
   }
-  if (!is_contact(client, found->second)) return;
+  if (!is_contact(client, user, found->second)) return;
   send(client, shard_.inbox_listeners().filter(Hearing::Presence), user, *found->second.last, true);
 }
 

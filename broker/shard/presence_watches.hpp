@@ -17,6 +17,7 @@ namespace parley::shard {
 class Shard;
 struct Client;
 struct Feed;
+struct Listener;
 
 /// Whom this shard's clients see: by subscriptions to presence/{user}, and by presence/+ all that are in the rosters of
 /// the feeds they listen to. Belongs to its shard's thread.
@@ -42,6 +43,8 @@ class PresenceWatches final : private UserFeeds::Watcher {
   // -- What presence/+ sees; see Rosters --
   void enter_roster(const std::string& user, Feed& feed);
   void leave_roster(const std::string& user, const Feed& feed);
+  /// The user isn't silent in this feed any more.
+  void take_part(const std::string& user, Feed& feed);
   /// As soon as it is known how the user is.
   void show_later(Client& client, const std::string& user);
   /// Now, if the client still sees the user.
@@ -81,8 +84,11 @@ class PresenceWatches final : private UserFeeds::Watcher {
   void recheck_later(const Client& client, Instant due);
   void forget_asker(Client& client);
   void want(const std::string& user, bool wanted);
-  [[nodiscard]] static bool is_contact(const Client& client, const Watched& watched);
-  [[nodiscard]] static std::vector<Client*> contacts(const Watched& watched);
+  [[nodiscard]] static bool sees(const Listener& listener, const Feed& feed, const std::string& user);
+  [[nodiscard]] static bool is_contact(const Client& client, const std::string& user, const Watched& watched);
+  [[nodiscard]] static std::vector<Client*> contacts(const std::string& user, const Watched& watched);
+  void show_others(const Feed& feed, const std::string& user, const Watched& watched,
+                   const std::vector<Client*>& contacts);
   void send_change(Client& client, std::string_view filter, const std::string& user, const chat::Presence& presence);
   void send(Client& client, std::string_view filter, const std::string& user, const chat::Presence& presence,
             bool retain);

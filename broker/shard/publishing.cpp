@@ -375,6 +375,7 @@ void Publishing::outcome(const Origin& origin, const Outcome& outcome) {
   if (origin.passes && chat::rule_of(outcome.refusal).retry_after != 0) return this->outcome(origin, Outcome{});
   Client* client = shard_.clients().find(origin.client, origin.identity);
   if (client == nullptr) return;
+  if (outcome.refusal == chat::Refusal::Rate) shard_.limit_reached(Metric::LimitPosts, *client);
   const bool fits = !origin.receipt || send_receipt(*client, *origin.receipt, outcome);
   if (origin.ticket.qos == mqtt::Qos::AtMostOnce) return;
   if (!fits || outcome.refusal != chat::Refusal::None) {

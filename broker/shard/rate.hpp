@@ -38,6 +38,8 @@ class RateBucket {
   void take(const Rate& rate, Instant now, std::uint64_t amount) {
     full_at_ = std::max(full_at_, at(now)) + rate.worth(amount);
   }
+  /// As one that was never taken from.
+  [[nodiscard]] bool is_full(Instant now) const { return full_at_ <= at(now); }
 
  private:
   static std::int64_t at(Instant now) { return nanoseconds_of(now.time_since_epoch()); }

@@ -34,12 +34,15 @@ void Rosters::ask(Feed& feed) {
   const auto listener = std::ranges::find(feed.listeners, Hearing::Presence, &Listener::hearing);
   if (listener == feed.listeners.end()) return;
   feed.roster->shrunk = false;
-  const std::uint64_t question = feed.roster->asked = next_question_++;
   if (const auto users = format::direct_users(feed.name)) {
-    feed.roster->asked = 0;
-    set(feed, {std::string(users->first), std::string(users->second)});
-    return;
+    if (feed.roster->members.empty()) {
+      feed.roster->silent = {std::string(users->first), std::string(users->second)};
+      set(feed, feed.roster->silent);
+    }
+    // Who has taken part goes on being seen.
+    if (feed.roster->silent.empty()) return;
   }
+  const std::uint64_t question = feed.roster->asked = next_question_++;
   shard_.feeds().with_marks(
       feed, listener->client->session->user(),
       [this, question](Feed& of, const Feeds::Access& access) { answered(of, question, access); });
@@ -54,6 +57,7 @@ void Rosters::answered(Feed& feed, std::uint64_t question, const Feeds::Access& 
     unanswered_.insert(feed.name);
     return;
   }
+  if (format::direct_users(feed.name)) return marked(feed, access.marks);
   std::set<std::string, std::less<>> members;
   for (const chat::UserMarks& one : access.marks) members.insert(one.user);
   feed.roster->crowded = members.empty();
@@ -92,6 +96,15 @@ void Rosters::changed(Feed& feed, const std::string& user, bool present) {
     roster.crowded = true;
     crowded_.insert(feed.name);
     set(feed, {});
+  }
+}
+
+void Rosters::marked(Feed& feed, const std::vector<chat::UserMarks>& marks) {
+  if (!feed.roster || feed.roster->silent.empty()) return;
+  for (const chat::UserMarks& one : marks) {
+    if (chat::takes_part(one.mark) && feed.roster->silent.contains(one.user)) {
+      shard_.presence().watches().take_part(one.user, feed);
+    }
   }
 }
 

@@ -31,6 +31,8 @@ class Rosters {
   void end(Feed& feed);
   /// An entry says so.
   void changed(Feed& feed, const std::string& user, bool present);
+  /// These marks have moved. In a direct conversation that shows who takes part.
+  void marked(Feed& feed, const std::vector<chat::UserMarks>& marks);
   /// Entries may be missing.
   void stand_anew(Feed& feed);
 

@@ -108,6 +108,10 @@ void Serving::outcome(const NodeOrigin& origin, const Outcome& outcome) {
   event.stream = origin.stream;
   event.number = origin.number;
   event.refusal = outcome.refusal;
+  // To a node that doesn't know it, what means about the same.
+  if (outcome.refusal == chat::Refusal::Rate && shard_.nodes().peer(origin.node).version < kRateVersion) {
+    event.refusal = chat::Refusal::Busy;
+  }
   event.seq = outcome.seq;
   event.ts = outcome.ts;
   event.id = outcome.id;

@@ -50,6 +50,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       share_homes_(*this),
       share_members_(*this),
       typing_(*this),
+      post_rates_(*this),
       presence_(*this),
       history_requests_(*this),
       hosting_(*this),
@@ -199,6 +200,7 @@ void Shard::run_timer(const Timers::Timer& timer) {
       inboxes_.sweep();
       rosters_.sweep();
       typing_.sweep();
+      post_rates_.sweep();
       presence_.sweep();
       plain_topics_.sweep();
       node_topics_.sweep();
@@ -543,7 +545,9 @@ struct PeerEventVisitor {
   void operator()(ShareDoneEvent& event) const { shard.share_homes().done(std::move(event)); }
   void operator()(DeliveredEvent& event) const { shard.hosting().delivered(std::move(event)); }
   void operator()(AccessEvent& event) const { shard.hosting().access(std::move(event)); }
-  void operator()(AccessedEvent& event) const { shard.feeds().accessed(event); }
+  void operator()(AccessedEvent& event) const {
+    if (!shard.presence().questions().answered(event)) shard.feeds().accessed(event);
+  }
   void operator()(MembershipEvent& event) const { shard.groups().take(event); }
   void operator()(MembershipTakenEvent& event) const { shard.groups().taken(event); }
   void operator()(ReadEvent& event) const { shard.remote_homes().read(std::move(event)); }

@@ -31,6 +31,7 @@
 #include "broker/shard/plain_journal.hpp"
 #include "broker/shard/plain_topics.hpp"
 #include "broker/shard/ports.hpp"
+#include "broker/shard/post_rates.hpp"
 #include "broker/shard/presence.hpp"
 #include "broker/shard/publishing.hpp"
 #include "broker/shard/reauthentication.hpp"
@@ -179,6 +180,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   ShareHomes& share_homes() { return share_homes_; }
   ShareMembers& share_members() { return share_members_; }
   Typing& typing() { return typing_; }
+  PostRates& post_rates() { return post_rates_; }
   Presence& presence() { return presence_; }
   HistoryRequests& history_requests() { return history_requests_; }
   Hosting& hosting() { return hosting_; }
@@ -318,6 +320,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   ShareHomes share_homes_;
   ShareMembers share_members_;
   Typing typing_;
+  PostRates post_rates_;
   Presence presence_;
   HistoryRequests history_requests_;
   Hosting hosting_;

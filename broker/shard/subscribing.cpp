@@ -339,7 +339,7 @@ void Subscribing::subscribe_listening(const RequestPtr& request, std::size_t ind
           item.refusal = refusal;
           request->reasons[index] =
               refusal == Refusal::None ? static_cast<ReasonCode>(item.options.qos) : suback_reason(refusal);
-          if (client->session->subscriptions().size() + conversations > shard_.options().subscriptions_max) {
+          if (conversations > shard_.options().inbox_conversations_max) {
             shard_.limit_reached(Metric::LimitSubscriptions, *client);
             item.refusal = Refusal::TooMany;
             request->reasons[index] = suback_reason(item.refusal);
@@ -365,7 +365,7 @@ void Subscribing::subscribe_inbox(const RequestPtr& request, std::size_t index, 
         if (refusal != Refusal::None) {
           known.refusal = refusal;
           request->reasons[index] = suback_reason(refusal);
-        } else if (client.session->subscriptions().size() + list->size() > shard_.options().subscriptions_max) {
+        } else if (list->size() > shard_.options().inbox_conversations_max) {
           shard_.limit_reached(Metric::LimitSubscriptions, client);
           known.refusal = Refusal::TooMany;
           request->reasons[index] = suback_reason(known.refusal);

@@ -206,9 +206,9 @@ TEST_F(BridgeSending, PassesOnRefusals) {
     std::string_view word;
     unsigned status;
   };
-  for (const auto& [word, status] :
-       {Case{"not-authorized", 403}, Case{"too-large", 413}, Case{"disk-full", 507}, Case{"storage-failed", 503},
-        Case{"busy", 503}, Case{"invalid-payload", 400}, Case{"unsupported", 501}, Case{"unheard-of", 502}}) {
+  for (const auto& [word, status] : {Case{"not-authorized", 403}, Case{"too-large", 413}, Case{"disk-full", 507},
+                                     Case{"storage-failed", 503}, Case{"busy", 503}, Case{"rate", 429},
+                                     Case{"invalid-payload", 400}, Case{"unsupported", 501}, Case{"unheard-of", 502}}) {
     const auto reply = post("{\"text\":\"" + std::string(word) + "\"}");
     EXPECT_EQ(reply.status, status) << word;
     EXPECT_EQ(reply.header("retry-after"), "33");

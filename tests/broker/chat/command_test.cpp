@@ -122,7 +122,8 @@ TEST(Commands, AreDecidedByRole) {
   const std::vector<DecisionCase> cases{
       {"create what is there", create, kNone, kNone, open, 0, 0, "exists"},
       {"create what is hidden", create, kNone, kNone, closed, 1, 1, "not-authorized"},
-      {"join a public one", join, kNone, kNone, open, 0, 0, "join ann member"},
+      {"join a public one", join, kNone, kNone, open, 1, 1, "join ann member"},
+      {"join one that all have left", join, kNone, kNone, open, 0, 0, "join ann owner"},
       {"join a private one", join, kNone, kNone, closed, 1, 1, "not-authorized"},
       {"join again", join, Role::Member, kNone, closed, 1, 2, "nothing"},
       {"leave", leave, Role::Member, kNone, closed, 1, 2, "leave ann member"},

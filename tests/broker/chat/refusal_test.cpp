@@ -14,7 +14,10 @@ TEST(Refusals, HaveARuleEachInTheOrderOfTheEnum) {
   for (int i = 0; i < kRefusals; ++i) EXPECT_EQ(static_cast<int>(rule_of(static_cast<Refusal>(i)).refusal), i);
   EXPECT_EQ(rule_of(Refusal::NotLeader).refusal, Refusal::NoMajority) << "clients needn't know of leaders";
   EXPECT_EQ(rule_of(Refusal::TooMany).word, "too-many");
-  EXPECT_ANY_THROW(rule_of(static_cast<Refusal>(kRefusals + 2)));
+  EXPECT_EQ(rule_of(Refusal::Rate).refusal, Refusal::Rate);
+  EXPECT_EQ(rule_of(Refusal::Rate).word, "rate");
+  EXPECT_EQ(rule_of(Refusal::Rate).reason, 0x97);
+  EXPECT_ANY_THROW(rule_of(static_cast<Refusal>(kRefusals + 3)));
 }
 
 TEST(Refusals, HaveStableWordsAndSentences) {
@@ -37,7 +40,8 @@ TEST(Refusals, HaveReasonsThatPubackMayCarry) {
 }
 
 TEST(Refusals, SayWhenToTryAgainWhereItWillPass) {
-  for (const Refusal passing : {Refusal::DiskFull, Refusal::StorageFailed, Refusal::Busy, Refusal::NoMajority}) {
+  for (const Refusal passing :
+       {Refusal::DiskFull, Refusal::StorageFailed, Refusal::Busy, Refusal::NoMajority, Refusal::Rate}) {
     EXPECT_GT(rule_of(passing).retry_after, 0U) << rule_of(passing).word;
   }
   for (const Refusal lasting :

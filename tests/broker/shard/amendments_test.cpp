@@ -98,7 +98,7 @@ TEST_P(AmendmentVersions, AreRefusedWithAWord) {
   EXPECT_EQ(outcome(world, ann, "tea", edit(1, "uno")), "ok");      // 3
   say(world, ann, "chat/tea/msg", "gone");                          // 4
   EXPECT_EQ(outcome(world, ann, "tea", redact(4)), "ok");           // 5
-  EXPECT_EQ(outcome(world, ann, "tea", R"({"op":"join"})"), "ok");  // 6
+  EXPECT_EQ(outcome(world, bob, "tea", R"({"op":"join"})"), "ok");  // 6
   const std::vector<std::pair<std::string, std::string>> cases{
       {R"({"op":"edit","text":"x"})", "invalid-argument"},
       {R"({"op":"edit","seq":1})", "invalid-argument"},

@@ -355,7 +355,7 @@ class History {
       if (!group.may_read(user)) return command(user, name, R"({"op":"join"})", "not-authorized");
       command(user, name, R"({"op":"join"})", "");
       if (group.role_of(user) >= 0) return;
-      group.enter("join", user, 0);
+      group.enter("join", user, group.members.empty() ? 2 : 0);
     } else {
       const std::string json = R"({"op":"leave"})";
       if (!group.may_read(user)) return command(user, name, json, "not-authorized");

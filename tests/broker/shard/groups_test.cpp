@@ -196,6 +196,51 @@ TEST(Groups, TurningPrivateEndsWhatStrangersFollow) {
   EXPECT_EQ(cat.seqs("chat/tea/msg"), range(3, 4));
 }
 
+TEST(Groups, WhoJoinsOneThatAllHaveLeftIsItsOwner) {
+  World world(1, closed(2));
+  auto& ann = enter(world, "ann");
+  auto& bob = enter(world, "bob");
+  auto& cat = enter(world, "cat");
+  outcome(world, ann, "tea", R"({"op":"create","visibility":"public"})");
+  EXPECT_EQ(outcome(world, ann, "tea", R"({"op":"leave"})"), "ok");
+  world.crash();
+  world.start();
+  for (auto* client : {&ann, &bob, &cat}) {
+    client->connect();
+    world.settle();
+    follow(world, *client, "client/" + client->id() + "/reply");
+  }
+  // Both come before anything is stored: the first one counts.
+  bob.publish("chat/tea/ctl", R"({"op":"join"})");
+  cat.publish("chat/tea/ctl", R"({"op":"join"})");
+  world.settle();
+  const auto members = world.store().members("tea");
+  ASSERT_EQ(members.size(), 2U);
+  const bool bob_first = members.at("bob").joined < members.at("cat").joined;
+  EXPECT_EQ(members.at(bob_first ? "bob" : "cat").role, format::Role::Owner);
+  EXPECT_EQ(members.at(bob_first ? "cat" : "bob").role, format::Role::Member);
+  auto& owner = bob_first ? bob : cat;
+  EXPECT_EQ(outcome(world, owner, "tea", R"({"op":"settings","title":"Tea"})"), "ok");
+  EXPECT_EQ(outcome(world, owner, "tea", R"({"op":"leave"})"), "last-owner");
+  EXPECT_EQ(outcome(world, ann, "tea", R"({"op":"join"})"), "ok");
+  EXPECT_EQ(outcome(world, ann, "tea", R"({"op":"settings","title":"Mine"})"), "not-authorized");
+}
+
+/// Its history is for those who were members, so nobody gets in by founding it anew.
+TEST(Groups, APrivateOneThatAllHaveLeftStaysClosed) {
+  World world(1, closed());
+  auto& ann = enter(world, "ann");
+  auto& bob = enter(world, "bob");
+  outcome(world, ann, "tea", R"({"op":"create"})");
+  say(world, ann, "chat/tea/msg", "among us");
+  EXPECT_EQ(outcome(world, ann, "tea", R"({"op":"leave"})"), "ok");
+  for (auto* client : {&ann, &bob}) {
+    EXPECT_EQ(outcome(world, *client, "tea", R"({"op":"create"})"), "not-authorized");
+    EXPECT_EQ(outcome(world, *client, "tea", R"({"op":"join"})"), "not-authorized");
+    EXPECT_EQ(follow(world, *client, "chat/tea/msg"), ReasonCode::NotAuthorized);
+  }
+}
+
 TEST(Groups, AnnounceLetsOnlyModeratorsPost) {
   World world(1, closed());
   auto& ann = enter(world, "ann");

@@ -253,12 +253,16 @@ TEST(InboxListeners, WhatCantBeMeantIsRefused) {
   EXPECT_EQ(follow(world, ann, kTyping), ReasonCode::GrantedQos1) << "of no conversation as yet";
 }
 
-TEST(InboxListeners, ALimitOfSubscriptionsCountsConversations) {
+TEST(InboxListeners, HaveALimitOfConversations) {
   WorldOptions options = closed(2);
-  options.shard.subscriptions_max = 4;
+  options.shard.subscriptions_max = 2;
+  options.shard.inbox_conversations_max = 3;
   World world(1, options);
   auto& ann = enter(world, "ann");
-  for (const char* name : {"a", "b", "c", "d"}) make(world, ann, name, {});
+  for (const char* name : {"a", "b", "c"}) make(world, ann, name, {});
+  EXPECT_EQ(follow(world, ann, kTyping), ReasonCode::GrantedQos1);
+  ann.unsubscribe(kTyping);
+  make(world, ann, "d", {});
   EXPECT_EQ(follow(world, ann, kTyping), ReasonCode::QuotaExceeded);
   EXPECT_EQ(ann.answer(PacketType::Suback)->user("error"), "too-many");
   EXPECT_EQ(ann.answer(PacketType::Suback)->user("conversations"), "");

@@ -317,9 +317,10 @@ TEST_P(Inbox, AnAbsentMemberCostsNothing) {
   EXPECT_EQ(world_.store().records(), records + 10) << "the messages, and nothing for bob";
 }
 
-TEST_P(Inbox, HasAsManyConversationsAsSubscriptionsAreAllowed) {
+TEST_P(Inbox, HasALimitOfItsOwnThatOthersDoNotFillSoon) {
   WorldOptions options = dev(GetParam());
-  options.shard.subscriptions_max = 2;
+  options.shard.subscriptions_max = 1;
+  options.shard.inbox_conversations_max = 2;
   World world{1, options};
   auto& ann = owner(world, "ann");
   create(world, ann, "tea", {"bob"});

@@ -248,14 +248,62 @@ TEST(Presence, ThousandsThatComeBackAtOnceMakeNoStorm) {
 TEST(Presence, InfoSaysWhoIsOnline) {
   World world(1, closed(3));
   auto& ann = enter(world, "ann");
-  enter(world, "bob");
+  auto& bob = enter(world, "bob");
   create(world, ann, {"bob", "cat"});
   const std::string info = command(world, ann, "tea", R"({"op":"info"})");
   EXPECT_TRUE(has(info, R"({"user":"bob","role":"member","joined":2,"read":2,"delivered":2,"online":true})")) << info;
   EXPECT_TRUE(has(info, R"({"user":"cat","role":"member","joined":3,"read":3,"delivered":3,"online":false})")) << info;
   EXPECT_TRUE(has(command(world, ann, "dm:bob", R"({"op":"info"})"), "not-authorized")) << "there is none";
   say(world, ann, "chat/dm:bob/msg", "hello");
-  EXPECT_TRUE(has(command(world, ann, "dm:bob", R"({"op":"info"})"), "\"online\":true"));
+  const std::string alone = command(world, ann, "dm:bob", R"({"op":"info"})");
+  EXPECT_TRUE(has(alone, R"({"user":"ann","role":"member","joined":0,"read":1,"delivered":1,"online":true})")) << alone;
+  EXPECT_TRUE(has(alone, R"({"user":"bob","role":"member","joined":0,"read":0,"delivered":0})")) << alone;
+  say(world, bob, "chat/dm:ann/msg", "hi");
+  const std::string both = command(world, ann, "dm:bob", R"({"op":"info"})");
+  EXPECT_TRUE(has(both, R"({"user":"bob","role":"member","joined":0,"read":2,"delivered":2,"online":true})")) << both;
+}
+
+/// One of the two begins a direct conversation alone. It is no leave to look at the other.
+TEST_P(PresenceVersions, OfWhoTakesNoPartInADirectConversationIsNotSeen) {
+  const auto refused = five() ? ReasonCode::NotAuthorized : ReasonCode::UnspecifiedError;
+  World world(1, closed(3));
+  auto& mal = enter(world, "mal", as());
+  auto& vic = enter(world, "vic", as());
+  follow(world, mal, "chat/dm:vic/msg");
+  EXPECT_EQ(follow(world, mal, "presence/vic"), refused);
+  follow(world, mal, "presence/+");
+  follow(world, vic, "chat/+/msg");
+  say(world, mal, "chat/dm:vic/msg", "hello");
+  world.advance(5s);
+  EXPECT_EQ(vic.received.back().payload, "hello") << "it has come to vic";
+  EXPECT_EQ(follow(world, mal, "presence/vic"), refused);
+  EXPECT_TRUE(seen(mal, "vic").empty());
+  EXPECT_EQ(seen(mal, "mal"), (List{"online/1"})) << "oneself is seen";
+  EXPECT_EQ(follow(world, vic, "presence/mal"), ReasonCode::GrantedQos1) << "who has sent something is seen";
+  say(world, vic, "chat/dm:mal/msg", "who are you?");
+  world.advance(2s);
+  EXPECT_EQ(seen(mal, "vic"), (List{"online/1"})) << "by presence/+, as soon as vic takes part";
+  EXPECT_EQ(follow(world, mal, "presence/vic"), ReasonCode::GrantedQos1);
+  world.crash();
+  world.start();
+  world.settle();
+  auto& later = enter(world, "mal", as());
+  EXPECT_EQ(follow(world, later, "presence/vic"), ReasonCode::GrantedQos1) << "that is in the log";
+}
+
+TEST(Presence, IsSeenByWhoseMessageOneHasMarkedAsRead) {
+  World world(1, closed(3));
+  auto& ann = enter(world, "ann");
+  auto& bob = enter(world, "bob");
+  say(world, ann, "chat/dm:bob/msg", "hello");
+  EXPECT_EQ(follow(world, ann, "presence/+"), ReasonCode::GrantedQos1);
+  EXPECT_EQ(follow(world, ann, "presence/bob"), ReasonCode::NotAuthorized);
+  world.advance(2s);
+  EXPECT_TRUE(seen(ann, "bob").empty());
+  EXPECT_EQ(say(world, bob, "chat/dm:ann/read", "1").reason(), ReasonCode::Success);
+  world.advance(2s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  EXPECT_EQ(follow(world, ann, "presence/bob"), ReasonCode::GrantedQos1);
 }
 
 TEST(Presence, InfoTellsOnlyMembersWhoIsOnline) {
@@ -310,7 +358,7 @@ TEST(Presence, GoesOnWhileSomethingElseIsShared) {
   auto& ann = enter(world, "ann");
   auto& bob = enter(world, "bob");
   create(world, ann, {"bob"});
-  say(world, ann, "chat/dm:bob/msg", "hello");
+  say(world, bob, "chat/dm:ann/msg", "hello");
   follow(world, ann, "presence/bob");
   command(world, ann, "tea", R"({"op":"remove","user":"bob"})");
   world.advance(2s);
@@ -327,7 +375,9 @@ TEST_P(PresenceVersions, OfEverybodyComesAsMembershipChanges) {
   auto& bob = enter(world, "bob", as());
   auto& dan = enter(world, "dan", as());
   create(world, ann, {"bob", "cat"});
-  say(world, ann, "chat/dm:eve/msg", "hello");
+  auto& eve = enter(world, "eve", as());
+  say(world, eve, "chat/dm:ann/msg", "hello");
+  eve.disconnect();
   world.advance(11s);
   EXPECT_EQ(follow(world, ann, "presence/+"), ReasonCode::GrantedQos1);
   if (five()) {
@@ -523,6 +573,22 @@ TEST(PresenceAcrossNodes, IsSeenFromEveryNode) {
   bob.disconnect();
   nodes.advance(12s);
   EXPECT_EQ(seen(ann, "bob").back(), "offline/0 here");
+}
+
+TEST(PresenceAcrossNodes, ADirectConversationNeedsThatBothTakePart) {
+  Nodes nodes(3, closed(2), closed(3));
+  auto& ann = enter(nodes, 1, "ann");
+  auto& bob = enter(nodes, 2, "bob");
+  say(nodes, ann, "chat/dm:bob/msg", "hello");
+  follow(nodes, ann, "presence/+");
+  nodes.advance(2s);
+  EXPECT_EQ(follow(nodes, ann, "presence/bob"), ReasonCode::NotAuthorized);
+  EXPECT_EQ(follow(nodes, bob, "presence/ann"), ReasonCode::GrantedQos1);
+  EXPECT_TRUE(seen(ann, "bob").empty());
+  say(nodes, bob, "chat/dm:ann/msg", "hi");
+  nodes.advance(2s);
+  EXPECT_EQ(seen(ann, "bob"), (List{"online/1"}));
+  EXPECT_EQ(follow(nodes, ann, "presence/bob"), ReasonCode::GrantedQos1);
 }
 
 /// As conversations and inboxes do.
