@@ -123,7 +123,7 @@ class Balancer(unittest.TestCase):
 
     def test_nodes_see_the_clients_own_addresses(self):
         with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE, source_address=("127.0.0.9", 0)) as raw:
-            raw.sendall(packets.connect("wrong", 5, user=(("meta", "nonsense"),)))
+            raw.sendall(packets.connect("wrong", 5, values={"authentication_method": "nonsense"}))
             self.assertEqual(raw.recv(1), b"\x20")
             address = f"127.0.0.9:{raw.getsockname()[1]}"
         node = self.cluster.sticks_to("wrong")
