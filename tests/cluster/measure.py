@@ -25,7 +25,7 @@ PAYLOAD = 200
 SLOTS = 16
 BROKER_CORE, LOAD_CORE = 0, 1
 # docs/formats/log.md: what a record has beside names, properties and payload.
-RECORD = 24 + 42
+RECORD = 24 + 50
 
 
 def settle(pids):
