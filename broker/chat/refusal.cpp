@@ -31,13 +31,18 @@ constexpr std::array kRules{
     RefusalRule{Refusal::NotForDirect, "not-for-direct", 0x83, 0, "A direct conversation has its two users for good."},
     RefusalRule{Refusal::InvalidCursor, "invalid-cursor", 0x83, 0, "This is no cursor of this user's inbox."},
     RefusalRule{Refusal::Unsupported, "unsupported", 0x83, 0, "This server doesn't serve this yet."},
-};
-
-/// Those behind NotLeader, which has none.
-constexpr std::array kLaterRules{
+    RefusalRule{Refusal::NotLeader, "", 0x83, 2, ""},  // A client is told NoMajority.
     RefusalRule{Refusal::TooMany, "too-many", 0x97, 0, "A client may not have that many of them."},
     RefusalRule{Refusal::Rate, "rate", 0x97, 1, "You send more messages to this conversation than one user may."},
 };
+
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < kRules.size(); ++i) {
+    if (kRules[i].refusal != static_cast<Refusal>(i)) return false;
+  }
+  return true;
+}
+static_assert(in_order() && kRules.size() == static_cast<std::size_t>(Refusal::Rate) + 1);
 
 class Category final : public boost::system::error_category {
  public:
@@ -50,8 +55,6 @@ class Category final : public boost::system::error_category {
 }  // namespace
 
 const RefusalRule& rule_of(Refusal refusal) {
-  if (refusal > Refusal::NotLeader)
-    return kLaterRules.at(static_cast<std::size_t>(refusal) - static_cast<std::size_t>(Refusal::TooMany));
   return kRules.at(static_cast<std::size_t>(refusal == Refusal::NotLeader ? Refusal::NoMajority : refusal));
 }
 

@@ -4,6 +4,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -92,6 +94,19 @@ inline chat::EntryDraft draft_of(const auto& proposal) {
           .properties = proposal.properties,
           .payload = proposal.payload,
           .publisher = proposal.publisher};
+}
+/// That an entry be appended: a chat::EntryDraft, or a format::EntryRecord that another leader shall have.
+inline ProposeEvent proposal_of(std::string_view conversation, const auto& entry, Origin origin) {
+  return {.purpose = ProposeEvent::Purpose::Entry,
+          .conversation = std::string(conversation),
+          .kind = entry.kind,
+          .from = std::string(entry.from),
+          .id = std::string(entry.id),
+          .id_from_client = entry.id_from_client,
+          .properties = std::string(entry.properties),
+          .payload = std::string(entry.payload),
+          .publisher = entry.publisher,
+          .origin = std::move(origin)};
 }
 /// Back to the origin's shard.
 struct OutcomeEvent {

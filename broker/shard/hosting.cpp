@@ -46,23 +46,6 @@ void Hosting::forget(Hosted& hosted) {
   others.pop_back();
 }
 
-namespace {
-
-ProposeEvent proposal_of(std::string_view conversation, const chat::EntryDraft& draft, Origin origin) {
-  return {.purpose = ProposeEvent::Purpose::Entry,
-          .conversation = std::string(conversation),
-          .kind = draft.kind,
-          .from = std::string(draft.from),
-          .id = std::string(draft.id),
-          .id_from_client = draft.id_from_client,
-          .properties = std::string(draft.properties),
-          .payload = std::string(draft.payload),
-          .publisher = draft.publisher,
-          .origin = std::move(origin)};
-}
-
-}  // namespace
-
 void Hosting::propose(std::string_view conversation, const chat::EntryDraft& draft, Origin origin) {
   Hosted* hosted = find_or_load(conversation);
   if (hosted != nullptr && hosted->state != Hosted::State::Loading) {
@@ -607,19 +590,8 @@ void Hosting::refused(const std::vector<WaitingRecord>& records, chat::Refusal r
 
 /// The next leader may have it or not: it is sent there again, and recognised by its id.
 void Hosting::propose_again(const EntryWaiting& waiting) {
-  const format::EntryRecord& entry = **waiting.entry;
   shard_.remote_homes().propose(waiting.entry->position().slot,
-                                {.purpose = ProposeEvent::Purpose::Entry,
-                                 .conversation = waiting.hosted->name,
-                                 .kind = entry.kind,
-                                 .from = std::string(entry.from),
-                                 .id = std::string(entry.id),
-                                 .id_from_client = entry.id_from_client,
-                                 .properties = std::string(entry.properties),
-                                 .payload = std::string(entry.payload),
-                                 .publisher = entry.publisher,
-                                 .origin = waiting.origin},
-                                true);
+                                proposal_of(waiting.hosted->name, **waiting.entry, waiting.origin), true);
 }
 
 void Hosting::propose_elsewhere(Slot slot, ProposeEvent proposal) {

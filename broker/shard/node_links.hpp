@@ -47,6 +47,8 @@ class NodeLinks {
   /// Waits for room behind what waits already. Lost with the connection, or without one.
   void send(NodeId node, NodeChannel channel, std::string message);
 
+  /// Every node takes that much, so none needs to be asked.
+  static constexpr std::size_t kAlwaysTaken = 256 * 1024;
   /// What is larger than this can't be sent to the node, ever.
   [[nodiscard]] bool takes(NodeId node, std::size_t size) const;
   /// The largest message that all take which were ever connected.

@@ -127,10 +127,9 @@ std::string NodeTopics::encode(const mqtt::Message& message, const RetainStamp& 
 }
 
 /// The node could never be sent it, so it is gone, and what is behind it goes on.
-bool NodeTopics::is_dropped(NodeId node, std::size_t size) {
-  constexpr std::size_t kAlwaysTaken = 256 * 1024;
+bool NodeTopics::drop_if_too_large(NodeId node, std::size_t size) {
   constexpr std::size_t kPublisher = 10;
-  if (size <= kAlwaysTaken || shard_.nodes().takes(node, size + kPublisher)) return false;
+  if (size <= NodeLinks::kAlwaysTaken || shard_.nodes().takes(node, size + kPublisher)) return false;
   shard_.counters().add(Metric::PublishesDropped);
   // That this happens was said when the node connected.
   log::debug("a message is larger than another node takes, dropping it there", {{"node", node}, {"size", size}});
@@ -140,7 +139,7 @@ bool NodeTopics::is_dropped(NodeId node, std::size_t size) {
 /// `bytes` as encode() gives them. It is the connection of this moment that counts: what waited for it may go out on
 /// one that speaks another version.
 bool NodeTopics::try_send(NodeId node, std::string bytes, std::uint64_t publisher) {
-  if (is_dropped(node, bytes.size())) return true;
+  if (drop_if_too_large(node, bytes.size())) return true;
   if (shard_.nodes().peer(node).version >= kPublisherVersion) remote::append_publisher(bytes, publisher);
   return shard_.nodes().try_send(node, NodeChannel::Messages, std::move(bytes));
 }
@@ -158,7 +157,7 @@ NodeTopics::Sent NodeTopics::publish(const mqtt::MessagePtr& message, const Reta
       continue;
     }
     std::string bytes = encode(*message, stamp, next_number_, nullptr);
-    if (is_dropped(node, bytes.size())) continue;
+    if (drop_if_too_large(node, bytes.size())) continue;
     if (sent.wait == 0) {
       sent.wait = next_token_++;
       waits_[sent.wait];
@@ -186,7 +185,7 @@ std::uint64_t NodeTopics::send_shared(std::uint32_t place, const routing::Shared
     try_send(node, std::move(bytes), message->publisher());
     return 0;
   }
-  if (is_dropped(node, bytes.size())) return 0;
+  if (drop_if_too_large(node, bytes.size())) return 0;
   const std::uint64_t wait = next_token_++;
   waits_[wait].open = 1;
   add_pending(node, peer(node),
@@ -214,7 +213,7 @@ void NodeTopics::add_pending(NodeId node, Peer& to, Pending pending) {
 void NodeTopics::pump(NodeId node, Peer& to) {
   while (to.sent < to.pending.size()) {
     const Pending& next = to.pending[to.sent];
-    if (to.sent == 0 && is_dropped(node, next.bytes.size())) {
+    if (to.sent == 0 && drop_if_too_large(node, next.bytes.size())) {
       drop_front(to);  // The node has come back, and takes less than before.
       continue;
     }

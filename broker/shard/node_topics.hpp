@@ -147,7 +147,7 @@ class NodeTopics {
   [[nodiscard]] bool is_there(NodeId node, const Peer& peer) const;
   std::string encode(const mqtt::Message& message, const RetainStamp& stamp, std::uint64_t number,
                      const routing::SharedGroups::Name& share) const;
-  bool is_dropped(NodeId node, std::size_t size);
+  bool drop_if_too_large(NodeId node, std::size_t size);
   bool try_send(NodeId node, std::string bytes, std::uint64_t publisher);
   void add_pending(NodeId node, Peer& peer, Pending pending);
   void pump(NodeId node, Peer& peer);

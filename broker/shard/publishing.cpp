@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -314,16 +315,7 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
     shard_.hosting().propose(*conversation, entry, std::move(origin));
     return;
   }
-  shard_.send(home, PeerEvent{ProposeEvent{.purpose = ProposeEvent::Purpose::Entry,
-                                           .conversation = *conversation,
-                                           .kind = entry.kind,
-                                           .from = user,
-                                           .id = std::string(entry.id),
-                                           .id_from_client = id_counts,
-                                           .properties = std::string(entry.properties),
-                                           .payload = std::string(entry.payload),
-                                           .publisher = entry.publisher,
-                                           .origin = std::move(origin)}});
+  shard_.send(home, PeerEvent{proposal_of(*conversation, entry, std::move(origin))});
 }
 
 /// What is no entry. It means the same when it is sent again, so nothing is noted of it.
@@ -462,15 +454,17 @@ bool Publishing::hears_replies(const Client& client) {
 /// own match they come once, as any message does.
 bool Publishing::send_reply(Client& client, const mqtt::MessagePtr& message) {
   // A client id with a wildcard in it has no such topic, though `client/#` would match.
-  const auto* subscription = subscription_to(client, message->topic());
-  if (subscription == nullptr || !mqtt::is_topic_name(message->topic())) return true;
-  const mqtt::Qos qos = subscription->options.qos;
+  if (!mqtt::is_topic_name(message->topic())) return true;
+  std::optional<mqtt::Qos> qos;
   std::vector<std::uint32_t> ids;
   for (const session::Subscription& one : client.session->subscriptions()) {
-    if (one.subscription_id != 0 && mqtt::matches(one.filter, message->topic())) ids.push_back(one.subscription_id);
+    if (!mqtt::matches(one.filter, message->topic())) continue;
+    qos = std::max(qos.value_or(mqtt::Qos::AtMostOnce), one.options.qos);
+    if (one.subscription_id != 0) ids.push_back(one.subscription_id);
   }
-  if (!client.session->takes(*message, qos, ids)) return false;
-  const auto outcome = client.session->deliver(message, qos, false, ids, shard_.now());
+  if (!qos) return true;
+  if (!client.session->takes(*message, *qos, ids)) return false;
+  const auto outcome = client.session->deliver(message, *qos, false, ids, shard_.now());
   if (outcome == session::Delivered::QueueFull) {
     shard_.counters().add(Metric::PublishesDropped);
     shard_.limit_reached(Metric::LimitQueue, client);

@@ -301,9 +301,8 @@ void RemoteHomes::pump(Slot slot, Line& line) {
 
 /// Why the leader can't take it, now or ever.
 chat::Refusal RemoteHomes::objection(const Line& line, const Item& item) const {
-  constexpr std::size_t kAlwaysTaken = 256 * 1024;
   constexpr std::size_t kAround = 1024;
-  const bool is_large = item.bytes > kAlwaysTaken;
+  const bool is_large = item.bytes > NodeLinks::kAlwaysTaken;
   if (is_large && !shard_.nodes().takes(line.target, item.bytes + kAround)) return chat::Refusal::TooLarge;
   const auto* proposal = std::get_if<ProposeEvent>(&item.what);
   if (proposal == nullptr || proposal->purpose != ProposeEvent::Purpose::Share) return chat::Refusal::None;
