@@ -38,7 +38,7 @@ constexpr Duration kStallLook = std::chrono::milliseconds(500);
 constexpr std::size_t kTurnPackets = 512;
 constexpr std::size_t kPacketsMin = 8;  ///< … but each connection gets so many.
 /// For so long those are heard in a turn that want more than their share, or send packets that count for more.
-constexpr Duration kBacklogTime = std::chrono::microseconds(500);
+constexpr Duration kBacklogTime = std::chrono::microseconds(200);
 /// What is read beyond these packets is copied to wait for its turn.
 constexpr std::size_t kReadSizeMin = 4 * 1024;
 constexpr std::size_t kBytesAPacket = 128;

@@ -282,11 +282,17 @@ async def hostile(options):
 # -- The whole ---------------------------------------------------------------------------------------------------------
 
 
-def prefer(*pids):
-    """Attackers have processors of their own: here these processes get one whenever they want it, and the others the rest."""
-    for pid in pids:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(1))
+def prefer(pid, priority, workers=None):
+    """Attackers have processors of their own: here this process gets one whenever it wants it, and others have the rest.
+
+    Under SCHED_RR a thread that has work keeps its processor for 100 ms from others of its priority, so that the broker's
+    workers could keep its log's writer waiting as no ordinary scheduler would let them: `workers` come behind it.
+    """
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/comm", encoding="utf-8") as name:
+            is_worker = name.read().strip() == "worker"
+        own = workers if is_worker and workers is not None else priority
+        os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(own))
 
 
 class Part:
@@ -391,7 +397,8 @@ def main():
         good = Part("honest", options, server.port)
         bad = None
         try:
-            prefer(server.broker.pid, good.process.pid)
+            prefer(server.broker.pid, 3, workers=1)
+            prefer(good.process.pid, 2)
             good.say("begin")
             memory, cpu, waits = watched(server, good, options.seconds)
             before = good.ask("end")
