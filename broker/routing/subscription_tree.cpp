@@ -1,38 +1,92 @@
 #include "broker/routing/subscription_tree.hpp"
 
 #include <algorithm>
-
-#include "mqtt/topic.hpp"
+#include <utility>
 
 namespace parley::routing {
 namespace {
 
-/// Visits the subscribers of every node below `node` that matches `topic` from its `rest` on. `rest` is nothing at the
-/// end of the topic. §4.7.1.
-template <class Node, class Visit>
-void walk(const Node& node, mqtt::Levels rest, bool first_of_system_topic, Visit& visit) {
-  const auto level = rest.next();
-  if (!level) {
-    if (!node.subscribers.empty()) visit(node.subscribers);
-    // "a/#" matches "a" as well.
-    if (const auto all = node.children.find(std::string_view("#")); all != node.children.end()) {
-      visit(all->second->subscribers);
-    }
-    return;
-  }
-  if (const auto exact = node.children.find(*level); exact != node.children.end() && *level != "+" && *level != "#") {
-    walk(*exact->second, rest, false, visit);
-  }
-  if (first_of_system_topic) return;  // §4.7.2
-  if (const auto one = node.children.find(std::string_view("+")); one != node.children.end()) {
-    walk(*one->second, rest, false, visit);
-  }
-  if (const auto all = node.children.find(std::string_view("#")); all != node.children.end()) {
-    visit(all->second->subscribers);
-  }
+/// Cuts the next level off `text`, which begins with its slash.
+std::string_view cut_level(std::string_view& text) {
+  const auto level = text.substr(1, text.find('/', 1) - 1);
+  text.remove_prefix(1 + level.size());
+  return level;
 }
 
 }  // namespace
+
+// -- The walk --
+
+/// Visits the subscribers of every node below `node` that matches the topic from its `rest` on. `rest` is nothing at
+/// the end of the topic. §4.7.1.
+template <class Visit>
+void SubscriptionTree::walk(const Node& node, mqtt::Levels rest, bool first_of_system_topic, Visit& visit) {
+  const auto level = rest.next();
+  if (!level && !node.subscribers.empty()) visit(node.subscribers);
+  if (first_of_system_topic) {  // §4.7.2
+    if (const auto exact = node.children.find(*level); exact != node.children.end()) enter(*exact->second, rest, visit);
+    return;
+  }
+  // "a/#" matches "a" as well.
+  if (const auto all = node.children.find(std::string_view("#")); all != node.children.end()) {
+    visit(all->second->subscribers);
+  }
+  if (!level) return;
+  if (const auto exact = node.children.find(*level); exact != node.children.end() && *level != "+" && *level != "#") {
+    enter(*exact->second, rest, visit);
+  }
+  if (const auto one = node.children.find(std::string_view("+")); one != node.children.end()) {
+    enter(*one->second, rest, visit);
+  }
+}
+
+/// The same from a child on that was found by a level, if `rest` goes on as its tail does.
+template <class Visit>
+void SubscriptionTree::enter(const Node& node, mqtt::Levels rest, Visit& visit) {
+  for (std::string_view tail = node.tail; !tail.empty();) {
+    const auto wanted = cut_level(tail);
+    if (wanted == "#") return visit(node.subscribers);
+    const auto level = rest.next();
+    if (!level || (wanted != "+" && wanted != *level)) return;
+  }
+  walk(node, rest, false, visit);
+}
+
+// -- Branches --
+
+std::size_t SubscriptionTree::Node::shared_with(std::string_view text) const {
+  std::size_t shared = 0;
+  for (std::string_view own = tail; !own.empty() && !text.empty();) {
+    const auto level = cut_level(own);
+    if (cut_level(text) != level) break;
+    shared += 1 + level.size();
+  }
+  return shared;
+}
+
+/// Leaves `node` the first `at` bytes of its tail; what it was stands below it.
+void SubscriptionTree::split(Node& node, std::size_t at) {
+  std::string_view after = std::string_view(node.tail).substr(at);
+  std::string level(cut_level(after));
+  auto lower = std::make_unique<Node>();
+  lower->tail = after;
+  lower->children = std::exchange(node.children, {});
+  lower->subscribers = std::exchange(node.subscribers, {});
+  node.tail.resize(at);
+  node.children.emplace(std::move(level), std::move(lower));
+}
+
+/// Where nothing ends or branches off any more.
+void SubscriptionTree::join_only_child(Node& node) {
+  if (!node.subscribers.empty() || node.children.size() != 1) return;
+  const auto only = node.children.extract(node.children.begin());
+  Node& child = *only.mapped();
+  node.tail.append("/").append(only.key()).append(child.tail);
+  node.children = std::move(child.children);
+  node.subscribers = std::move(child.subscribers);
+}
+
+// -- Subscriptions --
 
 bool SubscriptionTree::insert(Subscribers& subscribers, Subscriber subscriber) {
   // Sorted, so that thousands of subscribers of one filter are found quickly; appended in the usual case.
@@ -63,13 +117,22 @@ bool SubscriptionTree::add(std::string_view filter, SubscriberId subscriber, mqt
     added = insert(found->second, entry);
   } else {
     Node* node = &root_;
-    mqtt::Levels levels(filter);
-    while (const auto level = levels.next()) {
-      auto child = node->children.find(*level);
+    for (std::string_view rest = filter;;) {
+      const auto level = rest.substr(0, rest.find('/'));
+      rest.remove_prefix(level.size());
+      auto child = node->children.find(level);
       if (child == node->children.end()) {
-        child = node->children.emplace(std::string(*level), std::make_unique<Node>()).first;
+        child = node->children.emplace(std::string(level), std::make_unique<Node>()).first;
+        child->second->tail = rest;
+        rest = {};
+      } else {
+        const auto shared = child->second->shared_with(rest);
+        if (shared != child->second->tail.size()) split(*child->second, shared);
+        rest.remove_prefix(shared);
       }
       node = child->second.get();
+      if (rest.empty()) break;
+      rest.remove_prefix(1);
     }
     added = insert(node->subscribers, entry);
     if (added) ++wildcards_;
@@ -86,28 +149,31 @@ bool SubscriptionTree::remove(std::string_view filter, SubscriberId subscriber) 
     --size_;
     return true;
   }
-  struct Step {
-    Node* parent;
-    std::string_view level;
-  };
-  std::vector<Step> path;
+  Node* parent = nullptr;
   Node* node = &root_;
-  mqtt::Levels levels(filter);
-  while (const auto level = levels.next()) {
-    const auto child = node->children.find(*level);
-    if (child == node->children.end()) return false;
-    path.push_back({node, *level});
-    node = child->second.get();
+  auto place = node->children.end();
+  for (std::string_view rest = filter;;) {
+    const auto level = rest.substr(0, rest.find('/'));
+    rest.remove_prefix(level.size());
+    parent = std::exchange(node, nullptr);
+    place = parent->children.find(level);
+    if (place == parent->children.end()) return false;
+    node = place->second.get();
+    if (node->shared_with(rest) != node->tail.size()) return false;
+    rest.remove_prefix(node->tail.size());
+    if (rest.empty()) break;
+    rest.remove_prefix(1);
   }
   if (!erase(node->subscribers, subscriber)) return false;
   --size_;
   --wildcards_;
-  while (!path.empty() && node->empty()) {
-    const Step step = path.back();
-    path.pop_back();
-    step.parent->children.erase(step.parent->children.find(step.level));
-    node = step.parent;
+  if (!node->subscribers.empty()) return true;
+  if (!node->children.empty()) {
+    join_only_child(*node);
+    return true;
   }
+  parent->children.erase(place);
+  if (parent != &root_) join_only_child(*parent);
   return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -56,6 +57,57 @@ TEST(SubscriptionTree, RemovesOnlyWhatIsThere) {
   EXPECT_FALSE(tree.remove("a/+/c", 2));
   EXPECT_FALSE(tree.remove("a", 2));
   EXPECT_EQ(tree.size(), 2U);
+}
+
+TEST(SubscriptionTree, BranchesWithinLevelsThatWereOneBranch) {
+  struct Case {
+    std::string_view description;
+    std::vector<std::string_view> filters;  ///< In order of their coming; the n-th is subscriber n's.
+    std::vector<std::pair<std::string_view, std::vector<SubscriberId>>> topics;
+  };
+  const std::vector<Case> cases{
+      {"one branches off in the middle",
+       {"a/b/+/d/#", "a/b/c/+"},
+       {{"a/b/c/d", {0, 1}}, {"a/b/c/d/e", {0}}, {"a/b/c", {}}, {"a/b/x/d", {0}}, {"a/b/c/x", {1}}}},
+      {"one ends in the middle", {"a/+/c/d", "a/+"}, {{"a/x/c/d", {0}}, {"a/x", {1}}, {"a/x/c", {}}}},
+      {"one goes on", {"a/+", "a/+/c/+"}, {{"a/b", {0}}, {"a/b/c/d", {1}}, {"a/b/c", {}}}},
+      {"a level begins like another", {"a/+/bc/d", "a/+/b/d"}, {{"a/x/bc/d", {0}}, {"a/x/b/d", {1}}, {"a/x/b", {}}}},
+      {"# within the tail matches the level above", {"a/b/c/#"}, {{"a/b/c", {0}}, {"a/b/c/", {0}}, {"a/b", {}}}},
+      {"# branches off", {"a/+/c", "a/#"}, {{"a", {1}}, {"a/b", {1}}, {"a/b/c", {0, 1}}}},
+      {"empty levels", {"a//+/", "a//+"}, {{"a//x/", {0}}, {"a//x", {1}}, {"a/x/", {}}, {"a//", {1}}, {"a///", {0}}}},
+      {"system topics", {"$SYS/a/+/b", "+/a/+/b", "#"}, {{"$SYS/a/x/b", {0}}, {"x/a/x/b", {1, 2}}}},
+  };
+  for (const Case& one : cases) {
+    std::vector<std::size_t> order(one.filters.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    do {
+      SubscriptionTree tree;
+      std::set<SubscriberId> there;
+      const auto check = [&] {
+        for (const auto& [topic, wanted] : one.topics) {
+          Matches matches;
+          tree.match(topic, matches);
+          std::vector<SubscriberId> got;
+          for (const Match& match : matches.list) got.push_back(match.subscriber);
+          std::ranges::sort(got);
+          std::vector<SubscriberId> expected;
+          std::ranges::copy_if(wanted, std::back_inserter(expected), [&](auto id) { return there.contains(id); });
+          EXPECT_EQ(got, expected) << one.description << ": " << topic;
+        }
+      };
+      for (const auto at : order) {
+        EXPECT_TRUE(tree.add(one.filters[at], static_cast<SubscriberId>(at), {}, 0));
+        there.insert(static_cast<SubscriberId>(at));
+        check();
+      }
+      for (const auto at : order) {
+        EXPECT_TRUE(tree.remove(one.filters[at], static_cast<SubscriberId>(at)));
+        there.erase(static_cast<SubscriberId>(at));
+        check();
+      }
+      EXPECT_TRUE(tree.empty());
+    } while (std::ranges::next_permutation(order).found);
+  }
 }
 
 TEST(SubscriptionTree, BringsOverlappingSubscriptionsTogether) {

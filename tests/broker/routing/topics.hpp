@@ -30,7 +30,7 @@ class Topics {
  private:
   std::string path(std::initializer_list<std::string_view> levels) {
     std::string text(levels.begin()[below(levels.size())]);
-    for (std::uint64_t more = below(4); more > 0; --more) text.append("/").append(levels.begin()[below(levels.size())]);
+    for (std::uint64_t more = below(6); more > 0; --more) text.append("/").append(levels.begin()[below(levels.size())]);
     return text;
   }
   std::mt19937_64 random_;
