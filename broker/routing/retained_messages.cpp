@@ -68,16 +68,11 @@ Result<void> RetainedMessages::set(const mqtt::MessagePtr& message, const Retain
   Outcome unused;
   Outcome& out = outcome != nullptr ? *outcome : unused;
   out = {};
-  struct Step {
-    Node* parent;
-    std::string_view level;
-  };
   const bool removal = message->payload().empty();
   // No filter can name more levels one by one, and the walks go one call deeper for each.
   if (std::ranges::count(message->topic(), '/') >= static_cast<std::ptrdiff_t>(mqtt::kFilterLevelsMax)) {
     return mqtt::ReasonCode::QuotaExceeded;
   }
-  std::vector<Step> path;
   Node* node = &root_;
   mqtt::Levels levels(message->topic());
   while (const auto level = levels.next()) {
@@ -89,43 +84,57 @@ Result<void> RetainedMessages::set(const mqtt::MessagePtr& message, const Retain
       }
       child = node->children.emplace(std::string(*level), std::make_unique<Node>()).first;
     }
-    path.push_back({node, child->first});
     node = child->second.get();
   }
   if (node->message && (stamp < node->stamp || is_poorer(*message, stamp, *node))) {
     out.older = true;
     return {};
   }
-  if (!removal) {
-    const std::size_t freed = node->message ? node->message->size() : 0;
-    if ((!node->message && count_ >= limits_.count_max) || bytes_ - freed + message->size() > limits_.bytes_max) {
-      return mqtt::ReasonCode::QuotaExceeded;
-    }
-    out.replaced = node->number;
-    drop(*node);
-    node->message = message;
-    node->stamp = stamp;
-    node->number = number;
-    node->arrival = ++arrivals_;
-    ++count_;
-    bytes_ += message->size();
+  if (removal) {
+    out.replaced = remove(message->topic());
     return {};
+  }
+  const std::size_t freed = node->message ? node->message->size() : 0;
+  if ((!node->message && count_ >= limits_.count_max) || bytes_ - freed + message->size() > limits_.bytes_max) {
+    return mqtt::ReasonCode::QuotaExceeded;
   }
   out.replaced = node->number;
   drop(*node);
-  while (!path.empty() && node->children.empty() && !node->message) {
-    const Step step = path.back();
-    path.pop_back();
-    node = step.parent;
-    node->children.erase(node->children.find(step.level));
-  }
+  node->message = message;
+  node->stamp = stamp;
+  node->number = number;
+  node->arrival = ++arrivals_;
+  ++count_;
+  bytes_ += message->size();
+  if (const auto expires = message->expires()) expiring_.emplace(*expires, node);
   return {};
+}
+
+/// With the branches that then lead nowhere. The number of what went.
+std::uint64_t RetainedMessages::remove(std::string_view topic) {
+  std::vector<std::pair<Node*, std::string_view>> path;
+  Node* node = &root_;
+  mqtt::Levels levels(topic);
+  while (const auto level = levels.next()) {
+    path.emplace_back(node, *level);
+    node = node->children.find(*level)->second.get();
+  }
+  const std::uint64_t number = node->number;
+  drop(*node);
+  while (!path.empty() && node->children.empty() && !node->message) {
+    const auto [parent, level] = path.back();
+    path.pop_back();
+    parent->children.erase(parent->children.find(level));
+    node = parent;
+  }
+  return number;
 }
 
 void RetainedMessages::drop(Node& node) {
   if (!node.message) return;
   --count_;
   bytes_ -= node.message->size();
+  if (const auto expires = node.message->expires()) expiring_.erase({*expires, &node});
   node.message.reset();
   node.number = 0;
 }
@@ -151,16 +160,12 @@ void RetainedMessages::for_each(Instant now,
   });
 }
 
-void RetainedMessages::sweep(Instant now, std::vector<std::uint64_t>& numbers) { sweep(root_, now, numbers); }
-
-/// True when the node is empty afterwards.
-bool RetainedMessages::sweep(Node& node, Instant now, std::vector<std::uint64_t>& numbers) {
-  if (node.message && !is_alive(node.message, now)) {
-    if (node.number != 0) numbers.push_back(node.number);
-    drop(node);
+bool RetainedMessages::sweep(Instant now, std::size_t most, std::vector<std::uint64_t>& numbers) {
+  for (; most > 0 && !expiring_.empty() && expiring_.begin()->first <= now; --most) {
+    const mqtt::MessagePtr message = expiring_.begin()->second->message;  // Its topic is read on the way.
+    if (const auto number = remove(message->topic()); number != 0) numbers.push_back(number);
   }
-  std::erase_if(node.children, [&](auto& child) { return sweep(*child.second, now, numbers); });
-  return node.children.empty() && !node.message;
+  return expiring_.empty() || expiring_.begin()->first > now;
 }
 
 }  // namespace parley::routing

@@ -4,8 +4,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/number.hpp"
@@ -59,12 +61,9 @@ class RetainedMessages {
   /// Visits all of them, as `match` with `#` would.
   void for_each(Instant now, const std::function<void(const mqtt::MessagePtr&, const RetainStamp&)>& visit) const;
 
-  /// Removes what has expired, and adds the numbers of what was stored.
-  void sweep(Instant now) {
-    std::vector<std::uint64_t> numbers;
-    sweep(now, numbers);
-  }
-  void sweep(Instant now, std::vector<std::uint64_t>& numbers);
+  /// Removes what has expired, `most` at a time, and adds the numbers of what was stored. Costs nothing for what has
+  /// not. False when there may be more.
+  bool sweep(Instant now, std::size_t most, std::vector<std::uint64_t>& numbers);
 
   [[nodiscard]] std::size_t size() const { return count_; }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
@@ -79,10 +78,11 @@ class RetainedMessages {
   };
 
   void drop(Node& node);
-  bool sweep(Node& node, Instant now, std::vector<std::uint64_t>& numbers);
+  std::uint64_t remove(std::string_view topic);
 
   Limits limits_;
   Node root_;
+  std::set<std::pair<Instant, const Node*>> expiring_;  ///< Those with a Message Expiry Interval.
   std::size_t count_ = 0;
   std::size_t bytes_ = 0;
   std::uint64_t arrivals_ = 0;

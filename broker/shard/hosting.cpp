@@ -671,8 +671,8 @@ void Hosting::materialised(Lsn upto) {
   }
 }
 
-void Hosting::sweep() {
-  std::erase_if(hosted_, [&](auto& one) {
+bool Hosting::sweep(std::size_t most) {
+  return sweep_.step(hosted_, most, [&](auto& one) {
     Hosted& hosted = *one.second;
     const bool settled = hosted.state == Hosted::State::Absent ||
                          (hosted.state == Hosted::State::Ready && hosted.conversation->idle() && hosted.group->idle());

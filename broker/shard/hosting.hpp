@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/map_sweep.hpp"
 #include "broker/chat/conversation.hpp"
 #include "broker/chat/group.hpp"
 #include "broker/routing/subscription_tree.hpp"
@@ -104,8 +105,9 @@ class Hosting {
   /// RemoteHomes has asked the store for the conversation, and no longer waits for the answer.
   void expect_stale_load(const std::string& conversation) { stale_loads_.insert(conversation); }
 
-  /// Forgets the conversations that nobody follows or has used since the last call. Once in a while.
-  void sweep();
+  /// Of the next `most` conversations forgets those that nobody follows or has used since the last round. True at the
+  /// end of a round.
+  bool sweep(std::size_t most);
 
  private:
   /// Null when this node doesn't lead its slot.
@@ -154,6 +156,7 @@ class Hosting {
 
   Shard& shard_;
   std::unordered_map<std::string, std::unique_ptr<Hosted>, routing::StringHash, std::equal_to<>> hosted_;
+  MapSweep sweep_;  ///< Through `hosted_`.
   std::vector<std::vector<Hosted*>> by_slot_;
   /// What is on its way was asked for in an earlier time of leadership, and may lack what was committed since.
   std::unordered_set<std::string> stale_loads_;

@@ -265,7 +265,7 @@ void Inboxes::left(Client& client, chat::Form form, const UserConversation& chan
   const Follower* follower = shard_.feeds().find_follower(client, *cursor);
   if (follower != nullptr && follower->feed->standing.head < change.changed) {
     // The entry that says so is on its way, and is the last one; see Feeds::take_change.
-    client.inbox->leaving.push_back({form, change});
+    leaving_.push_back({client.connection, {form, change}});
     return;
   }
   forget(shard_, client, *cursor);
@@ -284,16 +284,11 @@ void Inboxes::ended(Client& client, const std::string& conversation, chat::Form 
 
 /// What should have ended by itself, and hasn't.
 void Inboxes::sweep() {
-  std::vector<ConnectionId> clients;
-  for (const auto& [name, user] : users_) clients.insert(clients.end(), user.clients.begin(), user.clients.end());
-  for (const ConnectionId connection : clients) {
+  for (const auto& [connection, one] : std::exchange(leaving_, {})) {
     Client* client = shard_.client_of(connection);
     if (client == nullptr || !client->inbox) continue;
-    for (const auto& one : std::exchange(client->inbox->leaving, {})) {
-      const auto* list = shard_.user_feeds().find(client->session->user());
-      if (list != nullptr && !list->contains(one.conversation.number)) left(*client, one.form, one.conversation);
-      if (shard_.client_of(connection) != client) break;
-    }
+    const auto* list = shard_.user_feeds().find(client->session->user());
+    if (list != nullptr && !list->contains(one.conversation.number)) left(*client, one.form, one.conversation);
   }
 }
 

@@ -32,7 +32,6 @@ struct Inbox {
     UserConversation conversation;
   };
   std::vector<Unopened> unopened;  ///< Can't be followed for now, and is tried again.
-  std::vector<Unopened> leaving;   ///< The user has left, and the entry that says so isn't here yet.
 
   // -- Of the cursor that the client is told --
   bool moved = false;        ///< Since it was told the last time; a timer will come.
@@ -121,6 +120,8 @@ class Inboxes final : public UserFeeds::Watcher {
 
   Shard& shard_;
   std::unordered_map<std::string, User> users_;
+  /// What users have left, while the entries that say so aren't here yet.
+  std::vector<std::pair<ConnectionId, Inbox::Unopened>> leaving_;
   std::string message_filter_;
   std::string json_filter_;
   bool timer_ = false;

@@ -310,11 +310,12 @@ void PlainTopics::for_each_retained(
   retained_.for_each(shard_.now(), visit);
 }
 
-void PlainTopics::sweep() {
+bool PlainTopics::sweep(std::size_t most) {
   std::vector<std::uint64_t> expired;
-  retained_.sweep(shard_.now(), expired);
+  const bool through = retained_.sweep(shard_.now(), most, expired);
   for (const std::uint64_t number : expired) shard_.journal().erase_retained(number);
   count_retained();
+  return through;
 }
 
 /// Every shard has all of them.

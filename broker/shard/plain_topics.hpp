@@ -83,7 +83,8 @@ class PlainTopics {
   /// (empty) what it has not acknowledged. MQTT 5 §4.8.2.
   void return_shared(Client& client, std::string_view subscription);
 
-  void sweep();
+  /// Removes retained messages that have expired, `most` at a time. False when there are more.
+  bool sweep(std::size_t most);
 
   // -- Before the first turn --
   void restore_retained(std::uint64_t number, const RetainStamp& stamp, const mqtt::MessagePtr& message);

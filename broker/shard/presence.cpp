@@ -95,9 +95,4 @@ void Presence::run_timer() {
   if (next != Instant::max()) timer_.start(next);
 }
 
-void Presence::sweep() {
-  watches_.sweep();
-  homes_.sweep();
-}
-
 }  // namespace parley::shard

@@ -57,7 +57,6 @@ class Presence {
   void receive(NodeId from, const remote::PresenceShown& event);
   void leadership_changed(Slot slot, const Leadership& leadership);
   void run_timer();
-  void sweep();
 
  private:
   static chat::Refusal check(std::string_view topic, std::string_view payload, const std::string& user);

@@ -217,9 +217,9 @@ std::optional<Instant> PresenceHomes::run_timer() {
   return next;
 }
 
-void PresenceHomes::sweep() {
-  if (homes_.size() < kGoneMax) return;
-  std::erase_if(homes_, [](const auto& one) {
+bool PresenceHomes::sweep(std::size_t most) {
+  if (homes_.size() < kGoneMax) return true;
+  return sweep_.step(homes_, most, [](const auto& one) {
     const Home& home = one.second;
     return home.followers.empty() && !home.untold && !home.presence.shown().online;
   });

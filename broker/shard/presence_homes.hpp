@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/map_sweep.hpp"
 #include "broker/chat/presence.hpp"
 #include "broker/routing/subscription_tree.hpp"
 #include "broker/shard/events.hpp"
@@ -59,7 +60,9 @@ class PresenceHomes {
   void node_unreachable(NodeId node);
   /// Returns when to come back.
   std::optional<Instant> run_timer();
-  void sweep();
+  /// Once there are many, forgets of the next `most` those of whom nobody needs to know that they are away. True at the
+  /// end of a round.
+  bool sweep(std::size_t most);
 
  private:
   struct Home {
@@ -89,6 +92,7 @@ class PresenceHomes {
   PresenceTimer& timer_;
   LocalFollower& here_;
   std::unordered_map<std::string, Home, routing::StringHash, std::equal_to<>> homes_;
+  MapSweep sweep_;                           ///< Through `homes_`.
   std::multimap<Instant, std::string> due_;  ///< Homes to be looked at.
   std::map<Slot, Instant> led_since_;        ///< Slots led here.
   std::map<Slot, std::vector<Early>> early_;

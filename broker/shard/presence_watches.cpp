@@ -247,8 +247,11 @@ void PresenceWatches::show_now(Client& client, const std::string& user) {
 
 // -- Whether they may still see it --
 
-void PresenceWatches::sweep() {
-  for (const auto& [client, users] : watches_) recheck_later(*client, shard_.now());
+bool PresenceWatches::sweep(std::size_t most) {
+  return sweep_.step(watches_, most, [this](const auto& one) {
+    recheck_later(*one.first, shard_.now());
+    return false;
+  });
 }
 
 void PresenceWatches::recheck_later(const Client& client, Instant due) {

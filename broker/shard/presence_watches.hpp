@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/map_sweep.hpp"
 #include "broker/chat/presence.hpp"
 #include "broker/routing/subscription_tree.hpp"
 #include "broker/shard/events.hpp"
@@ -56,7 +57,8 @@ class PresenceWatches final : private UserFeeds::Watcher {
 
   /// Asks again whether the client may still see whom it watches: those whose time has come, a few at a time.
   void run_timer(Client& client);
-  void sweep();
+  /// Sees to it that those of the next `most` clients are asked whose time has come. True at the end of a round.
+  bool sweep(std::size_t most);
 
  private:
   template <class T>
@@ -97,6 +99,7 @@ class PresenceWatches final : private UserFeeds::Watcher {
   PresenceQuestions& questions_;
   ByUser<Watched> watched_;
   std::unordered_map<Client*, std::vector<std::string>> watches_;  ///< Of each client the users that it watches.
+  MapSweep sweep_;                                                 ///< Through `watches_`.
   ByUser<std::vector<Client*>> askers_;                            ///< Of each user the clients that watch somebody.
 };
 

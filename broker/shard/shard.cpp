@@ -11,6 +11,10 @@ namespace parley::shard {
 namespace {
 
 constexpr Duration kHousekeeping = std::chrono::seconds(30);
+/// What there may be a million of is looked through in pieces of so many …
+constexpr std::size_t kSweepPiece = 500;
+/// … with so long between them.
+constexpr Duration kSweepPause = std::chrono::milliseconds(5);
 constexpr Duration kRetention = std::chrono::seconds(1);
 /// From the start: until then all threads know what the others' sessions want.
 constexpr Duration kWillsWait = std::chrono::seconds(1);
@@ -103,6 +107,7 @@ void Shard::begin_turn(Instant now, Timestamp wall, std::size_t packets_max) {
 void Shard::start(Instant now) {
   timers_.add({.due = now + options_.cursor_flush, .kind = TimerKind::CursorFlush});
   timers_.add({.due = now + kHousekeeping, .kind = TimerKind::Housekeeping});
+  timers_.add({.due = now + kHousekeeping, .kind = TimerKind::Sweep});
   timers_.add({.due = now + kRetention, .kind = TimerKind::Retention});
   erasures_.start();
   system_topics_.start();
@@ -196,17 +201,34 @@ void Shard::run_timer(const Timers::Timer& timer) {
     case TimerKind::LeaderWait: remote_homes_.run_timer({timer.client}); return;
     case TimerKind::Housekeeping:
       groups_.sweep();
-      hosting_.sweep();
       inboxes_.sweep();
       rosters_.sweep();
       typing_.sweep();
       post_rates_.sweep();
-      presence_.sweep();
-      plain_topics_.sweep();
       node_topics_.sweep();
       timers_.add({.due = now_ + kHousekeeping, .kind = TimerKind::Housekeeping});
       return;
+    case TimerKind::Sweep:
+      timers_.add({.due = now_ + (sweep_on() ? kHousekeeping : kSweepPause), .kind = TimerKind::Sweep});
+      return;
   }
+}
+
+/// As far as one piece goes; true when everything has been looked through.
+bool Shard::sweep_on() {
+  const auto is_through = [this] {
+    switch (sweep_) {
+      case 0: return hosting_.sweep(kSweepPiece);
+      case 1: return presence_.homes().sweep(kSweepPiece);
+      case 2: return presence_.watches().sweep(kSweepPiece);
+      default: return plain_topics_.sweep(kSweepPiece);
+    }
+  };
+  for (; sweep_ < 4; ++sweep_) {
+    if (!is_through()) return false;
+  }
+  sweep_ = 0;
+  return true;
 }
 
 void Shard::run_client_timer(Client& client) {

@@ -267,6 +267,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void run_timer(const Timers::Timer& timer);
   void flush_touched();
   void violation(const Client& client, mqtt::ReasonCode reason);
+  bool sweep_on();
   void run_client_timer(Client& client);
   void run_restored_timer(Client& client);
   void start(Instant now);
@@ -297,6 +298,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Random& random_;
   Authenticator& authenticator_;
   Instant now_;
+  int sweep_ = 0;  ///< Which one is on; see sweep_on().
   Timestamp wall_;
   std::size_t packets_max_ = 0;
   bool takes_large_ = true;

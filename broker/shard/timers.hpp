@@ -14,6 +14,7 @@ enum class TimerKind : std::uint8_t {
   Login,
   CursorFlush,
   Housekeeping,
+  Sweep,
   LeaderWait,
   NodeTopics,
   SessionClaims,

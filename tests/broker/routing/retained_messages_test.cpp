@@ -27,6 +27,11 @@ std::multiset<std::string> found(const RetainedMessages& retained, std::string_v
   return topics;
 }
 
+void sweep(RetainedMessages& retained, Instant now) {
+  std::vector<std::uint64_t> numbers;
+  EXPECT_TRUE(retained.sweep(now, 1'000, numbers));
+}
+
 TEST(RetainedMessages, AreReplacedAndRemoved) {
   RetainedMessages retained({});
   ASSERT_TRUE(retained.set(message("a/b", "one")));
@@ -120,11 +125,26 @@ TEST(RetainedMessages, ExpireForReadersAtOnceAndForGoodWhenSwept) {
   EXPECT_EQ(found(retained, "a/+", kNow + 5s), (std::multiset<std::string>{"a/c"}));
   EXPECT_EQ(found(retained, "a/b", kNow + 5s).size(), 0U);
   EXPECT_EQ(retained.size(), 2U);
-  retained.sweep(kNow + 4s);
+  sweep(retained, kNow + 4s);
   EXPECT_EQ(retained.size(), 2U);
-  retained.sweep(kNow + 5s);
+  sweep(retained, kNow + 5s);
   EXPECT_EQ(retained.size(), 1U);
   EXPECT_EQ(retained.bytes(), 4U);
+}
+
+TEST(RetainedMessages, AreSweptInPiecesInOrderOfTheirEnds) {
+  RetainedMessages retained({});
+  for (std::uint64_t i = 1; i <= 5; ++i) {
+    const std::string topic = "a/" + std::to_string(i);
+    ASSERT_TRUE(retained.set(message(topic, "x", kNow + std::chrono::seconds(10 - i)), {}, i, nullptr));
+  }
+  std::vector<std::uint64_t> numbers;
+  EXPECT_FALSE(retained.sweep(kNow + 9s, 2, numbers));
+  EXPECT_EQ(numbers, (std::vector<std::uint64_t>{5, 4}));
+  ASSERT_TRUE(retained.set(message("a/3", "y"), {}, 6, nullptr));  // Doesn't expire any more.
+  EXPECT_TRUE(retained.sweep(kNow + 8s, 2, numbers));
+  EXPECT_EQ(numbers, (std::vector<std::uint64_t>{5, 4, 2}));
+  EXPECT_EQ(found(retained, "#", kNow), (std::multiset<std::string>{"a/1", "a/3"}));
 }
 
 TEST(RetainedMessages, KeepToTheirLimits) {
@@ -176,7 +196,7 @@ TEST(RetainedMessages, RefuseTopicsThatAreTooDeep) {
   EXPECT_FALSE(retained.set(message(std::string(65'535, '/'), "x")));
   EXPECT_EQ(found(retained, "#").size(), 1U);
   EXPECT_EQ(found(retained, deepest).size(), 1U);
-  retained.sweep(kNow);
+  sweep(retained, kNow);
   EXPECT_EQ(retained.size(), 1U);
 }
 
@@ -199,7 +219,7 @@ TEST(RetainedMessages, AgreeWithAListOfTopics) {
         naive[topic] = expires;
       }
       if (topics.below(20) == 0) {
-        retained.sweep(now);
+        sweep(retained, now);
         std::erase_if(naive, [&](const auto& one) { return one.second && *one.second <= now; });
         ASSERT_EQ(retained.size(), naive.size());
       }
