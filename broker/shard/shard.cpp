@@ -68,6 +68,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       system_topics_(*this),
       publishing_(*this),
       subscribing_(*this),
+      unsubscribing_(*this),
       session_records_(*this),
       session_claims_(*this),
       orphans_(*this),
@@ -420,7 +421,7 @@ void Shard::act(Client& client, session::Actions& actions, ConnectionId connecti
     } else if (auto* subscribe = std::get_if<session::SubscribeAction>(&action)) {
       subscribing_.subscribe(client, *subscribe);
     } else if (auto* unsubscribe = std::get_if<session::UnsubscribeAction>(&action)) {
-      subscribing_.unsubscribe(client, *unsubscribe);
+      unsubscribing_.unsubscribe(client, *unsubscribe);
     } else if (auto* step = std::get_if<session::AuthAction>(&action)) {
       reauthentication_.step(client, *step);
     } else if (auto* close = std::get_if<session::CloseAction>(&action)) {

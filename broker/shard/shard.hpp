@@ -51,6 +51,7 @@
 #include "broker/shard/timers.hpp"
 #include "broker/shard/topic_access.hpp"
 #include "broker/shard/typing.hpp"
+#include "broker/shard/unsubscribing.hpp"
 #include "broker/shard/user_feeds.hpp"
 #include "broker/shard/user_lists.hpp"
 #include "broker/shard/wills.hpp"
@@ -338,6 +339,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   SystemTopics system_topics_;
   Publishing publishing_;
   Subscribing subscribing_;
+  Unsubscribing unsubscribing_;
   SessionRecords session_records_;
   SessionClaims session_claims_;
   Orphans orphans_;
