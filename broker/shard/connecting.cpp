@@ -288,7 +288,7 @@ void Connecting::attach(ConnectionId connection, const mqtt::Connect& connect, C
 void Connecting::go_on(ConnectionId connection, Opening& opening) {
   const bool ended = opening.ended;
   const std::string packets = std::move(opening.held);
-  shard_.receive_held(connection, packets);
+  shard_.receiving().receive_held(connection, packets);
   if (!ended) return;
   if (Client* client = shard_.client_of(connection)) {
     shard_.detach(*client);

@@ -265,14 +265,14 @@ void Erasures::record(const Place& place, Run& run, State state) {
 }
 
 void Erasures::append(Slot slot, const StoredErasure& row, std::function<void(Result<void>)> done) {
-  shard_.append(slot,
-                format::ErasureRecord{.user = row.user,
-                                      .started = row.started,
-                                      .state = row.state,
-                                      .conversation = row.conversation,
-                                      .seq = row.seq,
-                                      .redacted = row.redacted},
-                0, std::move(done));
+  shard_.appending().append(slot,
+                            format::ErasureRecord{.user = row.user,
+                                                  .started = row.started,
+                                                  .state = row.state,
+                                                  .conversation = row.conversation,
+                                                  .seq = row.seq,
+                                                  .redacted = row.redacted},
+                            0, std::move(done));
 }
 
 std::optional<StoredErasure> Erasures::find(Slot slot, const std::string& user) const {

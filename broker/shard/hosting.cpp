@@ -249,7 +249,7 @@ void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, std::vector<
 }
 
 void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, Origin origin) {
-  if (draft.payload.size() + draft.properties.size() > shard_.record_max()) {
+  if (draft.payload.size() + draft.properties.size() > shard_.appending().record_max()) {
     // Another replica could never have it, nor what comes behind it.
     shard_.send_outcome(origin, {.refusal = chat::Refusal::TooLarge});
     return;

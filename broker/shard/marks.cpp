@@ -194,7 +194,7 @@ void Marks::write(Hosted& hosted) {
   std::function<void(Result<void>)> done = [this, batch](Result<void> outcome) { this->written(*batch, outcome); };
   const std::string text = format::marks_text(written);
   const format::MarksRecord record{.conversation = hosted.conversation->state().number, .marks = text};
-  if (!shard_.append_here(hosted.slot, record, done)) done(Refusal::NotLeader);
+  if (!shard_.appending().append_here(hosted.slot, record, done)) done(Refusal::NotLeader);
 }
 
 void Marks::written(const Batch& batch, Result<void> outcome) {

@@ -346,7 +346,7 @@ void ShareHomes::write(Hosted& hosted, GroupPlace place, const format::Mark& mar
     written(conversation, slot, of, name, what, cursor, outcome);
   };
   const format::MarksRecord record{.conversation = hosted.conversation->state().number, .marks = text};
-  if (!shard_.append_here(hosted.slot, record, done)) done(Refusal::NotLeader);
+  if (!shard_.appending().append_here(hosted.slot, record, done)) done(Refusal::NotLeader);
 }
 
 void ShareHomes::end(Hosted& hosted, GroupPlace place) {
