@@ -47,6 +47,8 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       presence_(*this),
       history_requests_(*this),
       hosting_(*this),
+      proposing_(*this),
+      committing_(*this),
       user_lists_(*this),
       user_feeds_(*this),
       inboxes_(*this),

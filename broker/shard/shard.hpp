@@ -12,6 +12,7 @@
 #include "broker/shard/appending.hpp"
 #include "broker/shard/client_views.hpp"
 #include "broker/shard/clients.hpp"
+#include "broker/shard/committing.hpp"
 #include "broker/shard/connecting.hpp"
 #include "broker/shard/dismissal.hpp"
 #include "broker/shard/erasures.hpp"
@@ -34,6 +35,7 @@
 #include "broker/shard/ports.hpp"
 #include "broker/shard/post_rates.hpp"
 #include "broker/shard/presence.hpp"
+#include "broker/shard/proposing.hpp"
 #include "broker/shard/publishing.hpp"
 #include "broker/shard/reauthentication.hpp"
 #include "broker/shard/receiving.hpp"
@@ -186,6 +188,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Presence& presence() { return presence_; }
   HistoryRequests& history_requests() { return history_requests_; }
   Hosting& hosting() { return hosting_; }
+  Proposing& proposing() { return proposing_; }
+  Committing& committing() { return committing_; }
   Inboxes& inboxes() { return inboxes_; }
   InboxListeners& inbox_listeners() { return inbox_listeners_; }
   Rosters& rosters() { return rosters_; }
@@ -308,6 +312,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Presence presence_;
   HistoryRequests history_requests_;
   Hosting hosting_;
+  Proposing proposing_;
+  Committing committing_;
   UserLists user_lists_;
   UserFeeds user_feeds_;
   Inboxes inboxes_;

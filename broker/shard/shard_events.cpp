@@ -106,12 +106,12 @@ void call_back(std::vector<WaitingRecord>& records, Result<void> outcome) {
 }  // namespace
 
 void Shard::committed(std::vector<WaitingRecord>& records) {
-  hosting_.committed(records);
+  committing_.committed(records);
   call_back(records, {});
 }
 
 void Shard::refused(std::vector<WaitingRecord>& records, boost::system::error_code why) {
-  hosting_.refused(records, refusal_of(why));
+  committing_.refused(records, refusal_of(why));
   call_back(records, why);
 }
 
@@ -173,6 +173,6 @@ void Shard::user_loaded(const std::string& user, Result<std::vector<UserConversa
   user_lists_.loaded(user, loaded);
 }
 
-void Shard::materialised(Lsn upto) { hosting_.materialised(upto); }
+void Shard::materialised(Lsn upto) { committing_.materialised(upto); }
 
 }  // namespace parley::shard
