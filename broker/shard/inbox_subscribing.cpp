@@ -182,7 +182,7 @@ void InboxSubscribing::release(const SubscribeRequest& request, Client& client, 
     const auto cursor = client.session->find_cursor(part.filter);
     if (!cursor) continue;
     cursors.push_back(*cursor);
-    if (part.anew) {
+    if (part.anew && item.refusal == Refusal::None) {
       client.session->deliver(epoch_notice(part.filter, part.epoch), item.options.qos, false, {}, shard_.now());
     }
   }

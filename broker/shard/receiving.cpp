@@ -88,10 +88,12 @@ bool Receiving::has_room(Client& client) {
 }
 
 bool Receiving::handle(Client& client, ConnectionId connection, const mqtt::Frame& frame) {
-  actions_.clear();
-  client.session->receive(frame, shard_.now(), actions_);
-  if (actions_.empty()) return true;
-  act(client, actions_, connection);
+  // What comes of it may be that something held is received: that has a list of its own.
+  session::Actions actions = std::exchange(actions_, {});
+  actions.clear();
+  client.session->receive(frame, shard_.now(), actions);
+  if (!actions.empty()) act(client, actions, connection);
+  actions_ = std::move(actions);
   return shard_.client_of(connection) == &client;
 }
 

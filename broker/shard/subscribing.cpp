@@ -50,15 +50,19 @@ void Subscribing::subscribe(Client& client, const session::SubscribeAction& acti
     item.filter = packet.items[i].filter;
     item.options = packet.items[i].options;
     item.options.qos = std::min(item.options.qos, shard_.options().limits.qos_max);
-    request->reasons[i] = objection(client, *request, item.filter);
+    request->reasons[i] = objection(client, item.filter);
     if (request->reasons[i] == ReasonCode::QuotaExceeded) item.refusal = Refusal::TooMany;
     if (mqtt::is_failure(request->reasons[i])) continue;
     const auto shared = mqtt::shared_filter(item.filter);
-    if (chat::is_chat_filter(shard_.options().root, shared ? shared->filter : std::string_view(item.filter))) {
+    const bool is_chat =
+        chat::is_chat_filter(shard_.options().root, shared ? shared->filter : std::string_view(item.filter));
+    if (is_chat) {
       item.conversation = true;
       subscribe_conversation(request, packet.properties, i);
       // Whoever may not read on is disconnected by what was waiting for the same feed.
       if (client_of(*request) == nullptr) return;
+    } else if (!has_room(client, *request, item.filter)) {
+      request->decide(i, Refusal::TooMany);
     } else if (shared && Presence::is_topic(shared->filter)) {
       request->decide(i, Refusal::Unsupported);
     } else if (!shared && Presence::is_topic(item.filter)) {
@@ -91,7 +95,7 @@ void Subscribing::subscribe_presence(const SubscribeRequestPtr& request, Client&
                                         });
 }
 
-ReasonCode Subscribing::objection(const Client& client, const SubscribeRequest& request, std::string_view filter) {
+ReasonCode Subscribing::objection(const Client& client, std::string_view filter) {
   const auto& limits = shard_.options().limits;
   const auto shared = mqtt::shared_filter(filter);
   if (!limits.shared_subscriptions && shared) return ReasonCode::SharedSubscriptionsNotSupported;
@@ -102,14 +106,18 @@ ReasonCode Subscribing::objection(const Client& client, const SubscribeRequest& 
     shard_.limit_reached(Metric::LimitTopicLevels, client);
     return ReasonCode::QuotaExceeded;
   }
-  const auto& subscriptions = client.session->subscriptions();
-  // Those of this packet that aren't known yet may all turn out new.
-  if (subscriptions.size() + request.conversations_open >= shard_.options().subscriptions_max &&
-      client.session->find_subscription(filter) == nullptr) {
-    shard_.limit_reached(Metric::LimitSubscriptions, client);
-    return ReasonCode::QuotaExceeded;
-  }
   return ReasonCode::Success;
+}
+
+/// Whether the client may have the subscription, or has it already. Of a conversation the session knows the topic
+/// alone.
+bool Subscribing::has_room(const Client& client, const SubscribeRequest& request, std::string_view filter) {
+  const auto& session = *client.session;
+  // Those of this packet that aren't known yet may all turn out new.
+  const bool fits = session.subscriptions().size() + request.conversations_open < shard_.options().subscriptions_max;
+  if (fits || session.find_subscription(filter) != nullptr) return true;
+  shard_.limit_reached(Metric::LimitSubscriptions, client);
+  return false;
 }
 
 void Subscribing::subscribe_plain(const SubscribeRequestPtr& request, Client& client, std::size_t index) {
@@ -148,6 +156,7 @@ void Subscribing::subscribe_conversation(const SubscribeRequestPtr& request, con
   }
   Client* subscriber = client_of(*request);
   if (filter->is_inbox()) {
+    if (!has_room(*subscriber, *request, filter->topic)) return refuse(Refusal::TooMany);
     ++request->open;
     return inboxes_.subscribe(request, index, *subscriber, *filter, properties);
   }
@@ -168,6 +177,7 @@ void Subscribing::subscribe_conversation(const SubscribeRequestPtr& request, con
     if (users->first != user && users->second != user) return refuse(Refusal::NotAuthorized);
   }
   item.filter = shared ? share_filter(shared->group, filter->topic) : std::string(filter->topic);
+  if (!has_room(*subscriber, *request, item.filter)) return refuse(Refusal::TooMany);
   ++request->open;
   ++request->conversations_open;
   shard_.feeds().with_access(*conversation, subscriber->session->user(),
@@ -288,6 +298,7 @@ void Subscribing::answer(SubscribeRequest& request, Client& client) {
       const auto cursor = session.find_cursor(item.filter);
       Follower* follower = cursor ? shard_.feeds().find_follower(client, *cursor) : nullptr;
       if (follower != nullptr && follower->held) shard_.feeds().release(client, *follower);
+      if (client_of(request) != &client) return;
       const bool shows = item.shows_state() && item.refusal == Refusal::None;
       if (item.form == chat::Form::Read && shows) shard_.marks().show(client, item.filter);
       continue;

@@ -47,8 +47,8 @@ class Subscribing {
                               std::size_t index);
   [[nodiscard]] chat::Refusal objection_to_share(std::string_view group, const chat::ChatFilter& filter) const;
   void join_group(const SubscribeRequestPtr& request, std::size_t index, Client& client, Feed& feed);
-  [[nodiscard]] mqtt::ReasonCode objection(const Client& client, const SubscribeRequest& request,
-                                           std::string_view filter);
+  [[nodiscard]] mqtt::ReasonCode objection(const Client& client, std::string_view filter);
+  [[nodiscard]] bool has_room(const Client& client, const SubscribeRequest& request, std::string_view filter);
   /// One of the things that the answer waits for has come about.
   void settle(const SubscribeRequestPtr& request);
   void stored(const SubscribeRequestPtr& request, Result<void> outcome);

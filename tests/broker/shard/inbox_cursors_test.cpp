@@ -62,6 +62,31 @@ TEST_P(InboxCursors, ResumeEverythingWithOnePacket) {
   EXPECT_EQ(cat.answer(PacketType::Suback)->user("error"), "invalid-cursor");
 }
 
+TEST(InboxVersions, NothingIsSentForARefusedOne) {
+  std::string token;
+  for (const std::uint64_t seed : {1U, 2U}) {
+    World world{seed, dev()};
+    auto& ann = owner(world, "ann");
+    create(world, ann, "tea", {"bob"});
+    auto& bob = device(world, "bob.1", lasting(true));
+    follow(world, bob, "client/bob.1/reply");
+    ASSERT_EQ(follow(world, bob, kInbox), ReasonCode::GrantedQos1);
+    if (token.empty()) {
+      token = token_of(bob);
+      continue;
+    }
+    // In this world the cursor's conversation has another epoch, which would be told.
+    const auto before = bob.received.size();
+    world.store().fail_with(StorageError::DiskFull);
+    EXPECT_EQ(follow(world, bob, kInbox, {.users = {{"cursor", token}}}), ReasonCode::QuotaExceeded);
+    EXPECT_EQ(bob.answer(PacketType::Suback)->user("error"), "disk-full");
+    EXPECT_EQ(bob.received.size(), before);
+    world.store().heal();
+    EXPECT_EQ(follow(world, bob, kInbox, {.users = {{"cursor", token}}}), ReasonCode::GrantedQos1);
+    EXPECT_EQ(bob.received.at(before).user("kind"), "gap");
+  }
+}
+
 TEST_P(InboxCursors, AreToldOnceInAWhile) {
   auto& ann = owner(world_, "ann");
   create(world_, ann, "tea", {"bob"});

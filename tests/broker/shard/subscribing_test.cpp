@@ -140,6 +140,10 @@ TEST(Subscribing, KeepsToItsLimits) {
             (std::pair<std::string, std::string>{"topic", "b"}));
   EXPECT_EQ(follow(world, alice, "c"), ReasonCode::QuotaExceeded);
   EXPECT_EQ(follow(world, alice, "a"), ReasonCode::GrantedQos1) << "it has that one";
+  EXPECT_EQ(follow(world, alice, "$since/0/chat/x/msg"), ReasonCode::GrantedQos1) << "and that, without the prefix";
+  EXPECT_EQ(follow(world, alice, "$since/0/chat/z/msg"), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(follow(world, alice, "$last/1/chat/+/msg"), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(alice.answer(PacketType::Suback)->user("error"), "too-many");
 }
 
 TEST(Subscribing, AnswersOnlyWhenALastingSessionKnowsOfIt) {
