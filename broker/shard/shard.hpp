@@ -258,7 +258,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   /// Nothing of it is left here.
   void leave_session(Client& client);
   void take_will(Client& client, const StoredSession& stored, std::optional<session::WillPlan> will, Moment moment);
-  void take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored);
+  bool take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored);
   void append_checked(Slot slot, std::string record, std::uint64_t generation, remote::Status status,
                       std::function<void(Result<void>)> done);
   std::function<void(Result<void>)> telling(const format::UserConversationRecord& record,
