@@ -171,7 +171,7 @@ bool Shard::refresh(Client& client, const StoredSession& stored) {
   for (const session::CursorId cursor : session.cursors()) session.remove_cursor(cursor);
   for (const auto& subscription : (*latest)->subscriptions()) {
     session.add_subscription(subscription);
-    take_up(client, subscription, stored);
+    if (!take_up(client, subscription, stored)) session.remove_subscription(subscription.filter);
   }
   return true;
 }
