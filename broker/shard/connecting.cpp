@@ -334,10 +334,10 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
     return refuse(connection, connect.version, ReasonCode::ClientIdentifierNotValid,
                   "The client id belongs to another user.", login.client_id, login.packet_size_max);
   }
-  if (connect.will && !chat::in_subtree(shard_.options().root, connect.will->topic) &&
-      !shard_.access().may_publish({.user = login.user, .client_id = login.client_id}, connect.will->topic)) {
-    return refuse(connection, connect.version, ReasonCode::NotAuthorized, "The will's topic may not be written.",
-                  login.client_id, login.packet_size_max);
+  if (connect.will) {
+    const auto refusal =
+        shard_.publishing().will_objection({.user = login.user, .client_id = login.client_id}, *connect.will);
+    if (refusal != chat::Refusal::None) return refuse_will(connection, connect.version, refusal, login);
   }
   if (!user_has_place(client, login)) {
     shard_.limit_reached(Metric::LimitConnectionsPerUser, connection, login.client_id, login.user);
@@ -684,6 +684,18 @@ Connecting::Outcome Connecting::refuse(ConnectionId connection, ProtocolVersion 
                                       {"reason", mqtt::name_of(reason)},
                                       {"why", why}});
   return turn_away(connection, version, reason, why, packet_size_max, properties);
+}
+
+/// One that would be refused when it is due.
+Connecting::Outcome Connecting::refuse_will(ConnectionId connection, ProtocolVersion version, chat::Refusal refusal,
+                                            const Login& login) {
+  const chat::RefusalRule& rule = chat::rule_of(refusal);
+  mqtt::PropertyWriter properties;
+  properties.user("error", rule.word);
+  // 3.1.1 has no other return code for it.
+  const auto reason = version == ProtocolVersion::V5 ? static_cast<ReasonCode>(rule.reason) : ReasonCode::NotAuthorized;
+  return refuse(connection, version, reason, "The will may not be published.", login.client_id, login.packet_size_max,
+                properties.bytes());
 }
 
 Connecting::Outcome Connecting::refuse_quota(ConnectionId connection, ProtocolVersion version, Metric limit,

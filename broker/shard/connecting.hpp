@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "base/metrics.hpp"
+#include "broker/chat/refusal.hpp"
 #include "broker/shard/ports.hpp"
 #include "broker/shard/rate.hpp"
 #include "broker/shard/session_claims.hpp"
@@ -133,6 +134,8 @@ class Connecting {
   /// Without a line of its own in the log, since limits are summed up there.
   Outcome refuse_quota(ConnectionId connection, mqtt::ProtocolVersion version, Metric limit,
                        std::uint32_t packet_size_max);
+  Outcome refuse_will(ConnectionId connection, mqtt::ProtocolVersion version, chat::Refusal refusal,
+                      const Login& login);
   Outcome turn_away(ConnectionId connection, mqtt::ProtocolVersion version, mqtt::ReasonCode reason,
                     std::string_view why, std::uint32_t packet_size_max, std::string_view properties);
   /// Null when there is no session to go on with: none of that client id, or it ends here.
