@@ -50,7 +50,8 @@ Result<ConnectFlags> read_flags(Reader& reader, ProtocolVersion version) {
                            .will_retain = bit(5),
                            .has_password = bit(6),
                            .has_user_name = bit(7)};
-  if (bit(0) || will_qos == 3) return ReasonCode::MalformedPacket;
+  // The reserved bit isn't looked at in 3.1, where nobody has to leave it 0 (MQTT 3.1 "CONNECT").
+  if ((bit(0) && version != ProtocolVersion::V3_1) || will_qos == 3) return ReasonCode::MalformedPacket;
   if (!flags.has_will && (will_qos != 0 || flags.will_retain)) return ReasonCode::MalformedPacket;
   // MQTT 5 lets a password go without a user name (§3.1.2.9), 3.1.1 does not (§3.1.2.9).
   if (version != ProtocolVersion::V5 && flags.has_password && !flags.has_user_name) return ReasonCode::MalformedPacket;

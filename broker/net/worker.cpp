@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 #include <span>
 #include <utility>
 
@@ -101,7 +102,8 @@ void Worker::run() {
 // -- The turn --
 
 /// First those that were quiet, with what costs little; then those that wait for more than their share, in a turn of
-/// their own; newcomers last.
+/// their own; newcomers last. Who has come from another thread is heard only once the kernel was asked again who has
+/// sent something: a client that has said goodbye on one connection and comes back on the next has said it before.
 void Worker::turn() {
   std::array<epoll_event, kEventsMax> events;
   const int count = ::epoll_wait(epoll_.number(), events.data(), kEventsMax, wait_timeout());
@@ -110,10 +112,12 @@ void Worker::turn() {
   begin_turn(came.size() + backlog_.size());
   shard_.take_large_packets(false);
   const auto is_mail = [](const epoll_event& event) { return event.data.u64 == kMailboxId; };
+  std::vector<Arrival> arrivals = std::exchange(arrivals_, {});
   if (std::ranges::any_of(came, is_mail)) receive_mail();
   for (const epoll_event& event : came) {
     if (!is_mail(event) && !is_of_listener(event)) handle(event.data.u64, event.events);
   }
+  for (Arrival& arrival : arrivals) welcome(arrival);
   end_turn();
   take_backlog();
   if (!backlog_.empty()) {
@@ -160,7 +164,7 @@ void Worker::end_turn() {
 /// Milliseconds until something is due; -1: nothing is.
 int Worker::wait_timeout() const {
   if (now_ == Instant{}) return 0;  // The first turn starts the shard, whether or not anybody comes.
-  if (connections_.has_lost() || connections_.has_again() || !backlog_.empty()) return 0;
+  if (connections_.has_lost() || connections_.has_again() || !backlog_.empty() || !arrivals_.empty()) return 0;
   Instant due = Instant::max();
   if (const auto timer = shard_.next_timer()) due = *timer;
   if (!connect_deadlines_.empty()) due = std::min(due, connect_deadlines_.front().due);
@@ -389,15 +393,7 @@ void Worker::receive_mail() {
   mailbox_.take(mail_);
   mail_.for_each_in_order([this](shard::PeerEvent& event) { shard_.peer_event(event); },
                           [this](Letter& letter) { letter.deliver(shard_); });
-  for (Arrival& arrival : mail_.arrivals) {
-    if (stopping_) continue;
-    const auto id = connections_.add(std::move(arrival.socket), arrival.listener, std::move(arrival.transport));
-    Connection& arrived = *connections_.find(id);
-    arrived.place = std::move(arrival.place);
-    arrived.counted = arrival.counted;
-    process(id, arrived, arrival.unread);
-    connections_.flush(id);
-  }
+  std::ranges::move(mail_.arrivals, std::back_inserter(arrivals_));
   for (const HandshakeResult& result : mail_.handshakes) go_on(result);
   if (!mail_.handshakes.empty()) submit_handshakes();
   mail_.handshakes.clear();
@@ -405,6 +401,16 @@ void Worker::receive_mail() {
   mail_.letters.clear();
   mail_.arrivals.clear();
   if (std::exchange(mail_.stop, false) && !stopping_) begin_stop();
+}
+
+void Worker::welcome(Arrival& arrival) {
+  if (stopping_) return;
+  const auto id = connections_.add(std::move(arrival.socket), arrival.listener, std::move(arrival.transport));
+  Connection& arrived = *connections_.find(id);
+  arrived.place = std::move(arrival.place);
+  arrived.counted = arrival.counted;
+  process(id, arrived, arrival.unread);
+  connections_.flush(id);
 }
 
 void Worker::hear_of_lost() {

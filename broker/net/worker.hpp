@@ -100,6 +100,7 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
   void refuse(shard::ConnectionId id, std::string_view why);
   void receive(shard::ConnectionId id, Connection& connection, std::string_view bytes);
   void receive_mail();
+  void welcome(Arrival& arrival);
   void hear_of_lost();
   void check_deadlines();
   void check_stalls();
@@ -141,6 +142,7 @@ class Worker final : private Connections::Exits, private shard::PeerShards {
 
   Instant now_;
   Mail mail_;
+  std::vector<Arrival> arrivals_;             ///< To be welcomed in the next turn.
   std::vector<shard::ConnectionId> changed_;  ///< Reused.
   std::deque<Deadline> connect_deadlines_;
   std::deque<Deadline> close_deadlines_;

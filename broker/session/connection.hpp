@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -14,25 +15,37 @@
 
 namespace parley::session {
 
-/// Topic aliases toward the client: a table addressed by the topic's hash, so a topic keeps its alias until another one
-/// needs the place. MQTT 5 §3.3.2.3.4.
+/// Topic aliases toward the client, given in the order of the topics' first messages: 1, 2, 3, … When all are taken, a
+/// further topic takes the place that its hash names. MQTT 5 §3.3.2.3.4.
 class OutboundAliases {
  public:
-  explicit OutboundAliases(std::uint16_t count) : topics_(count) {}
+  explicit OutboundAliases(std::uint16_t count) : places_(count) {}
 
   struct Alias {
     std::uint16_t number = 0;
     bool known = false;  ///< The client has it already.
   };
   [[nodiscard]] Alias find(std::string_view topic) const {
-    const std::size_t place = stable_hash(topic) % topics_.size();
-    return {static_cast<std::uint16_t>(place + 1), topics_[place] == topic};
+    const std::uint64_t hash = stable_hash(topic);
+    for (std::size_t i = 0; i < used_; ++i) {
+      if (places_[i].hash == hash && places_[i].topic == topic) return {static_cast<std::uint16_t>(i + 1), true};
+    }
+    const std::size_t place = used_ < places_.size() ? used_ : hash % places_.size();
+    return {static_cast<std::uint16_t>(place + 1), false};
   }
   /// The client is being told.
-  void set(Alias alias, std::string_view topic) { topics_[alias.number - 1U] = topic; }
+  void set(Alias alias, std::string_view topic) {
+    places_[alias.number - 1U] = {stable_hash(topic), std::string(topic)};
+    used_ = std::max<std::size_t>(used_, alias.number);
+  }
 
  private:
-  std::vector<std::string> topics_;
+  struct Place {
+    std::uint64_t hash = 0;
+    std::string topic;
+  };
+  std::vector<Place> places_;
+  std::size_t used_ = 0;
 };
 
 /// An inbound publish whose acknowledgement is due, in the order of arrival. MQTT 5 §4.6.

@@ -32,15 +32,25 @@ Meta wanted_meta(const mqtt::Connect& connect) {
   return found == kMetaWords.end() ? Meta::Full : static_cast<Meta>(found - kMetaWords.begin());
 }
 
-/// In which version to answer a CONNECT that can't be decoded.
+/// Whether what follows the protocol level is laid out as in MQTT 5. §3.1.2.3, §3.1.3
+bool is_laid_out_as_5(mqtt::Reader reader) {
+  constexpr std::size_t kFlagsAndKeepAlive = 3;
+  if (!reader.bytes(kFlagsAndKeepAlive)) return false;
+  const auto properties = reader.variable_byte_integer();
+  return properties && reader.bytes(*properties) && reader.binary();
+}
+
+/// In which version to answer a CONNECT that can't be decoded. Of a level that isn't known the layout tells which
+/// CONNACK its client reads.
 ProtocolVersion version_spoken(const mqtt::Frame& frame) {
+  constexpr auto kFive = static_cast<std::uint8_t>(ProtocolVersion::V5);
   mqtt::Reader reader(frame.body);
   const auto name = reader.binary();
   const auto level = reader.integer<std::uint8_t>();
   // Bridges set the highest bit, and go on without it when they are answered as 3.1.1 does.
-  const bool five = name && level && *name == "MQTT" && *level >= static_cast<std::uint8_t>(ProtocolVersion::V5) &&
-                    (*level & mqtt::kBridgeBit) == 0;
-  return five ? ProtocolVersion::V5 : ProtocolVersion::V3_1_1;
+  if (!name || !level || *level < kFive || (*level & mqtt::kBridgeBit) != 0) return ProtocolVersion::V3_1_1;
+  const bool known = *name == "MQTT" && *level == kFive;
+  return known || is_laid_out_as_5(reader) ? ProtocolVersion::V5 : ProtocolVersion::V3_1_1;
 }
 
 /// 3.x has an answer for a protocol level and a client id, and none for a packet that isn't one. 3.1.1 §3.2.2.3,
@@ -136,7 +146,11 @@ Connecting::Outcome Connecting::first_packet(ConnectionId connection, const mqtt
   }
   const auto packet = mqtt::decode(frame, ProtocolVersion::V5, {});
   if (!packet) {
-    return refuse(connection, version_spoken(frame), mqtt::reason_of(packet.error()), "CONNECT can't be read.", "");
+    const ReasonCode reason = mqtt::reason_of(packet.error());
+    return refuse(connection, version_spoken(frame), reason,
+                  reason == ReasonCode::UnsupportedProtocolVersion ? "This server speaks MQTT 5.0, 3.1.1 and 3.1."
+                                                                   : "CONNECT can't be read.",
+                  "");
   }
   return admit(connection, std::get<mqtt::Connect>(*packet), unread.substr(0, frame.size), unread);
 }

@@ -49,6 +49,12 @@ void set_expiry(mqtt::Message::Parts& parts, std::optional<std::uint32_t> interv
   parts.at_once = *interval == 0;
 }
 
+/// Who takes all ordinary topics, by a filter that begins with a wildcard, didn't ask for what the broker itself says:
+/// as with topics that begin with `$`. MQTT 5 §4.7.2
+bool takes_replies(std::string_view filter, std::string_view topic) {
+  return !filter.starts_with('#') && !filter.starts_with('+') && mqtt::matches(filter, topic);
+}
+
 }  // namespace
 
 /// What is read out of a PUBLISH for a conversation; views into the packet or into `json`.
@@ -460,7 +466,9 @@ const session::Subscription* Publishing::subscription_to(const Client& client, s
 
 bool Publishing::hears_replies(const Client& client) {
   const std::string reply = reply_topic(client.session->client_id());
-  return mqtt::is_topic_name(reply) && subscription_to(client, reply) != nullptr;
+  return mqtt::is_topic_name(reply) && std::ranges::any_of(client.session->subscriptions(), [&](const auto& one) {
+           return takes_replies(one.filter, reply);
+         });
 }
 
 /// Replies are for this client alone, so they don't go through the other clients' subscriptions. Where several of its
@@ -471,7 +479,7 @@ bool Publishing::send_reply(Client& client, const mqtt::MessagePtr& message) {
   std::optional<mqtt::Qos> qos;
   std::vector<std::uint32_t> ids;
   for (const session::Subscription& one : client.session->subscriptions()) {
-    if (!mqtt::matches(one.filter, message->topic())) continue;
+    if (!takes_replies(one.filter, message->topic())) continue;
     qos = std::max(qos.value_or(mqtt::Qos::AtMostOnce), one.options.qos);
     if (one.subscription_id != 0) ids.push_back(one.subscription_id);
   }

@@ -65,16 +65,37 @@ class FirstPacket(Case):
 class Protocol(Case):
     @shows("MQTT-3.1.2-1")
     def test_another_protocol_name_is_refused(self):
-        for name in ("MQTTX", "mqtt", "", "MQIsdp"):  # Answered as 3.1.1 does, which every client can read.
-            self.assertEqual(self.refusal(connect("x", name=name), 4), 1, name)
+        for name in ("MQTTX", "mqtt", "", "MQIsdp"):
+            self.assertEqual(self.refusal(connect("x", name=name)), VERSION, name)
+        for level in (3, 4):  # Whose clients know CONNACK of 3.1.1 only.
+            self.assertEqual(self.refusal(connect("x", 4, name="MQTTX", level=level), 4), 1, level)
 
     @shows("MQTT-3.1.2-2")
     def test_another_version_is_refused(self):
         for level in (6, 127):
             self.assertEqual(self.refusal(connect("x", level=level)), VERSION, level)
+            for name in ("", "x", "a-longer-name"):  # Laid out as in 3.1.1.
+                self.assertEqual(self.refusal(connect(name, 4, level=level), 4), 1, (level, name))
         # The highest bit is a bridge's, which then tries without it, but only after the return code of 3.1.1.
         for level in (0, 0x83, 0x85, 255):
             self.assertEqual(self.refusal(connect("x", level=level), 4), 1, level)
+
+    def test_what_came_on_the_earlier_connection_is_heard_before_the_next(self):
+        """A client that says goodbye and comes back at once, most often by way of another thread. MQTT 5 §3.14.4"""
+        watcher = self.join()
+        watcher.subscribe(self.topic)
+        names = [self.name(i) for i in range(40)]
+        for _ in range(10):
+            earlier = [self.join(name, clean=False, values=LASTING, will={"topic": self.topic}) for name in names]
+            later = [self.link() for _ in names]
+            for name, leaving, coming in zip(names, earlier, later):
+                leaving.send(disconnect(0, {"session_expiry_interval": 0}))
+                coming.send(connect(name, clean=False))
+            answers = [link.expect(CONNACK) for link in later]
+            self.assertEqual([name for name, answer in zip(names, answers) if answer.session_present], [])
+            for link in earlier + later:
+                link.close()
+        self.assertEqual(self.got(watcher, watcher), [])
 
     @shows("MQTT-3.1.2-3", "MQTT-3.1.2-11", "MQTT-3.1.2-12", "MQTT-3.1.2-13")
     def test_connect_flags_that_mean_nothing_are_malformed(self):

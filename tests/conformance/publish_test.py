@@ -88,6 +88,15 @@ class Passing(Case):
             link.subscribe(name)
         self.assertEqual([packet.topic for packet in self.got(link, link) if packet.topic != "$SYS/broker/version"], [])
 
+    def test_each_topic_keeps_the_alias_that_it_got_first(self):
+        link = self.join(values={"topic_alias_maximum": 10})
+        link.subscribe(self.topic + "/#")
+        for known in (False, True):
+            for i in range(1, 11):
+                link.send(publish(f"{self.topic}/{i}"))
+                found = link.message()
+                self.assertEqual((found.topic, found.properties), ("" if known else f"{self.topic}/{i}", {"topic_alias": i}))
+
 
 class Aliases(Case):
     @shows("MQTT-3.3.2-12")

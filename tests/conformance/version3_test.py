@@ -75,6 +75,16 @@ class Connecting(Case):
         link = self.link(3)
         link.send(connect(self.name(), 3, clean=False))
         self.assertEqual(link.exactly(4).hex(), "20020000")
+        link = self.link(3)
+        link.send(connect(self.name(), 3, flags=0x03))  # The reserved bit isn't looked at.
+        self.assertEqual(link.exactly(4).hex(), "20020000")
+
+    def test_what_is_refused_is_told_nobody_who_takes_all_topics(self):
+        link = self.join("", 4)
+        link.subscribe("#", 2)
+        link.subscribe("+/+/+", 2)
+        self.assertEqual(link.publish("$" + self.topic, qos=1).reason, 0)
+        self.assertEqual([packet.topic for packet in self.got(link, link) if not packet.retain], [])
 
     @shows("MQTT3-3.1.4-2")
     def test_a_take_over_closes_without_a_word(self):

@@ -104,7 +104,8 @@ TEST(ConnectDecoder, AllowsJustTheCombinationsOfFlagsThatMakeSense) {
       const bool will_retain = (flags & 32) != 0;
       const bool password = (flags & 64) != 0;
       const bool user_name = (flags & 128) != 0;
-      const bool bad = (flags & 1) != 0 || will_qos == 3 || (!will && (will_qos != 0 || will_retain)) ||
+      const bool reserved = (flags & 1) != 0 && version != V3_1;  // 3.1 doesn't ask for 0.
+      const bool bad = reserved || will_qos == 3 || (!will && (will_qos != 0 || will_retain)) ||
                        (version != V5 && password && !user_name);  // 3.1.1 [MQTT-3.1.2-22]
       const std::string wire = connect(body_for(flags, version));
       ASSERT_EQ(refusal(wire, version), bad ? MalformedPacket : Success) << flags;

@@ -77,5 +77,24 @@ TEST(OutboundAliases, AreWithinTheirCountAndKnownOnceSet) {
   }
 }
 
+/// So that as many topics as there are aliases each keep theirs. MQTT 5 §3.3.2.3.4
+TEST(OutboundAliases, AreGivenInOrderUntilAllAreTaken) {
+  OutboundAliases aliases(16);
+  const auto topic = [](int i) { return "topic/" + std::to_string(i); };
+  for (int i = 1; i <= 16; ++i) {
+    const auto alias = aliases.find(topic(i));
+    EXPECT_EQ(alias.number, i);
+    EXPECT_EQ(aliases.find(topic(i)).number, i) << "what wasn't sent takes no place";
+    aliases.set(alias, topic(i));
+  }
+  for (int i = 1; i <= 16; ++i) {
+    EXPECT_TRUE(aliases.find(topic(i)).known);
+    EXPECT_EQ(aliases.find(topic(i)).number, i);
+  }
+  const auto taken = aliases.find("further");
+  aliases.set(taken, "further");
+  EXPECT_FALSE(aliases.find(topic(taken.number)).known);
+}
+
 }  // namespace
 }  // namespace parley::session

@@ -27,6 +27,21 @@ TEST(Replies, ComeOnceAtTheHighestQosOfTheSubscriptionsThatMatch) {
   }
 }
 
+/// Who takes all ordinary topics gets no receipts between them, and no word of what was refused. MQTT 5 §4.7.2
+TEST(Replies, AreNotForFiltersThatBeginWithAWildcard) {
+  for (const bool is_v3 : {false, true}) {
+    World world(1, dev());
+    auto& alice = join(world, "alice", {.version = is_v3 ? ProtocolVersion::V3_1_1 : ProtocolVersion::V5});
+    for (const char* filter : {"#", "+/#", "+/alice/reply", "+/+/+"}) follow(world, alice, filter);
+    say(world, alice, "$SYS/mine", "no");
+    say(world, alice, "chat/room/ctl", R"({"op":"info"})");
+    EXPECT_TRUE(alice.received.empty());
+    follow(world, alice, "client/+/reply");
+    say(world, alice, "chat/room/ctl", R"({"op":"info"})");
+    EXPECT_EQ(alice.received.size(), 1U);
+  }
+}
+
 /// `client/a+b/reply` is no name of a topic: a client that got a PUBLISH with it would close the connection.
 TEST(Replies, AreNotThereForAClientIdWithAWildcard) {
   for (const std::string id : {"a+b", "#", "+", "a/#"}) {
