@@ -393,7 +393,7 @@ struct JournalledRig : Rig {
   SlowJournal journal;
   std::uint64_t number = 0;
 
-  explicit JournalledRig(Limits limits = {}) : Rig(limits) {
+  explicit JournalledRig(const Limits& given = {}) : Rig(given) {
     session->set_journal(&journal);
     connect({.clean_start = false, .properties = mqtt::Properties::trusted(kLasting)});
   }
@@ -438,7 +438,7 @@ TEST(Outbound, Qos1FromTheQueueWaitsForQos2BeforeIt) {
   rig.store("4", Q2);
   rig.store("5", Q1);
   rig.received();
-  for (const mqtt::PacketId id : {1, 2, 3}) rig.puback(id);
+  for (mqtt::PacketId id = 1; id <= 3; ++id) rig.puback(id);
   EXPECT_EQ(rig.received(), Lines{});
   rig.answer();
   EXPECT_EQ(rig.received(), (Lines{"PUBLISH 4 a q2 '4'", "PUBLISH 5 a q1 '5'"}));

@@ -60,7 +60,7 @@ TEST_F(WillsTest, AreRefusedWithTheirConnectWhereNobodyMayPublish) {
     alice.connect(options);
     world.settle();
     ASSERT_NE(alice.connack(), nullptr) << one.topic;
-    EXPECT_EQ(alice.connack()->reason(), static_cast<ReasonCode>(5)) << one.topic;
+    EXPECT_EQ(alice.connack()->reason(), ReasonCode::NotAuthorized) << one.topic;
   }
   for (const char* topic : {"presence/alice", "chat/room/msg", "chat/dm:bob/msg", "wills"}) {
     ConnectOptions options;
