@@ -8,7 +8,10 @@
 #include <unordered_map>
 
 #include "base/metrics.hpp"
-#include "broker/chat/refusal.hpp"
+#include "broker/shard/attaching.hpp"
+#include "broker/shard/connect_login.hpp"
+#include "broker/shard/connect_refusals.hpp"
+#include "broker/shard/connect_sessions.hpp"
 #include "broker/shard/ports.hpp"
 #include "broker/shard/rate.hpp"
 #include "broker/shard/session_claims.hpp"
@@ -19,17 +22,18 @@ namespace parley::shard {
 class Shard;
 struct Client;
 
-/// From the first packet to CONNACK: who is it, which session, take-over. MQTT 5 §3.1.4. Belongs to its shard's thread.
+/// From the first packet to CONNACK: who is it, and what is waited for until it has its session. MQTT 5 §3.1.4. Belongs
+/// to its shard's thread.
 ///
 /// Who the client is the Authenticator says, on the shard where its session has its home, at once or later, and with an
 /// Authentication Method after as many AUTH packets as that takes (MQTT 5 §4.12). A session that outlives its
 /// connection is on disk before CONNACK says that it exists. While either is waited for, what the client sends is kept
 /// (kHeldBytesMax, and before it is known who it is as much as one first packet; more closes it), and is handled also
-/// if the client has closed meanwhile. A client id longer than kClientIdSizeMax is refused, and so is one whose session
-/// belongs to another user.
+/// if the client has closed meanwhile. A client id whose session belongs to another user is refused.
+///
+/// Which session it is ConnectSessions says; CONNACK writes Attaching, or ConnectRefusals.
 class Connecting {
  public:
-  static constexpr std::size_t kClientIdSizeMax = 256;
   static constexpr std::size_t kHeldBytesMax = 1024 * 1024;
 
   explicit Connecting(Shard& shard);
@@ -66,16 +70,6 @@ class Connecting {
   void shut_down();
 
  private:
-  /// What is known of whom a CONNECT is from.
-  struct Login {
-    std::string client_id;
-    bool assigned = false;                        ///< The client id was made here.
-    std::string method;                           ///< Authentication Method; empty: none.
-    std::uint32_t packet_size_max = 0xFFFF'FFFF;  ///< What the client takes.
-    std::string user;
-    std::optional<Timestamp> expires;
-    std::string data;  ///< Authentication Data for CONNACK.
-  };
   enum class Stage : std::uint8_t {
     Checking,      ///< The Authenticator has it.
     AwaitingAuth,  ///< It is the client's turn.
@@ -116,9 +110,6 @@ class Connecting {
   void ask_for_session(ConnectionId connection);
   /// `held`: as it was claimed.
   void claimed(ConnectionId connection, std::uint64_t held, const Result<SessionClaims::Granted>& granted);
-  void end_will(Client& client);
-  bool take_latest(Client& client, const SessionClaims::Granted& granted);
-  bool take_over(const std::string& client_id, const SessionClaims::Granted& granted);
   void attach(ConnectionId connection, const mqtt::Connect& connect, Client& client, const Opening& opening);
   /// The session's record is durable, or could not be written.
   void settled(ConnectionId connection, Result<void> outcome);
@@ -126,29 +117,19 @@ class Connecting {
   void go_on(ConnectionId connection, Opening& opening);
   Opening* find(ConnectionId connection);
   Opening& add(ConnectionId connection, Opening opening);
+  /// Views what `login` has.
+  static ConnectRefusals::Applicant applicant_of(ConnectionId connection, mqtt::ProtocolVersion version,
+                                                 const Login& login);
   void refuse_opening(ConnectionId connection, mqtt::ReasonCode reason, std::string_view why);
-  /// `packet_size_max`: what the client takes, where that is known.
-  Outcome refuse(ConnectionId connection, mqtt::ProtocolVersion version, mqtt::ReasonCode reason, std::string_view why,
-                 std::string_view client_id, std::uint32_t packet_size_max = 0xFFFF'FFFF,
+  Outcome refuse(const ConnectRefusals::Applicant& applicant, mqtt::ReasonCode reason, std::string_view why,
                  std::string_view properties = {});
-  /// Without a line of its own in the log, since limits are summed up there.
-  Outcome refuse_quota(ConnectionId connection, mqtt::ProtocolVersion version, Metric limit,
-                       std::uint32_t packet_size_max);
-  Outcome refuse_will(ConnectionId connection, mqtt::ProtocolVersion version, chat::Refusal refusal,
-                      const Login& login);
-  Outcome turn_away(ConnectionId connection, mqtt::ProtocolVersion version, mqtt::ReasonCode reason,
-                    std::string_view why, std::uint32_t packet_size_max, std::string_view properties);
-  /// Null when there is no session to go on with: none of that client id, or it ends here.
-  Client* earlier_session(const mqtt::Connect& connect, std::string_view client_id);
+  Outcome refuse_quota(const ConnectRefusals::Applicant& applicant, Metric limit);
   std::string make_client_id();
-  /// Follows the conversations of a session that has just been attached.
-  void follow_cursors(Client& client);
-  void follow_cursor(Client& client, std::uint32_t cursor);
-
-  [[nodiscard]] bool session_has_place() const;
-  bool user_has_place(const Client* earlier, const Login& login);
 
   Shard& shard_;
+  ConnectRefusals refusals_;
+  ConnectSessions sessions_;
+  Attaching attaching_;
   const Rate connects_;
   RateBucket connects_bucket_;
   std::unordered_map<std::uint32_t, Opening> openings_;  ///< By the connection's place.

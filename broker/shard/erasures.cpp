@@ -265,14 +265,14 @@ void Erasures::record(const Place& place, Run& run, State state) {
 }
 
 void Erasures::append(Slot slot, const StoredErasure& row, std::function<void(Result<void>)> done) {
-  shard_.append(slot,
-                format::ErasureRecord{.user = row.user,
-                                      .started = row.started,
-                                      .state = row.state,
-                                      .conversation = row.conversation,
-                                      .seq = row.seq,
-                                      .redacted = row.redacted},
-                0, std::move(done));
+  shard_.appending().append(slot,
+                            format::ErasureRecord{.user = row.user,
+                                                  .started = row.started,
+                                                  .state = row.state,
+                                                  .conversation = row.conversation,
+                                                  .seq = row.seq,
+                                                  .redacted = row.redacted},
+                            0, std::move(done));
 }
 
 std::optional<StoredErasure> Erasures::find(Slot slot, const std::string& user) const {
@@ -295,7 +295,7 @@ void Erasures::take(Hosted& hosted, const ProposeEvent& proposal) {
     if (message > hosted.conversation->head() || hosted.conversation->redacts(message)) continue;
     if (run != runs_.end()) ++run->second.redacted;
     const std::string id = shard_.publishing().make_id();
-    shard_.hosting().append_unasked(
+    shard_.proposing().append_unasked(
         hosted, {.kind = format::EntryKind::Redact, .ref = message, .from = proposal.from, .id = id});
   }
   if (leaves) leave(hosted, proposal.from);
@@ -309,8 +309,8 @@ void Erasures::leave(Hosted& hosted, const std::string& user) {
   const auto change = [&](format::MemberAction action, format::Role role, std::string_view who) {
     const std::string id = shard_.publishing().make_id();
     const std::string payload = format::encode_change({action, role, who});
-    shard_.hosting().append_unasked(hosted,
-                                    {.kind = format::EntryKind::Member, .from = user, .id = id, .payload = payload});
+    shard_.proposing().append_unasked(hosted,
+                                      {.kind = format::EntryKind::Member, .from = user, .id = id, .payload = payload});
   };
   const auto& standing = hosted.group->standing(tip);
   if (member->role == format::Role::Owner && standing.owners == 1 && standing.members > 1) {

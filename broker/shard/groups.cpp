@@ -273,7 +273,7 @@ void Groups::created(const Hosted& hosted) {
 
 void Groups::take(MembershipEvent& event) {
   const UserConversation& of = event.conversation;
-  shard_.append(
+  shard_.appending().append(
       slot_of_name(event.user, shard_.options()),
       format::UserConversationRecord{.user = event.user,
                                      .present = of.present,
@@ -289,9 +289,9 @@ void Groups::take(MembershipEvent& event) {
 }
 
 void Groups::taken(const MembershipTakenEvent& event) {
-  shard_.append(slot_of(event.conversation),
-                format::FedRecord{.conversation = event.conversation, .changed = event.changed, .user = event.user}, 0,
-                nullptr);
+  shard_.appending().append(
+      slot_of(event.conversation),
+      format::FedRecord{.conversation = event.conversation, .changed = event.changed, .user = event.user}, 0, nullptr);
 }
 
 void Groups::sweep() {

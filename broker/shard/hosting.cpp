@@ -2,9 +2,6 @@
 
 #include <algorithm>
 
-#include "base/bytes.hpp"
-#include "base/log.hpp"
-#include "broker/chat/access.hpp"
 #include "broker/shard/shard.hpp"
 
 namespace parley::shard {
@@ -49,7 +46,7 @@ void Hosting::forget(Hosted& hosted) {
 void Hosting::propose(std::string_view conversation, const chat::EntryDraft& draft, Origin origin) {
   Hosted* hosted = find_or_load(conversation);
   if (hosted != nullptr && hosted->state != Hosted::State::Loading) {
-    propose_ready(*hosted, draft, std::move(origin));
+    shard_.proposing().propose(*hosted, draft, std::move(origin));
     return;
   }
   ProposeEvent proposal = proposal_of(conversation, draft, std::move(origin));
@@ -68,90 +65,15 @@ void Hosting::propose(ProposeEvent proposal) {
   } else if (hosted->state == Hosted::State::Loading) {
     hosted->proposals_waiting.push_back(std::move(proposal));
   } else {
-    propose_ready(*hosted, std::move(proposal));
+    shard_.proposing().propose(*hosted, std::move(proposal));
   }
-}
-
-void Hosting::propose_ready(Hosted& hosted, ProposeEvent proposal) {
-  switch (proposal.purpose) {
-    case ProposeEvent::Purpose::Entry: propose_ready(hosted, draft_of(proposal), std::move(proposal.origin)); return;
-    case ProposeEvent::Purpose::Typing: shard_.typing().take(hosted, proposal); return;
-    case ProposeEvent::Purpose::Read: shard_.marks().read(hosted, std::move(proposal)); return;
-    case ProposeEvent::Purpose::Share: shard_.share_homes().take(hosted, std::move(proposal)); return;
-    case ProposeEvent::Purpose::Erase: shard_.erasures().take(hosted, proposal); return;
-  }
-}
-
-void Hosting::propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origin origin) {
-  const auto refuse = [&](chat::Refusal refusal) { shard_.send_outcome(origin, {.refusal = refusal}); };
-  std::optional<chat::Command> command;
-  if (draft.kind != format::EntryKind::Message) {
-    auto read = Groups::read(draft.payload);
-    if (!read) return refuse(refusal_of(read.error()));
-    command = *std::move(read);
-  }
-  if (shard_.replicas().waiting_bytes() > shard_.options().pending_bytes_max) return refuse(chat::Refusal::Busy);
-  if (hosted.state == Hosted::State::Absent) {
-    if (command && command->op == chat::Op::Create) return found(hosted, draft, *command, std::move(origin));
-    const bool uses = !command || command->op == chat::Op::Join;
-    const auto refusal = uses ? create_by_use(hosted, draft.from) : chat::Refusal::NotAuthorized;
-    if (refusal != chat::Refusal::None) return refuse(refusal);
-  }
-  if (command) return this->command(hosted, draft, *command, std::move(origin));
-  if (!chat::may(chat::Right::Post, shard_.groups().request(hosted, draft.from, hosted.conversation->tip()))) {
-    return refuse(chat::Refusal::NotAuthorized);
-  }
-  if (is_repeat(hosted, draft, origin)) return;
-  if (!shard_.post_rates().take(hosted.name, draft.from)) return refuse(chat::Refusal::Rate);
-  append(hosted, draft, std::move(origin));
-}
-
-void Hosting::command(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin) {
-  if (command.op == chat::Op::Info) {
-    shard_.groups().answer_info(hosted, command, std::string(draft.from), std::move(origin));
-    return;
-  }
-  const bool may_read =
-      chat::may(chat::Right::Read, shard_.groups().request(hosted, draft.from, hosted.conversation->tip()));
-  if (may_read && is_repeat(hosted, draft, origin)) return;
-  if (command.op == chat::Op::Edit || command.op == chat::Op::Redact) {
-    shard_.amendments().look_up(hosted, draft, command, std::move(origin));
-    return;
-  }
-  auto changes = shard_.groups().decide(hosted, command, draft.from);
-  if (!changes) {
-    shard_.send_outcome(origin, {.refusal = refusal_of(changes.error())});
-    return;
-  }
-  append(hosted, draft, *std::move(changes), std::move(origin));
 }
 
 /// What was looked up in an earlier time of leadership may lack what was committed since, so it is looked up again.
 void Hosting::amend(ProposeEvent proposal, std::uint64_t token, const format::EntryPtr& message) {
   const auto found = hosted_.find(proposal.conversation);
   if (found == hosted_.end() || std::erase(found->second->lookups, token) == 0) return propose(std::move(proposal));
-  Hosted& hosted = *found->second;
-  const auto draft = draft_of(proposal);
-  if (is_repeat(hosted, draft, proposal.origin)) return;
-  const auto amendment = shard_.amendments().decide(hosted, draft, message);
-  if (!amendment) {
-    shard_.send_outcome(proposal.origin, {.refusal = refusal_of(amendment.error())});
-  } else if (!*amendment) {
-    shard_.send_outcome(proposal.origin, {.detail = std::string(Outcome::kUnchanged)});
-  } else if ((*amendment)->kind == format::EntryKind::Edit && !shard_.post_rates().take(hosted.name, draft.from)) {
-    // Whoever redacts a flood isn't kept from it.
-    shard_.send_outcome(proposal.origin, {.refusal = chat::Refusal::Rate});
-  } else {
-    append(hosted,
-           {.kind = (*amendment)->kind,
-            .ref = (*amendment)->ref,
-            .from = draft.from,
-            .id = draft.id,
-            .id_from_client = draft.id_from_client,
-            .properties = (*amendment)->properties,
-            .payload = (*amendment)->payload},
-           std::move(proposal.origin));
-  }
+  shard_.proposing().amend(*found->second, std::move(proposal), message);
 }
 
 void Hosting::forget_lookup(const std::string& conversation, std::uint64_t token) {
@@ -171,157 +93,14 @@ void Hosting::retained(const std::string& name, ConversationNumber number, Seq o
   }
 }
 
-/// By command `create`.
-void Hosting::found(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin) {
-  const auto creation = chat::decide_creation(command, draft.from, hosted.name);
-  if (!creation) {
-    shard_.send_outcome(origin, {.refusal = refusal_of(creation.error())});
-    return;
-  }
-  auto changes = Groups::founding(*creation, draft.from);
-  if (!create(hosted, draft.from, *creation, changes.empty() ? origin : Origin{})) {
-    shard_.send_outcome(origin, {.refusal = chat::Refusal::NotLeader});
-    return;
-  }
-  if (!changes.empty()) append(hosted, draft, std::move(changes), std::move(origin));
-}
-
-bool Hosting::may_create_by_use(const std::string& conversation, std::string_view user) const {
-  const auto users = format::direct_users(conversation);
-  return users ? users->first == user || users->second == user : shard_.options().auto_create;
-}
-
-chat::Refusal Hosting::create_by_use(Hosted& hosted, std::string_view user) {
-  if (!may_create_by_use(hosted.name, user)) return chat::Refusal::NotAuthorized;
-  chat::Creation creation;
-  if (format::direct_users(hosted.name)) {
-    creation = {.type = format::ConversationType::Direct,
-                .settings = {.visibility = format::Visibility::Private, .history = format::HistoryRule::All}};
-  }
-  return create(hosted, user, creation, {}) ? chat::Refusal::None : chat::Refusal::NotLeader;
-}
-
-bool Hosting::is_repeat(Hosted& hosted, const chat::EntryDraft& draft, Origin& origin) {
-  if (!draft.id_from_client) return false;
-  chat::Conversation& conversation = *hosted.conversation;
-  const bool is_command = draft.kind != format::EntryKind::Message;
-  auto use = conversation.recent_use(draft.from, draft.id);
-  if (!use) {
-    const auto stored = shard_.store().find_id(shard_.id(), conversation.state().number, draft.from, draft.id);
-    if (stored) {
-      use = chat::FirstUse{stored->seq, stored->ts, is_command};
-      if (stored->kind) use->is_command = *stored->kind != format::EntryKind::Message;
-    }
-  }
-  if (!use || !conversation.still_remembered(*use, shard_.wall())) return false;
-  if (use->is_command != is_command) {
-    // A receipt would say that something is done which nobody has done.
-    shard_.send_outcome(origin, {.refusal = chat::Refusal::InvalidId});
-    return true;
-  }
-  if (use->seq > conversation.head()) {
-    hosted.repeats.push_back({use->seq, use->ts, std::string(draft.id), std::move(origin)});
-  } else {
-    shard_.send_outcome(origin, {.seq = use->seq, .ts = use->ts, .id = std::string(draft.id), .duplicate = true});
-  }
-  return true;
-}
-
-/// The entries of a command. The last one answers for all: they are committed in their order.
-void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, std::vector<Groups::Change> changes,
-                     Origin origin) {
-  if (changes.empty()) {
-    shard_.send_outcome(origin, {.detail = std::string(Outcome::kUnchanged)});
-    return;
-  }
-  for (std::size_t i = 0; i < changes.size(); ++i) {
-    const bool last = i + 1 == changes.size();
-    const std::string id = last ? std::string(draft.id) : shard_.publishing().make_id();
-    const chat::EntryDraft entry{.kind = changes[i].kind,
-                                 .ref = {},
-                                 .from = draft.from,
-                                 .id = id,
-                                 .id_from_client = last && draft.id_from_client,
-                                 .properties = {},
-                                 .payload = changes[i].payload};
-    append(hosted, entry, last ? std::move(origin) : Origin{});
-  }
-}
-
-void Hosting::append(Hosted& hosted, const chat::EntryDraft& draft, Origin origin) {
-  if (draft.payload.size() + draft.properties.size() > shard_.record_max()) {
-    // Another replica could never have it, nor what comes behind it.
-    shard_.send_outcome(origin, {.refusal = chat::Refusal::TooLarge});
-    return;
-  }
-  const auto position = shard_.replicas().propose(hosted.slot);
-  if (!position) {
-    const auto refusal = refusal_of(position.error());
-    // Leadership is being handed over: it waits for who leads next.
-    if (refusal == chat::Refusal::NotLeader && draft.kind == format::EntryKind::Message) {
-      propose_elsewhere(hosted.slot, proposal_of(hosted.name, draft, std::move(origin)));
-    } else {
-      shard_.send_outcome(origin, {.refusal = refusal});
-    }
-    return;
-  }
-  // Nodes of earlier versions can't read the record.
-  const bool names_publisher = draft.kind == format::EntryKind::Message && shard_.nodes().all_speak(kPublisherVersion);
-  const auto place = hosted.conversation->propose(draft, shard_.wall());
-  auto entry = format::Entry::make(*position, {.conversation = hosted.conversation->state().number,
-                                               .seq = place.seq,
-                                               .ts = place.ts,
-                                               .kind = draft.kind,
-                                               .id_from_client = draft.id_from_client,
-                                               .ref = draft.ref,
-                                               .publisher = names_publisher ? draft.publisher : 0,
-                                               .from = draft.from,
-                                               .id = draft.id,
-                                               .properties = draft.properties,
-                                               .payload = draft.payload});
-  if (draft.kind == format::EntryKind::Settings) {
-    hosted.group->apply(**entry, std::nullopt);
-  } else if (draft.kind == format::EntryKind::Member) {
-    const auto change = format::decode_member_change(draft.payload);
-    hosted.group->apply(**entry,
-                        change ? shard_.groups().find(hosted, change->user, Seq{place.seq.value - 1}) : std::nullopt);
-  }
-  auto bytes = std::shared_ptr<const std::string>(entry, &entry->bytes());
-  shard_.replicas().add(*position, std::move(bytes), EntryWaiting{&hosted, std::move(entry), std::move(origin)});
-}
-
-bool Hosting::create(Hosted& hosted, std::string_view creator, const chat::Creation& creation, Origin origin) {
-  const auto position = shard_.replicas().propose(hosted.slot);
-  if (!position) return false;
-  chat::Conversation::State state{.number = conversation_number(hosted.slot, position->index),
-                                  .name = hosted.name,
-                                  .epoch = {shard_.random().next() | 1},
-                                  .last_ts = shard_.wall(),
-                                  .type = creation.type,
-                                  .visibility = creation.settings.visibility};
-  auto record = format::encode_record(*position, format::ConversationRecord{.name = state.name,
-                                                                            .epoch = state.epoch,
-                                                                            .created = state.last_ts,
-                                                                            .type = state.type,
-                                                                            .visibility = state.visibility,
-                                                                            .creator = creator});
-  shard_.replicas().add(*position, std::make_shared<const std::string>(std::move(record)),
-                        CreationWaiting{&hosted, std::move(origin)});
-  hosted.conversation = std::make_unique<chat::Conversation>(std::move(state));
-  hosted.group.emplace(chat::Group::Standing{.settings = {.visibility = creation.settings.visibility}});
-  hosted.state = Hosted::State::Creating;
-  return true;
-}
-
-/// Whoever subscribes to a direct conversation is one of its two users.
-void Hosting::create_for_followers(Hosted& hosted) {
-  const auto users = format::direct_users(hosted.name);
-  if (users || shard_.options().auto_create) create_by_use(hosted, users ? users->first : std::string_view());
-}
-
 Hosted* Hosting::find(std::string_view conversation) {
   const auto found = hosted_.find(conversation);
   return found == hosted_.end() || found->second->state != Hosted::State::Ready ? nullptr : found->second.get();
+}
+
+Hosted* Hosting::find_known(std::string_view conversation) {
+  const auto found = hosted_.find(conversation);
+  return found == hosted_.end() ? nullptr : found->second.get();
 }
 
 void Hosting::delivered(const DeliveredEvent& event) {
@@ -371,7 +150,7 @@ void Hosting::follow(const std::string& conversation, ShardId follower) {
   }
   Hosted& hosted = *found;
   if (std::ranges::find(hosted.followers, follower) == hosted.followers.end()) hosted.followers.push_back(follower);
-  if (hosted.state == Hosted::State::Absent) create_for_followers(hosted);
+  if (hosted.state == Hosted::State::Absent) shard_.proposing().create_for_followers(hosted);
   if (hosted.state == Hosted::State::Ready || hosted.state == Hosted::State::Absent) {
     answer_follower(hosted, follower, chat::Refusal::None);
   } else {
@@ -407,7 +186,7 @@ void Hosting::loaded(LogStoreEvents::LoadedConversation loaded) {
   Hosted& hosted = *found->second;
   if (!loaded.conversation) {
     hosted.state = Hosted::State::Absent;
-    if (!hosted.followers_waiting.empty()) create_for_followers(hosted);
+    if (!hosted.followers_waiting.empty()) shard_.proposing().create_for_followers(hosted);
     if (hosted.state == Hosted::State::Absent) {
       for (const ShardId follower : std::exchange(hosted.followers_waiting, {})) {
         answer_follower(hosted, follower, chat::Refusal::None);
@@ -418,12 +197,12 @@ void Hosting::loaded(LogStoreEvents::LoadedConversation loaded) {
     chat::Conversation::State state{.name = hosted.name, .last_ts = loaded.conversation->last_ts};
     copy_standing(state, *loaded.conversation);
     hosted.conversation = std::make_unique<chat::Conversation>(std::move(state));
-    last_ = std::max(last_, loaded.log_end);
+    shard_.committing().loaded(loaded.log_end);
     restore(hosted, loaded);
     become_ready(hosted);
   }
   for (ProposeEvent& waiting : std::exchange(hosted.proposals_waiting, {})) {
-    propose_ready(hosted, std::move(waiting));
+    shard_.proposing().propose(hosted, std::move(waiting));
   }
 }
 
@@ -441,7 +220,7 @@ void Hosting::restore(Hosted& hosted, LogStoreEvents::LoadedConversation& loaded
       const bool is_command = record.kind != format::EntryKind::Message;
       hosted.conversation->remember(record.from, record.id, {record.seq, record.ts, is_command});
     }
-    unmaterialised_.push_back({last_, hosted.name, std::string(record.from), std::string(record.id), record.seq});
+    shard_.committing().restore(hosted, record);
     if (record.kind == format::EntryKind::Settings) hosted.group->apply(record, std::nullopt);
     if (record.kind != format::EntryKind::Member) continue;
     // The store may have gone on since: how the member stood before is what was loaded.
@@ -453,7 +232,7 @@ void Hosting::restore(Hosted& hosted, LogStoreEvents::LoadedConversation& loaded
     }
     hosted.group->apply(record, before);
   }
-  shard_.marks().restore(hosted, loaded, last_);
+  shard_.marks().restore(hosted, loaded, shard_.committing().log_end());
   shard_.share_homes().restore(hosted, loaded.marks);
 }
 
@@ -485,113 +264,14 @@ void Hosting::become_ready(Hosted& hosted) {
   answer_accesses(hosted, chat::Refusal::NotAuthorized);
 }
 
-void Hosting::committed(const std::vector<WaitingRecord>& records) {
-  // Entries of one conversation stand together for its followers, but outcomes keep the order of the log.
-  std::vector<std::pair<Hosted*, std::vector<format::EntryPtr>>> fresh;
-  for (const WaitingRecord& one : records) {
-    if (const auto* creation = std::get_if<CreationWaiting>(&one.waiting)) {
-      become_ready(*creation->hosted);
-      shard_.groups().created(*creation->hosted);
-      shard_.send_outcome(creation->origin, {});
-    } else if (const auto* entry = std::get_if<EntryWaiting>(&one.waiting)) {
-      Hosted& hosted = *entry->hosted;
-      const format::EntryRecord& record = **entry->entry;
-      hosted.conversation->committed(record.seq, record.ts);
-      const bool is_message = record.kind == format::EntryKind::Message;
-      if (record.id_from_client || !is_message) {
-        unmaterialised_.push_back({one.lsn, hosted.name, std::string(record.from), std::string(record.id), record.seq});
-      }
-      if (!is_message) shard_.groups().committed(hosted, record);
-      shard_.marks().sent(hosted, record, one.lsn);
-      if (fresh.empty() || fresh.back().first != &hosted) fresh.push_back({&hosted, {}});
-      fresh.back().second.push_back(entry->entry);
-      shard_.send_outcome(entry->origin, {.seq = record.seq, .ts = record.ts, .id = std::string(record.id)});
-    }
-    last_ = std::max(last_, one.lsn);
-  }
-  for (auto& [hosted, entries] : fresh) {
-    for (std::size_t i = 0; i < hosted->followers.size();) {
-      const ShardId follower = hosted->followers[i];
-      if (follower == shard_.id()) {
-        shard_.feeds().committed(hosted->name, entries);
-      } else {
-        shard_.send(follower, PeerEvent{CommittedEvent{hosted->name, entries}});
-      }
-      // This shard may have unfollowed: an entry can end the last subscription there.
-      if (i < hosted->followers.size() && hosted->followers[i] == follower) ++i;
-    }
-    if (!hosted->repeats.empty()) release_repeats(*hosted);
-    shard_.share_homes().committed(*hosted, entries);
-  }
-}
-
-std::vector<Hosting::RolledBack> Hosting::rolled_back(const std::vector<WaitingRecord>& records) {
-  std::vector<RolledBack> list;
-  std::unordered_map<const Hosted*, std::size_t> places;
-  const auto place = [&](Hosted* hosted) {
-    const auto [found, added] = places.try_emplace(hosted, list.size());
-    if (added) list.push_back({.hosted = hosted, .creation = false, .tip = hosted->conversation->tip()});
-    return found->second;
-  };
-  for (const WaitingRecord& one : records) {
-    if (const auto* entry = std::get_if<EntryWaiting>(&one.waiting)) {
-      RolledBack& touched = list[place(entry->hosted)];
-      touched.tip = std::min(touched.tip, Seq{(*entry->entry)->seq.value - 1});
-    } else if (const auto* creation = std::get_if<CreationWaiting>(&one.waiting)) {
-      list[place(creation->hosted)].creation = true;
-    }
-  }
-  return list;
-}
-
-void Hosting::refused(const std::vector<WaitingRecord>& records, chat::Refusal refusal) {
-  const std::vector<RolledBack> touched = rolled_back(records);
-  // First everything goes back, then it is told: whoever hears of it may at once propose again.
-  std::vector<Origin> refused;
-  std::vector<std::pair<std::string, ShardId>> unanswered;
-  for (const RolledBack& one : touched) {
-    Hosted& hosted = *one.hosted;
-    hosted.conversation->rolled_back(one.tip);
-    hosted.group->rolled_back(one.tip);
-    // A repeat of an entry that isn't stored shares its fate.
-    std::erase_if(hosted.repeats, [&](Hosted::Repeat& repeat) {
-      if (repeat.seq <= one.tip) return false;
-      refused.push_back(std::move(repeat.origin));
-      return true;
-    });
-    if (!one.creation) continue;
-    hosted.state = Hosted::State::Absent;
-    hosted.conversation.reset();
-    hosted.group.reset();
-    answer_accesses(hosted, refusal);
-    for (const ShardId follower : std::exchange(hosted.followers_waiting, {})) {
-      std::erase(hosted.followers, follower);
-      unanswered.emplace_back(hosted.name, follower);
-    }
-  }
-  for (const auto& [name, follower] : unanswered) {
-    shard_.send(follower, PeerEvent{FollowedEvent{.conversation = name, .refusal = refusal}});
-  }
-  for (const WaitingRecord& one : records) {
-    const auto* entry = std::get_if<EntryWaiting>(&one.waiting);
-    const auto* creation = std::get_if<CreationWaiting>(&one.waiting);
-    if (creation != nullptr) shard_.send_outcome(creation->origin, {.refusal = refusal});
-    if (entry == nullptr) continue;
-    // What came of a command is no command: its client is told to give it again.
-    const bool is_message = (*entry->entry)->kind == format::EntryKind::Message;
-    if (is_message && refusal == chat::Refusal::NotLeader && !entry->origin.other_node) {
-      propose_again(*entry);
-    } else {
-      shard_.send_outcome(entry->origin, {.refusal = refusal});
-    }
-  }
-  for (const Origin& origin : refused) shard_.send_outcome(origin, {.refusal = refusal});
-}
-
-/// The next leader may have it or not: it is sent there again, and recognised by its id.
-void Hosting::propose_again(const EntryWaiting& waiting) {
-  shard_.remote_homes().propose(waiting.entry->position().slot,
-                                proposal_of(waiting.hosted->name, **waiting.entry, waiting.origin), true);
+std::vector<ShardId> Hosting::become_absent(Hosted& hosted, chat::Refusal refusal) {
+  hosted.state = Hosted::State::Absent;
+  hosted.conversation.reset();
+  hosted.group.reset();
+  answer_accesses(hosted, refusal);
+  std::vector<ShardId> unanswered = std::exchange(hosted.followers_waiting, {});
+  for (const ShardId follower : unanswered) std::erase(hosted.followers, follower);
+  return unanswered;
 }
 
 void Hosting::propose_elsewhere(Slot slot, ProposeEvent proposal) {
@@ -641,33 +321,6 @@ void Hosting::leadership_changed(Slot slot) {
     for (const Hosted::Repeat& repeat : dropped->repeats) {
       shard_.send_outcome(repeat.origin, {.refusal = chat::Refusal::NotLeader});
     }
-  }
-}
-
-/// The repeats whose first use is committed by now.
-void Hosting::release_repeats(Hosted& hosted) {
-  const Seq head = hosted.conversation->head();
-  std::erase_if(hosted.repeats, [&](Hosted::Repeat& repeat) {
-    if (repeat.seq > head) return false;
-    shard_.send_outcome(repeat.origin,
-                        {.seq = repeat.seq, .ts = repeat.ts, .id = std::move(repeat.id), .duplicate = true});
-    return true;
-  });
-}
-
-void Hosting::materialised(Lsn upto) {
-  materialised_ = std::max(materialised_, upto);
-  while (!unmaterialised_.empty() && unmaterialised_.front().lsn <= upto) {
-    const UnmaterialisedId& id = unmaterialised_.front();
-    const auto found = hosted_.find(id.conversation);
-    if (found != hosted_.end() && found->second->conversation) {
-      found->second->conversation->forget(id.from, id.id);
-      found->second->group->materialised(id.seq);
-      // What was looked up meanwhile may be older than that.
-      if (found->second->lookups.empty()) found->second->conversation->materialised(id.seq);
-      Marks::materialised(*found->second, id.seq);
-    }
-    unmaterialised_.pop_front();
   }
 }
 

@@ -1,13 +1,11 @@
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
-#include <variant>
 #include <vector>
 
 #include "broker/chat/conversation.hpp"
@@ -16,7 +14,6 @@
 #include "broker/shard/events.hpp"
 #include "broker/shard/groups.hpp"
 #include "broker/shard/marks.hpp"
-#include "broker/shard/replica_slots.hpp"
 #include "broker/shard/share_homes.hpp"
 
 namespace parley::shard {
@@ -52,8 +49,9 @@ struct Hosted {
   bool used = false;                   ///< Since the last sweep.
 };
 
-/// The leader's work for the conversations of this shard's slots: load, create, propose, commit, tell the followers.
-/// Belongs to its shard's thread. Only what is led here is hosted: what is asked of other slots goes to RemoteHomes.
+/// The conversations of this shard's slots that this node leads: loads them, has them while they are used, and knows
+/// who follows them or waits. Belongs to its shard's thread. Only what is led here is hosted: what is asked of other
+/// slots goes to RemoteHomes. What is asked of a loaded one Proposing decides; what becomes of that Committing tells.
 class Hosting {
  public:
   explicit Hosting(Shard& shard) : shard_(shard) {}
@@ -61,8 +59,6 @@ class Hosting {
   /// Appends or answers; the outcome comes through Shard::send_outcome, perhaps before this returns.
   void propose(std::string_view conversation, const chat::EntryDraft& draft, Origin origin);
   void propose(ProposeEvent proposal);
-  /// A conversation that isn't there: whether it appears when this user uses it.
-  [[nodiscard]] bool may_create_by_use(const std::string& conversation, std::string_view user) const;
   void follow(const std::string& conversation, ShardId follower);
   void unfollow(const std::string& conversation, ShardId follower);
   void delivered(const DeliveredEvent& event);
@@ -74,32 +70,30 @@ class Hosting {
   /// It can't be looked up.
   void forget_lookup(const std::string& conversation, std::uint64_t token);
 
-  /// Appends to a conversation that is ready, whoever may do what.
-  void append_unasked(Hosted& hosted, const chat::EntryDraft& draft) { append(hosted, draft, Origin{}); }
-
   /// Retention has taken away what comes before `oldest`.
   void retained(const std::string& name, ConversationNumber number, Seq oldest);
 
   // -- LogStoreEvents --
   void loaded(LogStoreEvents::LoadedConversation loaded);
   void load_failed(const std::string& conversation);
-  void materialised(Lsn upto);
 
-  // -- See ReplicaEvents --
-  void committed(const std::vector<WaitingRecord>& records);
-  void refused(const std::vector<WaitingRecord>& records, chat::Refusal refusal);
+  /// See ReplicaEvents.
   void leadership_changed(Slot slot);
+
+  // -- From Committing --
+  /// Its creation is committed.
+  void become_ready(Hosted& hosted);
+  /// Its creation is refused. Returns who wanted to follow it, doesn't any more, and is still to be told.
+  std::vector<ShardId> become_absent(Hosted& hosted, chat::Refusal refusal);
 
   /// Null when it isn't led here, or not loaded.
   Hosted* find(std::string_view conversation);
+  /// Also when it isn't loaded.
+  Hosted* find_known(std::string_view conversation);
   /// Of a slot that isn't led here. Another node's proposal goes back to it, since that one knows the leader, too.
   void propose_elsewhere(Slot slot, ProposeEvent proposal);
   /// What it has said of members of shared subscriptions, and waits for a conversation, counts no more.
   void forget_shares_of(NodeId node);
-  /// At least the log's end when the last commit was heard of.
-  [[nodiscard]] Lsn log_end() const { return last_; }
-  /// The store has everything up to there.
-  [[nodiscard]] Lsn materialised_end() const { return materialised_; }
 
   /// RemoteHomes has asked the store for the conversation, and no longer waits for the answer.
   void expect_stale_load(const std::string& conversation) { stale_loads_.insert(conversation); }
@@ -112,54 +106,18 @@ class Hosting {
   Hosted* find_or_load(std::string_view conversation);
   void load(const std::string& conversation);
   void forget(Hosted& hosted);
-  void propose_ready(Hosted& hosted, const chat::EntryDraft& draft, Origin origin);
-  void propose_ready(Hosted& hosted, ProposeEvent proposal);
-  void command(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin);
-  void found(Hosted& hosted, const chat::EntryDraft& draft, const chat::Command& command, Origin origin);
-  /// Creates it for somebody's first use, where that is how it comes about.
-  chat::Refusal create_by_use(Hosted& hosted, std::string_view user);
-  /// True when the draft's id was used before: the outcome is told or will be.
-  bool is_repeat(Hosted& hosted, const chat::EntryDraft& draft, Origin& origin);
-  void append(Hosted& hosted, const chat::EntryDraft& draft, Origin origin);
-  void append(Hosted& hosted, const chat::EntryDraft& draft, std::vector<Groups::Change> changes, Origin origin);
-  /// False when it can't be proposed now.
-  bool create(Hosted& hosted, std::string_view creator, const chat::Creation& creation, Origin origin);
-  void create_for_followers(Hosted& hosted);
   void answer_access(const Hosted& hosted, const AccessEvent& asked, chat::Refusal refusal);
   void access_elsewhere(Slot slot, AccessEvent asked);
   void restore(Hosted& hosted, LogStoreEvents::LoadedConversation& loaded);
   void answer_accesses(Hosted& hosted, chat::Refusal refusal);
   void answer_follower(const Hosted& hosted, ShardId follower, chat::Refusal refusal);
-  void become_ready(Hosted& hosted);
   void refuse_waiting(Hosted& hosted, chat::Refusal refusal);
-  void release_repeats(Hosted& hosted);
-  void propose_again(const EntryWaiting& waiting);
-
-  /// Of a conversation, what was refused.
-  struct RolledBack {
-    Hosted* hosted = nullptr;
-    bool creation = false;
-    Seq tip;  ///< Below the first entry of it.
-  };
-  static std::vector<RolledBack> rolled_back(const std::vector<WaitingRecord>& records);
-
-  /// Ids that find_id will know once their record is materialised.
-  struct UnmaterialisedId {
-    Lsn lsn;
-    std::string conversation;
-    std::string from;
-    std::string id;
-    Seq seq;
-  };
 
   Shard& shard_;
   std::unordered_map<std::string, std::unique_ptr<Hosted>, routing::StringHash, std::equal_to<>> hosted_;
   std::vector<std::vector<Hosted*>> by_slot_;
   /// What is on its way was asked for in an earlier time of leadership, and may lack what was committed since.
   std::unordered_set<std::string> stale_loads_;
-  std::deque<UnmaterialisedId> unmaterialised_;  ///< About by ascending lsn.
-  Lsn materialised_;
-  Lsn last_;  ///< At least the log's end when the last of these was seen.
 };
 
 }  // namespace parley::shard

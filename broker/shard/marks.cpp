@@ -194,7 +194,7 @@ void Marks::write(Hosted& hosted) {
   std::function<void(Result<void>)> done = [this, batch](Result<void> outcome) { this->written(*batch, outcome); };
   const std::string text = format::marks_text(written);
   const format::MarksRecord record{.conversation = hosted.conversation->state().number, .marks = text};
-  if (!shard_.append_here(hosted.slot, record, done)) done(Refusal::NotLeader);
+  if (!shard_.appending().append_here(hosted.slot, record, done)) done(Refusal::NotLeader);
 }
 
 void Marks::written(const Batch& batch, Result<void> outcome) {
@@ -206,7 +206,7 @@ void Marks::written(const Batch& batch, Result<void> outcome) {
     if (outcome) {
       moved.committed = further(moved.committed, one.mark);
       moved.untold = true;
-      moved.lsn = shard_.hosting().log_end();
+      moved.lsn = shard_.committing().log_end();
     } else {
       moved.unwritten = true;
     }
@@ -288,7 +288,7 @@ void Marks::work(Hosted& hosted) {
   HostedMarks& marks = *hosted.marks;
   write(hosted);
   tell(hosted, true);
-  const Lsn materialised = shard_.hosting().materialised_end();
+  const Lsn materialised = shard_.committing().materialised_end();
   std::erase_if(marks.users, [&](const auto& one) {
     const HostedMarks::Moved& moved = one.second;
     return !moved.unwritten && !moved.under_way && !moved.untold && moved.lsn <= materialised;

@@ -270,7 +270,7 @@ void Orphans::write(const std::string& client_id, const StoredSession& stored, b
     put_off(client_id, outcome ? next : shard_.now() + kAgain);
     then();
   };
-  if (!shard_.append_here(orphan.slot, body, written)) done();
+  if (!shard_.appending().append_here(orphan.slot, body, written)) done();
 }
 
 }  // namespace parley::shard

@@ -311,7 +311,7 @@ void Publishing::propose(std::string_view topic, const mqtt::Properties& propert
     write_stored_properties(properties_, properties, parts->form == chat::Form::Json);
   }
   // Both are in one record.
-  const bool fits = draft.payload.size() + properties_.bytes().size() <= shard_.record_max();
+  const bool fits = draft.payload.size() + properties_.bytes().size() <= shard_.appending().record_max();
   if (properties_.bytes().size() > shard_.options().message_size_max || !fits) {
     shard_.send_outcome(origin, {.refusal = chat::Refusal::TooLarge});
     return;

@@ -228,7 +228,7 @@ void RemoteHomes::hand_over(Slot slot) {
     } else {
       auto& record = std::get<Record>(item.what);
       const auto decoded = format::decode_trusted_record(record.bytes);
-      shard_.append(slot, decoded->body, record.generation, std::move(record.done));
+      shard_.appending().append(slot, decoded->body, record.generation, std::move(record.done));
     }
   }
 }

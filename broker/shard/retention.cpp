@@ -39,14 +39,14 @@ void RetentionJob::take(Slot slot, const LogStore::RetentionDue& due) {
   Seq& told = told_[due.number];
   if (told >= due.oldest) return;
   told = due.oldest;
-  shard_.append(slot, format::RetentionRecord{.conversation = due.number, .oldest = due.oldest}, 0,
-                [this, number = due.number, name = due.name, oldest = due.oldest](Result<void> outcome) {
-                  if (outcome) {
-                    shard_.hosting().retained(name, number, oldest);
-                  } else {
-                    told_.erase(number);
-                  }
-                });
+  shard_.appending().append(slot, format::RetentionRecord{.conversation = due.number, .oldest = due.oldest}, 0,
+                            [this, number = due.number, name = due.name, oldest = due.oldest](Result<void> outcome) {
+                              if (outcome) {
+                                shard_.hosting().retained(name, number, oldest);
+                              } else {
+                                told_.erase(number);
+                              }
+                            });
 }
 
 }  // namespace parley::shard

@@ -179,7 +179,8 @@ void Serving::append(NodeId from, const remote::Written& written, const std::vec
         refuse(from, answered, elsewhere ? remote::Status::NotLeader : remote::Status::Failed);
       };
     }
-    if (!shard_.append_here(written.slot, record->body, done)) return refuse(from, written, remote::Status::NotLeader);
+    if (!shard_.appending().append_here(written.slot, record->body, done))
+      return refuse(from, written, remote::Status::NotLeader);
   }
 }
 

@@ -25,7 +25,7 @@ std::size_t kept_size(const session::Session& session) {
 
 void SessionRecords::add(std::string_view client_id, std::uint64_t generation, const format::RecordBody& body,
                          Done done) {
-  shard_.append(slot_of_name(client_id, shard_.options()), body, generation, std::move(done));
+  shard_.appending().append(slot_of_name(client_id, shard_.options()), body, generation, std::move(done));
 }
 
 void SessionRecords::write(Client& client, Timestamp disconnected, Done done) {
@@ -70,13 +70,13 @@ void SessionRecords::write_with(Client& client, Timestamp disconnected, std::opt
 bool SessionRecords::is_too_large(const Client& client) const {
   if (client.session->expiry_interval() == 0 || shard_.nodes().standalone()) return false;
   // Half of it is left for a will, and for the messages of a session that moves.
-  return kept_size(*client.session) > shard_.record_max() / 2;
+  return kept_size(*client.session) > shard_.appending().record_max() / 2;
 }
 
 void SessionRecords::write_moving(Client& client, Done done) {
   std::size_t left_out = 0;
   // Whoever takes it over is told of its cursors, too.
-  const std::size_t record_max = shard_.record_max();
+  const std::size_t record_max = shard_.appending().record_max();
   const std::size_t bytes_max = std::min<std::size_t>(shard_.options().limits.packet_size_max,
                                                       record_max - std::min(record_max, kept_size(*client.session)));
   const std::string state = pack_session(*client.session, {shard_.now(), shard_.wall()}, bytes_max, left_out);

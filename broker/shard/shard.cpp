@@ -1,11 +1,9 @@
 #include "broker/shard/shard.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "base/log.hpp"
-#include "mqtt/decode.hpp"
 
 namespace parley::shard {
 namespace {
@@ -16,12 +14,6 @@ constexpr Duration kRetention = std::chrono::seconds(1);
 constexpr Duration kWillsWait = std::chrono::seconds(1);
 constexpr Duration kTellAgain = std::chrono::seconds(1);
 constexpr Duration kTellAgainMax = std::chrono::seconds(60);
-
-/// What a packet counts for in its connection's part of a turn: a filter costs as much as a small packet.
-std::size_t share_of(const mqtt::Frame& frame) {
-  const bool has_filters = frame.type == mqtt::PacketType::Subscribe || frame.type == mqtt::PacketType::Unsubscribe;
-  return 1 + frame.size / (has_filters ? 32 : 4096);
-}
 
 }  // namespace
 
@@ -40,6 +32,7 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       nodes_(nodes),
       remote_homes_(*this),
       serving_(*this),
+      appending_(*this),
       feeds_(*this),
       groups_(*this),
       amendments_(*this),
@@ -54,6 +47,8 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       presence_(*this),
       history_requests_(*this),
       hosting_(*this),
+      proposing_(*this),
+      committing_(*this),
       user_lists_(*this),
       user_feeds_(*this),
       inboxes_(*this),
@@ -67,13 +62,13 @@ Shard::Shard(ShardId id, const ShardOptions& options, LogStore& store, ClientLin
       plain_topics_(*this),
       system_topics_(*this),
       publishing_(*this),
-      subscribing_(*this),
       session_records_(*this),
       session_claims_(*this),
       orphans_(*this),
       strays_(*this),
       wills_(*this),
       throttling_(*this),
+      receiving_(*this),
       connecting_(*this),
       dismissal_(*this),
       reauthentication_(*this) {}
@@ -90,8 +85,7 @@ Totals Shard::totals() const {
 // -- The turn --
 
 void Shard::begin_turn(Instant now, Timestamp wall, std::size_t packets_max) {
-  packets_max_ = packets_max;
-  takes_large_ = true;
+  receiving_.begin_turn(packets_max);
   const bool first = now_ == Instant{};
   now_ = now;
   wall_ = wall;
@@ -292,79 +286,6 @@ Client* Shard::client_of(ConnectionId connection) {
   return &clients_.at(bound.client);
 }
 
-std::size_t Shard::received(ConnectionId connection, std::string_view bytes) {
-  if (connecting_.is_waiting(connection)) return connecting_.hold(connection, bytes);
-  std::size_t consumed = 0;
-  std::size_t packets = 0;
-  Client* client = client_of(connection);
-  mqtt::DecodeLimits limits{
-      .packet_size_max = client != nullptr ? options_.limits.packet_size_max : options_.packet_size_before_connect_max,
-      .items_max = options_.limits.filters_max};
-  while (consumed < bytes.size()) {
-    const auto rest = bytes.substr(consumed);
-    const auto frame = mqtt::next_frame(rest, limits);
-    if (!frame) {
-      malformed(connection, client, mqtt::reason_of(frame.error()));
-      return bytes.size();
-    }
-    if (!*frame && client == nullptr) {
-      const auto type = static_cast<mqtt::PacketType>(static_cast<std::uint8_t>(rest.front()) >> 4);
-      if (type == mqtt::PacketType::Connect) break;
-      // It needn't be whole to be refused. [MQTT-3.1.0-1]
-      connecting_.first_packet(connection, {.type = type, .flags = 0, .body = {}, .size = 0}, rest);
-      return bytes.size();
-    }
-    if (!*frame) break;
-    const mqtt::Frame& packet = **frame;
-    if (client != nullptr && !receives_held_) {
-      const std::size_t share = share_of(packet);
-      const bool first = packets == 0;
-      if (packets >= packets_max_ || (first && !takes_large_ && share > packets_max_)) {
-        links_.resume(connection);
-        break;
-      }
-      packets += share;
-      if (!has_room(*client)) break;
-      const auto verdict = throttling_.admit(*client, packet);
-      if (verdict == Throttling::Verdict::Cut) return bytes.size();
-      if (verdict == Throttling::Verdict::Wait) break;
-    }
-    consumed += packet.size;
-    counters_.add(Metric::PacketsReceived);
-    if (client != nullptr) {
-      if (!handle(*client, connection, packet)) return bytes.size();
-      continue;
-    }
-    const auto outcome = connecting_.first_packet(connection, packet, rest);
-    if (outcome == Connecting::Outcome::Held) {
-      return consumed + connecting_.hold(connection, bytes.substr(consumed));
-    }
-    client = client_of(connection);
-    if (client == nullptr) return bytes.size();
-    limits.packet_size_max = options_.limits.packet_size_max;
-  }
-  if (client != nullptr) wrote(*client);
-  return consumed;
-}
-
-void Shard::receive_held(ConnectionId connection, std::string_view bytes) {
-  const bool before = std::exchange(receives_held_, true);
-  received(connection, bytes);
-  receives_held_ = before;
-}
-
-/// Deliveries stop at half of that; what grows beyond it are answers to a client that doesn't read them.
-bool Shard::has_room(Client& client) {
-  const std::size_t most = 2 * options_.limits.output_max;
-  if (client.output->size() < most) return true;
-  links_.flush(client.connection);
-  if (client.output->size() < most) return true;
-  client.awaits_drain = true;
-  limit_reached(Metric::LimitOutput, client);
-  links_.pause(client.connection);
-  return false;
-}
-
 void Shard::limit_reached(Metric limit, const Client& client) {
   limit_reached(limit, client.connection, client.session->client_id(), client.session->user());
 }
@@ -379,96 +300,8 @@ void Shard::limit_reached(Metric limit, std::string_view address) {
   if (const auto times = limit_log_.count(limit, now_)) LimitLog::tell(limit, times, {}, {}, address);
 }
 
-/// False when the connection is no longer the client's.
-bool Shard::handle(Client& client, ConnectionId connection, const mqtt::Frame& frame) {
-  actions_.clear();
-  client.session->receive(frame, now_, actions_);
-  if (actions_.empty()) return true;
-  act(client, actions_, connection);
-  return client_of(connection) == &client;
-}
-
-void Shard::malformed(ConnectionId connection, Client* client, mqtt::ReasonCode reason) {
-  if (client != nullptr) {
-    violation(*client, reason);
-    close_client(*client, reason);
-    return;
-  }
-  counters_.add(reason == mqtt::ReasonCode::PacketTooLarge ? Metric::LimitConnectPacketSize
-                                                           : Metric::FirstPacketsRefused);
-  log::info("first packet is malformed, closing the connection",
-            {{"address", links_.address(connection)}, {"reason", mqtt::name_of(reason)}});
-  links_.close(connection);
-}
-
-void Shard::violation(const Client& client, mqtt::ReasonCode reason) {
-  if (reason == mqtt::ReasonCode::PacketTooLarge) counters_.add(Metric::LimitPacketSize);
-  if (reason == mqtt::ReasonCode::ReceiveMaximumExceeded) counters_.add(Metric::LimitReceiveMaximum);
-  if (reason == mqtt::ReasonCode::TopicAliasInvalid) counters_.add(Metric::LimitTopicAlias);
-  log::info("client breaks the protocol, closing its connection", {{"client_id", client.session->client_id()},
-                                                                   {"address", links_.address(client.connection)},
-                                                                   {"reason", mqtt::name_of(reason)}});
-}
-
-void Shard::act(Client& client, session::Actions& actions, ConnectionId connection) {
-  bool pump = false;
-  bool acknowledged = false;
-  for (session::Action& action : actions) {
-    if (auto* publish = std::get_if<session::PublishAction>(&action)) {
-      counters_.add(Metric::PublishesReceived);
-      counters_.add(Metric::PublishBytesReceived, publish->publish.payload.size());
-      publishing_.publish(client, *publish);
-    } else if (std::holds_alternative<session::WindowAction>(action)) {
-      pump = true;
-      if (client.persisted) session_records_.cursors_moved(client);
-      acknowledged = client.inbox != nullptr;
-      if (!client.following.empty()) marks_.acknowledged(client);
-      if (client.seats != 0) share_members_.acknowledged(client);
-    } else if (auto* subscribe = std::get_if<session::SubscribeAction>(&action)) {
-      subscribing_.subscribe(client, *subscribe);
-    } else if (auto* unsubscribe = std::get_if<session::UnsubscribeAction>(&action)) {
-      subscribing_.unsubscribe(client, *unsubscribe);
-    } else if (auto* step = std::get_if<session::AuthAction>(&action)) {
-      reauthentication_.step(client, *step);
-    } else if (auto* close = std::get_if<session::CloseAction>(&action)) {
-      if (mqtt::is_failure(close->reason)) {
-        violation(client, close->reason);
-        counters_.disconnected(static_cast<std::uint8_t>(close->reason));
-      }
-      const ConnectionId closing = client.connection;
-      detach(client);
-      links_.close(closing);
-      return;
-    }
-    // A refusal of a publish may have closed the connection.
-    if (client_of(connection) != &client) return;
-  }
-  if (pump) {
-    const bool page_first = history_requests_.take_turn(client);
-    if (page_first) history_requests_.go_on(client);
-    if (client_of(connection) != &client) return;
-    if (!client.behind.empty() || client.session->resend_wanted()) feeds_.pump(client);
-    if (!page_first) history_requests_.go_on(client);
-    if (client_of(connection) != &client) return;
-    if (client.retained) retained_shows_.go_on(client);
-  }
-  if (acknowledged && client_of(connection) == &client) inboxes_.moved(client);
-}
-
 void Shard::drained(ConnectionId connection) {
-  Client* client = client_of(connection);
-  if (client == nullptr) return;
-  client->session->drained(now_);
-  feeds_.pump(*client);
-  history_requests_.go_on(*client);
-  if (client_of(connection) != client) return;
-  if (client->retained) retained_shows_.go_on(*client);
-  if (std::exchange(client->awaits_drain, false)) {
-    client->session->heard(now_);
-    links_.resume(connection);
-    schedule(*client);
-  }
-  wrote(*client);
+  if (Client* client = client_of(connection)) receiving_.drained(*client);
 }
 
 void Shard::lost(ConnectionId connection) {
@@ -511,254 +344,8 @@ void Shard::shut_down() {
   clients_.for_each([&](Client& client) { close_client(client, mqtt::ReasonCode::ServerShuttingDown); });
 }
 
-// -- Shards --
-
-void Shard::send(ShardId target, PeerEvent event) {
-  if (target == id_) {
-    peer_event(event);
-  } else if ((target & kOtherNode) != 0) {
-    serving_.send(target, event);
-  } else {
-    peers_.post(target, std::move(event));
-  }
-}
-
-void Shard::send_outcome(const Origin& origin, Outcome outcome) {
-  if (origin.other_node) {
-    serving_.outcome(*origin.other_node, outcome);
-  } else if (origin.identity == 0) {
-    return;
-  } else if (origin.shard == id_) {
-    publishing_.outcome(origin, outcome);
-  } else {
-    peers_.post(origin.shard, PeerEvent{OutcomeEvent{origin, std::move(outcome)}});
-  }
-}
-
-namespace {
-
-/// One overload for each event; see Shard::peer_event.
-struct PeerEventVisitor {
-  Shard& shard;
-
-  void operator()(ProposeEvent& event) const { shard.hosting().propose(std::move(event)); }
-  void operator()(OutcomeEvent& event) const { shard.publishing().outcome(event.origin, event.outcome); }
-  void operator()(FollowEvent& event) const { shard.hosting().follow(event.conversation, event.shard); }
-  void operator()(UnfollowEvent& event) const { shard.hosting().unfollow(event.conversation, event.shard); }
-  void operator()(FollowedEvent& event) const { shard.feeds().followed(event); }
-  void operator()(CommittedEvent& event) const { shard.feeds().committed(event.conversation, event.entries); }
-  void operator()(NoticeEvent& event) const { shard.feeds().noticed(event); }
-  void operator()(ShareGrantEvent& event) const { shard.share_members().granted(event); }
-  void operator()(ShareDoneEvent& event) const { shard.share_homes().done(std::move(event)); }
-  void operator()(DeliveredEvent& event) const { shard.hosting().delivered(std::move(event)); }
-  void operator()(AccessEvent& event) const { shard.hosting().access(std::move(event)); }
-  void operator()(AccessedEvent& event) const {
-    if (!shard.presence().questions().answered(event)) shard.feeds().accessed(event);
-  }
-  void operator()(MembershipEvent& event) const { shard.groups().take(event); }
-  void operator()(MembershipTakenEvent& event) const { shard.groups().taken(event); }
-  void operator()(ReadEvent& event) const { shard.remote_homes().read(std::move(event)); }
-  void operator()(ReadHereEvent& event) const {
-    if (!shard.history_requests().read_here(event.token)) shard.feeds().read_here(event.token);
-  }
-  void operator()(PageEvent& event) const {
-    Result<ReadPage> page = std::move(event.page);
-    shard.entries_read(event.token, std::move(page));
-  }
-  void operator()(PublishEvent& event) const { shard.plain_topics().publish_here(event); }
-  void operator()(StoredEvent& event) const { shard.plain_topics().stored(event.publication, event.stored); }
-  void operator()(InterestEvent& event) const { shard.plain_topics().interest(event); }
-  void operator()(InterestTakenEvent& event) const { shard.plain_topics().interest_taken(event.token); }
-  void operator()(SharedMemberEvent& event) const { shard.plain_topics().shared_member(event); }
-  void operator()(SharedDeliveryEvent& event) const { shard.plain_topics().shared_delivery(event); }
-  void operator()(SharedReturnEvent& event) const { shard.plain_topics().shared_return(event); }
-  void operator()(NodeInterestEvent& event) const { shard.node_topics().interest(event); }
-  void operator()(NodeInterestTakenEvent& event) const { shard.node_topics().interest_taken(event.filter); }
-  void operator()(NodeFiltersEvent& event) const { shard.node_topics().filters(event); }
-  void operator()(NodeFiltersTakenEvent& event) const { shard.node_topics().filters_taken(event); }
-  void operator()(NodeGroupEvent& event) const { shard.plain_topics().group_elsewhere(event); }
-  void operator()(FollowUserEvent& event) const { shard.user_lists().follow(event.user, event.shard); }
-  void operator()(UnfollowUserEvent& event) const { shard.user_lists().unfollow(event.user, event.shard); }
-  void operator()(UserConversationsEvent& event) const { shard.user_feeds().told(event); }
-  void operator()(PresenceEvent& event) const { shard.presence().relays().report(event); }
-  void operator()(PresenceFollowEvent& event) const { shard.presence().relays().follow(event); }
-  void operator()(PresenceShownEvent& event) const { shard.presence().watches().shown(event); }
-  void operator()(PresenceRecheckEvent& event) const { shard.presence().watches().recheck(event); }
-  void operator()(PresenceAskEvent& event) const { shard.presence().questions().asked(std::move(event)); }
-  void operator()(PresenceAnswerEvent& event) const { shard.presence().questions().answered(event); }
-  void operator()(OnlineAskEvent& event) const { shard.presence().homes().asked(event); }
-  void operator()(OnlineAnswerEvent& event) const { shard.presence().questions().answered(event); }
-  void operator()(ErasureAskEvent& event) const { shard.erasures().asked(event); }
-  void operator()(ErasureAnswerEvent& event) const { shard.erasures().answered(event); }
-  void operator()(SystemTopicsEvent& event) const { shard.system_topics().receive(event.messages); }
-};
-
-}  // namespace
-
-void Shard::peer_event(PeerEvent& event) { std::visit(PeerEventVisitor{*this}, event.what); }
-
-// -- Replicas --
-
-namespace {
-
-void call_back(std::vector<WaitingRecord>& records, Result<void> outcome) {
-  for (WaitingRecord& one : records) {
-    auto* callback = std::get_if<CallbackWaiting>(&one.waiting);
-    if (callback != nullptr && *callback) (*callback)(outcome);
-  }
-}
-
-}  // namespace
-
-void Shard::committed(std::vector<WaitingRecord>& records) {
-  hosting_.committed(records);
-  call_back(records, {});
-}
-
-void Shard::refused(std::vector<WaitingRecord>& records, boost::system::error_code why) {
-  hosting_.refused(records, refusal_of(why));
-  call_back(records, why);
-}
-
-void Shard::leadership_changed(Slot slot, const Leadership& leadership) {
-  hosting_.leadership_changed(slot);
-  remote_homes_.leadership_changed(slot, leadership);
-  session_claims_.leadership_changed(slot);
-  user_lists_.leadership_changed(slot);
-  groups_.sweep(slot);
-  presence_.leadership_changed(slot, leadership);
-  orphans_.leadership_changed(slot, leadership.state == Leadership::State::Here);
-}
-
-void Shard::complete(Slot slot) { strays_.complete(slot); }
-
 bool Shard::may_host(Slot slot) const {
   return replicas_.leadership(slot).state == Leadership::State::Here && !remote_homes_.holds(slot);
 }
-
-std::size_t Shard::record_max() const {
-  if (nodes_.standalone()) return std::numeric_limits<std::size_t>::max();
-  return record_size_max(std::min(node_message_max(options_), nodes_.message_max()));
-}
-
-void Shard::append(Slot slot, const format::RecordBody& body, std::uint64_t generation,
-                   std::function<void(Result<void>)> done) {
-  const auto* session = std::get_if<format::SessionRecord>(&body);
-  if (session != nullptr && session->state.size() > record_max()) {
-    log::error("a session is larger than other nodes take, not writing it",
-               {{"client_id", session->client_id}, {"size", session->state.size()}, {"takes", record_max()}});
-    if (done) done(chat::Refusal::TooLarge);
-    return;
-  }
-  const std::string_view client_id = shard::client_of(body);
-  const bool unclaimed = nodes_.standalone() || client_id.empty();
-  if (unclaimed && may_host(slot) && append_here(slot, body, done)) return;
-  std::string record = format::encode_record({.slot = slot, .term = {}, .index = {}}, body);
-  if (unclaimed || !may_host(slot)) {
-    remote_homes_.append(slot, std::move(record), generation, std::move(done));
-    return;
-  }
-  session_claims_.check(
-      nodes_.self(), slot, std::string(client_id), generation,
-      [this, slot, generation, bytes = std::move(record), then = std::move(done)](remote::Status status) mutable {
-        append_checked(slot, std::move(bytes), generation, status, std::move(then));
-      });
-}
-
-/// Of a session that this node has, while it leads the session's slot.
-void Shard::append_checked(Slot slot, std::string record, std::uint64_t generation, remote::Status status,
-                           std::function<void(Result<void>)> done) {
-  const auto decoded = format::decode_trusted_record(record);
-  switch (status) {
-    case remote::Status::Done: break;
-    case remote::Status::NotLeader: remote_homes_.append(slot, std::move(record), generation, std::move(done)); return;
-    case remote::Status::Refused:
-      session_claims_.lose_later(std::string(shard::client_of(decoded->body)), generation, std::move(done));
-      return;
-    case remote::Status::Failed:
-      if (done) done(StorageError::Failed);
-      return;
-  }
-  // Another leader gets what this one could not commit.
-  std::function<void(Result<void>)> again = [this, slot, generation, record, done](Result<void> outcome) {
-    if (!outcome && refusal_of(outcome.error()) == chat::Refusal::NotLeader) {
-      remote_homes_.append(slot, record, generation, done);
-    } else if (done) {
-      done(outcome);
-    }
-  };
-  if (!append_here(slot, decoded->body, again)) {
-    remote_homes_.append(slot, std::move(record), generation, std::move(done));
-  }
-}
-
-/// Whoever follows the user hears of it once it is committed.
-std::function<void(Result<void>)> Shard::telling(const format::UserConversationRecord& record,
-                                                 std::function<void(Result<void>)> done) {
-  return [this, user = std::string(record.user),
-          change = UserConversation{record.conversation, std::string(record.name), record.epoch, record.present,
-                                    record.changed},
-          then = std::move(done)](Result<void> outcome) {
-    if (outcome) user_lists_.committed(user, change);
-    if (then) then(outcome);
-  };
-}
-
-bool Shard::append_here(Slot slot, const format::RecordBody& body, std::function<void(Result<void>)>& done) {
-  const auto position = replicas_.propose(slot);
-  if (!position) return false;
-  if (const auto* of = std::get_if<format::UserConversationRecord>(&body)) done = telling(*of, std::move(done));
-  replicas_.add(*position, std::make_shared<const std::string>(format::encode_record(*position, body)),
-                std::move(done));
-  return true;
-}
-
-// -- Store --
-
-void Shard::appended(std::uint64_t ticket, Result<Lsn> first) { replicas_.appended(ticket, first); }
-
-void Shard::conversation_loaded(const std::string& name, Result<LoadedConversation> loaded) {
-  if (remote_homes_.loaded(name, loaded ? &*loaded : nullptr)) return;
-  if (loaded) {
-    hosting_.loaded(*std::move(loaded));
-  } else {
-    log::error("a conversation can't be loaded, refusing what waits for it",
-               {{"conversation", name}, {"error", loaded.error().message()}});
-    hosting_.load_failed(name);
-  }
-}
-
-void Shard::entries_read(std::uint64_t token, Result<ReadPage> page) {
-  if (serving_.entries_read(token, page) || history_requests_.entries_read(token, page)) return;
-  if (amendments_.entries_read(token, page)) return;
-  feeds_.entries_read(token, page);
-}
-
-void Shard::log_read(std::uint64_t token, Result<LogPage> page) { replicas_.log_read(token, page); }
-
-std::uint64_t Shard::list_sessions(std::vector<NodeId> without) {
-  LogStore::ListSessionsRequest request{
-      .token = ++last_listing_, .slots = options_.slots, .shards = options_.shards, .without = std::move(without)};
-  nodes_.for_each_connected([&](NodeId node) { request.without.push_back(node); });
-  store_.list_sessions(id_, std::move(request));
-  return last_listing_;
-}
-
-void Shard::sessions_listed(std::uint64_t token, Result<SessionList> listed) {
-  orphans_.sessions_listed(token, listed);
-  strays_.sessions_listed(token, listed);
-}
-
-void Shard::session_loaded(const std::string& client_id, Result<std::optional<StoredSession>> loaded) {
-  session_claims_.session_loaded(client_id, loaded);
-}
-
-void Shard::plain_written(std::uint64_t ticket, Result<void> outcome) { journal_.written(ticket, outcome); }
-
-void Shard::user_loaded(const std::string& user, Result<std::vector<UserConversation>> loaded) {
-  user_lists_.loaded(user, loaded);
-}
-
-void Shard::materialised(Lsn upto) { hosting_.materialised(upto); }
 
 }  // namespace parley::shard

@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "broker/shard/amendments.hpp"
+#include "broker/shard/appending.hpp"
 #include "broker/shard/client_views.hpp"
 #include "broker/shard/clients.hpp"
+#include "broker/shard/committing.hpp"
 #include "broker/shard/connecting.hpp"
 #include "broker/shard/dismissal.hpp"
 #include "broker/shard/erasures.hpp"
@@ -33,8 +35,10 @@
 #include "broker/shard/ports.hpp"
 #include "broker/shard/post_rates.hpp"
 #include "broker/shard/presence.hpp"
+#include "broker/shard/proposing.hpp"
 #include "broker/shard/publishing.hpp"
 #include "broker/shard/reauthentication.hpp"
+#include "broker/shard/receiving.hpp"
 #include "broker/shard/remote_homes.hpp"
 #include "broker/shard/replica_slots.hpp"
 #include "broker/shard/retained_shows.hpp"
@@ -45,7 +49,6 @@
 #include "broker/shard/session_records.hpp"
 #include "broker/shard/shows.hpp"
 #include "broker/shard/strays.hpp"
-#include "broker/shard/subscribing.hpp"
 #include "broker/shard/system_topics.hpp"
 #include "broker/shard/throttling.hpp"
 #include "broker/shard/timers.hpp"
@@ -87,7 +90,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void begin_turn(Instant now, Timestamp wall, std::size_t packets_max = std::numeric_limits<std::size_t>::max());
   /// From now on in this turn: whether a connection's first packet is handled also if it counts for more than
   /// `packets_max`. So a thread may look after those first who want little.
-  void take_large_packets(bool take) { takes_large_ = take; }
+  void take_large_packets(bool take) { receiving_.take_large_packets(take); }
   void end_turn();
   /// When the shard wants a turn even if nothing comes.
   [[nodiscard]] std::optional<Instant> next_timer() const;
@@ -95,9 +98,9 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   // -- From the connections --
   /// `bytes` are all that has come and isn't consumed; returns how many are consumed now. After ClientLinks::close or
   /// hand_over the return value doesn't matter.
-  std::size_t received(ConnectionId connection, std::string_view bytes);
-  /// What was kept of a connection while it waited for its session; all of it is consumed.
-  void receive_held(ConnectionId connection, std::string_view bytes);
+  std::size_t received(ConnectionId connection, std::string_view bytes) {
+    return receiving_.received(connection, bytes);
+  }
   /// The output is empty again after it could not be written at once.
   void drained(ConnectionId connection);
   /// The connection was lost.
@@ -170,6 +173,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   RemoteHomes& remote_homes() { return remote_homes_; }
   Serving& serving() { return serving_; }
   NodeLinks& nodes() { return nodes_; }
+  Appending& appending() { return appending_; }
   Clients& clients() { return clients_; }
   Feeds& feeds() { return feeds_; }
   Groups& groups() { return groups_; }
@@ -184,6 +188,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Presence& presence() { return presence_; }
   HistoryRequests& history_requests() { return history_requests_; }
   Hosting& hosting() { return hosting_; }
+  Proposing& proposing() { return proposing_; }
+  Committing& committing() { return committing_; }
   Inboxes& inboxes() { return inboxes_; }
   InboxListeners& inbox_listeners() { return inbox_listeners_; }
   Rosters& rosters() { return rosters_; }
@@ -204,6 +210,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   /// Strays, with the token that this returns.
   std::uint64_t list_sessions(std::vector<NodeId> without);
   Wills& wills() { return wills_; }
+  Receiving& receiving() { return receiving_; }
+  Throttling& throttling() { return throttling_; }
   Connecting& connecting() { return connecting_; }
   Dismissal& dismissal() { return dismissal_; }
   ClientViews& client_views() { return client_views_; }
@@ -214,17 +222,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   /// To another shard, or to this one at once.
   void send(ShardId target, PeerEvent event);
   void send_outcome(const Origin& origin, Outcome outcome);
-  /// The largest record that every other node takes; of a standalone broker there is no limit.
-  [[nodiscard]] std::size_t record_max() const;
   /// This node leads the slot, and nothing that came earlier waits for that.
   [[nodiscard]] bool may_host(Slot slot) const;
-  /// A record of a slot whose home is this shard, of a session's in `generation`; `done` (if any) is called once it is
-  /// committed or refused; as NotAuthorized when another node has the session, as TooLarge when that is above
-  /// record_max().
-  void append(Slot slot, const format::RecordBody& body, std::uint64_t generation,
-              std::function<void(Result<void>)> done);
-  /// The same of a slot led here, whoever writes; false (and `done` as it was): it isn't.
-  bool append_here(Slot slot, const format::RecordBody& body, std::function<void(Result<void>)>& done);
   /// The client's output has grown: it is flushed with the turn, or now when there is much of it.
   void wrote(Client& client);
   /// Ends the connection with a DISCONNECT; the session goes on or ends as it should. `properties`: its, encoded.
@@ -259,14 +258,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void leave_session(Client& client);
   void take_will(Client& client, const StoredSession& stored, std::optional<session::WillPlan> will, Moment moment);
   void take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored);
-  void append_checked(Slot slot, std::string record, std::uint64_t generation, remote::Status status,
-                      std::function<void(Result<void>)> done);
-  std::function<void(Result<void>)> telling(const format::UserConversationRecord& record,
-                                            std::function<void(Result<void>)> done);
-  void act(Client& client, session::Actions& actions, ConnectionId connection);
   void run_timer(const Timers::Timer& timer);
   void flush_touched();
-  void violation(const Client& client, mqtt::ReasonCode reason);
   void run_client_timer(Client& client);
   void run_restored_timer(Client& client);
   void start(Instant now);
@@ -275,9 +268,6 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   void leadership_changed(Slot slot, const Leadership& leadership) override;
   void complete(Slot slot) override;
   mqtt::PacketId first_packet_id();
-  bool handle(Client& client, ConnectionId connection, const mqtt::Frame& frame);
-  bool has_room(Client& client);
-  void malformed(ConnectionId connection, Client* client, mqtt::ReasonCode reason);
 
   /// What the shard knows of a connection's place: which client it belongs to.
   struct Bound {
@@ -298,9 +288,6 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Authenticator& authenticator_;
   Instant now_;
   Timestamp wall_;
-  std::size_t packets_max_ = 0;
-  bool takes_large_ = true;
-  bool receives_held_ = false;
   std::uint64_t next_identity_ = 1;
   bool stopping_ = false;
   std::size_t connected_ = 0;
@@ -310,6 +297,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   RemoteHomes remote_homes_;
   Serving serving_;
   Clients clients_;
+  Appending appending_;
   Feeds feeds_;
   Groups groups_;
   Amendments amendments_;
@@ -324,6 +312,8 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Presence presence_;
   HistoryRequests history_requests_;
   Hosting hosting_;
+  Proposing proposing_;
+  Committing committing_;
   UserLists user_lists_;
   UserFeeds user_feeds_;
   Inboxes inboxes_;
@@ -337,7 +327,6 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   PlainTopics plain_topics_;
   SystemTopics system_topics_;
   Publishing publishing_;
-  Subscribing subscribing_;
   SessionRecords session_records_;
   SessionClaims session_claims_;
   Orphans orphans_;
@@ -345,6 +334,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   std::uint64_t last_listing_ = 0;  ///< Token.
   Wills wills_;
   Throttling throttling_;
+  Receiving receiving_;
   Connecting connecting_;
   Dismissal dismissal_;
   ClientViews client_views_{*this};
@@ -352,7 +342,6 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   Timers timers_;
   std::vector<Bound> bound_;
   std::vector<std::pair<std::uint32_t, std::uint64_t>> touched_;  ///< Clients with output to flush.
-  session::Actions actions_;
 };
 
 }  // namespace parley::shard

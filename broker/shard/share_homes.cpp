@@ -95,7 +95,7 @@ Result<ShareHomes::GroupPlace> ShareHomes::find_or_load(Hosted& hosted, const st
   if (there) group.all_known = shard_.now() + kComeAgain;
   group.written = group.entries.cursor();
   group.entries.begin_at(hosted.conversation->state().oldest);
-  group.lsn = shard_.hosting().log_end();
+  group.lsn = shard_.committing().log_end();
   conversations_.insert(hosted.name);
   list_busy(hosted);
   return place;
@@ -346,7 +346,7 @@ void ShareHomes::write(Hosted& hosted, GroupPlace place, const format::Mark& mar
     written(conversation, slot, of, name, what, cursor, outcome);
   };
   const format::MarksRecord record{.conversation = hosted.conversation->state().number, .marks = text};
-  if (!shard_.append_here(hosted.slot, record, done)) done(Refusal::NotLeader);
+  if (!shard_.appending().append_here(hosted.slot, record, done)) done(Refusal::NotLeader);
 }
 
 void ShareHomes::end(Hosted& hosted, GroupPlace place) {
@@ -365,7 +365,7 @@ void ShareHomes::written(const std::string& conversation, Slot slot, const std::
   Hosted* hosted = shard_.hosting().find(conversation);
   const bool hosts = hosted != nullptr && hosted->shares == of;
   if (outcome) {
-    group.lsn = shard_.hosting().log_end();
+    group.lsn = shard_.committing().log_end();
     group.written = cursor;
     // A cursor may have been written shortly before the end.
     if (what == State::There) return;
@@ -439,7 +439,7 @@ void ShareHomes::run_timer() {
 /// True while there is something to come back for.
 bool ShareHomes::work(Hosted& hosted) {
   bool comes_back = false;
-  const Lsn materialised = shard_.hosting().materialised_end();
+  const Lsn materialised = shard_.committing().materialised_end();
   auto& groups = hosted.shares->groups;
   for (auto place = groups.begin(); place != groups.end();) {
     Group& group = place->second;

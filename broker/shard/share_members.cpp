@@ -24,6 +24,10 @@ std::string member_name(chat::Form form, const session::Session& session) {
 
 }  // namespace
 
+std::string share_filter(std::string_view group, std::string_view topic) {
+  return std::string(format::kSharePrefix).append(group).append("/").append(topic);
+}
+
 // -- Joining and leaving --
 
 std::optional<ShareMembers::Place> ShareMembers::place_of(const session::Session& session,

@@ -23,6 +23,9 @@ struct Client;
 struct Feed;
 struct Follower;
 
+/// What a session calls a shared subscription on a conversation, however the client wrote it.
+std::string share_filter(std::string_view group, std::string_view topic);
+
 /// A client's place in a group of a shared subscription: what makes a Follower one that gets some entries only.
 struct ShareSeat {
   using Known = std::function<void(chat::Refusal)>;

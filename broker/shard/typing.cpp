@@ -17,7 +17,7 @@ void Typing::take(Hosted& hosted, const ProposeEvent& event) {
   const bool is_there = hosted.state != Hosted::State::Absent;
   const bool may =
       is_there ? chat::may(chat::Right::Post, shard_.groups().request(hosted, event.from, hosted.conversation->tip()))
-               : shard_.hosting().may_create_by_use(hosted.name, event.from);
+               : shard_.proposing().may_create_by_use(hosted.name, event.from);
   shard_.send_outcome(event.origin, {.refusal = may ? chat::Refusal::None : chat::Refusal::NotAuthorized});
   if (!may || hosted.followers.empty() || !passes(hosted, event.from)) return;
   for (const ShardId follower : std::vector(hosted.followers)) {
