@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "mqtt/message.hpp"
 #include "mqtt/packet.hpp"
 
 namespace parley::session {
@@ -43,6 +44,8 @@ class Journal {
   /// Of stored messages nothing up to `number` is owed any more. May be written later: what is lost of it is sent again
   /// at QoS 1 and 2 under way, which the client sorts out by itself.
   virtual void settled(Session& session, std::uint64_t number) = 0;
+  /// Whether a message that has waited may still be sent.
+  [[nodiscard]] virtual bool may_send(const Session& session, const mqtt::Message& message) const = 0;
 };
 
 }  // namespace parley::session

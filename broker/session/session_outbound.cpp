@@ -316,7 +316,7 @@ void Session::send_queued(Instant now) {
     const bool holds = flow.front_of_queue().stored && flow.front_of_queue().qos == mqtt::Qos::ExactlyOnce;
     Outgoing next = flow.dequeue();
     const std::uint64_t number = next.stored ? next.stored->number : 0;
-    if (next.message->has_expired(now)) {
+    if (next.message->has_expired(now) || (journal_ != nullptr && !journal_->may_send(*this, *next.message))) {
       if (number != 0) note_passed(number);
       continue;
     }

@@ -34,7 +34,7 @@ void PlainJournal::erase_retained(std::uint64_t number) {
 
 // -- Sessions --
 
-Client* PlainJournal::client_of(const session::Session& session) {
+Client* PlainJournal::client_of(const session::Session& session) const {
   Client* client = shard_.clients().find(session.client_id());
   return client != nullptr && client->session.get() == &session ? client : nullptr;
 }
@@ -106,6 +106,12 @@ void PlainJournal::settled(session::Session& session, std::uint64_t number) {
   // Rows of finished deliveries may not pile up: at a start all of them take their places again.
   constexpr std::uint64_t kUnwrittenMax = 4'096;
   if (!client->queue->outbound.empty() && number - client->queue->settled_stored > kUnwrittenMax) flush_cursor(*client);
+}
+
+bool PlainJournal::may_send(const session::Session& session, const mqtt::Message& message) const {
+  if (!shard_.access().has_rules()) return true;
+  const Client* client = client_of(session);
+  return client == nullptr || shard_.access().may_deliver(*client, message.topic());
 }
 
 void PlainJournal::touch(Client& client) {

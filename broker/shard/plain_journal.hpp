@@ -73,6 +73,7 @@ class PlainJournal final : public session::Journal {
   void received(session::Session& session, mqtt::PacketId id, std::uint64_t number) override;
   void released(session::Session& session, mqtt::PacketId id, std::uint32_t connection) override;
   void settled(session::Session& session, std::uint64_t number) override;
+  [[nodiscard]] bool may_send(const session::Session& session, const mqtt::Message& message) const override;
   /// The session ends: nothing of its queue stays.
   void drop(Client& client);
 
@@ -110,7 +111,7 @@ class PlainJournal final : public session::Journal {
     std::vector<std::uint64_t> publications;
   };
 
-  Client* client_of(const session::Session& session);
+  Client* client_of(const session::Session& session) const;
   void step(PlainTable table, std::string key, std::optional<std::string> value, std::function<void()> then = nullptr);
   void touch(Client& client);
 

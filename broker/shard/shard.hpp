@@ -257,7 +257,7 @@ class Shard final : public LogStoreEvents, public PeerNodesEvents, private Repli
   /// Nothing of it is left here.
   void leave_session(Client& client);
   void take_will(Client& client, const StoredSession& stored, std::optional<session::WillPlan> will, Moment moment);
-  void take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored);
+  bool take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored);
   void run_timer(const Timers::Timer& timer);
   void flush_touched();
   void run_client_timer(Client& client);

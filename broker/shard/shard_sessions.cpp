@@ -171,7 +171,7 @@ bool Shard::refresh(Client& client, const StoredSession& stored) {
   for (const session::CursorId cursor : session.cursors()) session.remove_cursor(cursor);
   for (const auto& subscription : (*latest)->subscriptions()) {
     session.add_subscription(subscription);
-    take_up(client, subscription, stored);
+    if (!take_up(client, subscription, stored)) session.remove_subscription(subscription.filter);
   }
   return true;
 }
@@ -190,24 +190,25 @@ void Shard::take_will(Client& client, const StoredSession& stored, std::optional
   client.will = std::make_unique<PendingWill>(PendingWill{.plan = *std::move(will), .due = due});
 }
 
-/// A stored session's subscription: as a cursor, or among the ordinary topics.
-void Shard::take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored) {
-  if (Presence::is_topic(subscription.filter)) return;
+/// A stored session's subscription: as a cursor, or among the ordinary topics. False: it has lost its right.
+bool Shard::take_up(Client& client, const session::Subscription& subscription, const StoredSession& stored) {
+  if (Presence::is_topic(subscription.filter)) return true;
   if (is_plain(subscription.filter)) {
-    (void)access_.begin_reading(client, subscription.filter);
+    if (!access_.go_on_reading(client, subscription.filter)) return false;
     plain_topics_.subscribe(client, subscription, nullptr);
-    return;
+    return true;
   }
-  if (mqtt::shared_filter(subscription.filter)) return;
+  if (mqtt::shared_filter(subscription.filter)) return true;
   if (mqtt::has_wildcard(subscription.filter)) {
     inboxes_.take_up(*client.session, subscription, stored);
-    return;
+    return true;
   }
   const auto cursor = std::ranges::find(stored.cursors, subscription.filter, &StoredSession::Cursor::topic);
-  if (cursor == stored.cursors.end() || cursor->epoch == Epoch{}) return;
+  if (cursor == stored.cursors.end() || cursor->epoch == Epoch{}) return true;
   const auto added = client.session->add_cursor(cursor->topic, cursor->epoch, cursor->acknowledged,
                                                 subscription.options.qos, subscription.subscription_id);
   inboxes_.set_options(*client.session, added, false);
+  return true;
 }
 
 void Shard::restore(const StoredSession& stored, Moment moment) {
@@ -235,7 +236,11 @@ void Shard::restore(const StoredSession& stored, Moment moment) {
   client.persisted = true;
   client.restored = now_ == Instant{} && !nodes_.standalone();
   client.generation = stored.generation;
-  for (const auto& subscription : client.session->subscriptions()) take_up(client, subscription, stored);
+  std::vector<std::string> lost;  // Goes from the record with the next one.
+  for (const auto& subscription : client.session->subscriptions()) {
+    if (!take_up(client, subscription, stored)) lost.push_back(subscription.filter);
+  }
+  for (const std::string& filter : lost) client.session->remove_subscription(filter);
   take_will(client, stored, std::move(unpacked->will), moment);
   client.left = stored.disconnected.milliseconds != 0 ? stored.disconnected : moment.wall;
   if (stored.expiry_interval == 0xFFFF'FFFFU) return;

@@ -53,22 +53,26 @@ void TopicAccess::look_again(Client& client) {
   std::vector<std::string> lost;
   for (const auto& subscription : client.session->subscriptions()) {
     const auto shared = mqtt::shared_filter(subscription.filter);
-    const std::string_view filter = shared ? shared->filter : std::string_view(subscription.filter);
-    if (!shard_.is_plain(filter)) continue;
-    if (readable(client, filter) == auth::Coverage::Whole) continue;
-    if (shared) {
-      lost.push_back(subscription.filter);
-    } else {
-      client.reads_partly = true;
-    }
+    if (!shard_.is_plain(shared ? shared->filter : std::string_view(subscription.filter))) continue;
+    if (!go_on_reading(client, subscription.filter)) lost.push_back(subscription.filter);
   }
   for (const std::string& filter : lost) {
-    log::info("a client may not read all of a shared filter any more, ending the subscription",
-              {{"client_id", client.session->client_id()}, {"filter", filter}});
     shard_.plain_topics().unsubscribe(client, filter);
     client.session->remove_subscription(filter);
   }
   if (!lost.empty() && client.persisted) shard_.session_records().write(client, {}, nullptr);
+}
+
+bool TopicAccess::go_on_reading(Client& client, std::string_view filter) const {
+  const auto shared = mqtt::shared_filter(filter);
+  if (readable(client, shared ? shared->filter : filter) == auth::Coverage::Whole) return true;
+  if (!shared) {
+    client.reads_partly = true;
+    return true;
+  }
+  log::info("a client may not read all of a shared filter any more, ending the subscription",
+            {{"client_id", client.session->client_id()}, {"filter", filter}});
+  return false;
 }
 
 }  // namespace parley::shard

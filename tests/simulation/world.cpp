@@ -26,7 +26,7 @@ void World::Peers::post(shard::ShardId target, shard::PeerEvent event) {
   outgoing.emplace_back(target, std::move(event));
 }
 
-void World::start() {
+void World::start(const AccessRulesPtr& rules) {
   const std::uint32_t count = options_.shard.shards;
   for (shard::ShardId id = 0; id < count; ++id) {
     auto home = std::make_unique<Home>();
@@ -38,6 +38,7 @@ void World::start() {
     home->shard =
         std::make_unique<shard::Shard>(id, options_.shard, store_, *home->links, *home->peers,
                                        options_.nodes != nullptr ? *options_.nodes : nodes_, dice_, authenticator_);
+    home->shard->access().set(rules);
     shards_.push_back(std::move(home));
   }
   for (const auto& slot : store_.slots()) shards_.at(home_of(slot.slot))->shard->restore_slot(slot);

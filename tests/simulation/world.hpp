@@ -24,6 +24,9 @@ struct WorldOptions {
   shard::PeerNodes* nodes = nullptr;  ///< Null: a standalone broker.
 };
 
+/// Rights on ordinary topics, which a broker has before it takes up its sessions.
+using AccessRulesPtr = std::shared_ptr<const auth::AccessRules>;
+
 /// One broker of some shards with its store and clients. Nothing happens but by its functions.
 class World {
  public:
@@ -49,7 +52,7 @@ class World {
   void crash();
   /// In order, as after SIGTERM.
   void shut_down();
-  void start();
+  void start(const AccessRulesPtr& rules = nullptr);
   [[nodiscard]] bool running() const { return !shards_.empty(); }
 
   Dice& dice() { return dice_; }

@@ -13,8 +13,12 @@ constexpr std::string_view kRules =
     "allow readwrite all      home/%u/#\n"
     "allow readwrite all      dev/%c/#\n";
 
+std::shared_ptr<const auth::AccessRules> rules_of(std::string_view text) {
+  return std::get<std::shared_ptr<const auth::AccessRules>>(auth::AccessRules::read(text));
+}
+
 void set_rules(World& world, std::string_view text) {
-  auto rules = std::get<std::shared_ptr<const auth::AccessRules>>(auth::AccessRules::read(text));
+  const auto rules = rules_of(text);
   for (ShardId id = 0; id < world.options().shard.shards; ++id) world.shard(id).access().set(rules);
 }
 
@@ -138,6 +142,69 @@ TEST(TopicAccess, CountsAnewWhenItChanges) {
   join(world, "ann", lasting());
   world.settle();
   EXPECT_EQ(ann.payloads(), (std::vector<std::string>{"one", "three"}));
+}
+
+TEST(TopicAccess, CountsForSessionsThatAreTakenUp) {
+  World world(1, dev(2));
+  auto& ann = join(world, "ann", lasting());
+  follow(world, ann, "plant/1");
+  follow(world, ann, "home/#");
+  follow(world, ann, "$share/g/plant/2");
+  world.advance(2s);
+  world.crash();
+  world.start(rules_of("allow write all #\nallow read all home/#\n"));
+  auto& bob = join(world, "bob");
+  say(world, bob, "plant/1", "while she is away");
+  say(world, bob, "plant/2", "while she is away");
+  join(world, "ann", lasting());
+  for (const char* topic : {"plant/1", "plant/2", "home/1"}) say(world, bob, topic, "now");
+  EXPECT_EQ(ann.payloads(), (std::vector<std::string>{"now"}));
+  EXPECT_EQ(ann.received.at(0).topic, "home/1");
+  world.shut_down();
+  world.start(rules_of("allow readwrite all #\n"));
+  join(world, "ann", lasting());
+  auto& again = join(world, "bob");
+  for (const char* topic : {"plant/1", "plant/2"}) say(world, again, topic, topic);
+  EXPECT_EQ(ann.payloads(), (std::vector<std::string>{"now", "plant/1"})) << "the shared one has ended";
+}
+
+TEST(TopicAccess, CountsForWhatHasWaited) {
+  World world(1, dev(2));
+  ConnectOptions one_by_one = lasting();
+  one_by_one.receive_maximum = 1;
+  auto& ann = join(world, "ann", one_by_one);
+  follow(world, ann, "#", {.qos = Qos::ExactlyOnce});
+  ann.drop();
+  world.settle();
+  const auto say_all = [&] {
+    auto& bob = join(world, "bob");
+    for (const char* topic : {"plant/1", "home/1", "plant/2"}) say(world, bob, topic, topic);
+    say(world, bob, "plant/3", "plant/3", {.qos = Qos::ExactlyOnce});
+    say(world, bob, "home/2", "home/2", {.qos = Qos::ExactlyOnce});
+  };
+  say_all();
+  set_rules(world, "allow write all #\nallow read all home/#\n");
+  join(world, "ann", one_by_one);
+  world.settle();
+  EXPECT_EQ(ann.payloads(), (std::vector<std::string>{"home/1", "home/2"}));
+  // Also of those from before a crash.
+  set_rules(world, "allow readwrite all #\n");
+  ann.drop();
+  world.settle();
+  say_all();
+  world.advance(2s);
+  world.crash();
+  world.start(rules_of("allow write all #\nallow read all home/#\n"));
+  join(world, "ann", one_by_one);
+  world.settle();
+  EXPECT_EQ(ann.payloads(), (std::vector<std::string>{"home/1", "home/2", "home/1", "home/2"}));
+  // Nothing of it is left.
+  world.advance(2s);
+  world.shut_down();
+  world.start(rules_of("allow readwrite all #\n"));
+  join(world, "ann", lasting());
+  world.settle();
+  EXPECT_EQ(ann.received.size(), 4U);
 }
 
 }  // namespace
