@@ -383,6 +383,7 @@ class SlowJournal : public Journal {
   void received(Session& /*session*/, mqtt::PacketId /*id*/, std::uint64_t /*number*/) override {}
   void released(Session& /*session*/, mqtt::PacketId /*id*/, std::uint32_t /*connection*/) override {}
   void settled(Session& /*session*/, std::uint64_t number) override { done = number; }
+  bool may_send(const Session& /*session*/, const mqtt::Message& /*message*/) const override { return true; }
 
   std::vector<std::pair<mqtt::PacketId, std::uint64_t>> waiting;
   std::uint64_t done = 0;
