@@ -65,6 +65,14 @@ std::optional<std::string> read_name(std::string_view text) {
   return name.empty() ? std::nullopt : std::optional(std::move(name));
 }
 
+/// Whether `m` is among the attributes: an extension that must be understood. RFC 5802 §5.1.
+bool has_mandatory(std::string_view attributes) {
+  while (!attributes.empty()) {
+    if (cut(attributes, ',').starts_with("m=")) return true;
+  }
+  return false;
+}
+
 /// Printable ASCII but for the comma. RFC 5802 §7.
 bool is_nonce(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= 0x21 && c <= 0x7E && c != ','; });
@@ -117,7 +125,8 @@ std::optional<std::string> ScramExchange::begin(std::string_view client_first) {
   if (!cut(rest, ',').empty()) return std::nullopt;
   gs2_header_ = client_first.substr(0, client_first.size() - rest.size());
   client_first_bare_ = rest;
-  const auto name = attribute(cut(rest, ','), 'n');  // An `m=` in its place is an extension that must be understood.
+  if (has_mandatory(rest)) return std::nullopt;
+  const auto name = attribute(cut(rest, ','), 'n');
   const auto nonce = attribute(cut(rest, ','), 'r');
   if (!name || !nonce || !is_nonce(*nonce)) return std::nullopt;
   nonce_.insert(0, *nonce);
@@ -139,6 +148,7 @@ std::optional<std::string> ScramExchange::finish(std::string_view client_final) 
   std::string_view rest = without_proof;
   const auto binding = attribute(cut(rest, ','), 'c');
   const auto nonce = attribute(cut(rest, ','), 'r');
+  if (has_mandatory(rest)) return std::nullopt;
   if (!binding || decode_base64(*binding) != gs2_header_) return std::nullopt;
   if (!nonce || *nonce != nonce_ || !proof || proof->size() != kDigestSize) return std::nullopt;
   const std::string message = client_first_bare_ + ',' + server_first_ + ',' + std::string(without_proof);

@@ -65,11 +65,14 @@ Target target_of(const Request& request) {
 }
 
 /// The sub-protocol as the client wrote it; it takes back nothing else. Empty: it offers another one. RFC 6455 §4.1.
+/// Clients of MQTT 3.1 (MQTT.js and Paho's among them) offer `mqttv3.1` alone.
 std::string offered_protocol(const Request& request) {
-  const auto [first, last] = request.equal_range(http::field::sec_websocket_protocol);
-  for (auto line = first; line != last; ++line) {
-    for (const auto token : http::token_list(line->value())) {
-      if (boost::beast::iequals(token, "mqtt")) return std::string(view(token));
+  for (const char* name : {"mqtt", "mqttv3.1"}) {
+    const auto [first, last] = request.equal_range(http::field::sec_websocket_protocol);
+    for (auto line = first; line != last; ++line) {
+      for (const auto token : http::token_list(line->value())) {
+        if (boost::beast::iequals(token, name)) return std::string(view(token));
+      }
     }
   }
   return {};

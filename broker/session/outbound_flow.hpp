@@ -30,7 +30,7 @@ struct InFlight {
   Outgoing outgoing;
   State state = State::AwaitingPuback;
   bool sent_here = false;     ///< On the current connection.
-  bool held = false;          ///< PUBLISH, respectively PUBREL waits for the journal.
+  bool held = false;          ///< PUBLISH or PUBREL waits for the journal; at QoS 1 for a PUBLISH before it.
   bool written = false;       ///< Has left at least once, so the next time it is a duplicate.
   std::uint16_t pubrels = 0;  ///< Due on the current connection once the journal has answered.
   std::uint32_t cursor = 0;
@@ -76,6 +76,7 @@ class OutboundFlow {
 
   std::size_t resend_at = 0;    ///< Messages from here on were sent on an earlier connection only.
   std::size_t outstanding = 0;  ///< Sent on this connection and not settled: the used part of Receive Maximum.
+  std::size_t held = 0;         ///< PUBLISH packets that are held.
 
   // -- Ordinary messages that wait for the window or the client --
   std::vector<Outgoing> queue;

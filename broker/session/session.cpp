@@ -134,6 +134,8 @@ void Session::attach(const mqtt::Connect& connect, Output& output, Instant now) 
     for (std::size_t i = 0; i < outbound_->size(); ++i) {
       InFlight& slot = (*outbound_)[i];
       slot.sent_here = false;
+      // Those before it are sent again before it.
+      if (slot.state == InFlight::State::AwaitingPuback) let_go(slot);
       // It is to be sent again in any case, once it may.
       slot.pubrels = slot.held && slot.state == InFlight::State::AwaitingPubcomp ? 1 : 0;
     }
@@ -473,6 +475,7 @@ void Session::receive_ack(const mqtt::Frame& frame, Instant now, Actions& action
     return;
   }
   if (slot == nullptr) return;  // A repeated or late acknowledgement.
+  const bool was_held = slot->held;
   let_go(*slot);
   if (CursorSlot* cursor = cursor_of(*slot); cursor != nullptr && cursor->shared) {
     cursor->shared_done.push_back(slot->seq);
@@ -480,22 +483,27 @@ void Session::receive_ack(const mqtt::Frame& frame, Instant now, Actions& action
   slot->state = InFlight::State::Done;
   slot->outgoing = {};
   if (slot->sent_here) --outbound_->outstanding;
+  if (was_held && !connection_->resending) send_waiting(0, now);  // Of what was never sent: nobody else lets them go.
   settle_front();
   go_on(now);
   note_window(actions);
 }
 
-/// It needn't wait for the journal any more.
-void Session::let_go(InFlight& slot) { slot.held = false; }
+/// It needn't wait any more: a PUBLISH for the journal, or for those before it.
+void Session::let_go(InFlight& slot) {
+  if (std::exchange(slot.held, false) && slot.state != InFlight::State::AwaitingPubcomp) --outbound_->held;
+}
 
 /// The receiver has the message; from here on only its packet id is needed. MQTT 5 §4.3.3.
 void Session::receive_pubrec(mqtt::PacketId id, InFlight* slot, Instant now, Actions& actions) {
   const bool known = slot != nullptr;
   if (known) {
     const bool first = slot->state == InFlight::State::AwaitingPubrec;
+    const bool was_held = first && slot->held;
     if (first) let_go(*slot);
     slot->state = InFlight::State::AwaitingPubcomp;
     slot->outgoing = {};
+    if (was_held && !connection_->resending) send_waiting(0, now);
     if (first && slot->number != 0) {
       slot->held = true;
       journal_->received(*this, id, slot->number);

@@ -340,7 +340,10 @@ class Session {
   void settle_front();
   void let_go(InFlight& slot);
   void push_sent(Outgoing outgoing);
+  [[nodiscard]] bool must_wait(mqtt::Qos qos) const;
   void hold(Outgoing outgoing);
+  bool send_held(std::size_t position, Instant now);
+  bool send_waiting(std::size_t from, Instant now);
   void note_passed(std::uint64_t number);
   OutboundFlow& outbound();
 

@@ -137,7 +137,7 @@ Delivered Session::deliver(const mqtt::MessagePtr& message, mqtt::Qos qos, bool 
     return Delivered::Queued;
   }
   if (message->has_expired(now)) return Delivered::Dropped;
-  if (holds) {
+  if (holds || must_wait(effective)) {
     hold(std::move(outgoing));
     return Delivered::Queued;
   }
@@ -156,17 +156,18 @@ void Session::push_sent(Outgoing outgoing) {
   ++flow.outstanding;
 }
 
-/// Takes its place and its packet id, and leaves once both are durable.
+/// Messages keep their order whatever their QoS is, so one at QoS 1 waits for those at QoS 2 before it.
+bool Session::must_wait(mqtt::Qos qos) const { return qos == mqtt::Qos::AtLeastOnce && outbound_->held != 0; }
+
+/// Takes its place and its packet id, and leaves once both are durable; at QoS 1 once those before it have left.
 void Session::hold(Outgoing outgoing) {
   OutboundFlow& flow = *outbound_;
-  const std::uint64_t number = outgoing.stored->number;
-  flow.push({.outgoing = std::move(outgoing),
-             .state = InFlight::State::AwaitingPubrec,
-             .sent_here = true,
-             .held = true,
-             .number = number});
+  const std::uint64_t number = outgoing.stored ? outgoing.stored->number : 0;
+  const auto state = awaited(outgoing.qos);
+  flow.push({.outgoing = std::move(outgoing), .state = state, .sent_here = true, .held = true, .number = number});
   ++flow.outstanding;
-  journal_->sending(*this, flow.id_at(flow.size() - 1), number);
+  ++flow.held;
+  if (state == InFlight::State::AwaitingPubrec) journal_->sending(*this, flow.id_at(flow.size() - 1), number);
 }
 
 /// A stored message needs nothing more, but those before it may.
@@ -181,26 +182,46 @@ void Session::note_passed(std::uint64_t number) {
 void Session::go_on_sending(mqtt::PacketId id, std::uint64_t number, Instant now) {
   const auto position = outbound_ ? outbound_->find(id) : std::nullopt;
   if (!position) return;
-  InFlight& slot = (*outbound_)[*position];
+  OutboundFlow& flow = *outbound_;
+  InFlight& slot = flow[*position];
   if (!slot.held || slot.number != number || slot.state != InFlight::State::AwaitingPubrec) return;
-  slot.held = false;
-  if (!connection_) return;
-  if (!slot.sent_here) {
-    go_on(now);
+  if (!connection_ || !slot.sent_here) {
+    let_go(slot);
+    if (connection_) go_on(now);
     return;
   }
+  const bool written = send_held(*position, now);
+  if (send_waiting(*position + 1, now) && written) return;
+  settle_front();
+  go_on(now);
+}
+
+/// What waited at QoS 1 for those before `from`. False: some of it is done already.
+bool Session::send_waiting(std::size_t from, Instant now) {
+  OutboundFlow& flow = *outbound_;
+  bool all_written = true;
+  for (std::size_t i = from; i < flow.size() && flow.held != 0; ++i) {
+    if (!flow[i].held || flow[i].state == InFlight::State::AwaitingPubcomp) continue;
+    if (flow[i].state == InFlight::State::AwaitingPubrec) break;
+    all_written = send_held(i, now) && all_written;
+  }
+  return all_written;
+}
+
+/// False: the client takes no packet as large, so it is done.
+bool Session::send_held(std::size_t position, Instant now) {
+  InFlight& slot = (*outbound_)[position];
+  let_go(slot);
   mqtt::Delivery delivery{.qos = slot.outgoing.qos,
                           .retain = slot.outgoing.retain,
-                          .packet_id = id,
+                          .packet_id = outbound_->id_at(position),
                           .subscription_ids = slot.outgoing.subscription_ids};
   slot.written = write_delivery(*slot.outgoing.message, delivery, now);
-  if (!slot.written) {
-    slot.state = InFlight::State::Done;
-    slot.outgoing = {};
-    --outbound_->outstanding;
-    settle_front();
-    go_on(now);
-  }
+  if (slot.written) return true;
+  slot.state = InFlight::State::Done;
+  slot.outgoing = {};
+  --outbound_->outstanding;
+  return false;
 }
 
 void Session::go_on_releasing(mqtt::PacketId id, std::uint64_t number) {
@@ -299,7 +320,7 @@ void Session::send_queued(Instant now) {
       if (number != 0) note_passed(number);
       continue;
     }
-    if (holds) {
+    if (holds || must_wait(next.qos)) {
       hold(std::move(next));
       continue;
     }

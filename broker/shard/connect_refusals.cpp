@@ -71,6 +71,16 @@ void ConnectRefusals::refuse_quota(const Applicant& applicant, Metric limit) {
   turn_away(applicant, rule.reason, rule.why, properties.bytes());
 }
 
+void ConnectRefusals::refuse_will(const Applicant& applicant, chat::Refusal refusal) {
+  const chat::RefusalRule& rule = chat::rule_of(refusal);
+  mqtt::PropertyWriter properties;
+  properties.user("error", rule.word);
+  // 3.1.1 has no other return code for it.
+  const bool is_five = applicant.version == ProtocolVersion::V5;
+  refuse(applicant, is_five ? static_cast<ReasonCode>(rule.reason) : ReasonCode::NotAuthorized,
+         "The will may not be published.", properties.bytes());
+}
+
 void ConnectRefusals::turn_away(const Applicant& applicant, ReasonCode reason, std::string_view why,
                                 std::string_view properties) {
   const ProtocolVersion version = applicant.version;

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/metrics.hpp"
+#include "broker/chat/refusal.hpp"
 #include "broker/shard/ports.hpp"
 #include "mqtt/packet.hpp"
 
@@ -29,6 +30,8 @@ class ConnectRefusals {
               std::string_view properties = {});
   /// For a limit. Without a line of its own in the log, since limits are summed up there.
   void refuse_quota(const Applicant& applicant, Metric limit);
+  /// For a will that would be refused so when it is due.
+  void refuse_will(const Applicant& applicant, chat::Refusal refusal);
 
  private:
   void turn_away(const Applicant& applicant, mqtt::ReasonCode reason, std::string_view why,

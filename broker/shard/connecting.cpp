@@ -134,9 +134,13 @@ Connecting::Outcome Connecting::open(ConnectionId connection, const mqtt::Connec
   if (known != nullptr && known->session->user() != login.user) {
     return refuse(applicant, ReasonCode::ClientIdentifierNotValid, "The client id belongs to another user.");
   }
-  if (connect.will && !chat::in_subtree(shard_.options().root, connect.will->topic) &&
-      !shard_.access().may_publish({.user = login.user, .client_id = login.client_id}, connect.will->topic)) {
-    return refuse(applicant, ReasonCode::NotAuthorized, "The will's topic may not be written.");
+  if (connect.will) {
+    const auto refusal =
+        shard_.publishing().will_objection({.user = login.user, .client_id = login.client_id}, *connect.will);
+    if (refusal != chat::Refusal::None) {
+      refusals_.refuse_will(applicant, refusal);
+      return Outcome::Refused;
+    }
   }
   if (!sessions_.user_has_place(known, login.user)) {
     shard_.limit_reached(Metric::LimitConnectionsPerUser, connection, login.client_id, login.user);

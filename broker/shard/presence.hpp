@@ -39,6 +39,9 @@ class Presence {
   /// `topic` begins with kPrefix.
   static std::string_view user_of(std::string_view topic) { return topic.substr(kPrefix.size()); }
 
+  /// What can be said against a status, or a parting status, of that user.
+  static chat::Refusal check(std::string_view topic, std::string_view payload, const std::string& user);
+
   PresenceRelays& relays() { return relays_; }
   PresenceHomes& homes() { return homes_; }
   PresenceQuestions& questions() { return questions_; }
@@ -59,7 +62,6 @@ class Presence {
   void run_timer();
 
  private:
-  static chat::Refusal check(std::string_view topic, std::string_view payload, const std::string& user);
   void count(Client& client, chat::PresenceReport report, bool comes);
 
   Shard& shard_;

@@ -86,6 +86,19 @@ void Publishing::publish(Client& client, session::PublishAction& action) {
           std::move(origin));
 }
 
+chat::Refusal Publishing::will_objection(const Wills::Author& author, const mqtt::Will& will) const {
+  if (chat::in_subtree(shard_.options().root, will.topic)) {
+    const auto parts = chat::read_topic(shard_.options().root, will.topic);
+    const bool means_one = parts && chat::conversation_meant(parts->conversation, author.user);
+    return means_one ? chat::Refusal::None : chat::Refusal::InvalidTopic;
+  }
+  if (Presence::is_topic(will.topic)) return Presence::check(will.topic, will.payload, author.user);
+  if (is_reserved(will.topic)) return chat::Refusal::NotAuthorized;
+  if (mqtt::level_count(will.topic) > shard_.options().filter_levels_max) return chat::Refusal::InvalidTopic;
+  const auth::Subject subject{.user = author.user, .client_id = author.client_id};
+  return shard_.access().may_publish(subject, will.topic) ? chat::Refusal::None : chat::Refusal::NotAuthorized;
+}
+
 WillOutcome Publishing::publish_will(const session::WillPlan& plan, const Wills::Author& author, std::uint64_t token) {
   const mqtt::Message& will = *plan.message;
   const auto properties = mqtt::Properties::trusted(will.properties());

@@ -34,6 +34,9 @@ class Publishing {
   explicit Publishing(Shard& shard) : shard_(shard) {}
 
   void publish(Client& client, session::PublishAction& action);
+  /// What can be said against a client's will beforehand: as against a PUBLISH, as far as that doesn't depend on the
+  /// conversation.
+  chat::Refusal will_objection(const Wills::Author& author, const mqtt::Will& will) const;
   /// A will whose time has come, for Wills. One with an id is published once in a conversation, however often this is
   /// called.
   WillOutcome publish_will(const session::WillPlan& will, const Wills::Author& author, std::uint64_t token);

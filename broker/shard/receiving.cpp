@@ -36,6 +36,13 @@ std::size_t Receiving::received(ConnectionId connection, std::string_view bytes)
       malformed(connection, client, mqtt::reason_of(frame.error()));
       return bytes.size();
     }
+    if (!*frame && client == nullptr) {
+      const auto type = static_cast<mqtt::PacketType>(static_cast<std::uint8_t>(rest.front()) >> 4);
+      if (type == mqtt::PacketType::Connect) break;
+      // It needn't be whole to be refused. [MQTT-3.1.0-1]
+      shard_.connecting().first_packet(connection, {.type = type, .flags = 0, .body = {}, .size = 0}, rest);
+      return bytes.size();
+    }
     if (!*frame) break;
     const mqtt::Frame& packet = **frame;
     if (client != nullptr && !receives_held_) {

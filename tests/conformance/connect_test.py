@@ -18,6 +18,14 @@ class FirstPacket(Case):
         for data in (PING, publish("a"), subscribe(1, [("a", 0)]), disconnect(), raw("2003000000"), raw("4003000100")):
             self.assertIsNone(self.refusal(data), data.hex())
 
+    @shows("MQTT-3.1.0-1")
+    def test_it_need_not_be_whole_for_that(self):
+        """Long before `mqtt.connect_timeout`."""
+        for data in (raw("30"), raw("30ffff"), raw("82ffff7f"), b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 1883\r\n", b"SSH-2.0-x"):
+            began = time.monotonic()
+            self.assertIsNone(self.refusal(data), data.hex())
+            self.assertLess(time.monotonic() - began, 5, data.hex())
+
     @shows("MQTT-3.1.0-2")
     def test_a_second_connect_is_a_protocol_error(self):
         self.assertEqual(self.violation(connect("again")), PROTOCOL_ERROR)

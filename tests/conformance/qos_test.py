@@ -114,6 +114,24 @@ class Outbound(Case):
         self.assertTrue(all(packet.packet_id and not packet.dup for packet in came))
         self.assertEqual(link.ping(), [])  # Nothing is sent again on a connection that stands.
 
+    @shows("MQTT-4.6.0-6")
+    def test_messages_of_several_qos_keep_their_order(self):
+        """More than the specification asks for: it speaks of those of one QoS."""
+        payloads = [b"%d" % number for number in range(60)]
+        sent = b"".join(publish(self.topic, payload, qos=1 + number % 2, packet_id=number + 1)
+                        for number, payload in enumerate(payloads))
+        for link in (self.join(self.name("once")), self.lasting()):
+            link.subscribe(self.topic, 2)
+            self.join().send(sent)
+            self.assertEqual([link.message().payload for _ in payloads], payloads)
+        link.close()
+        self.leave(self.lasting(values=LASTING | {"receive_maximum": 1}))
+        publisher = self.join()
+        publisher.send(sent)
+        self.settle(publisher)
+        again = self.lasting()
+        self.assertEqual([again.message().payload for _ in range(2 * len(payloads))], payloads * 2)
+
     @shows("MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.6.0-1", "MQTT-4.3.2-3", "MQTT-4.3.3-3")
     def test_what_is_unacknowledged_is_sent_again_on_a_reconnect(self):
         link = self.lasting()

@@ -128,6 +128,17 @@ class Wills(Case):
         for topic in ("a/+", "#", ""):
             self.assertIn(self.refusal(connect("x", will={"topic": topic})), (0x81, 0x90), topic)
 
+    def test_a_will_that_nobody_may_publish_is_refused(self):
+        for topic, reason in (("$SYS/x", 0x87), ("$share/g/x", 0x87), ("client/other/reply", 0x87), ("chat/x/nonsense", 0x90),
+                              ("/" * 201, 0x90)):  # fmt: skip
+            link = self.link()
+            link.send(connect("x", will={"topic": topic, "retain": True}))
+            # [MQTT-3.2.2-6]: no session is present.
+            self.assertEqual(link.exactly(65536)[2:4], bytes([0, reason]), topic)
+            old = self.link(4)
+            old.send(connect("x", 4, will={"topic": topic}))
+            self.assertEqual(old.exactly(65536).hex(), "20020005", topic)
+
     @shows("MQTT-3.1.2-5")
     def test_the_session_goes_on_after_its_will(self):
         self.lasting(will=self.will()).close()

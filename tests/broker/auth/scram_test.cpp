@@ -47,7 +47,8 @@ TEST(Scram, RefusesFirstMessagesThatItDoesNotSpeak) {
                         "n,a=other,n=user,r=abc",        // Somebody else's rights.
                         "p=tls-exporter,,n=user,r=abc",  // Channel binding.
                         "x,,n=user,r=abc",
-                        "n,,m=ext,n=user,r=abc"};  // An extension that must be understood.
+                        "n,,m=ext,n=user,r=abc",  // An extension that must be understood.
+                        "n,,n=user,r=abc,x=1,m=ext"};
   for (const char* text : kBad) {
     ScramExchange exchange{"nonce"};
     EXPECT_EQ(exchange.begin(text), std::nullopt) << text;
@@ -82,6 +83,23 @@ TEST(Scram, RefusesLastMessagesThatAreNotTheAnswer) {
     ASSERT_TRUE(exchange.begin(kClientFirst));
     exchange.challenge(verifier());
     EXPECT_EQ(exchange.finish(text), std::nullopt) << text;
+  }
+}
+
+/// RFC 5802 §5.1: `m` in any message, with a right proof.
+TEST(Scram, RefusesAnExtensionThatMustBeUnderstood) {
+  for (const std::string extension : {"x=1", "m=1"}) {
+    ScramExchange exchange{"server-nonce"};
+    ASSERT_TRUE(exchange.begin("n,,n=user,r=abc"));
+    const std::string challenge = exchange.challenge(verifier());
+    const std::string without_proof = "c=biws,r=abcserver-nonce," + extension;
+    const std::string salted = stretch("pencil", verifier().salt, 4096);
+    const std::string key = hmac_sha256(salted, "Client Key");
+    std::string proof = hmac_sha256(sha256(key), "n=user,r=abc," + challenge + "," + without_proof);
+    for (std::size_t i = 0; i < proof.size(); ++i) proof[i] = static_cast<char>(proof[i] ^ key[i]);
+    std::string last = without_proof + ",p=";
+    append_base64(last, proof);
+    EXPECT_EQ(exchange.finish(last).has_value(), extension == "x=1") << extension;
   }
 }
 

@@ -77,6 +77,7 @@ TEST(WebSocketUpgrade, IsRefusedWithAStatus) {
            Case{400, kSound + kKey},
            Case{400, kHost + kUpgrade + kKey},
            Case{400, kHost + kUpgrade + kKey + "Sec-WebSocket-Protocol: chat\r\n"},
+           Case{400, kHost + kUpgrade + kKey + "Sec-WebSocket-Protocol: mqttv5\r\n"},
            Case{400, "no field\r\n"},
            Case{400, "", "\x16\x03\x01"},
        }) {
@@ -90,7 +91,9 @@ TEST(WebSocketUpgrade, IsRefusedWithAStatus) {
 
 TEST(WebSocketUpgrade, AnswersTheSubProtocolAsItWasOffered) {
   for (const auto& [offered, answered] :
-       {std::pair("MQTT", "MQTT"), std::pair("chat, Mqtt", "Mqtt"), std::pair("mqtt, MQTT", "mqtt")}) {
+       {std::pair("MQTT", "MQTT"), std::pair("chat, Mqtt", "Mqtt"), std::pair("mqtt, MQTT", "mqtt"),
+        std::pair("mqttv3.1", "mqttv3.1"), std::pair("mqttv3.1, mqtt", "mqtt"),
+        std::pair("chat, MQTTv3.1", "MQTTv3.1")}) {
     const auto granted = answer(kHost + kUpgrade + kKey + "Sec-WebSocket-Protocol: " + offered + "\r\n");
     EXPECT_TRUE(granted.accepted);
     EXPECT_TRUE(granted.response.ends_with(std::string("\r\nSec-WebSocket-Protocol: ") + answered + "\r\n\r\n"));

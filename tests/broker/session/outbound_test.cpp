@@ -374,5 +374,130 @@ TEST(OutboundAlias, GivesWayWhereItTakesTheLastBytes) {
                                    "PUBLISH - q0 alias=1 'zzzzzzzzzzzz'"}));
 }
 
+/// Answers when the test says so.
+class SlowJournal : public Journal {
+ public:
+  void sending(Session& /*session*/, mqtt::PacketId id, std::uint64_t number) override {
+    waiting.emplace_back(id, number);
+  }
+  void received(Session& /*session*/, mqtt::PacketId /*id*/, std::uint64_t /*number*/) override {}
+  void released(Session& /*session*/, mqtt::PacketId /*id*/, std::uint32_t /*connection*/) override {}
+  void settled(Session& /*session*/, std::uint64_t number) override { done = number; }
+  bool may_send(const Session& /*session*/, const mqtt::Message& /*message*/) const override { return true; }
+
+  std::vector<std::pair<mqtt::PacketId, std::uint64_t>> waiting;
+  std::uint64_t done = 0;
+};
+
+/// A session whose QoS 2 messages are stored, and wait for the journal.
+struct JournalledRig : Rig {
+  SlowJournal journal;
+  std::uint64_t number = 0;
+
+  explicit JournalledRig(const Limits& given = {}) : Rig(given) {
+    session->set_journal(&journal);
+    connect({.clean_start = false, .properties = mqtt::Properties::trusted(kLasting)});
+  }
+  Delivered store(std::string_view payload, Qos qos) {
+    const auto stored = std::make_shared<const StoredMessage>(++number, nullptr);
+    return session->deliver(message("a", payload), qos, false, {}, now, {}, stored);
+  }
+  /// The first that waits is durable.
+  void answer() {
+    const auto [id, of] = journal.waiting.front();
+    journal.waiting.erase(journal.waiting.begin());
+    session->go_on_sending(id, of, now);
+  }
+  static constexpr std::string_view kLasting{"\x11\0\0\1\0", 5};
+};
+
+TEST(Outbound, Qos1WaitsForQos2BeforeIt) {
+  JournalledRig rig;
+  rig.store("1", Q1);
+  EXPECT_EQ(rig.received(), Lines{"PUBLISH 1 a q1 '1'"});
+  rig.store("2", Q2);
+  EXPECT_EQ(rig.store("3", Q1), Delivered::Queued);
+  rig.store("4", Q1);
+  rig.store("5", Q2);
+  rig.store("6", Q1);
+  EXPECT_EQ(rig.received(), Lines{});
+  rig.answer();
+  EXPECT_EQ(rig.received(), (Lines{"PUBLISH 2 a q2 '2'", "PUBLISH 3 a q1 '3'", "PUBLISH 4 a q1 '4'"}));
+  rig.store("7", Q1);
+  EXPECT_EQ(rig.received(), Lines{});
+  rig.answer();
+  EXPECT_EQ(rig.received(), (Lines{"PUBLISH 5 a q2 '5'", "PUBLISH 6 a q1 '6'", "PUBLISH 7 a q1 '7'"}));
+  rig.store("8", Q1);
+  EXPECT_EQ(rig.received(), Lines{"PUBLISH 8 a q1 '8'"});
+}
+
+TEST(Outbound, Qos1FromTheQueueWaitsForQos2BeforeIt) {
+  Limits limits;
+  limits.inflight_max = 3;
+  JournalledRig rig(limits);
+  for (const char* payload : {"1", "2", "3"}) rig.store(payload, Q1);
+  rig.store("4", Q2);
+  rig.store("5", Q1);
+  rig.received();
+  for (mqtt::PacketId id = 1; id <= 3; ++id) rig.puback(id);
+  EXPECT_EQ(rig.received(), Lines{});
+  rig.answer();
+  EXPECT_EQ(rig.received(), (Lines{"PUBLISH 4 a q2 '4'", "PUBLISH 5 a q1 '5'"}));
+}
+
+TEST(Outbound, WhatWaitedIsSentInOrderOnTheNextConnection) {
+  for (const bool answered_between : {false, true}) {
+    JournalledRig rig;
+    rig.store("1", Q2);
+    rig.store("2", Q1);
+    rig.disconnect();
+    if (answered_between) rig.answer();
+    rig.connect({.clean_start = false, .properties = mqtt::Properties::trusted(JournalledRig::kLasting)});
+    if (!answered_between) {
+      EXPECT_EQ(rig.received(), Lines{});
+      rig.answer();
+    }
+    EXPECT_EQ(rig.received(), (Lines{"PUBLISH 1 a q2 '1'", "PUBLISH 2 a q1 '2'"}));
+    rig.store("3", Q1);
+    EXPECT_EQ(rig.received(), Lines{"PUBLISH 3 a q1 '3'"});
+  }
+}
+
+/// Of a client that says that it has what was never sent.
+TEST(Outbound, NothingWaitsForWhatIsAcknowledgedBeforeItWasSent) {
+  for (const ReasonCode reason : {ReasonCode::Success, ReasonCode::UnspecifiedError}) {
+    JournalledRig rig;
+    rig.store("1", Q2);
+    rig.store("2", Q1);
+    rig.store("3", Q2);
+    rig.store("4", Q1);
+    rig.pubrec(1, reason);
+    EXPECT_EQ(rig.received(), Lines{"PUBLISH 2 a q1 '2'"});
+    rig.answer();
+    EXPECT_EQ(rig.received(), Lines{});
+    rig.puback(4);
+    rig.answer();
+    EXPECT_EQ(rig.received(), Lines{"PUBLISH 3 a q2 '3'"});
+    rig.store("5", Q1);
+    EXPECT_EQ(rig.received(), Lines{"PUBLISH 5 a q1 '5'"});
+  }
+}
+
+TEST(Outbound, WhatIsTooLargeLetsGoWhatWaitedForIt) {
+  JournalledRig rig;
+  rig.disconnect();
+  rig.connect({.clean_start = false,
+               .properties = mqtt::Properties::trusted(std::string_view("\x11\0\0\1\0\x27\0\0\0\x40", 10))});
+  rig.store(std::string(100, 'x'), Q2);
+  rig.store("2", Q1);
+  rig.store(std::string(100, 'y'), Q1);
+  rig.store("4", Q1);
+  rig.answer();
+  EXPECT_EQ(rig.received(), (Lines{"PUBLISH 2 a q1 '2'", "PUBLISH 4 a q1 '4'"}));
+  rig.puback(2);
+  rig.puback(4);
+  EXPECT_EQ(rig.journal.done, 4U);
+}
+
 }  // namespace
 }  // namespace parley::session

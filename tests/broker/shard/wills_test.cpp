@@ -27,6 +27,48 @@ TEST_F(WillsTest, ArePublishedWhenTheConnectionBreaks) {
   EXPECT_EQ(watcher.payloads(), std::vector<std::string>{"gone"});
 }
 
+/// As a PUBLISH to that topic would be.
+TEST_F(WillsTest, AreRefusedWithTheirConnectWhereNobodyMayPublish) {
+  struct Case {
+    std::string topic;
+    std::string payload;
+    ReasonCode reason;
+    std::string error;
+  };
+  const std::string deep(201, '/');
+  for (const Case& one : {Case{"$SYS/x", "gone", ReasonCode::NotAuthorized, "not-authorized"},
+                          Case{"$share/group/x", "gone", ReasonCode::NotAuthorized, "not-authorized"},
+                          Case{"client/bob/reply", "gone", ReasonCode::NotAuthorized, "not-authorized"},
+                          Case{"client/alice/mode", "quiet", ReasonCode::NotAuthorized, "not-authorized"},
+                          Case{"presence/bob", "gone", ReasonCode::NotAuthorized, "not-authorized"},
+                          Case{"presence/a/b", "gone", ReasonCode::TopicNameInvalid, "invalid-topic"},
+                          Case{"presence/alice", "\xFF", ReasonCode::PayloadFormatInvalid, "invalid-payload"},
+                          Case{"presence/alice", std::string(257, 'x'), ReasonCode::QuotaExceeded, "too-large"},
+                          Case{"chat/room/nonsense", "gone", ReasonCode::TopicNameInvalid, "invalid-topic"},
+                          Case{"chat/dm:bob:cat:dog/msg", "gone", ReasonCode::TopicNameInvalid, "invalid-topic"},
+                          Case{deep, "gone", ReasonCode::TopicNameInvalid, "invalid-topic"}}) {
+    auto& alice = world.client("alice");
+    ConnectOptions options;
+    options.will = {.topic = one.topic, .payload = one.payload};
+    alice.connect(options);
+    world.settle();
+    ASSERT_NE(alice.connack(), nullptr) << one.topic;
+    EXPECT_EQ(alice.connack()->reason(), one.reason) << one.topic;
+    EXPECT_EQ(alice.connack()->user("error"), one.error) << one.topic;
+    EXPECT_FALSE(alice.connected()) << one.topic;
+    options.version = ProtocolVersion::V3_1_1;
+    alice.connect(options);
+    world.settle();
+    ASSERT_NE(alice.connack(), nullptr) << one.topic;
+    EXPECT_EQ(alice.connack()->reason(), ReasonCode::NotAuthorized) << one.topic;
+  }
+  for (const char* topic : {"presence/alice", "chat/room/msg", "chat/dm:bob/msg", "wills"}) {
+    ConnectOptions options;
+    options.will = {.topic = topic, .payload = "gone"};
+    join(world, "alice", options);
+  }
+}
+
 TEST_F(WillsTest, AreDroppedByDisconnect) {
   join(world, "alice", with_will(0, 0)).disconnect();
   world.settle();
