@@ -127,10 +127,10 @@ TEST(Subscribing, RefusesWithEightyInThreeOneOne) {
 TEST(Subscribing, KeepsToItsLimits) {
   auto options = dev();
   options.shard.subscriptions_max = 3;
-  options.shard.filter_levels_max = 4;
+  options.shard.filter_levels_max = 5;
   World world(1, options);
   auto& alice = join(world, "alice");
-  EXPECT_EQ(follow(world, alice, "a/b/c/d/e"), ReasonCode::QuotaExceeded);
+  EXPECT_EQ(follow(world, alice, "a/b/c/d/e/f"), ReasonCode::QuotaExceeded);
   EXPECT_EQ(alice.answer(PacketType::Suback)->user("error"), "too-many");
   alice.subscribe({"a", "chat/x/msg", "chat/y/msg", "b"});
   world.settle();
