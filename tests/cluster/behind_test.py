@@ -183,15 +183,14 @@ class FourthNode(unittest.TestCase):
             d = cluster.add("n4")
             await asyncio.to_thread(d.start)
             await asyncio.to_thread(cluster.wait_linked)
-            await asyncio.to_thread(wait_until, lambda: self.has_share(d) and self.settled(cluster), "four nodes share the slots", 120,
-                                    0.5)
+            counts = lambda: {node.name: d.nodes()[node.name]["slots"] for node in cluster.nodes}
+            shared = lambda: self.has_share(d) and self.settled(cluster) and sum(counts().values()) == 3 * 16
+            await asyncio.to_thread(wait_until, shared, "four nodes share the slots", 120, 0.5)
             told["joined"] = time.monotonic() - before
             told["pause"] = max(one.longest_pause(before) for one in publishers)
-            counts = {node.name: d.nodes()[node.name]["slots"] for node in cluster.nodes}
-            told["slots"] = counts
+            told["slots"] = counts()
             taken = d.program.count(lambda line: "goes on from another node's history" in json.dumps(line))
             self.assertGreater(taken, 5, "the logs didn't reach back")
-            self.assertEqual(sum(counts.values()), 3 * 16)
             await served()
             before = time.monotonic()
             await asyncio.to_thread(order, cluster.nodes[0], "nodes", "drain", "n4")

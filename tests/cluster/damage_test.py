@@ -7,7 +7,7 @@ import unittest
 
 from behind_test import CONVERSATIONS, order, say, texts
 from cluster import Cluster, wait_until
-from lab.damage import change, log_of, start_anew
+from lab.damage import change, log_of, start_anew, stored
 from lab.hosts import last
 from lab.traffic import replay
 
@@ -64,8 +64,8 @@ class Damage(Case):
             cluster.wait_spread()
             a, _, c = cluster.nodes
             say(a, 5)
-            wait_until(lambda: all(slot["commit"] for slot in c.slots()), "c has something")
-            self.assertEqual(c.program.stop(), 0)  # In order: the store has everything.
+            wait_until(lambda: all(stored(c, f"4 of {name}") for name in CONVERSATIONS), "the store of c has everything")
+            self.assertEqual(c.program.stop(), 0)
             self.assertGreater(change(c, b"2 of room3 "), 0)
             say(a, 2)
             self.assertTrue(start_anew(c))

@@ -9,6 +9,11 @@ def log_of(node):
     return node.directory / "storage-0" / "log.mdb"
 
 
+def stored(node, text):
+    """Whether the node's store has it, which follows the log."""
+    return text.encode() in (node.directory / "storage-0" / "store.mdb").read_bytes()
+
+
 def change(node, text, most=None, chance=None):
     """Another bit in the places where `text` stands in the node's log, in `most` of them drawn by `chance`; returns in how many."""
     with open(log_of(node), "r+b") as file:
