@@ -304,6 +304,7 @@ TEST(PeerLinks, ComeBackAfterAPeerHasDied) {
     port = two.links.port();
     introduce(one, 1, two, 2);
     ASSERT_TRUE(one.wait_connected(2));
+    ASSERT_TRUE(two.wait_connected(1));  // Before that it has nobody to say goodbye to.
   }
   ASSERT_TRUE(one.wait_disconnected(2));
   EXPECT_EQ(one.whys.front(), "the peer has closed the link: the node stops");
