@@ -110,8 +110,9 @@ bool SubscriptionTree::add(std::string_view filter, SubscriberId subscriber, mqt
                            std::uint32_t subscription_id) {
   const Subscriber entry{subscriber, subscription_id, options};
   bool added = false;
-  if (mqtt::has_wildcard(filter) && mqtt::level_count(filter) > mqtt::kFilterLevelsMax) return false;
-  if (!mqtt::has_wildcard(filter)) {
+  const bool is_exact = !mqtt::has_wildcard(filter);
+  if (!is_exact && mqtt::level_count(filter) > mqtt::kFilterLevelsMax) return false;
+  if (is_exact) {
     auto found = exact_.find(filter);
     if (found == exact_.end()) found = exact_.emplace(std::string(filter), Subscribers()).first;
     added = insert(found->second, entry);

@@ -16,7 +16,8 @@
 namespace parley::session {
 
 /// Topic aliases toward the client, given in the order of the topics' first messages: 1, 2, 3, … When all are taken, a
-/// further topic takes the place that its hash names. MQTT 5 §3.3.2.3.4.
+/// further topic takes the place that its hash names. They are few (Limits::topic_alias_out_max), so that looking
+/// through all of them costs little. MQTT 5 §3.3.2.3.4.
 class OutboundAliases {
  public:
   explicit OutboundAliases(std::uint16_t count) : places_(count) {}

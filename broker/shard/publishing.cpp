@@ -42,6 +42,13 @@ bool is_reserved(std::string_view topic) {
   return rest.ends_with("/reply") || rest.ends_with("/mode");
 }
 
+/// What can be said against an ordinary topic, and against this one's publishing there.
+chat::Refusal objection_to(Shard& shard, const auth::Subject& subject, std::string_view topic) {
+  if (is_reserved(topic)) return chat::Refusal::NotAuthorized;
+  if (mqtt::level_count(topic) > shard.options().filter_levels_max) return chat::Refusal::InvalidTopic;
+  return shard.access().may_publish(subject, topic) ? chat::Refusal::None : chat::Refusal::NotAuthorized;
+}
+
 /// Message Expiry Interval, from `now` on.
 void set_expiry(mqtt::Message::Parts& parts, std::optional<std::uint32_t> interval, Instant now) {
   if (!interval) return;
@@ -93,10 +100,7 @@ chat::Refusal Publishing::will_objection(const Wills::Author& author, const mqtt
     return means_one ? chat::Refusal::None : chat::Refusal::InvalidTopic;
   }
   if (Presence::is_topic(will.topic)) return Presence::check(will.topic, will.payload, author.user);
-  if (is_reserved(will.topic)) return chat::Refusal::NotAuthorized;
-  if (mqtt::level_count(will.topic) > shard_.options().filter_levels_max) return chat::Refusal::InvalidTopic;
-  const auth::Subject subject{.user = author.user, .client_id = author.client_id};
-  return shard_.access().may_publish(subject, will.topic) ? chat::Refusal::None : chat::Refusal::NotAuthorized;
+  return objection_to(shard_, {.user = author.user, .client_id = author.client_id}, will.topic);
 }
 
 WillOutcome Publishing::publish_will(const session::WillPlan& plan, const Wills::Author& author, std::uint64_t token) {
@@ -151,14 +155,11 @@ chat::Refusal Publishing::set_mode(Client& client, std::string_view payload) {
   return chat::Refusal::None;
 }
 
-/// What can be said against an ordinary topic.
 chat::Refusal Publishing::plain_objection(Client& client, std::string_view topic) {
-  if (is_reserved(topic)) return chat::Refusal::NotAuthorized;
-  if (mqtt::level_count(topic) > shard_.options().filter_levels_max) {
-    shard_.limit_reached(Metric::LimitTopicLevels, client);
-    return chat::Refusal::InvalidTopic;
-  }
-  return shard_.access().may_publish(client, topic) ? chat::Refusal::None : chat::Refusal::NotAuthorized;
+  const session::Session& session = *client.session;
+  const auto refusal = objection_to(shard_, {.user = session.user(), .client_id = session.client_id()}, topic);
+  if (refusal == chat::Refusal::InvalidTopic) shard_.limit_reached(Metric::LimitTopicLevels, client);
+  return refusal;
 }
 
 void Publishing::plain(Client& client, session::PublishAction& action) {

@@ -1,6 +1,8 @@
 #include "broker/shard/shard.hpp"
 
 #include <algorithm>
+#include <array>
+#include <iterator>
 #include <utility>
 
 #include "base/log.hpp"
@@ -210,16 +212,14 @@ void Shard::run_timer(const Timers::Timer& timer) {
 
 /// As far as one piece goes; true when everything has been looked through.
 bool Shard::sweep_on() {
-  const auto is_through = [this] {
-    switch (sweep_) {
-      case 0: return hosting_.sweep(kSweepPiece);
-      case 1: return presence_.homes().sweep(kSweepPiece);
-      case 2: return presence_.watches().sweep(kSweepPiece);
-      default: return plain_topics_.sweep(kSweepPiece);
-    }
-  };
-  for (; sweep_ < 4; ++sweep_) {
-    if (!is_through()) return false;
+  using Sweep = bool (*)(Shard&);
+  static constexpr std::array<Sweep, 4> kSweeps{
+      [](Shard& shard) { return shard.hosting_.sweep(kSweepPiece); },
+      [](Shard& shard) { return shard.presence_.homes().sweep(kSweepPiece); },
+      [](Shard& shard) { return shard.presence_.watches().sweep(kSweepPiece); },
+      [](Shard& shard) { return shard.plain_topics_.sweep(kSweepPiece); }};
+  for (; sweep_ < std::ssize(kSweeps); ++sweep_) {
+    if (!kSweeps[static_cast<std::size_t>(sweep_)](*this)) return false;
   }
   sweep_ = 0;
   return true;
